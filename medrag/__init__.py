@@ -1,0 +1,38 @@
+"""medrag: a question about a medical image, answered from evidence that is cited and checked.
+
+>>> from medrag import MedRAG, answer
+>>> print(answer("chest.dcm", "Are there masses in the lungs?"))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Answer", "MedRAG", "__version__", "answer"]
+
+if TYPE_CHECKING:
+    from medrag.pipeline import MedRAG
+    from medrag.types import Answer
+
+
+def answer(image: Any, question: str, *, index: str = "sample", **options: Any) -> Answer:
+    """Answers a question about an image from the named index; see `MedRAG.answer`.
+
+    The opened index is kept for the next call.
+    """
+    from medrag.pipeline import open_cached
+
+    return open_cached(index).answer(image, question, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MedRAG":
+        from medrag.pipeline import MedRAG
+
+        return MedRAG
+    if name == "Answer":
+        from medrag.types import Answer
+
+        return Answer
+    raise AttributeError(f"module 'medrag' has no attribute {name!r}")

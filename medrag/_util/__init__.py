@@ -1,0 +1,1 @@
+"""Small helpers without opinions: files, places, text, images, pictures, progress."""

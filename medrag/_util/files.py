@@ -1,0 +1,88 @@
+"""Files that are either there whole or not at all: atomic writes, checksums, safe extraction."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from medrag.errors import MedragError
+
+
+def sha256_file(path: Path, chunk: int = 1 << 20) -> str:
+    """Hex SHA-256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(chunk):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_text(*parts: str) -> str:
+    """Hex SHA-256 of strings; the boundaries between them count."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def fsync_dir(path: Path) -> None:
+    """Makes a rename inside the folder last through a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A temporary file beside ``path`` that takes its place, synced, when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+        fsync_dir(path.parent)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise write_error(path, error) from error
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_error(path: Path, error: OSError) -> MedragError:
+    """A full disk or a read-only folder in one clear line."""
+    return MedragError(
+        f"cannot write {path}: {error.strerror or error}",
+        "free space or choose another folder with MEDRAG_HOME; what was built so far is kept",
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON with sorted keys, written atomically."""
+    with atomic_open(path, "w") as stream:
+        json.dump(value, stream, indent=1, sort_keys=True, ensure_ascii=False)
+        stream.write("\n")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """``folder / name``, refused when it would leave the folder (archives and manifests are not trusted)."""
+    target = (folder / name).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise MedragError(f"{name!r} points outside {folder}", "the archive or manifest is not to be trusted")
+    return target

@@ -1,0 +1,64 @@
+"""Where things lie: the recipes and corpora that ship, what was fetched, what was built, and path spelling.
+
+``MEDRAG_HOME`` holds what is fetched and built outside a checkout. Its default inside a virtual environment is
+``share/medrag`` of that environment, so that removing the environment removes everything; elsewhere it is the
+user's data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from medrag.errors import SettingsError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """The folder for everything that medrag fetches or builds."""
+    if chosen := os.environ.get("MEDRAG_HOME"):
+        return Path(chosen).expanduser()
+    if sys.prefix != sys.base_prefix:
+        return Path(sys.prefix) / "share" / "medrag"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("medrag"))
+
+
+def checkout() -> Path | None:
+    """The root of the source checkout that this package runs from, or None when it was installed from a wheel."""
+    root = _PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "corpora").is_dir() else None
+
+
+def share() -> Path:
+    """The folder with ``corpora/``, ``indexes/`` and ``pipelines/``: the checkout, or the copy inside the wheel."""
+    return checkout() or _PACKAGE / "_share"
+
+
+def built(recipe: str) -> Path:
+    """The folder where the index of a recipe is built."""
+    root = checkout()
+    return root / "indexes" / recipe / "built" if root and not os.environ.get("MEDRAG_HOME") else home() / "indexes" / recipe
+
+
+def expand(path: str, base: Path | None = None) -> Path:
+    """A path as people write it in a recipe: ``~``, ``${VAR}``, ``share:corpora/…`` and ``package:NAME/file``.
+
+    Raises SettingsError for a variable that is not set and ModelMissing for a package that was not fetched.
+    """
+    if path.startswith("package:"):
+        from medrag._util.fetch import package_file
+
+        return package_file(path.removeprefix("package:"))
+    if path.startswith("share:"):
+        return share() / path.removeprefix("share:")
+    for name in re.findall(r"\$\{(\w+)\}", path):
+        if name not in os.environ:
+            raise SettingsError(f"{path}: the environment variable {name} is not set", f"export {name}=/path/to/the/folder")
+        path = path.replace(f"${{{name}}}", os.environ[name])
+    result = Path(path).expanduser()
+    return result if result.is_absolute() or base is None else base / result

@@ -1,0 +1,55 @@
+"""Words, sentences and token counts, the same everywhere."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+# a sentence ends at . ! ? before a blank and a capital or digit, but not after an abbreviation, an initial or a list number
+_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[A-Z0-9\"'(\[])")
+_GLUED = re.compile(r"([a-z]{3}[.!?])([A-Z][a-z])")  # "in the apex.There are": a blank was lost
+_ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|vs|e\.g|i\.e|etc|Fig|Figs|cf|approx|No|al|Inc|St)\.|(?:^|\s)[A-Z]\.|(?:^|\s)\d{1,2}\.)$")
+
+STOPWORDS = frozenset(
+    "a an and any are as at be been being but by can could did do does for from had has have how i in into is it its "
+    "may might of on or please should so such than that the their there these this those to was were what when where "
+    "which who why will with would you your show shows shown seen see visible image picture".split()
+)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers, in order."""
+    return [match.group().lower() for match in _WORD.finditer(text)]
+
+
+def content_words(text: str) -> list[str]:
+    """Words without stop words."""
+    return [word for word in words(text) if word not in STOPWORDS]
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences, stripped; line breaks that follow a full stop also end one."""
+    result: list[str] = []
+    for line in re.split(r"\n{2,}|(?<=[.!?:])\n", text):
+        line = _GLUED.sub(r"\1 \2", " ".join(line.split()))
+        pending = ""
+        for piece in _END.split(line):
+            pending = f"{pending} {piece}".strip() if pending else piece.strip()
+            if pending and not _ABBREVIATION.search(pending):
+                result.append(pending)
+                pending = ""
+        if pending:
+            result.append(pending)
+    return [sentence for sentence in result if sentence]
+
+
+def count_tokens(text: str) -> int:
+    """An estimate of sub-word tokens: words and punctuation marks, a third more for long words. No model is loaded."""
+    pieces = re.findall(r"\w+|[^\w\s]", text)
+    return sum(1 + len(piece) // 7 for piece in pieces)
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most ``limit`` characters, cut at a word, with an ellipsis."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rsplit(" ", 1)[0] + "…"

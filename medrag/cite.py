@@ -1,0 +1,68 @@
+"""Evidence keys in an answer → checked citations. Keys that point at nothing are taken out.
+
+A citation quotes the sentence of its item that shares most content words with the claim; ``support`` is the share of
+the claim's content words found there. It does not judge whether the claim follows.
+"""
+
+from __future__ import annotations
+
+import re
+
+from medrag._util.text import content_words, sentences
+from medrag.prompts import REFUSAL
+from medrag.types import Box, Citation, Context, Hit, ImageRecord, Passage, Status
+
+_KEYS = re.compile(r"[ \t]*\[\s*((?:E\d+)(?:\s*[,;]\s*E\d+)*)\s*\]")
+
+
+def keys_in(text: str) -> list[str]:
+    """Evidence keys in order of first use: ``"… [E2][E1, E2]"`` → ``["E2", "E1"]``."""
+    found = [key for group in _KEYS.finditer(text) for key in re.findall(r"E\d+", group.group(1))]
+    return list(dict.fromkeys(found))
+
+
+def strip_invented(text: str, known: set[str]) -> str:
+    """The text with every key that is not in ``known`` removed; ``[E1, E9]`` becomes ``[E1]``."""
+
+    def mend(match: re.Match[str]) -> str:
+        kept = [key for key in re.findall(r"E\d+", match.group(1)) if key in known]
+        blank = " " if match.group(0)[0] in " \t" else ""
+        return blank + "".join(f"[{key}]" for key in kept) if kept else ""
+
+    return _KEYS.sub(mend, text)
+
+
+def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...], str]:
+    """The mended text, its status, its citations and the reason where the status is not "answered"."""
+    hits = dict(context)
+    text = strip_invented(text, set(hits)).strip()
+    if not text or REFUSAL.rstrip(".").lower() in text.lower():
+        return text or REFUSAL, "abstained", (), "the evidence does not answer the question"
+    citations = tuple(_citation(key, hits[key], claims_of(text, key)) for key in keys_in(text))
+    if not citations:
+        return text, "uncited", (), "the answer names no evidence" if hits else "no evidence was given"
+    return text, "answered", citations, ""
+
+
+def claims_of(text: str, key: str) -> str:
+    """The sentences of the text that carry the key, without any key."""
+    # a key after the full stop belongs to the sentence before it
+    joined = re.sub(r"([.!?])((?:\s*\[E\d+\])+)", r"\2\1", text)
+    return " ".join(_KEYS.sub("", sentence) for sentence in sentences(joined) if key in keys_in(sentence))
+
+
+def _citation(key: str, hit: Hit, claim: str) -> Citation:
+    item = hit.item
+    wanted = set(content_words(claim))
+
+    def shared(sentence: str) -> tuple[int, int]:
+        return len(wanted & set(content_words(sentence))), -len(sentence)
+
+    quote = max(sentences(item.text), key=shared, default="")
+    support = len(wanted & set(content_words(quote))) / len(wanted) if wanted else None
+    boxes: tuple[Box, ...] = ()
+    if isinstance(item, Passage):
+        boxes = item.boxes
+    elif isinstance(item, ImageRecord) and item.box:
+        boxes = (item.box,)
+    return Citation(key, item, quote, getattr(item, "page", None), boxes, support)

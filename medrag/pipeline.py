@@ -1,0 +1,182 @@
+"""The path of one question, on one screen: route → retrieve → fuse → select → generate → cite.
+
+This file knows the parts only by their contracts (protocols.py); `MedRAG.open` puts them together from a recipe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from medrag._util.files import sha256_text
+from medrag._util.text import count_tokens
+from medrag.cite import cite
+from medrag.errors import SettingsError
+from medrag.prompts import REFUSAL, make_prompt
+from medrag.retrieve import fuse
+from medrag.settings import PipelineSettings, Recipe
+from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
+
+if TYPE_CHECKING:
+    from medrag.indexes.store import Store
+    from medrag.protocols import Generator, Retriever, Router, Selector
+
+IMAGE_SIDE = 1536  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """A stage that was reached: routed (Route), found (hits by retriever), selected (Context), token (str), answer (Answer)."""
+
+    stage: Literal["routed", "found", "selected", "token", "answer"]
+    data: Any
+
+
+class MedRAG:
+    """An opened index with everything that answers from it.
+
+    >>> rag = MedRAG.open("sample")
+    >>> print(rag.answer("chest.dcm", "Are there masses in the lungs?"))
+    """
+
+    def __init__(
+        self, retrievers: Mapping[str, Retriever], router: Router, selector: Selector, generator: Generator,
+        settings: PipelineSettings | None = None, store: Store | None = None, recipe: Recipe | None = None,
+    ) -> None:  # fmt: skip
+        self.retrievers, self.router, self.selector, self.generator = dict(retrievers), router, selector, generator
+        self.settings = settings or PipelineSettings()  # type: ignore[call-arg]
+        self.store, self.recipe = store, recipe
+
+    @classmethod
+    def open(cls, name_or_recipe: str | Path | Recipe, *, model: Any = None, build: bool = False, **overrides: Any) -> MedRAG:
+        """Opens the built index of a recipe; ``overrides`` are fields of `medrag.settings.PipelineSettings`.
+
+        ``model`` is a generator: a name ("extractive", "small"), ``"openai:NAME"``, a hub id, a folder, a LangChain
+        chat model, or any object with ``stream``. Nothing is downloaded. ``build=True`` builds what is not built.
+
+        Raises IndexMissing, IndexMismatch or IndexCorrupt for the index, ModelMissing for weights that are not here,
+        SettingsError for a setting that nothing reads.
+        """
+        from medrag.assemble import assemble
+
+        return cls(**assemble(name_or_recipe, model, build, overrides))
+
+    def answer(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Answer:
+        """The cited answer to a question about an image.
+
+        ``image``: a path (DICOM or any common format), bytes, PIL image, numpy array (H, W) or (H, W, 3), a list of
+        these, or None for a question about text alone. ``exclude``: ids of studies, documents or items that must
+        not be used (a study must not answer from itself).
+
+        Raises ImageError for an image that cannot be read, GeneratorError when the language model fails.
+        """
+        for event in self.stream(image, question, exclude=exclude):
+            if event.stage == "answer":
+                return event.data  # type: ignore[no-any-return]
+        raise AssertionError("the stream always ends with an answer")
+
+    def stream(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Iterator[Event]:
+        """The same path, stage by stage; the last event carries the answer."""
+        clock = _Clock()
+        query = make_query(image, question, exclude)
+        clock.lap("read")
+
+        route = self.router.route(query)
+        clock.lap("route")
+        yield Event("routed", route)
+
+        rankings = self._retrieve(query, route, clock)
+        yield Event("found", rankings)
+
+        if route.domain != "other":
+            query = dataclasses.replace(query, domain=route.domain)
+        context = self.selector.select(query, self._fuse(rankings, route), self.settings.select.budget)
+        clock.lap("select")
+        yield Event("selected", context)
+
+        pieces: list[str] = []
+        for piece in self._generate(question, context, route):
+            pieces.append(piece)
+            yield Event("token", piece)
+        clock.lap("generate")
+        yield Event("answer", self._finish("".join(pieces), context, route, clock))
+
+    def retrieve(self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()) -> list[Hit]:
+        """The fused hits for a question, an image, or both, best first; at most k, no selection."""
+        query = make_query(image, question, exclude)
+        route = self.router.route(query)
+        return self._fuse(self._retrieve(query, route, _Clock()), route)[: k or self.settings.k]
+
+    def _retrieve(self, query: Query, route: Route, clock: _Clock) -> dict[str, list[Hit]]:
+        found: dict[str, list[Hit]] = {}
+        for name, retriever in self.retrievers.items():
+            if route.weights.get(name, 0.0) > 0:
+                found[name] = retriever.retrieve(query, self.settings.k)
+                clock.lap(f"retrieve {name}")
+        return found
+
+    def _fuse(self, rankings: Mapping[str, list[Hit]], route: Route) -> list[Hit]:
+        if self.settings.fusion == "weighted":
+            return fuse.weighted(rankings, route.weights)
+        return fuse.rrf(rankings, route.weights, self.settings.rrf_c)
+
+    def _generate(self, question: str, context: Context, route: Route) -> Iterator[str]:
+        """The generator's words. Where retrieval found nothing to use, it is not asked to answer without ground."""
+        if route.retrieves and not context.kept:
+            yield REFUSAL
+            return
+        prompt = make_prompt(question, context, self.settings.max_tokens, self.settings.seed)
+        yield from self.generator.stream(prompt, [image.image for image in context.query.images])
+
+    def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:
+        text, status, citations, reason = cite(text, context)
+        if status == "abstained" and not context.kept:
+            reason = "nothing relevant was found" if route.retrieves else "nothing was retrieved: " + route.reasons[-1]
+        clock.lap("cite")
+        usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(text)}
+        return Answer(
+            text, status, citations, context, route, self.generator.name, reason, usage, clock.laps, self.fingerprint
+        )
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes when the index, the generator or a setting does."""
+        index = self.store.manifest.content_hash if self.store else ""
+        return sha256_text(index, self.generator.name, json.dumps(self.settings.model_dump(mode="json"), sort_keys=True))[:16]
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+def make_query(image: Any, question: str, exclude: Sequence[str] = ()) -> Query:
+    """A query with its images decoded. Raises SettingsError when there is neither image nor question."""
+    from medrag._util.images import load_image
+
+    images: tuple[QueryImage, ...] = ()
+    if image is not None:
+        images = tuple(load_image(one, max_side=IMAGE_SIDE) for one in as_tuple(image))
+    if not images and not question.strip():
+        raise SettingsError("there is neither an image nor a question", "give at least one of them")
+    return Query(question, images, frozenset(exclude))
+
+
+@functools.lru_cache(maxsize=4)
+def open_cached(name: str) -> MedRAG:
+    """`MedRAG.open(name)`, kept for the next call."""
+    return MedRAG.open(name)

@@ -1,0 +1,79 @@
+"""Names that people type, turned into classes: only at the edges (corpora, encoders, indexes, vlms, scorers).
+
+A name is looked up here, then among installed entry points of the group ``medrag.<kind>``; ``module:Class`` is taken
+as it is. Modules are imported at the moment of use.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+from typing import Any
+
+from medrag.errors import MissingDependency, SettingsError
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "corpora": {
+        "pdf": "medrag.corpora.pdf:PdfPages",
+        "openi": "medrag.corpora.reports:OpenIReports",
+        "reports-csv": "medrag.corpora.reports:CsvReports",
+        "reports-jsonl": "medrag.corpora.reports:JsonlReports",
+        "images": "medrag.corpora.images:ImageFolder",
+        "dicom": "medrag.corpora.dicom:DicomFolder",
+        "medquad": "medrag.corpora.qa:MedQuad",
+        "text": "medrag.corpora.qa:TextFiles",
+        "obo-graph": "medrag.corpora.ontology:OboGraph",
+        "obo": "medrag.corpora.ontology:Obo",
+        "rrf": "medrag.corpora.rrf:Rrf",
+        "mesh": "medrag.corpora.ontology:Mesh",
+        "radlex": "medrag.corpora.ontology:RadLex",
+        "hpoa": "medrag.corpora.ontology:HpoAnnotations",
+        "sssom": "medrag.corpora.ontology:Sssom",
+        "edges": "medrag.corpora.ontology:EdgeList",
+    },
+    "encoders": {
+        "sentence-transformers": "medrag.encoders.text:SentenceEncoder",
+        "timm": "medrag.encoders.image:TimmEncoder",
+        "open-clip-image": "medrag.encoders.image_text:OpenClipImages",
+        "open-clip-text": "medrag.encoders.image_text:OpenClipTexts",
+    },
+    "indexes": {
+        "flat": "medrag.indexes.flat:FlatIndex",
+        "faiss": "medrag.indexes.faiss:FaissIndex",
+        "bm25": "medrag.indexes.bm25:Bm25Index",
+    },
+    "vlms": {
+        "extractive": "medrag.vlms.extractive:Extractive",
+        "transformers": "medrag.vlms.transformers:Transformers",
+        "openai": "medrag.vlms.openai:OpenAICompatible",
+        "langchain": "medrag.vlms.langchain:LangChainModel",
+        "small": "medrag.vlms.small:Small",
+        "replay": "medrag.vlms.replay:Replay",
+    },
+    "scorers": {},
+}
+
+
+def names(kind: str) -> list[str]:
+    """All names of a kind, built in and installed."""
+    return sorted({*BUILTIN[kind], *(entry.name for entry in importlib.metadata.entry_points(group=f"medrag.{kind}"))})
+
+
+def load(kind: str, name: str) -> Any:
+    """The class behind a name. Raises SettingsError with the nearest names, MissingDependency with the pip line."""
+    target = BUILTIN[kind].get(name) or (name if ":" in name else None)
+    if target is None:
+        for entry in importlib.metadata.entry_points(group=f"medrag.{kind}", name=name):
+            return entry.load()
+        near = difflib.get_close_matches(name, names(kind))
+        raise SettingsError(f"{kind}: nothing is named {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names(kind))}")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("medrag"):
+            raise SettingsError(f"{kind}: {target} does not exist", "check the spelling of module:Class") from error
+        raise MissingDependency(f"{name!r} needs the package {error.name}", f"pip install {error.name}") from error
+    except AttributeError as error:
+        raise SettingsError(f"{kind}: {module} has no {attribute}", "check the spelling of module:Class") from error

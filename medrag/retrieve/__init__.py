@@ -1,0 +1,1 @@
+"""One file per source of evidence, and the fusion of their results."""

@@ -1,0 +1,173 @@
+"""Where to look: the domain of image and question with its confidence, and a weight for each retriever.
+
+Three witnesses are heard: what the file says of itself (DICOM modality and body part), a linear head over the image
+embedding, and the words of the question. When the best domain leads the second by less than the margin, no domain is
+chosen and every source is asked. Weights that are all 0 mean: do not retrieve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medrag._util.text import content_words, words
+from medrag.types import DOMAINS, Query, Route
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from medrag.retrieve.search import Memo
+
+SURE = 0.9  # confidence of a file that names its own modality and body part
+WORDY = 0.6  # confidence of one telling word in the question
+
+DOMAIN_WORDS: Mapping[str, frozenset[str]] = {
+    "chest-xray": frozenset("chest lung lungs pulmonary pleural pneumothorax cardiomegaly costophrenic hilum hilar cxr radiograph diaphragm mediastinum mediastinal thorax rib ribs atelectasis".split()),
+    "ct": frozenset("ct tomography hounsfield".split()),
+    "mr": frozenset("mri mr t1 t2 flair gadolinium diffusion".split()),
+    "ultrasound": frozenset("ultrasound sonogram sonography echogenic hypoechoic doppler".split()),
+    "fundus": frozenset("fundus retina retinal optic disc macula macular fovea drusen retinopathy microaneurysm microaneurysms glaucoma".split()),
+    "dermoscopy": frozenset("dermoscopy dermoscopic naevus nevus melanoma mole".split()),
+    "histology": frozenset("histology histological histopathology stain staining stained haematoxylin hematoxylin eosin immunohistochemistry ihc biopsy nuclei mitosis mitoses".split()),
+    "blood-smear": frozenset("smear erythrocyte erythrocytes leukocyte leukocytes platelet platelets neutrophil lymphocyte eosinophil".split()),
+}  # fmt: skip
+MODALITY_DOMAIN = {"CT": "ct", "MR": "mr", "US": "ultrasound", "OP": "fundus", "OPT": "fundus", "SM": "histology", "ES": "other"}
+CHEST = ("CHEST", "THORAX", "LUNG")
+
+WEIGHTS: Mapping[str, Mapping[str, float]] = {  # by kind of question
+    "report": {"dense": 0.5, "lexical": 0.5, "similar": 2.0, "graph": 0.3},
+    "closed": {"dense": 1.0, "lexical": 1.0, "similar": 1.5, "graph": 0.7},
+    "definition": {"dense": 1.0, "lexical": 1.0, "similar": 0.3, "graph": 1.5},
+    "open": {"dense": 1.0, "lexical": 1.0, "similar": 1.0, "graph": 1.0},
+}
+CLOSED_STARTS = frozenset("is are was were does do did has have can could".split())
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHead:
+    """A softmax over unit image embeddings, with class centroids to notice what belongs to no class."""
+
+    labels: tuple[str, ...]
+    weight: NDArray[np.float32]  # (classes, d)
+    bias: NDArray[np.float32]  # (classes,)
+    centroids: NDArray[np.float32]  # (classes, d), unit rows
+    threshold: float  # lowest similarity to the nearest centroid of an image that belongs
+
+    @classmethod
+    def open(cls, path: Path) -> ImageHead:
+        """Reads a safetensors file with weight, bias, centroids, threshold and its labels in the metadata."""
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name).astype("float32") for name in file.keys()}  # noqa: SIM118 - not a dict
+            labels = tuple(file.metadata()["labels"].split(","))
+        return cls(labels, tensors["weight"], tensors["bias"], tensors["centroids"], float(tensors["threshold"][0]))
+
+    def probabilities(self, vector: NDArray[np.float32]) -> dict[str, float]:
+        """Probability of each domain for one unit vector (d,); all on "other" when it is far from every class."""
+        if float((self.centroids @ vector).max()) < self.threshold:
+            return {"other": 1.0}
+        logits = (self.weight @ vector + self.bias).tolist()
+        peak = max(logits)
+        exps = [math.exp(logit - peak) for logit in logits]
+        return {label: value / sum(exps) for label, value in zip(self.labels, exps, strict=True)}
+
+
+class DomainRouter:
+    """The router described at the top of this file."""
+
+    def __init__(
+        self, retrievers: Sequence[str], margin: float = 0.15, head: ImageHead | None = None, encoder: Memo | None = None,
+        overrides: Mapping[str, float] | None = None,
+    ) -> None:  # fmt: skip
+        self.retrievers, self.margin = tuple(retrievers), margin
+        self.head, self.encoder = head, encoder
+        self.overrides = dict(overrides or {})
+
+    def route(self, query: Query) -> Route:
+        """The domain ("other" when no witness is clear enough), and the weights with the reasons for them."""
+        witnesses = [*self._file_witness(query), *self._image_witness(query), *_word_witness(query)]
+        scores = _combine([scores for scores, _ in witnesses])
+        domain, confidence, lead = _best(scores)
+        reasons = [reason for _, reason in witnesses]
+        if domain != "other" and lead < self.margin:
+            reasons.append(f"{domain} leads by {lead:.2f} < {self.margin:.2f}: all sources are asked")
+            domain = "other"
+        kind = question_kind(query.text)
+        weights = self._weights(query, kind)
+        reasons.append(f"a {kind} question" if query.text.strip() else "no question")
+        if self._pointless(query, domain, confidence):
+            weights, reasons = dict.fromkeys(weights, 0.0), [*reasons, "nothing medical in image or question: no retrieval"]
+        return Route(domain, round(confidence, 4), weights, tuple(reasons))
+
+    def _weights(self, query: Query, kind: str) -> dict[str, float]:
+        weights = {name: self.overrides.get(name, WEIGHTS[kind].get(name, 1.0)) for name in self.retrievers}
+        for name in weights:
+            if (name == "similar" and not query.images) or (name != "similar" and not query.text.strip()):
+                weights[name] = 0.0
+        return weights
+
+    def _pointless(self, query: Query, domain: str, confidence: float) -> bool:
+        """An image that is surely of no domain, and a question without a telling word."""
+        if not query.images:
+            return not content_words(query.text)
+        return domain == "other" and confidence >= SURE and not _word_witness(query)
+
+    def _file_witness(self, query: Query) -> list[tuple[dict[str, float], str]]:
+        for image in query.images:
+            modality, part = str(image.meta.get("modality", "")).upper(), str(image.meta.get("body_part", "")).upper()
+            domain = MODALITY_DOMAIN.get(modality, "")
+            if modality in ("CR", "DX", "RG", "XR") and part:
+                domain = "chest-xray" if any(name in part for name in CHEST) else "other"
+            if domain:
+                return [({domain: SURE}, f"the file says {modality}{f', {part}' if part else ''}: {domain}")]
+        return []
+
+    def _image_witness(self, query: Query) -> list[tuple[dict[str, float], str]]:
+        if not (query.images and self.head and self.encoder):
+            return []
+        scores = self.head.probabilities(self.encoder.query(query)[0])
+        domain = max(scores, key=lambda name: scores[name])
+        return [(scores, f"the image looks like {domain} ({scores[domain]:.2f})")]
+
+
+def question_kind(text: str) -> str:
+    """report, closed, definition or open, from the question's first words."""
+    tokens = words(text)
+    if not tokens:
+        return "open"
+    if tokens[0] in ("write", "generate", "describe", "report", "draft") or {"findings", "impression"} <= set(tokens):
+        return "report"
+    if tokens[0] in CLOSED_STARTS:
+        return "closed"
+    if tokens[:2] in (["what", "is"], ["what", "are"], ["what", "does"]) or tokens[0] in ("define", "explain"):
+        return "definition"
+    return "open"
+
+
+def _word_witness(query: Query) -> list[tuple[dict[str, float], str]]:
+    """Domains whose telling words the question holds; more words, more confidence."""
+    found = {domain: sorted(set(words(query.text)) & telling) for domain, telling in DOMAIN_WORDS.items()}
+    scores = {domain: 1 - (1 - WORDY) ** len(hits) for domain, hits in found.items() if hits}
+    if not scores:
+        return []
+    named = "; ".join(f"{domain}: {', '.join(found[domain])}" for domain in scores)
+    return [(scores, f"words of the question ({named})")]
+
+
+def _combine(witnesses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Noisy or: 1 − Π (1 − p) over the witnesses, scaled to sum to at most 1."""
+    scores = {domain: 1 - math.prod(1 - witness.get(domain, 0.0) for witness in witnesses) for domain in DOMAINS}
+    total = sum(scores.values())
+    return {domain: score / max(total, 1.0) for domain, score in scores.items()}
+
+
+def _best(scores: Mapping[str, float]) -> tuple[str, float, float]:
+    """The best domain, its score, and its lead over the second."""
+    order = sorted(scores, key=lambda domain: (-scores[domain], domain))
+    best, second = scores[order[0]], scores[order[1]]
+    return (order[0], best, best - second) if best > 0 else ("other", 0.0, 0.0)

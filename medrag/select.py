@@ -1,0 +1,127 @@
+"""Keeps the evidence that helps, within a budget of tokens, and says why each other piece was dropped.
+
+The gap rule is MMed-RAG's adaptive context selection (arXiv 2410.13085): with scores S_1 ≥ S_2 ≥ … of one retriever,
+u_i = log(S_i / S_{i+1}) and everything after the first i with u_i > γ is dropped. It is guarded: scores that are not
+all positive are first mapped to exp((S_i − S_1)/τ), k_min hits stay, k_max bounds, and the notes say where it fired.
+It works on each retriever's own scores, since fused ranks have no gaps; a fused hit stays when one parent does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medrag._util.text import content_words, count_tokens
+from medrag.prompts import evidence_block
+from medrag.settings import SelectSettings
+from medrag.types import Context, Drop, Hit, Query, domain_of
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where one retriever's list ends: how many hits stay, and the log-ratio where it was cut (None: it did not fire)."""
+
+    keep: int
+    gap: float | None
+
+
+def positive(scores: Sequence[float], temperature: float = 1.0) -> list[float]:
+    """The scores as they are when all are above 0; otherwise exp((S_i − S_1)/τ)."""
+    if all(score > 0 for score in scores):
+        return list(scores)
+    return [math.exp((score - scores[0]) / temperature) for score in scores]
+
+
+def gap_cut(scores: Sequence[float], gamma: float | None, k_min: int, k_max: int, temperature: float = 1.0) -> Cut:
+    """The guarded gap rule over one list of scores in falling order."""
+    limit = min(len(scores), k_max)
+    safe = positive(scores, temperature) if scores else []
+    for i in range(max(k_min, 1), limit):
+        ratio = math.log(safe[i - 1] / safe[i]) if safe[i] > 0 else math.inf
+        if gamma is not None and ratio > gamma:
+            return Cut(i, ratio)
+    return Cut(limit, None)
+
+
+class AdaptiveSelector:
+    """Domain, floors, gap rule, near-duplicates, share of one document, source quota, size: in this order."""
+
+    def __init__(self, settings: SelectSettings | None = None) -> None:
+        self.settings = settings or SelectSettings()  # type: ignore[call-arg]
+
+    def select(self, query: Query, hits: Sequence[Hit], budget: int | None = None) -> Context:
+        """``hits`` best first. Every hit ends in ``kept`` or in ``dropped``."""
+        cuts = self._cuts(hits)
+        kept: list[Hit] = []
+        dropped: list[Drop] = []
+        tokens = 0
+        limit = self.settings.budget if budget is None else budget
+        for hit in hits:
+            cost = count_tokens(evidence_block("E1", hit))
+            reason = _domain_reason(hit, query) or self._source_reason(hit, cuts) or self._set_reason(hit, kept) or self._room_reason(kept, tokens + cost, limit)
+            if reason:
+                dropped.append(Drop(hit, reason))
+            else:
+                kept.append(hit)
+                tokens += cost
+        notes = tuple(f"{name}: gap rule fired after {cut.keep} (log ratio {cut.gap:.2f})" for name, cut in sorted(cuts.items()) if cut.gap)
+        return Context(query, tuple(kept), tuple(dropped), tokens, notes)
+
+    def _cuts(self, hits: Sequence[Hit]) -> dict[str, Cut]:
+        """The gap rule on each retriever's own list, with k_max over the list's length: the total is bounded later."""
+        lists: dict[str, list[float]] = {}
+        for hit in hits:
+            for parent in hit.parents or (hit,):
+                lists.setdefault(parent.retriever, []).append(parent.score)
+        s = self.settings
+        return {
+            name: gap_cut(sorted(scores, reverse=True), s.gap, s.k_min, len(scores), s.temperature) for name, scores in lists.items()
+        }
+
+    def _source_reason(self, hit: Hit, cuts: dict[str, Cut]) -> str:
+        """Why the hit's own scores rule it out; empty when one of its sources still vouches for it."""
+        reasons = [self._parent_reason(parent, cuts[parent.retriever]) for parent in hit.parents or (hit,)]
+        same = [reason for reason in reasons if reason.startswith("the question's own image")]
+        return same[0] if same else (reasons[0] if all(reasons) else "")
+
+    def _parent_reason(self, parent: Hit, cut: Cut) -> str:
+        if parent.retriever == "similar" and parent.score >= self.settings.same_image:
+            return f"the question's own image (similarity {parent.score:.3f})"
+        if parent.score < self.settings.floors.get(parent.retriever, -math.inf):
+            return f"below the floor of {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
+        if parent.rank > cut.keep:
+            return f"past the gap of {parent.retriever} (rank {parent.rank}, gap after {cut.keep})"
+        return ""
+
+    def _set_reason(self, hit: Hit, kept: Sequence[Hit]) -> str:
+        """Why it adds nothing to what is kept already."""
+        for n, other in enumerate(kept, start=1):
+            if jaccard(hit.item.text, other.item.text) >= self.settings.near_duplicate:
+                return f"near-duplicate of E{n}"
+        if sum(other.item.doc == hit.item.doc and hit.item.kind != "triple" for other in kept) >= self.settings.per_document:
+            return f"enough kept of the same study or document ({hit.item.doc})"
+        if sum(_source(other) == _source(hit) for other in kept) >= self.settings.quota:
+            return f"enough kept of {_source(hit)}"
+        return ""
+
+    def _room_reason(self, kept: Sequence[Hit], tokens: int, budget: int) -> str:
+        if len(kept) >= self.settings.k_max:
+            return f"more than k_max = {self.settings.k_max}"
+        return f"over the budget of {budget} tokens" if tokens > budget else ""
+
+
+def jaccard(a: str, b: str) -> float:
+    """Overlap of the content words of two texts, 0–1; two texts without words are no duplicates."""
+    first, second = set(content_words(a)), set(content_words(b))
+    return len(first & second) / len(first | second) if first and second else 0.0
+
+
+def _domain_reason(hit: Hit, query: Query) -> str:
+    domain = domain_of(hit.item)
+    return f"another domain ({domain}, not {query.domain})" if query.domain and domain and domain != query.domain else ""
+
+
+def _source(hit: Hit) -> str:
+    """The corpus and kind that the quota counts."""
+    return f"{hit.item.kind} from {hit.item.id.partition(':')[0]}"

@@ -1,0 +1,176 @@
+"""What people may set, checked when it is read: unknown names are refused with the nearest known one.
+
+A recipe (``indexes/<name>/recipe.yaml``) says what is indexed and how questions are answered from it. Settings are
+frozen; `fingerprint` of the parts that shape an index names the index that was built from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from medrag._util.files import sha256_text
+from medrag._util.places import share
+from medrag.errors import SettingsError
+
+
+class Strict(BaseModel):
+    """Frozen, and closed to names that nothing reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class CorpusSettings(Strict):
+    """One corpus of a recipe. ``path`` may use ``~``, ``${VAR}``, ``share:corpora/…`` and ``package:NAME/file``."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    reader: str
+    path: str
+    options: dict[str, Any] = {}
+
+
+class EncoderSettings(Strict):
+    """One encoder: a name of ``presets/models.yaml``, a hub id, or a folder."""
+
+    model: str
+    kind: str = ""  # plug-in name; taken from the preset where empty
+    batch: int = Field(32, ge=1)
+    device: str = "auto"
+    options: dict[str, Any] = {}
+
+
+class IndexSettings(Strict):
+    """One index: which items go into it and how they are searched."""
+
+    kind: str = "faiss"
+    encoder: str = ""  # a key of ``encoders``; empty for bm25
+    items: tuple[Literal["passage", "image", "concept", "triple", "page", "study"], ...] = ("passage",)
+    corpora: tuple[str, ...] = ()  # empty: all
+    options: dict[str, Any] = {}
+
+
+class ChunkSettings(Strict):
+    """How text is cut into passages; sizes in estimated sub-word tokens."""
+
+    tokens: int = Field(180, ge=16, le=2048)
+    overlap: int = Field(0, ge=0)
+
+
+class SelectSettings(Strict):
+    """Adaptive context selection (see medrag/select.py)."""
+
+    k_min: int = Field(1, ge=0)
+    k_max: int = Field(6, ge=1)
+    budget: int = Field(1200, ge=16)  # tokens
+    gap: float | None = Field(0.35, gt=0)  # γ of the gap rule; null switches it off
+    floors: dict[str, float] = {"dense": 0.25}  # lowest score that counts, by retriever
+    temperature: float = Field(1.0, gt=0)
+    near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard overlap of content words
+    same_image: float = Field(0.985, gt=0, le=1)  # image similarity from which a hit is the question's own image
+    per_document: int = Field(2, ge=1)  # pieces kept of the same study or document
+    quota: int = Field(3, ge=1)  # pieces kept of one corpus and kind
+
+
+class PipelineSettings(Strict):
+    """How a question is answered."""
+
+    model: str = "extractive"
+    model_options: dict[str, Any] = {}
+    retrievers: tuple[Literal["dense", "lexical", "similar", "graph"], ...] = ("dense", "lexical", "similar", "graph")
+    weights: dict[str, float] = {}  # of the retrievers, over the router's
+    k: int = Field(20, ge=1)  # hits asked of each retriever
+    fusion: Literal["rrf", "weighted"] = "rrf"
+    rrf_c: int = Field(60, ge=0)
+    margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
+    select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
+    max_tokens: int = Field(256, ge=1)
+    seed: int = 0
+
+
+class Recipe(Strict):
+    """A whole recipe: what is read, encoded, indexed, and how it is asked."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    about: str = ""
+    corpora: tuple[CorpusSettings, ...]
+    chunk: ChunkSettings = ChunkSettings()  # type: ignore[call-arg]
+    encoders: dict[str, EncoderSettings] = {}
+    indexes: dict[str, IndexSettings] = {}
+    router: str = ""  # a router head of ``presets/models.yaml``; empty: the image's own metadata and the words decide
+    pipeline: PipelineSettings = PipelineSettings()  # type: ignore[call-arg]
+    expected: dict[str, int] = {}  # items by kind, checked after a build
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Recipe:
+        known = {corpus.name for corpus in self.corpora}
+        if len(known) != len(self.corpora):
+            raise ValueError("two corpora have the same name")
+        for name, index in self.indexes.items():
+            if index.encoder and index.encoder not in self.encoders:
+                raise ValueError(f"indexes.{name}: no encoder is named {index.encoder!r}")
+            if strange := set(index.corpora) - known:
+                raise ValueError(f"indexes.{name}: no corpus is named {sorted(strange)[0]!r}")
+        return self
+
+    def fingerprint(self) -> str:
+        """Changes when the built index would; the pipeline's settings do not count."""
+        shaping = self.model_dump(mode="json", include={"name", "corpora", "chunk", "encoders", "indexes"})
+        for encoder in shaping["encoders"].values():  # how fast, not what
+            encoder.pop("batch"), encoder.pop("device")
+        return sha256_text(json.dumps(shaping, sort_keys=True))[:16]
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """A recipe by the name of a folder under ``indexes/`` or by the path of a YAML file.
+
+    Raises SettingsError for a name that does not exist and for anything in it that nothing reads.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = share() / "indexes" / str(name_or_path) / "recipe.yaml"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in (share() / "indexes").glob("*/recipe.yaml"))
+        near = difflib.get_close_matches(str(name_or_path), known)
+        raise SettingsError(f"there is no recipe {str(name_or_path)!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}; or give the path of a YAML file")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not readable YAML: {' '.join(str(error).split())}", "mend the file") from error
+    recipe: Recipe = parse(Recipe, raw, str(path))
+    return recipe
+
+
+def parse(cls: type[Any], raw: Any, where: str) -> Any:
+    """Settings from plain values; the first problem becomes a SettingsError with the nearest known name."""
+    try:
+        return cls.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        spot = ".".join(str(part) for part in problem["loc"])
+        hint = "mend the file"
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(problem["loc"][-1]), sorted(_field_names(cls)))
+            hint = f"did you mean {near[0]!r}?" if near else "take it out; nothing reads it"
+        raise SettingsError(f"{where}: {spot or 'the whole'}: {problem['msg']}", hint) from error
+
+
+def _field_names(cls: type[BaseModel]) -> set[str]:
+    """The names of a settings class and of the classes inside it."""
+    found = set(cls.model_fields)
+    for inner in Strict.__subclasses__():
+        found |= set(inner.model_fields)
+    return found
+
+
+def override(settings: PipelineSettings, changes: dict[str, Any]) -> PipelineSettings:
+    """The settings with some fields changed (``select`` by its own fields), checked as if read from a file."""
+    merged = settings.model_dump() | changes
+    if isinstance(changes.get("select"), dict):
+        merged["select"] = settings.select.model_dump() | changes["select"]
+    checked: PipelineSettings = parse(PipelineSettings, merged, "pipeline")
+    return checked

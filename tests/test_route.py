@@ -1,0 +1,114 @@
+"""Routing: each witness, the margin, the kinds of question, and the choice not to retrieve."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from medrag.route import DomainRouter, ImageHead, question_kind
+from medrag.types import DOMAINS, Query, QueryImage
+
+ALL = ("dense", "lexical", "similar", "graph")
+
+
+class FixedVector:
+    """Stands in for the image encoder: the vector it was given."""
+
+    def __init__(self, vector):
+        self.vector = np.asarray(vector, dtype=np.float32)
+
+    def query(self, query):
+        return self.vector[None]
+
+
+HEAD = ImageHead(
+    ("chest-xray", "fundus"),
+    weight=np.array([[9.0, 0, 0], [0, 9.0, 0]], dtype=np.float32),
+    bias=np.zeros(2, dtype=np.float32),
+    centroids=np.array([[1.0, 0, 0], [0, 1.0, 0]], dtype=np.float32),
+    threshold=0.5,
+)
+
+
+def picture(**meta):
+    return QueryImage(Image.new("L", (8, 8)), sha256="x", meta=meta)
+
+
+def test_dicom_modality_and_body_part_decide():
+    route = DomainRouter(ALL).route(Query("Is there a mass?", (picture(modality="CR", body_part="CHEST"),)))
+    assert route.domain == "chest-xray"
+    assert route.confidence == pytest.approx(0.9)
+    assert DomainRouter(ALL).route(Query("", (picture(modality="DX", body_part="HAND"),))).domain == "other"
+    assert DomainRouter(ALL).route(Query("", (picture(modality="MR", body_part="HEAD"),))).domain == "mr"
+
+
+def test_image_head_speaks_and_notices_strangers():
+    router = DomainRouter(ALL, head=HEAD, encoder=FixedVector([0.0, 1.0, 0.0]))
+    assert router.route(Query("What is seen?", (picture(),))).domain == "fundus"
+    stranger = DomainRouter(ALL, head=HEAD, encoder=FixedVector([0.0, 0.1, 0.99]))
+    route = stranger.route(Query("What is this?", (picture(),)))
+    assert (route.domain, route.confidence) == ("other", 1.0)
+    assert not route.retrieves
+    assert "no retrieval" in route.reasons[-1]
+
+
+def test_words_decide_without_an_image():
+    route = DomainRouter(ALL).route(Query("Where is the macula in a fundus photograph?"))
+    assert route.domain == "fundus"
+    assert route.weights["similar"] == 0
+    assert route.weights["dense"] > 0
+
+
+def test_under_the_margin_every_source_is_asked():
+    route = DomainRouter(ALL, margin=0.3).route(Query("Retina or lung?"))
+    assert route.domain == "other"
+    assert any("all sources" in reason for reason in route.reasons)
+    assert all(route.weights[name] > 0 for name in ("dense", "lexical", "graph"))
+
+
+def test_small_talk_is_not_looked_up():
+    assert not DomainRouter(ALL).route(Query("what is this?")).retrieves
+    assert DomainRouter(ALL).route(Query("what is sarcoidosis?")).retrieves
+
+
+def test_overrides_win():
+    route = DomainRouter(ALL, overrides={"graph": 0.0}).route(Query("what is sarcoidosis?"))
+    assert route.weights["graph"] == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Is there a mass?", "closed"),
+        ("What is a mass?", "definition"),
+        ("Write the findings.", "report"),
+        ("Where is the lesion?", "open"),
+        ("", "open"),
+        ("Please give findings and impression", "report"),
+    ],
+)
+def test_kinds_of_question(question, kind):
+    assert question_kind(question) == kind
+
+
+@given(st.text(max_size=60), st.booleans())
+def test_any_question_gets_a_route(text, with_image):
+    route = DomainRouter(ALL).route(Query(text, (picture(),) if with_image else ()))
+    assert route.domain in DOMAINS
+    assert 0 <= route.confidence <= 1
+    assert set(route.weights) == set(ALL)
+    assert with_image or route.weights["similar"] == 0
+    assert route.reasons
+
+
+def test_head_survives_saving(tmp_path):
+    from safetensors.numpy import save_file
+
+    tensors = {"weight": HEAD.weight, "bias": HEAD.bias, "centroids": HEAD.centroids, "threshold": np.array([0.5])}
+    save_file(tensors, tmp_path / "head.safetensors", metadata={"labels": ",".join(HEAD.labels)})
+    opened = ImageHead.open(tmp_path / "head.safetensors")
+    vector = np.array([0.8, 0.6, 0.0], dtype=np.float32)
+    assert opened.labels == HEAD.labels
+    assert opened.probabilities(vector) == HEAD.probabilities(vector)
+    assert sum(opened.probabilities(vector).values()) == pytest.approx(1.0)

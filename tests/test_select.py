@@ -1,0 +1,107 @@
+"""Selection: the guarded gap rule exactly, and what every selection must keep to."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive
+from medrag.settings import SelectSettings
+from medrag.types import Hit, Passage, Query, Study
+
+OPEN = {"gap": None, "floors": {}, "k_max": 50, "quota": 50, "per_document": 50, "budget": 100_000}
+WORDS = ["opacity", "effusion", "heart", "lung", "mass", "nodule", "rib", "clear", "left", "right", "apex", "hilum"]
+
+
+def hit(number, score, text=None, doc=None, retriever="dense", rank=None):
+    text = text if text is not None else " ".join(WORDS[(number * 5 + i * (number + 1)) % 12] + str(number) for i in range(6))
+    return Hit(Passage(f"c:{number}#0", doc or f"c:{number}", text), score, rank or number + 1, retriever)
+
+
+def select(hits, **changes):
+    return AdaptiveSelector(SelectSettings(**{**OPEN, **changes})).select(Query("question"), hits)
+
+
+def test_gap_fires_at_the_first_big_ratio():
+    cut = gap_cut([0.8, 0.76, 0.4, 0.39], gamma=0.5, k_min=1, k_max=10)
+    assert cut.keep == 2
+    assert cut.gap == pytest.approx(math.log(0.76 / 0.4))
+
+
+def test_gap_never_fires_below_gamma_and_respects_the_bounds():
+    assert gap_cut([0.8, 0.76, 0.7], gamma=0.5, k_min=1, k_max=10) == gap_cut([0.8, 0.76, 0.7], None, 1, 10)
+    assert gap_cut([0.9, 0.1, 0.01], gamma=0.5, k_min=2, k_max=10).keep == 2
+    assert gap_cut([0.5, 0.5, 0.5, 0.5], gamma=0.5, k_min=1, k_max=2).keep == 2
+    assert gap_cut([], gamma=0.5, k_min=1, k_max=5).keep == 0
+
+
+def test_scores_that_are_not_positive_are_mapped_first():
+    assert positive([0.5, 0.0, -0.5]) == pytest.approx([1.0, math.exp(-0.5), math.exp(-1.0)])
+    assert gap_cut([0.5, -0.5, -0.6], gamma=0.8, k_min=1, k_max=10).keep == 1
+
+
+def test_reasons_for_what_is_dropped():
+    hits = [
+        hit(0, 0.9, "pleural effusion on the left with basal atelectasis"),
+        hit(1, 0.89, "pleural effusion on the left with basal atelectasis!"),
+        hit(2, 0.88, doc="c:0"),
+        hit(3, 0.2),
+    ]
+    context = select(hits, per_document=1, floors={"dense": 0.3})
+    assert [kept.item.id for kept in context.kept] == ["c:0#0"]
+    reasons = [drop.reason for drop in context.dropped]
+    assert reasons[0] == "near-duplicate of E1"
+    assert reasons[1].startswith("enough kept of the same study")
+    assert reasons[2].startswith("below the floor of dense")
+
+
+def test_the_questions_own_image_is_never_evidence():
+    fused = Hit(Study("c:s", {"findings": "Lungs are clear."}), 1.0, 1, "fused", (hit(0, 0.999, retriever="similar"), hit(0, 0.8)))
+    context = select([fused])
+    assert context.kept == ()
+    assert context.dropped[0].reason.startswith("the question's own image")
+
+
+def test_a_fused_hit_stays_while_one_parent_vouches_for_it():
+    weak, strong = hit(0, 0.1, rank=1), hit(0, 9.0, retriever="lexical", rank=1)
+    fused = Hit(strong.item, 1.0, 1, "fused", (weak, strong))
+    assert select([fused], floors={"dense": 0.3}).kept == (fused,)
+
+
+def test_other_domains_are_dropped_when_the_router_is_sure():
+    hits = [
+        Hit(Study("c:1", {"findings": "Optic disc is pink."}, domain="fundus"), 0.9, 1, "similar"),
+        Hit(Study("c:2", {"findings": "Lungs are clear."}, domain="chest-xray"), 0.8, 2, "similar"),
+        Hit(Passage("c:3", "c:3", "No domain is declared here."), 0.7, 3, "similar"),
+    ]
+    chosen = AdaptiveSelector(SelectSettings(**OPEN)).select(Query("q", domain="chest-xray"), hits)
+    assert [one.item.id for one in chosen.kept] == ["c:2", "c:3"]
+    assert chosen.dropped[0].reason == "another domain (fundus, not chest-xray)"
+
+
+def test_budget_is_kept_and_a_smaller_later_piece_may_still_fit():
+    long = hit(0, 0.9, " ".join(f"word{i}" for i in range(400)))
+    short = hit(1, 0.8, "small opacity")
+    context = select([long, short], budget=100)
+    assert [kept.item.id for kept in context.kept] == ["c:1#0"]
+    assert context.dropped[0].reason == "over the budget of 100 tokens"
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 4), st.lists(st.sampled_from(WORDS), max_size=8)), max_size=25),
+    st.integers(16, 400),
+    st.integers(1, 8),
+)
+def test_nothing_is_lost_and_every_bound_holds(rows, budget, k_max):
+    rows = sorted(rows, key=lambda row: -row[0])
+    hits = [hit(n, score, " ".join(text), f"c:{doc}") for n, (score, doc, text) in enumerate(rows)]
+    settings = SelectSettings(budget=budget, k_max=k_max, per_document=2, quota=4)
+    context = AdaptiveSelector(settings).select(Query("q"), hits)
+    ids = [one.item.id for one in context.kept] + [drop.hit.item.id for drop in context.dropped]
+    assert sorted(ids) == sorted(one.item.id for one in hits)
+    assert len(context.kept) <= min(k_max, 4)
+    assert context.tokens <= budget
+    assert all(drop.reason for drop in context.dropped)
+    texts = [one.item.text for one in context.kept]
+    assert all(jaccard(a, b) < 0.9 for i, a in enumerate(texts) for b in texts[:i])

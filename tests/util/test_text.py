@@ -1,0 +1,40 @@
+"""Words and sentences of reports as they are really written."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag._util.text import content_words, count_tokens, sentences, shorten, words
+
+
+def test_sentences_of_reports():
+    text = "1. Bullous emphysema. 2. Opacity in the left apex.There is a 3.5 cm mass. Dr. Smith agrees; no change vs. prior."
+    assert sentences(text) == [
+        "1. Bullous emphysema.",
+        "2. Opacity in the left apex.",
+        "There is a 3.5 cm mass.",
+        "Dr. Smith agrees; no change vs. prior.",
+    ]
+    assert sentences("Lines break\nin the middle. And end.\nHere.") == ["Lines break in the middle.", "And end.", "Here."]
+    assert sentences("  \n ") == []
+
+
+def test_words():
+    assert words("T2-weighted, 3.5 cm (X-ray)") == ["t2-weighted", "3", "5", "cm", "x-ray"]
+    assert content_words("Is there a mass in the lungs?") == ["mass", "lungs"]
+
+
+def test_shorten():
+    assert shorten("short", 10) == "short"
+    assert shorten("one two three four", 12) == "one two…"
+
+
+@given(st.text(max_size=300))
+def test_sentences_lose_no_word(text):
+    assert [word for sentence in sentences(text) for word in words(sentence)] == words(" ".join(sentences(text)))
+    joined = "".join("".join(sentence.split()) for sentence in sentences(text))
+    assert joined == "".join(text.split())
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_token_counts_add_up(a, b):
+    assert count_tokens(f"{a}\n{b}") == count_tokens(a) + count_tokens(b)
