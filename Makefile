@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: demo test format clean
 
 demo: $(VENV)/.sample
-	$(BIN)/medrag demo
+	$(BIN)/medrag demo --out demo/demo.html
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .

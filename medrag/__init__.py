@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from medrag._version import __version__
+
 __all__ = ["Answer", "MedRAG", "__version__", "answer"]
 
 if TYPE_CHECKING:

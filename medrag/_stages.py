@@ -1,0 +1,259 @@
+"""The stages of a build (see medrag/build.py): read a corpus, store the items, fill an index.
+
+Each takes what it needs and says what came; the order, the lock and the manifest are `medrag.build`'s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medrag import plugins
+from medrag._util.files import atomic_open, sha256_text, write_json
+from medrag._util.places import home
+from medrag._util.progress import track
+from medrag.errors import BadRecord, CorpusError, SettingsError
+from medrag.indexes.content import Tally, tables_digest
+from medrag.indexes.store import ItemStore
+from medrag.settings import ChunkSettings, IndexSettings
+from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
+
+if TYPE_CHECKING:
+    from medrag.protocols import Corpus, Encoder, Report
+
+BATCH = 1024  # items encoded and cached at a time
+STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """One record that is not in the index, and why."""
+
+    corpus: str
+    source: str
+    problem: str
+
+
+@dataclass
+class Log:
+    """What a build has to tell: records that were skipped, and warnings."""
+
+    report: Report | None = None
+    skipped: list[Skip] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def skip(self, corpus: str, problem: BadRecord) -> None:
+        self.skipped.append(Skip(corpus, problem.source, problem.problem))
+        if self.report:
+            self.report(problem)
+
+    def skipping(self, corpus: str) -> Report:
+        return lambda problem: self.skip(corpus, problem)
+
+
+# 1. read -------------------------------------------------------------------------------------------------------
+
+
+class Reading:
+    """The items of one corpus in ``<name>.jsonl``, whole or not at all, and beside them ``<name>.json``: of what."""
+
+    def __init__(self, folder: Path, name: str, log: Log) -> None:
+        self.name, self.lines, self.log = name, folder / f"{name}.jsonl", log
+        self._about = self.lines.with_suffix(".json")
+
+    def known(self) -> dict[str, Any]:
+        """Signature, counts and skipped records of what was read; nothing unless it is complete."""
+        try:
+            about: dict[str, Any] = json.loads(self._about.read_text(encoding="utf-8"))
+            return about if self.lines.stat().st_size == about["size"] else {}
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    def read(self, corpus: Corpus | None, signature: str, chunking: ChunkSettings, *, fresh: bool) -> dict[str, int]:
+        """How many items of each kind; reads the corpus unless the same was read before. No corpus: as read before."""
+        about = self.known()
+        if corpus is None or (about and not fresh and about["signature"] == signature):
+            for skip in about["skipped"]:
+                self.log.skip(self.name, BadRecord(skip["source"], skip["problem"]))
+        else:
+            self._about.unlink(missing_ok=True)
+            before = len(self.log.skipped)
+            counts = self._write(corpus, chunking)
+            skipped = [asdict(skip) for skip in self.log.skipped[before:]]
+            about = {"signature": signature, "counts": counts, "skipped": skipped, "size": self.lines.stat().st_size}
+            write_json(self._about, about)
+        if not about["counts"]:
+            self.log.warnings.append(f"the corpus {self.name!r} has no item")
+        found: dict[str, int] = about["counts"]
+        return found
+
+    def items(self) -> Iterator[Item]:
+        with self.lines.open("rb") as stream:
+            for line in stream:
+                yield item_from_json(line.decode())
+
+    def _write(self, corpus: Corpus, chunking: ChunkSettings) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        try:
+            with atomic_open(self.lines) as stream:
+                for item in track(corpus.read(self.log.skipping(self.name)), f"read {self.name}"):
+                    for piece in self._pieces(item, chunking):
+                        if line := self._line(piece):
+                            stream.write(line)
+                            counts[piece.kind] += 1
+        except CorpusError as problem:
+            self.log.warnings.append(f"the corpus {self.name!r} was left out: {problem}")
+            self.log.skip(self.name, BadRecord(self.name, problem.message, problem.hint))
+            with atomic_open(self.lines):
+                return {}
+        return dict(counts)
+
+    def _line(self, item: Item) -> bytes:
+        try:
+            return item_to_json(item).encode() + b"\n"
+        except (UnicodeEncodeError, TypeError, ValueError) as error:
+            self.log.skip(self.name, BadRecord(item.id, f"cannot be written as JSON: {error}"))
+            return b""
+
+    def _pieces(self, item: Item, chunking: ChunkSettings) -> Iterator[Item]:
+        """What is kept of an item: itself, unless it is a whole document, and the passages that it is cut into."""
+        if not isinstance(item, Document):
+            yield item
+        if isinstance(item, Document | Page | Study):
+            from medrag.corpora.chunk import chunk
+
+            try:
+                yield from chunk(item, chunking)
+            except BadRecord as problem:
+                self.log.skip(self.name, problem)
+
+
+# 2. store ------------------------------------------------------------------------------------------------------
+
+
+class Storing:
+    """``items.db`` and, once a concept or a statement comes, ``graph.db``. ``content``: their hashes."""
+
+    def __init__(self, folder: Path, indexed: Collection[str], deleted: Collection[str], log: Log) -> None:
+        self.folder, self.log, self.deleted = folder, log, deleted
+        self.kinds = {*STORED, *indexed}
+        self.gone: set[str] = set()  # those of ``deleted`` that were met
+        self.content: dict[str, str] = {}
+        self._items, self._graph = ItemStore.create(folder / "items.db"), None
+        self._seen: set[str] = set()
+        self._tally = Tally()
+
+    def add(self, name: str, items: Iterable[Item]) -> dict[str, int]:
+        """Takes the items of a corpus; how many of each kind went in."""
+        counts: Counter[str] = Counter()
+        for batch in batches(items):
+            kept = [item for item in batch if self._wanted(item) and self._first(name, item)]
+            counts.update(item.kind for item in kept)
+            for item in kept:
+                self._tally.add(name, item_to_json(item))
+            self._items.put_many((item, name) for item in kept if item.kind in self.kinds)
+            self._state([item for item in kept if isinstance(item, Concept | Triple)])
+        return dict(sorted(counts.items()))
+
+    def finish(self) -> None:
+        self._items.close()
+        self.content["items"] = self._tally.digest
+        if self._graph is not None:
+            self._graph.finish()
+            self.content["graph"] = tables_digest(self.folder / "graph.db")
+
+    def _wanted(self, item: Item) -> bool:
+        named = {item.id, item.doc}.intersection(self.deleted)
+        self.gone |= named
+        return not named
+
+    def _first(self, corpus: str, item: Item) -> bool:
+        """The graph joins what comes again; an item of the store comes once."""
+        if item.kind not in self.kinds:
+            return True
+        if item.id in self._seen:
+            self.log.skip(corpus, BadRecord(item.id, "this id came before; the first record is kept"))
+            return False
+        self._seen.add(item.id)
+        return True
+
+    def _state(self, statements: list[Concept | Triple]) -> None:
+        from medrag.graph import GraphStore
+
+        if statements:
+            self._graph = self._graph or GraphStore.create(self.folder / "graph.db")
+            self._graph.add(statements)
+
+
+# 3. encode, 4. index -------------------------------------------------------------------------------------------
+
+
+def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encoder | None, log: Log) -> str:
+    """Builds ``folder/name`` from the items of ``folder/items.db``; the hash of what it holds."""
+    cls = plugins.load("indexes", settings.kind)
+    try:
+        index = cls(**settings.options)
+    except TypeError as error:
+        raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
+    store, tally = ItemStore.open(folder / "items.db"), Tally()
+    total = store.count(settings.items, settings.corpora)
+    items = track(store.iterate(settings.items, settings.corpora), f"index {name}", total)
+    if encoder:
+        _add_vectors(index, encoder, items, folder / f"{name}.raw", tally, log.skipping(f"index {name}"))
+    else:
+        _add_texts(index, items, tally)
+    store.close()
+    index.save(folder / name)
+    if not total:
+        log.warnings.append(f"the index {name!r} is empty: nothing read is one of {', '.join(settings.items)}")
+    return sha256_text(settings.model_dump_json(), tally.digest)
+
+
+def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path, tally: Tally, report: Report) -> None:
+    """Vectors go through the cache into a raw file, and from there into the index: few are in memory at a time."""
+    from medrag.encoders.cache import VectorCache, cached
+
+    ids: list[str] = []
+    cache = VectorCache(home() / "cache" / "vectors.db")
+    with raw.open("wb") as stream:
+        for batch in batches(items):
+            kept, vectors = cached(encoder, batch, cache, report)
+            stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+            for n, vector in zip(kept, vectors, strict=True):
+                ids.append(batch[n].id)
+                tally.add(batch[n].id, vector.tobytes().hex())
+    cache.close()
+    if ids:
+        index.add(ids, np.memmap(raw, dtype="<f4", mode="r").reshape(len(ids), -1))
+    raw.unlink()
+
+
+def _add_texts(index: Any, items: Iterable[Item], tally: Tally) -> None:
+    from medrag.encoders.text import readable
+
+    for batch in batches(items):
+        texts = [readable(item) for item in batch]
+        index.add([item.id for item in batch], texts)
+        for item, text in zip(batch, texts, strict=True):
+            tally.add(item.id, text)
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    source = iter(items)
+    while batch := list(itertools.islice(source, BATCH)):
+        yield batch
+
+
+def by_kind(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Counts by corpus and kind → counts by kind."""
+    total: Counter[str] = Counter()
+    for one in counts.values():
+        total.update(one)
+    return dict(sorted(total.items()))

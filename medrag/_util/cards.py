@@ -1,0 +1,158 @@
+"""The cards of an answer's evidence as plain values: where it stands, the quote in its text, a picture, a graph.
+
+Pictures come from `medrag._util.draw`; where one cannot be drawn the card shows its text. The markup and the escaping
+are the template's.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrag._util import render
+from medrag._util.diagram import diagrams, walk
+from medrag._util.text import shorten
+from medrag.types import Answer, Box, Citation, Hit, ImageRecord, Item, Study, Triple
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_NAMES = {
+    "passage": "Passage",
+    "page": "Page",
+    "study": "Similar case",
+    "image": "Image",
+    "concept": "Concept",
+    "triple": "Graph",
+}
+_REPORT = {"findings", "impression", "indication", "comparison", "history", "technique"}
+_SHOWN = 700  # characters of a card's text before the rest folds away
+
+
+def cards(answer: Answer) -> list[dict[str, Any]]:
+    """One card for each kept piece of evidence, and for each citation of something that was not kept."""
+    cited = {citation.key: citation for citation in answer.citations}
+    views = [card_view(key, hit.item, cited.pop(key, None), hit) for key, hit in answer.context]
+    return views + [card_view(key, citation.item, citation, None) for key, citation in cited.items()]
+
+
+def card_view(key: str, item: Item, citation: Citation | None, hit: Hit | None) -> dict[str, Any]:
+    """What a card shows: where the evidence stands, the quote in its text, a picture or a graph."""
+    boxes = citation.boxes if citation and citation.boxes else tuple(getattr(item, "boxes", ()))
+    before, quote, after = split_quote(flow(item.text), citation.quote if citation else "")
+    return {
+        "key": key,
+        "cited": citation is not None,
+        "support": citation.support if citation else None,
+        "kind": kind_name(item),
+        "title": shorten(card_title(item), 140),
+        "place": where(item, citation.page if citation else None),
+        "caution": caution(item),
+        "labels": list(getattr(item, "labels", ())),
+        "before": before,
+        "quote": quote,
+        "after": after[:_SHOWN],
+        "rest": after[_SHOWN:],
+        "picture": picture(item, boxes, hit),
+        "diagrams": diagrams(item) if isinstance(item, Triple) else (),
+        "found": found_by(hit),
+    }
+
+
+def kind_name(item: Item) -> str:
+    """The kind in a reader's words."""
+    if isinstance(item, Triple):
+        return "Graph path" if len(walk(item)[1]) > 1 else "Graph statement"
+    if isinstance(item, ImageRecord):
+        return "Figure" if item.page else "Similar image"
+    return "Report" if is_report(item) else _NAMES.get(item.kind, item.kind.capitalize())
+
+
+def is_report(item: Item) -> bool:
+    """Whether a passage was cut from the report of an examination: it has that report's section and no page."""
+    return item.kind == "passage" and not render.page_of(item) and getattr(item, "section", "").lower() in _REPORT
+
+
+def card_title(item: Item) -> str:
+    """The title of an item; of a graph path its two ends."""
+    if isinstance(item, Triple):
+        return f"{item.subject} → {item.object}"
+    return getattr(item, "title", "") or getattr(item, "name", "") or item.doc
+
+
+def where(item: Item, page: int | None) -> str:
+    """Section, page, document, and the UMLS concepts of a term or statement."""
+    page = page if page is not None else render.page_of(item)
+    cuis = getattr(item, "cuis", ()) or (item.meta.get("cuis", ()) if isinstance(item, Triple) else ())
+    codes = f"UMLS {', '.join(map(str, list(cuis)[:6]))}" if cuis else ""
+    return " · ".join(filter(None, [getattr(item, "section", ""), f"page {page}" if page else "", item.doc, codes]))
+
+
+def flow(text: str) -> str:
+    """The text without the line breaks of its layout: a line ends where a sentence does."""
+    return re.sub(r"(?<![.!?:;\n])\n(?!\n)", " ", text)
+
+
+def caution(item: Item) -> str:
+    """A warning on other people's examinations: their findings are not those of the image that is asked about."""
+    other = isinstance(item, Study) or is_report(item) or (isinstance(item, ImageRecord) and not item.page)
+    return "another case" if other else ""
+
+
+def found_by(hit: Hit | None) -> str:
+    """Which retrievers found it, at which rank."""
+    if hit is None:
+        return ""
+    return ", ".join(f"{parent.retriever} #{parent.rank}" for parent in hit.parents or (hit,))
+
+
+def split_quote(text: str, quote: str) -> tuple[str, str, str]:
+    """The text before, in and after the quote, whatever the blanks between its words; a quote that is not in the
+    text stands first. Text far before the quote is cut."""
+    words = quote.strip(" .…").split()
+    match = re.search(r"\s+".join(map(re.escape, words)), text, re.IGNORECASE) if words else None
+    if match is None:
+        return ("", quote, f"\n{text}") if quote else ("", "", text)
+    before = text[: match.start()]
+    if len(before) > _SHOWN // 2:
+        before = "… " + before[-_SHOWN // 2 :].partition(" ")[2]
+    return before, match.group(), text[match.end() :]
+
+
+def picture(item: Item, boxes: tuple[Box, ...], hit: Hit | None = None) -> dict[str, str] | None:
+    """The picture of an item with its region marked, or None where there is none to draw."""
+    seen = next((p.item for p in (hit.parents if hit else ()) if isinstance(p.item, ImageRecord)), None)
+    shown: Item = seen if seen is not None and isinstance(item, Study) else item
+    if not _has_picture(shown):
+        return None
+    try:
+        from medrag._util.draw import picture_of
+
+        src = data_url(picture_of(shown, boxes), 800)
+    except Exception:  # a picture is an extra: whatever is wrong with its file, the card still shows its text
+        return None
+    page = render.page_of(shown)
+    marked = ", the quoted region marked" if boxes else ""
+    return {"src": src, "alt": f"Page {page} of {item.doc}{marked}" if page else f"Image of {shown.doc}"}
+
+
+def _has_picture(item: Item) -> bool:
+    """Whether there is a file to draw: of a page, an image, a passage of a PDF, or the first image of a study."""
+    source = str(getattr(item, "source", ""))
+    if isinstance(item, Study):
+        source = str((item.meta.get("paths") or [""])[0])
+    elif item.kind == "passage" and not (render.page_of(item) and source.lower().endswith(".pdf")):
+        return False
+    return item.kind in ("image", "page", "passage", "study") and bool(source) and Path(source).is_file()
+
+
+def data_url(image: Image, limit: int) -> str:
+    """The image, at most ``limit`` pixels on its longer side, as a JPEG inside an address."""
+    small = image.convert("RGB")
+    small.thumbnail((limit, limit))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

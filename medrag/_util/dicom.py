@@ -1,0 +1,261 @@
+"""DICOM files as 8-bit pictures, with what the header says. Knows nothing of studies or corpora.
+
+Windowing follows DICOM PS3.3 C.11.2.1.2 (linear VOI) and C.11.1 (modality LUT).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from medrag._util.images import from_array, one_line, spread, window
+from medrag.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_REEXPORT = "export the image again, or leave the file out"
+_TAGS = {
+    "modality": "Modality", "body_part": "BodyPartExamined", "view": "ViewPosition", "laterality": "ImageLaterality",
+    "study_uid": "StudyInstanceUID", "series_uid": "SeriesInstanceUID", "sop_uid": "SOPInstanceUID",
+    "patient_id": "PatientID", "study_date": "StudyDate", "study_description": "StudyDescription",
+    "series_description": "SeriesDescription", "photometric": "PhotometricInterpretation",
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """pydicom warns about values that do not matter for a picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_dataset(stream: BinaryIO | str, where: str, *, header_only: bool = False) -> Any:
+    """A pydicom Dataset; values over 1 kB stay on disk when only the header is wanted. Raises ImageError."""
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with quiet():
+            return pydicom.dcmread(stream, force=True, defer_size=1024 if header_only else None)
+    except InvalidDicomError as error:
+        raise ImageError(where, "is not a DICOM file", _REEXPORT) from error
+    except OSError as error:
+        raise ImageError(where, f"cannot be read: {error.strerror or one_line(error)}", "check the path") from error
+    except Exception as error:  # a broken data set may fail anywhere in the parser
+        raise ImageError(where, f"is a damaged DICOM file: {one_line(error)}", _REEXPORT) from error
+
+
+def looks_like_dicom(stream: BinaryIO) -> bool:
+    """Whether a file without the DICOM magic still parses as an image data set."""
+    import pydicom
+
+    try:
+        with quiet():
+            data = pydicom.dcmread(stream, force=True, stop_before_pixels=True, specific_tags=["SOPClassUID", "Rows"])
+        return "SOPClassUID" in data or "Rows" in data
+    except Exception:  # whatever the parser raises, it is no DICOM
+        return False
+
+
+def header_meta(data: Any) -> dict[str, Any]:
+    """What the header says, as strings and numbers; names that are absent are left out."""
+    with quiet():
+        meta: dict[str, Any] = {name: str(data.get(tag)).strip() for name, tag in _TAGS.items() if data.get(tag)}
+        meta |= {
+            "rows": int(data.get("Rows") or 0),
+            "columns": int(data.get("Columns") or 0),
+            "frames": frames_of(data),
+        }
+    return meta
+
+
+def frames_of(data: Any) -> int:
+    """How many frames the data set announces; 1 where it does not say."""
+    try:
+        return max(1, int(data.get("NumberOfFrames") or 1))
+    except (TypeError, ValueError):
+        return 1
+
+
+def picture_of_dataset(data: Any, where: str, frame: int, max_pixels: int) -> tuple[Image, dict[str, Any]]:
+    """One frame as an 8-bit picture, and the header's meta with the window that was applied. Raises ImageError."""
+    with quiet():
+        if not any(tag in data for tag in PIXELS):
+            raise ImageError(
+                where, "the DICOM file holds no pixels", "give an image object, not a report, plan or header"
+            )
+        meta = header_meta(data)
+        if meta["rows"] * meta["columns"] > max_pixels:
+            raise ImageError(
+                where,
+                f"has {meta['rows'] * meta['columns'] / 1e6:.0f} megapixels, more than the limit of {max_pixels / 1e6:.0f}",
+                "give a smaller level of the image",
+            )
+        if not 0 <= frame < meta["frames"]:
+            raise ImageError(
+                where, f"has {meta['frames']} frames; there is no frame {frame}", f"ask for 0 to {meta['frames'] - 1}"
+            )
+        array = _pixels(data, where, frame)
+        try:
+            picture, applied = _shown(data, array, frame)
+        except Exception as error:  # tables of a broken header may have any shape
+            raise ImageError(where, f"its look-up tables cannot be applied: {one_line(error)}", _REEXPORT) from error
+    meta["frame"] = frame
+    if applied:
+        meta["window"] = [round(value, 3) for value in applied]
+    return from_array(picture, where, max_pixels), meta
+
+
+def _pixels(data: Any, where: str, frame: int) -> NDArray[Any]:
+    """One decoded frame, colour already RGB."""
+    from pydicom.pixels import pixel_array
+
+    syntax = _transfer_syntax(data)
+    try:
+        array: NDArray[Any] = pixel_array(data, index=frame)
+    except NotImplementedError as error:
+        name = getattr(syntax, "name", syntax)
+        raise ImageError(
+            where, f"the transfer syntax {name} cannot be decoded", "store it uncompressed or as JPEG 2000"
+        ) from error
+    except Exception as error:  # the decoders of pylibjpeg and pydicom raise nearly anything
+        raise ImageError(where, f"its pixel data cannot be decoded: {one_line(error)}", _REEXPORT) from error
+    return array
+
+
+def _transfer_syntax(data: Any) -> Any:
+    """The transfer syntax; where the file does not name it, the plain one that its header was written in."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(data, "file_meta", None)
+    if meta is None:
+        meta = data.file_meta = FileMetaDataset()
+    if not meta.get("TransferSyntaxUID"):
+        implicit, little = data.original_encoding
+        explicit = ExplicitVRBigEndian if little is False else ExplicitVRLittleEndian
+        meta.TransferSyntaxUID = explicit if implicit is False else ImplicitVRLittleEndian
+    return meta.TransferSyntaxUID
+
+
+def _shown(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[Any], tuple[float, float] | None]:
+    """The frame as 8-bit values, and the window (low, high) in modality units where one was applied."""
+    from pydicom.pixels import apply_color_lut
+
+    kind = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
+    if kind == "PALETTE COLOR":
+        return _colour_8bit(apply_color_lut(array, data), 16), None
+    if array.ndim == 3:
+        return _colour_8bit(array, int(data.get("BitsStored") or 8)), None
+    values, applied = _windowed(data, array, frame)
+    return (255 - values if kind == "MONOCHROME1" else values), applied
+
+
+def _colour_8bit(array: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Colour of up to 32 bits a channel as 8 bits."""
+    import numpy as np
+
+    if array.dtype == np.uint8:
+        return array
+    return window(array, 0.0, float(2 ** max(bits, 8) - 1))
+
+
+def _windowed(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Rescale or modality LUT, then the stored window or VOI LUT, else the spread of the values."""
+    import numpy as np
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    padding = data.get("PixelPaddingValue")
+    real = array != padding if isinstance(padding, int) else np.ones(array.shape, bool)
+    transform = _group(data, frame, "PixelValueTransformationSequence")
+    values = apply_modality_lut(array, transform if transform is not None else data)
+    voi = _group(data, frame, "FrameVOILUTSequence")
+    voi = data if voi is None else voi
+    if voi is data and data.get("VOILUTSequence"):
+        values = apply_voi_lut(values.astype(array.dtype, copy=False), data, prefer_lut=True)
+    elif limits := _limits(voi):
+        inside = values[real]
+        if inside.size and inside.max() > limits[0] and inside.min() < limits[1]:
+            return window(values, *limits), limits
+    limits = spread(values[real] if real.any() else values)
+    return window(values, *limits), limits
+
+
+def _limits(data: Any) -> tuple[float, float] | None:
+    """Low and high end of the first stored window; None where there is none of use."""
+    center, width = (_first(data.get(tag)) for tag in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None or width <= 0:
+        return None
+    if width <= 1:
+        return center - 0.5, center + 0.5
+    return center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2
+
+
+def _first(value: Any) -> float | None:
+    """The first number of a DICOM value, None where there is none."""
+    with contextlib.suppress(TypeError, ValueError, IndexError):
+        return float(value if isinstance(value, int | float | str) else value[0])
+    return None
+
+
+def _group(data: Any, frame: int, name: str) -> Any:
+    """A functional group of an enhanced multi-frame object: of the frame, else shared, else None."""
+    for sequence, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        groups = data.get(sequence)
+        if groups and index < len(groups) and groups[index].get(name):
+            return groups[index].get(name)[0]
+    return None
+
+
+def is_decodable(data: Any, where: str, file_size: int) -> None:
+    """Checks, without decoding, that the pixels are all there and that their coding is one that medrag knows.
+
+    ``data`` was read with ``header_only``. Raises ImageError.
+    """
+    from pydicom.pixels import get_decoder
+    from pydicom.tag import Tag
+
+    syntax = _transfer_syntax(data)
+    compressed = syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed and not syntax.is_deflated
+    if not syntax.is_transfer_syntax:
+        raise ImageError(
+            where, f"the transfer syntax {syntax} cannot be decoded", "store it uncompressed or as JPEG 2000"
+        )
+    if compressed:
+        try:
+            known = get_decoder(syntax).is_available
+        except NotImplementedError:
+            known = False
+        if not known:
+            raise ImageError(
+                where, f"the transfer syntax {syntax.name} cannot be decoded", "store it uncompressed or as JPEG 2000"
+            )
+    tag = Tag(next(name for name in PIXELS if name in data))
+    element = next(raw for key, raw in data.items() if key == tag)  # as read: the value still on disk
+    length, start = int(getattr(element, "length", 0)), int(getattr(element, "value_tell", 0))
+    if compressed:
+        if length != 0xFFFFFFFF:
+            raise ImageError(where, f"says {syntax.name}, but its pixels are not compressed", _REEXPORT)
+        return
+    needed = _native_bytes(data, where)
+    have = min(length, file_size - start) if not syntax.is_deflated else length
+    if have < needed:
+        raise ImageError(where, f"its pixel data is cut short ({have:,} of {needed:,} bytes)", _REEXPORT)
+
+
+def _native_bytes(data: Any, where: str) -> int:
+    """How many bytes uncompressed pixels take by the header. Raises ImageError for a header that does not say."""
+    sizes = [data.get(tag) for tag in ("Rows", "Columns", "BitsAllocated")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ImageError(where, "its header does not say how large the image is", _REEXPORT)
+    rows, columns, bits = sizes
+    samples = int(data.get("SamplesPerPixel") or 1)
+    total: int = rows * columns * samples * bits * frames_of(data) // 8
+    return total * 2 // 3 if "422" in str(data.get("PhotometricInterpretation", "")) else total

@@ -1,0 +1,292 @@
+"""Any picture as 8-bit L or RGB: files, bytes, Pillow images, arrays and DICOM. Knows nothing of encoders or corpora."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from medrag.errors import ImageError
+from medrag.types import QueryImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+MAX_PIXELS = 80_000_000
+_REEXPORT = "export the image again, as PNG, JPEG or DICOM"
+
+
+def load_image(source: Any, *, frame: int = 0, max_pixels: int = MAX_PIXELS, max_side: int | None = None) -> QueryImage:
+    """The picture of a path, bytes, Pillow image, numpy array, pydicom Dataset or QueryImage, as 8-bit L or RGB.
+
+    Arrays are (rows, columns) or (rows, columns, 1 | 3 | 4) of any real type; values outside 0–255 and floats outside
+    0–1 are windowed to 8 bit. ``frame`` is counted from 0. ``max_side`` (pixels) reduces a larger picture while it is
+    decoded. ``sha256`` is of mode, size and bytes of the picture that comes out, so it depends on ``max_side``.
+
+    Raises ImageError, in one line with a hint, for everything that is no readable picture and for more than
+    ``max_pixels`` pixels (told by the header, before anything is decoded).
+    """
+    if isinstance(source, QueryImage):
+        return _finish(source.image, source.source, dict(source.meta), max_side)
+    where = str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
+    try:
+        picture, meta = _decode(source, where, frame, max_pixels, max_side)
+        return _finish(picture, where if isinstance(source, str | Path) else "", meta, max_side)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on broken input
+        raise ImageError(where, f"cannot be decoded: {one_line(error)}", _REEXPORT) from error
+
+
+def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(columns, rows) of a picture file from its header and checksums, without decoding it where that is avoidable.
+
+    Raises ImageError as `load_image` would; a JPEG that lacks its end marker is decoded to be sure.
+    """
+
+    try:
+        with path.open("rb") as handle:
+            _not_empty(handle.read(1), path)
+            handle.seek(0)
+            with _open(handle) as picture:
+                size, kind = picture.size, picture.format
+                _not_huge(size, str(path), max_pixels)
+                picture.verify()
+        if kind == "JPEG" and b"\xff\xd9" not in _tail(path):
+            load_image(path, max_pixels=max_pixels)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on broken input
+        raise as_image_error(error, path) from error
+    return (int(size[0]), int(size[1]))
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether the first 132 bytes say DICOM."""
+    return head[128:132] == b"DICM"
+
+
+def to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Numbers of any real type as 0–255: kept when they are in 0–255 already, floats in 0–1 stretched, others windowed.
+
+    The window goes from the 0.1st to the 99.9th percentile, so that a few hot pixels do not darken the rest.
+    """
+    import numpy as np
+
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255)
+    is_float = values.dtype.kind == "f"
+    numbers = values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+    if is_float and not np.isfinite(numbers).all():
+        finite = numbers[np.isfinite(numbers)]
+        low_high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        numbers = np.nan_to_num(numbers, nan=low_high[0], posinf=low_high[1], neginf=low_high[0])
+    low, high = float(numbers.min()), float(numbers.max())
+    if is_float and low >= 0 and high <= 1:
+        return window(numbers, 0.0, 1.0)
+    if not is_float and low >= 0 and high <= 255:
+        return values.astype(np.uint8)
+    return window(numbers, *spread(numbers))
+
+
+def spread(numbers: NDArray[Any]) -> tuple[float, float]:
+    """The 0.1st and 99.9th percentile; the extremes where those are equal."""
+    import numpy as np
+
+    low, high = (float(x) for x in np.percentile(numbers, (0.1, 99.9)))
+    return (low, high) if high > low else (float(numbers.min()), float(numbers.max()))
+
+
+def window(numbers: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """``low`` … ``high`` as 0 … 255, clipped; all 0 where the window has no width."""
+    import numpy as np
+
+    if not high > low:
+        return np.zeros(numbers.shape, np.uint8)
+    scaled = (numbers.astype(np.float64) - low) * (255.0 / (high - low))
+    rounded: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def from_array(array: NDArray[Any], where: str = "<ndarray>", max_pixels: int = MAX_PIXELS) -> Image:
+    """An array as an 8-bit picture. Raises ImageError for shapes and types that are no picture."""
+    import numpy as np
+    from PIL import Image
+
+    if array.dtype.kind not in "buif":
+        raise ImageError(where, f"an array of {array.dtype} is no picture", "pass integers, floats or booleans")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise ImageError(
+            where, f"an array of shape {array.shape} is no picture", "pass (rows, columns) or (rows, columns, 3)"
+        )
+    if not array.size:
+        raise ImageError(where, "the array is empty", "pass at least one pixel")
+    _not_huge((array.shape[1], array.shape[0]), where, max_pixels)
+    return normalised(Image.fromarray(np.ascontiguousarray(to_8bit(array))))
+
+
+def normalised(picture: Image) -> Image:
+    """A Pillow image of any mode as L or RGB; deep greys windowed, transparency laid over black."""
+    import numpy as np
+    from PIL import Image
+
+    mode = picture.mode
+    if mode in ("L", "RGB"):
+        return picture
+    if mode == "F" or mode.startswith("I"):
+        return Image.fromarray(to_8bit(np.asarray(picture)))
+    if mode == "1":
+        return picture.convert("L")
+    if mode in ("La", "RGBa"):  # transparency multiplied in already
+        return normalised(picture.convert("LA" if mode == "La" else "RGBA"))
+    if mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
+        over = picture.convert("RGBA")
+        flat = Image.new("RGBA", over.size, (0, 0, 0, 255))
+        flat.alpha_composite(over)
+        return flat.convert("L" if mode == "LA" else "RGB")
+    return picture.convert("RGB")
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, on one line of at most 160 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:159] + "…"
+
+
+def as_image_error(error: BaseException, path: Path) -> ImageError:
+    """A failure to open or decode a file, in words that name what mends it."""
+    from PIL import Image, UnidentifiedImageError
+
+    where = str(path)
+    if isinstance(error, FileNotFoundError):
+        gone = "is a link to nowhere" if path.is_symlink() else "does not exist"
+        return ImageError(where, gone, "check the path")
+    if isinstance(error, IsADirectoryError):
+        return ImageError(where, "is a folder, not an image", "name a file in it")
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(where, "is not an image that medrag knows", _REEXPORT)
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError(where, "has too many pixels to be decoded safely", f"reduce it below {MAX_PIXELS:,} pixels")
+    return ImageError(where, f"cannot be read: {one_line(error)}", _REEXPORT)
+
+
+def _decode(source: Any, where: str, frame: int, max_pixels: int, max_side: int | None) -> tuple[Image, dict[str, Any]]:
+    """The picture, 8-bit L or RGB, and what its file said about itself."""
+    import numpy as np
+    from PIL import Image
+
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        try:
+            with path.open("rb") as handle:
+                return _decode_stream(handle, where, frame, max_pixels, max_side)
+        except OSError as error:
+            raise as_image_error(error, path) from error
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode_stream(io.BytesIO(bytes(source)), where, frame, max_pixels, max_side)
+    if isinstance(source, Image.Image):
+        _not_huge(source.size, where, max_pixels)
+        return normalised(_upright(source)), {}
+    if isinstance(source, np.ndarray):
+        return from_array(source, where, max_pixels), {}
+    if hasattr(source, "PhotometricInterpretation") or hasattr(source, "SOPClassUID"):
+        from medrag._util.dicom import picture_of_dataset
+
+        return picture_of_dataset(source, where, frame, max_pixels)
+    raise ImageError(where, "is not an image", "pass a path, bytes, a Pillow image, a numpy array or a pydicom Dataset")
+
+
+def _decode_stream(
+    stream: BinaryIO, where: str, frame: int, max_pixels: int, max_side: int | None
+) -> tuple[Image, dict[str, Any]]:
+    """Tells DICOM from the rest by content."""
+    from PIL import UnidentifiedImageError
+
+    head = stream.read(132)
+    _not_empty(head, where)
+    stream.seek(0)
+    if not is_dicom(head):
+        try:
+            return _decode_pillow(stream, where, max_pixels, max_side), {}
+        except UnidentifiedImageError as error:
+            from medrag._util.dicom import looks_like_dicom
+
+            stream.seek(0)
+            if not looks_like_dicom(stream):
+                raise as_image_error(error, Path(where)) from error
+            stream.seek(0)
+    from medrag._util.dicom import picture_of_dataset, read_dataset
+
+    return picture_of_dataset(read_dataset(stream, where), where, frame, max_pixels)
+
+
+def _decode_pillow(stream: BinaryIO, where: str, max_pixels: int, max_side: int | None) -> Image:
+    """The first frame of a file that Pillow knows, upright."""
+    from PIL import Image
+
+    try:
+        picture = _open(stream)
+    except Image.DecompressionBombError as error:
+        raise as_image_error(error, Path(where)) from error
+    _not_huge(picture.size, where, max_pixels)
+    if max_side:
+        picture.draft(None, (max_side, max_side))  # JPEG decodes at 1/2, 1/4 or 1/8; others ignore it
+    picture.load()
+    return normalised(_upright(picture))
+
+
+def _open(stream: BinaryIO) -> Any:
+    """Pillow's open without its warning about size: `_not_huge` refuses what is too large."""
+    import warnings
+
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(stream)
+
+
+def _upright(picture: Image) -> Image:
+    """The picture turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(picture)
+
+
+def _finish(picture: Image, source: str, meta: dict[str, Any], max_side: int | None) -> QueryImage:
+    """Reduced where asked, with the hash of its pixels."""
+    if max_side and max(picture.size) > max_side:
+        picture = picture.copy()
+        picture.thumbnail((max_side, max_side))
+    digest = hashlib.sha256(f"{picture.mode} {picture.width}x{picture.height} ".encode())
+    digest.update(picture.tobytes())
+    return QueryImage(picture, source, digest.hexdigest(), meta)
+
+
+def _not_huge(size: tuple[int, int], where: str, max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        megapixels = size[0] * size[1] / 1e6
+        raise ImageError(
+            where,
+            f"has {megapixels:.0f} megapixels, more than the limit of {max_pixels / 1e6:.0f}",
+            "reduce the image, or cut it into tiles",
+        )
+
+
+def _not_empty(head: bytes, where: object) -> None:
+    if not head:
+        raise ImageError(str(where), "is empty", _REEXPORT)
+
+
+def _tail(path: Path, size: int = 4096) -> bytes:
+    """The last bytes of a file."""
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - size))
+        return handle.read()

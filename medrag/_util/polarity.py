@@ -1,0 +1,198 @@
+"""Is a finding said to be there, said not to be there, or left open? Trigger words with a direction and a scope.
+
+The method is ConText's (Harkema, Dowling, Thornblade and Chapman 2009, after NegEx, Chapman 2001): a trigger acts
+forwards or backwards until its clause ends; pseudo-triggers ("no change in") act on nothing. It reads one sentence at a
+time and knows neither time nor whose finding it is ("history of", "mother had"), nor anatomy, nor synonyms.
+
+>>> polarity("No pleural effusion, but a small pneumothorax.", "effusion")
+'absent'
+>>> polarity("No pleural effusion, but a small pneumothorax.", "pneumothorax")
+'present'
+>>> polarity("Early pneumonia cannot be excluded.", "pneumonia")
+'uncertain'
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from typing import Literal, NamedTuple
+
+Polarity = Literal["present", "absent", "uncertain"]
+Span = tuple[int, int]
+
+_BE = "(?:is|are|was|were|be|been|being)"
+_ADV = r"(?:(?:\w+ly|well|yet|at all|any longer|otherwise) )?"
+_SEEN = (
+    "(?:seen|identified|noted|present|demonstrated|visuali[sz]ed|appreciated|evident|detected|observed|found|apparent"
+    "|suspected|shown|visible|recogni[sz]ed)"
+)
+_OUT = "(?:excluded|ruled out)"
+_CANNOT = "(?:cannot|can not|can't|could not|couldn't|may not)"
+_CHANGE = "(?:changes?|increase|decrease|improvement|worsening|progression)"
+
+# One blank stands for any white space. Of triggers that overlap the longest counts.
+PSEUDO = (
+    rf"(?:no|without) (?:\w+ ){{0,3}}?{_CHANGE} (?:in|of|from|to|since)",
+    rf"not {_ADV}(?:changed|increased|decreased)",
+    "not only",
+    "no doubt",
+    "not necessarily",
+    "gram[ -]negative",
+)
+ABSENT_BEFORE = (
+    "no", "not", "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
+    "negative for", "free (?:of|from)", "clear of", "absent", "absence of", "lack of", "lacks", "lacking",
+    "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
+    "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
+    f"{_CANNOT} (?:see|identify|appreciate)",
+)  # fmt: skip
+ABSENT_AFTER = (
+    rf"(?:(?:{_BE}|can|could|has|have) )?(?:not|never) {_ADV}(?:be |been )?{_ADV}{_SEEN}",
+    f"cannot be {_ADV}{_SEEN}",
+    f"(?:is|are|was|were|being) {_ADV}absent",
+    rf"{_BE} no longer {_ADV}\w+",
+    f"(?:has|have|had|is|are) {_ADV}(?:resolved|cleared|disappeared)",
+    rf"(?:has|have) (?:\w+ )?been {_ADV}(?:removed|{_OUT})",
+    f"{_BE} {_ADV}{_OUT}",
+    "ruled out",
+)
+UNCERTAIN_BEFORE = (
+    "possibl[ey]", "probabl[ey]", "likely", "unlikely", "may", "might", "could", "perhaps", "potential(?:ly)?", "presumed",
+    "presumably", "question of", "questionable", "equivocal", "suspicious for", "suspicion (?:of|for)", "suspect(?:ed)?",
+    "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
+    "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did) not {_ADV}(?:exclude|rule out)",
+    f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
+    "assess(?:ment)? for", "not (?:certain|clear|sure)(?: if| whether)?", "unclear(?: if| whether)?", "uncertain", "whether",
+    "if", "query",
+)  # fmt: skip
+UNCERTAIN_AFTER = (
+    f"{_CANNOT} {_ADV}be {_ADV}{_OUT}",
+    rf"(?:{_BE} )?not {_ADV}(?:been )?{_OUT}",
+    rf"{_BE} {_ADV}(?:possible|probable|suspected|questioned|questionable|likely|unlikely|uncertain|equivocal|considered)",
+    "(?:less|more|most|not) likely",
+    "unlikely",
+    "versus",
+    "vs",
+    "to be (?:excluded|ruled out)",
+    "difficult to (?:see|assess)",
+    "is a (?:possibility|consideration|concern)",
+)
+_ANSWERED_NO = re.compile(r"\s*(?:[:–=]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)", re.IGNORECASE)
+_DOUBTED = re.compile(r"[\w\s,]*\?")
+_PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
+
+# Where a clause ends: a word that turns the sentence, or a comma or "and" that a new subject with a verb follows.
+_VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|measures?|contains?)"
+_PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
+_TURN = re.compile(
+    rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|secondary to|due to|"
+    rf"with the exception of|nevertheless|yet|still|while|whereas)\b"
+    rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
+    rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"
+    rf"|(?<=fied|seen|oted|sent|ated|ized),\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b)".replace(
+        " ", r"\s+"
+    ),
+    re.IGNORECASE,
+)
+
+
+class _Trigger(NamedTuple):
+    start: int
+    end: int
+    kind: str  # "absent", "uncertain" or "" for pseudo
+    forward: bool
+    reach: int = 10_000  # characters between it and what it acts on
+
+
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    body = "|".join(sorted(patterns, key=len, reverse=True)).replace(" ", r"\s+")
+    return re.compile(rf"(?<![\w-])(?:{body})(?![\w-])", re.IGNORECASE)
+
+
+_RULES = (
+    (_compiled(PSEUDO), "", True),
+    (_compiled(ABSENT_AFTER), "absent", False),
+    (_compiled(UNCERTAIN_AFTER), "uncertain", False),
+    (_compiled(ABSENT_BEFORE), "absent", True),
+    (_compiled(UNCERTAIN_BEFORE), "uncertain", True),
+)
+
+
+def polarity(sentence: str, target: str | Span) -> Polarity:
+    """What one sentence says of a finding, given as a span of characters or as a phrase.
+
+    A phrase may stand several times: one "present" outweighs "uncertain", and that outweighs "absent". Raises
+    ValueError when the phrase does not occur; ask `mentions` first.
+    """
+    spans = mentions(sentence, target) if isinstance(target, str) else [target]
+    if not spans:
+        raise ValueError(f"{target!r} does not occur in {sentence!r}")
+    found = {_of_span(sentence, span) for span in spans}
+    return next(kind for kind in ("present", "uncertain", "absent") if kind in found)  # type: ignore[return-value]
+
+
+def mentions(sentence: str, phrase: str) -> list[Span]:
+    """Where a phrase stands as whole words, in any case, with a plural ending or without."""
+    body = r"\s+".join(re.escape(word) for word in phrase.split())
+    return (
+        [match.span() for match in re.finditer(rf"(?<!\w){body}(?:e?s)?(?!\w)", sentence, re.IGNORECASE)]
+        if body
+        else []
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def clauses(sentence: str) -> tuple[Span, ...]:
+    """The clauses of a sentence as spans that cover it; no trigger acts over their edges."""
+    cuts = [0, *(match.start() for match in _TURN.finditer(sentence) if match.start() > 0), len(sentence)]
+    return tuple((start, end) for start, end in itertools.pairwise(cuts) if start < end)
+
+
+@functools.lru_cache(maxsize=4096)
+def _triggers(sentence: str) -> tuple[_Trigger, ...]:
+    """All triggers in order; of those that overlap the longest stays, then the one that acts backwards."""
+    found = [
+        _Trigger(*match.span(), kind, forward, 30 if match.group().lower() in ("versus", "vs") else 10_000)
+        for rule, kind, forward in _RULES
+        for match in rule.finditer(sentence)
+    ]
+    kept: list[_Trigger] = []
+    for trigger in sorted(found, key=lambda t: (t.start - t.end, t.kind != "", t.forward)):
+        if all(trigger.end <= other.start or trigger.start >= other.end for other in kept):
+            kept.append(trigger)
+            kept += _other_way(sentence, trigger)
+    return tuple(sorted(kept))
+
+
+def _other_way(sentence: str, trigger: _Trigger) -> list[_Trigger]:
+    """ "Unlikely" and "ruled out" colour what stands on either side of them, and "versus" its two neighbours only."""
+    word = sentence[trigger.start : trigger.end].lower()
+    if trigger.forward or not (word in ("versus", "vs", "ruled out") or word.endswith("likely")):
+        return []
+    return [trigger._replace(forward=True)]
+
+
+def _of_span(sentence: str, span: Span) -> Polarity:
+    start, end = span
+    if _PREFIX.search(sentence, 0, start) or _ANSWERED_NO.match(sentence, end):
+        return "absent"
+    low, high = next((c for c in clauses(sentence) if c[0] <= start < c[1]), (0, len(sentence)))
+    near = [t for t in _triggers(sentence) if low <= t.start < high and not (t.start < end and start < t.end)]
+    acting = [t for t in near if t.kind and 0 <= (start - t.end if t.forward else t.start - end) <= t.reach]
+    denied = [t for t in acting if t.kind == "absent"]
+    doubted = [t for t in acting if t.kind == "uncertain"]
+    if denied and not _new_start(sentence, denied, doubted):
+        return "absent"
+    return "uncertain" if doubted or _DOUBTED.fullmatch(sentence, end) else "present"
+
+
+def _new_start(sentence: str, denied: list[_Trigger], doubted: list[_Trigger]) -> bool:
+    """ "No effusion, possible nodule": a doubt after a comma starts anew; "no sign of possible effusion" does not."""
+    if not all(trigger.forward for trigger in denied):
+        return False
+    last = max(trigger.end for trigger in denied)
+    return any(
+        t.forward and t.start >= last and re.search(r"(?:,|\band)\s*(?:a\s+)?$", sentence[: t.start]) for t in doubted
+    )

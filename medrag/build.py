@@ -1,0 +1,313 @@
+"""A recipe → an index on disk, in five stages that a kill at any moment does not spoil.
+
+1. read: every corpus into ``items/<corpus>.jsonl`` of the workspace, whole or not at all; what is there is not read again
+2. store: items into ``items.db``, concepts and statements into ``graph.db``
+3. encode: in batches through the vector cache, so that no vector is computed twice
+4. index: one folder for each index of the recipe
+5. finish: the manifest, written last; then the new folder takes the place of the old one, which serves until then
+
+Knows the order of things only: readers, encoders, indexes and the graph do the work (medrag/_stages.py). Two builds are
+equal when the ``content_hash`` of their manifests is: a hash over items, vectors, words and graph rows, in any order
+(`medrag.indexes.content`). Vectors count bit for bit: the same list of items gives the same, a killed and resumed build
+therefore too; after `append` or another order of corpora a real encoder may differ in the last digits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import importlib.metadata
+import json
+import shutil
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medrag._stages import Log, Reading, Skip, Storing, by_kind, fill_index
+from medrag._util.files import fsync_dir, sha256_text, write_error
+from medrag._util.places import built
+from medrag._util.progress import track
+from medrag._version import __version__
+from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
+from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
+from medrag.indexes.store import writing
+from medrag.settings import CorpusSettings, Recipe, parse
+
+if TYPE_CHECKING:
+    from medrag.protocols import Corpus, Encoder, Report
+
+READERS = 1  # raised when a reader or the chunker yields other items from the same files
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. ``counts``: items by kind; ``fresh`` is False where the index was up to date already."""
+
+    name: str
+    folder: Path
+    counts: Mapping[str, int]
+    skipped: tuple[Skip, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)  # by stage
+    content_hash: str = ""
+    fresh: bool = True
+
+
+def build(
+    recipe: Recipe, folder: Path | None = None, *, fresh: bool = False, report: Report | None = None
+) -> BuildReport:
+    """Builds the index of a recipe, or returns at once where nothing changed since it was built.
+
+    ``fresh`` reads every corpus again and forgets deletions; vectors are still taken from the cache. ``report`` is
+    called for each record that is skipped. Raises SettingsError, ModelMissing, CorpusError (a path that is not there,
+    or no corpus has an item), IndexLocked, and MedragError where nothing can be written.
+    """
+    folder = folder or built(recipe.name)
+    with writing(folder) as work, _one_line(folder):
+        return _Build(recipe, folder, work, report).run(fresh=fresh)
+
+
+def append(
+    recipe: Recipe, corpora: Sequence[CorpusSettings], folder: Path | None = None, *, report: Report | None = None
+) -> BuildReport:
+    """Adds corpora to a built index; only they are read and encoded. The index remembers them as part of its recipe."""
+    folder = folder or built(recipe.name)
+    with suppress(IndexMissing):
+        recipe = parse(Recipe, dict(read_manifest(folder).recipe), f"the recipe inside {folder}")
+    all_of_them = {corpus.name: corpus.model_dump(mode="json") for corpus in (*recipe.corpora, *corpora)}
+    grown = {**recipe.model_dump(mode="json"), "corpora": list(all_of_them.values())}
+    return build(parse(Recipe, grown, "the recipe with the new corpora"), folder, report=report)
+
+
+def delete(folder: Path, names: Collection[str], *, report: Report | None = None) -> BuildReport:
+    """Takes items out of a built index, by id or by document; statements of the graph that come from them go too.
+
+    They stay out when the index is built again, until it is built with ``fresh``. Corpora are neither read nor
+    touched. Raises IndexMissing, SettingsError where nothing has such a name.
+    """
+    recipe: Recipe = parse(Recipe, dict(read_manifest(folder).recipe), f"the recipe inside {folder}")
+    with writing(folder) as work, _one_line(folder):
+        return _Build(recipe, folder, work, report).run(delete=names)
+
+
+class _Build:
+    """One build of one recipe: what the stages share."""
+
+    def __init__(self, recipe: Recipe, folder: Path, work: Path, report: Report | None) -> None:
+        self.recipe, self.folder, self.work, self.log = recipe, folder, work, Log(report)
+        self.next = work / "next"
+        self.seconds: dict[str, float] = {}
+        self.encoders = _encoders(recipe)
+        self.readings = {one.name: Reading(work / "items", one.name, self.log) for one in recipe.corpora}
+
+    def run(self, *, fresh: bool = False, delete: Collection[str] = ()) -> BuildReport:
+        _recover(self.folder, self.work)
+        old = self._old()
+        # deleting needs no corpus, only what was read of it
+        reread = old is None or not delete or not all(one.known() for one in self.readings.values())
+        corpora = _open(self.recipe) if reread else {}
+        signatures = self._signatures(corpora)
+        key = self._key(signatures) if old is None or reread else old.key
+        if old and old.key == key and not delete and not fresh and self._intact(old):
+            return _unchanged(old, self.folder)
+        shutil.rmtree(self.next, ignore_errors=True)
+        with self._timed("read"):
+            for name, reading in self.readings.items():
+                reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh)
+        with self._timed("store"):
+            deleted = self._deleted(old, fresh) | set(delete)
+            counts, content = self._store(deleted, delete)
+        with self._timed("open encoders"):
+            dims = {name: encoder.dim for name, encoder in self.encoders.items()}
+        for name, settings in self.recipe.indexes.items():
+            with self._timed(f"index {name}"):
+                content[f"index {name}"] = fill_index(
+                    self.next, name, settings, self.encoders.get(settings.encoder), self.log
+                )
+        with self._timed("finish"):
+            manifest = self._manifest(key, counts, content, dims, deleted).write(self.next)
+            _swap(self.next, self.folder, self.work)
+        return self._report(manifest)
+
+    def _old(self) -> Manifest | None:
+        """The manifest of the index that is there; None where there is none or it cannot be read."""
+        try:
+            return read_manifest(self.folder)
+        except IndexMissing:
+            return None
+        except IndexProblem as problem:
+            self.log.warnings.append(f"the old index was not used: {problem.message}")
+            return None
+
+    def _intact(self, manifest: Manifest) -> bool:
+        try:
+            verify_files(self.folder, manifest)
+            return True
+        except IndexProblem as problem:
+            self.log.warnings.append(f"the old index was not used: {problem.message}")
+            return False
+
+    def _deleted(self, old: Manifest | None, fresh: bool) -> set[str]:
+        """What was deleted from the old index and stays out."""
+        if fresh and old and old.deleted:
+            self.log.warnings.append(f"{len(old.deleted)} deletions are forgotten: {', '.join(old.deleted[:5])} …")
+        return set(old.deleted) if old and not fresh else set()
+
+    def _signatures(self, corpora: Mapping[str, Corpus]) -> dict[str, str]:
+        """What the items of each corpus depend on."""
+        chunking = self.recipe.chunk.model_dump_json()
+        settings = {one.name: one.model_dump_json() for one in self.recipe.corpora}
+        return {
+            name: sha256_text(str(READERS), settings[name], chunking, corpus.signature())
+            for name, corpus in corpora.items()
+        }
+
+    def _key(self, signatures: Mapping[str, str]) -> str:
+        encoders = {name: encoder.fingerprint for name, encoder in self.encoders.items()}
+        return sha256_text(str(FORMAT), self.recipe.fingerprint(), json.dumps([signatures, encoders], sort_keys=True))
+
+    def _store(
+        self, deleted: Collection[str], now: Collection[str]
+    ) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
+        """Stage 2: what went in by corpus and kind, and the hashes of its content."""
+        kinds = {kind for index in self.recipe.indexes.values() for kind in index.items}
+        storing = Storing(self.next, kinds, deleted, self.log)
+        counts = {}
+        for name, reading in self.readings.items():
+            total = sum(reading.known()["counts"].values())
+            counts[name] = storing.add(name, track(reading.items(), f"store {name}", total))
+        if not any(counts.values()):
+            why = next((f": {skip.source}: {skip.problem}" for skip in self.log.skipped), "")
+            raise CorpusError(f"no corpus of {self.recipe.name!r} has an item{why}", "check the paths of the recipe")
+        if strange := sorted(set(now) - storing.gone):
+            raise SettingsError(
+                f"nothing in the index {self.recipe.name!r} is named {strange[0]!r}",
+                "give the id of an item or of its document",
+            )
+        storing.finish()
+        return counts, storing.content
+
+    def _manifest(
+        self,
+        key: str,
+        counts: Mapping[str, Mapping[str, int]],
+        content: Mapping[str, str],
+        dims: Mapping[str, int],
+        deleted: Collection[str],
+    ) -> Manifest:
+        self.log.warnings += _unexpected(self.recipe, by_kind(counts))
+        return Manifest(
+            name=self.recipe.name,
+            recipe=self.recipe.model_dump(mode="json"),
+            key=key,
+            encoders={
+                name: {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": dims[name]}
+                for name, encoder in self.encoders.items()
+            },
+            counts=counts,
+            content=content,
+            content_hash=sha256_text(json.dumps(content, sort_keys=True)),
+            skipped=tuple(asdict(skip) for skip in self.log.skipped),
+            warnings=tuple(self.log.warnings),
+            deleted=tuple(sorted(deleted)),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            medrag=_version(),
+        )
+
+    def _report(self, manifest: Manifest) -> BuildReport:
+        return BuildReport(
+            name=self.recipe.name,
+            folder=self.folder,
+            counts=by_kind(manifest.counts),
+            skipped=tuple(self.log.skipped),
+            warnings=tuple(self.log.warnings),
+            seconds=self.seconds,
+            content_hash=manifest.content_hash,
+        )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def _encoders(recipe: Recipe) -> dict[str, Encoder]:
+    """The encoders that an index uses; their weights are not loaded yet."""
+    from medrag.encoders import open_encoder
+
+    for name, index in recipe.indexes.items():
+        if (index.kind == "bm25") == bool(index.encoder):
+            problem = "counts words and takes no encoder" if index.encoder else "needs an encoder"
+            raise SettingsError(f"indexes.{name}: kind {index.kind!r} {problem}", "mend the recipe")
+    used = {index.encoder for index in recipe.indexes.values()}
+    return {name: open_encoder(settings) for name, settings in recipe.encoders.items() if name in used}
+
+
+def _open(recipe: Recipe) -> dict[str, Corpus]:
+    from medrag.corpora import open_corpus
+
+    return {settings.name: open_corpus(settings) for settings in recipe.corpora}
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("medrag")
+    except importlib.metadata.PackageNotFoundError:  # run from a folder that was not installed
+        return "unknown"
+
+
+def _unexpected(recipe: Recipe, counts: Mapping[str, int]) -> list[str]:
+    """One line for each kind of which there are more or fewer than the recipe says."""
+    return [
+        f"expected {number:,} of kind {kind}, found {counts.get(kind, 0):,}"
+        for kind, number in recipe.expected.items()
+        if counts.get(kind, 0) != number
+    ]
+
+
+def _unchanged(manifest: Manifest, folder: Path) -> BuildReport:
+    return BuildReport(
+        name=manifest.name,
+        folder=folder,
+        counts=by_kind(manifest.counts),
+        skipped=tuple(Skip(**skip) for skip in manifest.skipped),
+        warnings=manifest.warnings,
+        content_hash=manifest.content_hash,
+        fresh=False,
+    )
+
+
+def _recover(folder: Path, work: Path) -> None:
+    """After a kill between the two renames of `_swap`: the old index takes its place again."""
+    previous = work / "previous"
+    if previous.is_dir() and not folder.exists():
+        previous.rename(folder)
+
+
+def _swap(new: Path, folder: Path, work: Path) -> None:
+    """The finished folder takes the place of the old one."""
+    previous = work / "previous"
+    shutil.rmtree(previous, ignore_errors=True)
+    if folder.exists():
+        folder.rename(previous)
+    new.rename(folder)
+    fsync_dir(folder.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    """A full disk or a read-only folder in one line, from wherever it was noticed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        raise write_error(Path(error.filename or folder), error) from error
+    except sqlite3.OperationalError as error:
+        raise write_error(folder, OSError(0, str(error))) from error

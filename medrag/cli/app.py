@@ -1,0 +1,114 @@
+"""The commands under one roof, and what happens when one fails: expected failures are one line, bugs a traceback."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from medrag.cli.output import fail, machine_readable, note
+from medrag.errors import MedragError
+
+_UsageError: Any = typer.BadParameter.__bases__[0]  # Typer carries Click inside or beside it, depending on its version
+
+
+class Guarded(TyperGroup):
+    """The top group: turns what a command raises into a message and an exit status (1 failed, 2 misused, 130 stopped)."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        arguments = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in arguments and "--help" not in arguments
+        extra["standalone_mode"] = False
+        _forgive_encodings()
+        if not as_json:
+            sys.exit(self._guarded(arguments, prog_name, extra, as_json))
+        with machine_readable():
+            sys.exit(self._guarded(arguments, prog_name, extra, as_json))
+
+    def _guarded(self, arguments: list[str], prog_name: str | None, extra: dict[str, Any], as_json: bool) -> int:
+        try:
+            status = int(super().main(arguments, prog_name or "medrag", **extra) or 0)
+        except MedragError as error:
+            fail(error, as_json)
+            return 1
+        except _UsageError as error:
+            return _misused(error, as_json)
+        except (typer.Abort, KeyboardInterrupt):
+            status = 130
+        if status == 130:
+            _stopped()
+        return status
+
+
+def _misused(error: Any, as_json: bool) -> int:
+    """A wrong option or argument: one line, and where to read more. A group without a command shows its help."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return 2
+    path = context.command_path if context else "medrag"
+    fail(MedragError(error.format_message(), f"{path} --help"), as_json)
+    return 2
+
+
+def _stopped() -> None:
+    """After Ctrl-C: the cursor, which a progress bar may have hidden, and one word on a line of its own."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        Console(stderr=True).show_cursor()
+        note("")
+    note("stopped")
+
+
+def _forgive_encodings() -> None:
+    """A terminal that lacks a character gets a question mark, not a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+app = typer.Typer(
+    cls=Guarded,
+    name="medrag",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Questions about medical images, answered from evidence that is cited and checked. For research and education.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from medrag import __version__
+
+        typer.echo(f"medrag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _register() -> None:
+    from medrag.cli import ask, corpus, demo, doctor, index, models
+
+    app.command()(demo.demo)
+    app.command()(ask.ask)
+    app.add_typer(corpus.app, name="corpus")
+    app.add_typer(index.app, name="index")
+    app.add_typer(models.app, name="models")
+    app.command()(doctor.doctor)
+
+
+_register()

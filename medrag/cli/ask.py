@@ -1,0 +1,109 @@
+"""``medrag ask``: one question, with or without images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medrag.cli.needs import recipe_of
+from medrag.cli.output import Json, emit, note, say
+from medrag.errors import MedragError
+
+if TYPE_CHECKING:
+    from medrag.pipeline import MedRAG
+    from medrag.types import Answer, Route
+
+Model = Annotated[
+    str, typer.Option("--model", help="Who answers: a name of `medrag models list`, openai:NAME, a hub id or a folder.")
+]
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    image: Annotated[
+        list[str] | None, typer.Option("--image", "-i", help="An image file (DICOM, PNG, JPEG …); may be repeated.")
+    ] = None,
+    index: Annotated[str, typer.Option("--index", help="The name of a built index, or a recipe file.")] = "sample",
+    model: Model = "",
+    stream: Annotated[
+        bool | None, typer.Option("--stream/--no-stream", help="Show words as they come.", show_default="on a terminal")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write the answer with its evidence as one HTML page.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the route, every hit, and why it was kept or dropped.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask a question about an image, or about nothing but the texts."""
+    rag = open_index(index, model)
+    pictures: Any = list(image) if image else None
+    streaming = not as_json and (sys.stdout.isatty() if stream is None else stream)
+    answer = streamed(rag, pictures, question) if streaming else rag.answer(pictures, question)
+    if as_json:
+        emit(answer.to_dict() | ({"explanation": answer.explain()} if explain else {}))
+    elif not streaming:
+        say(str(answer))
+    if explain and not as_json:
+        say("\n" + answer.explain())
+    if html:
+        write_page([answer], "An answer with its evidence", html)
+
+
+def open_index(index: str, model: str) -> MedRAG:
+    """The built index with its pipeline. Raises IndexMissing with the command that builds it."""
+    from medrag.pipeline import MedRAG
+
+    return MedRAG.open(recipe_of(index), model=model or None)
+
+
+def streamed(rag: MedRAG, image: Any, question: str) -> Answer:
+    """Prints the words as they come, then what the check of the citations changed, and the references."""
+    from medrag._util.render import clean
+
+    pieces: list[str] = []
+    for event in rag.stream(image, question):
+        if event.stage == "routed":
+            note(route_line(event.data) + "\n")
+        elif event.stage == "token":
+            pieces.append(event.data)
+            typer.echo(clean(event.data), nl=False)
+        elif event.stage == "answer":
+            typer.echo()
+            answer: Answer = event.data
+    if " ".join("".join(pieces).split()) == " ".join(answer.text.split()):
+        say(answer_tail(answer))
+    else:
+        say(f"\nChecked:\n{answer}")
+    return answer
+
+
+def answer_tail(answer: Answer) -> str:
+    """The status when it is not plain, and the references."""
+    from medrag._util.render import reference_text
+
+    lines = [] if answer.status == "answered" else [f"[{answer.status}] {answer.reason}".rstrip()]
+    return "\n".join(["", *lines, *(reference_text(citation) for citation in answer.citations)])
+
+
+def route_line(route: Route) -> str:
+    """Domain, confidence and the sources that are asked, in one line."""
+    asked = ", ".join(name for name, weight in route.weights.items() if weight > 0)
+    return f"{route.domain} (confidence {route.confidence:.2f}); asking: {asked or 'nothing'}"
+
+
+def write_page(answers: list[Answer], title: str, path: Path) -> None:
+    """One self-contained HTML page; says where it lies."""
+    from medrag._util.files import atomic_open
+    from medrag._util.html import answer_page
+
+    try:
+        with atomic_open(path, "w") as handle:
+            handle.write(answer_page(answers, title))
+    except OSError as error:
+        raise MedragError(f"cannot write {path}: {error.strerror or error}", "choose another file") from error
+    note(f"page: {path.resolve()}")

@@ -1,0 +1,205 @@
+"""``medrag index``: build an index from a recipe, look into it, search it, delete from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medrag.cli.needs import folder_of, recipe_of
+from medrag.cli.output import Json, emit, note, say, size_text, table
+from medrag.errors import SettingsError
+
+if TYPE_CHECKING:
+    from medrag.build import BuildReport
+    from medrag.indexes.manifest import Manifest
+    from medrag.types import Hit
+
+app = typer.Typer(no_args_is_help=True, help="Indexes: build, look into, search, delete.")
+Name = Annotated[str, typer.Argument(help="The name of an index, or its recipe file.")]
+_LISTED = 20  # skipped records that are printed; --json has all
+
+
+@app.command("build")
+def build_index(
+    recipe: Annotated[str, typer.Argument(help="A recipe: the name of a folder under indexes/, or a YAML file.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew instead of going on where a build stopped.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build an index; a build that was stopped goes on where it was."""
+    from medrag.build import build
+    from medrag.settings import load_recipe
+
+    report = build(load_recipe(recipe), fresh=fresh)
+    if as_json:
+        emit(report_facts(report))
+        return
+    table(("kind", "count"), [(kind, f"{number:,}") for kind, number in report.counts.items()])
+    show_skipped([asdict(skip) for skip in report.skipped])
+    for warning in report.warnings:
+        note(f"warning: {warning}")
+    say(build_line(report))
+
+
+def report_facts(report: BuildReport) -> dict[str, Any]:
+    """What a build did, as plain values."""
+    return {**asdict(report), "folder": str(report.folder)}
+
+
+def build_line(report: BuildReport) -> str:
+    """How long it took and where it lies, in one line."""
+    seconds = sum(report.seconds.values())
+    return f"built in {seconds:.1f} s: {report.folder}" if report.fresh else f"nothing has changed: {report.folder}"
+
+
+def show_skipped(skipped: Sequence[Mapping[str, Any]]) -> None:
+    """Each skipped record (``source``, ``problem``) with its reason, as far as they fit."""
+    if skipped:
+        note(f"skipped {len(skipped)}:")
+    for record in skipped[:_LISTED]:
+        note(f"  {record['source']}: {record['problem']}")
+    if len(skipped) > _LISTED:
+        note(f"  and {len(skipped) - _LISTED} more (all with --json)")
+
+
+@app.command("info")
+def info(name: Name, as_json: Json = False) -> None:
+    """Show what an index holds and check every file against its checksum."""
+    from medrag.indexes.store import open_store
+
+    folder = folder_of(name)
+    store = open_store(folder, verify=True, name=name)
+    facts = manifest_facts(store.manifest, folder)
+    if as_json:
+        emit(facts)
+        return
+    say(f"{name}: {folder}")
+    say(f"built {facts['created']} with medrag {facts['medrag']}, {size_text(facts['bytes'])}, every checksum is right")
+    rows = [(corpus, kind, f"{n:,}") for corpus, kinds in facts["counts"].items() for kind, n in kinds.items()]
+    table(("corpus", "kind", "count"), rows)
+    table(
+        ("encoder", "model", "dim", "fingerprint"),
+        [(n, e["model"], e["dim"], e["fingerprint"]) for n, e in facts["encoders"].items()],
+    )
+    show_skipped(facts["skipped"])
+    for warning in facts["warnings"]:
+        note(f"warning: {warning}")
+
+
+def manifest_facts(manifest: Manifest, folder: Path) -> dict[str, Any]:
+    """What a manifest says, as plain values."""
+    return {
+        "name": manifest.name,
+        "folder": str(folder),
+        "created": manifest.created,
+        "medrag": manifest.medrag,
+        "bytes": sum(entry["size"] for entry in manifest.files.values()),
+        "counts": {corpus: dict(kinds) for corpus, kinds in manifest.counts.items()},
+        "encoders": {name: dict(encoder) for name, encoder in manifest.encoders.items()},
+        "skipped": [dict(record) for record in manifest.skipped],
+        "warnings": list(manifest.warnings),
+        "deleted": list(manifest.deleted),
+        "content_hash": manifest.content_hash,
+        "verified": True,
+    }
+
+
+@app.command("search")
+def search(
+    name: Name,
+    query: Annotated[str, typer.Argument(help="What to look for; may be empty with --image.")] = "",
+    image: Annotated[list[str] | None, typer.Option("--image", "-i", help="An image file; may be repeated.")] = None,
+    retriever: Annotated[
+        str, typer.Option("--retriever", help="Ask only this one: dense, lexical, similar or graph.")
+    ] = "",
+    k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Search an index without asking a model."""
+    hits = find(name, query, list(image) if image else None, retriever, k)
+    if as_json:
+        from medrag._util.render import hit_dict
+
+        emit([hit_dict(hit) for hit in hits])
+        return
+    table(("rank", "score", "what", "found by", "id"), [hit_row(hit) for hit in hits])
+
+
+def find(name: str, query: str, image: Any, retriever: str, k: int) -> list[Hit]:
+    """The hits of one retriever, or of all of them fused."""
+    from medrag.pipeline import MedRAG, make_query
+
+    rag = MedRAG.open(recipe_of(name))
+    if not retriever:
+        return rag.retrieve(query, image, k=k)
+    if retriever not in rag.retrievers:
+        raise SettingsError(f"the index {name!r} has no retriever {retriever!r}", f"known: {', '.join(rag.retrievers)}")
+    return rag.retrievers[retriever].retrieve(make_query(image, query), k)
+
+
+def hit_row(hit: Hit) -> tuple[str, ...]:
+    """A hit as a row of a table."""
+    from medrag._util.cards import found_by
+    from medrag._util.render import label
+
+    return str(hit.rank), f"{hit.score:.4f}", label(hit.item, 60), found_by(hit), hit.item.id
+
+
+@app.command("delete")
+def delete(
+    name: Name,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Delete this item; may be repeated.")] = None,
+    docs: Annotated[
+        list[str] | None, typer.Option("--doc", help="Delete this document or study; may be repeated.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Delete the whole index.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete items, documents or a whole index, for good."""
+    wanted = [*(ids or ()), *(docs or ())]
+    if everything == bool(wanted):
+        raise typer.BadParameter("name what to delete: --id, --doc or --all")
+    confirm(f"delete {'the whole index' if everything else ', '.join(wanted)} of {name!r}?", yes)
+    count = delete_all(name) if everything else delete_some(name, wanted)
+    if as_json:
+        emit({"index": name, "deleted": count, "all": everything})
+    else:
+        say(f"deleted {count:,} items of {name!r}")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Asks, unless ``--yes`` was given; anything but yes stops."""
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
+
+
+def delete_all(name: str) -> int:
+    """Deletes a built index and what was read for it; how many items it held. Raises IndexMissing, IndexLocked."""
+    import shutil
+
+    from medrag.indexes.store import open_store, writing
+
+    folder = folder_of(name)
+    count = len(open_store(folder, name=name).items)
+    with writing(folder) as work:
+        (folder / "manifest.json").unlink()  # first: what is half deleted must not look whole
+        shutil.rmtree(folder)
+    shutil.rmtree(work, ignore_errors=True)
+    return count
+
+
+def delete_some(name: str, wanted: list[str]) -> int:
+    """Deletes items by id or document from every part of an index; how many there were."""
+    from medrag.build import delete as delete_items
+    from medrag.indexes.store import open_store
+
+    folder = folder_of(name)
+    count = len(open_store(folder, name=name).items.ids_of(wanted))
+    delete_items(folder, wanted)
+    return count

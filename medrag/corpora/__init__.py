@@ -1,0 +1,94 @@
+"""Readers of real data, each from files to medrag's records. This file opens them by name and checks them.
+
+A reader is constructed ``Reader(name, path, **options)``; it yields every readable item and reports the rest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medrag import plugins
+from medrag._util.places import expand
+from medrag.errors import BadRecord, CorpusError, SettingsError
+from medrag.protocols import Corpus
+from medrag.settings import CorpusSettings
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a corpus holds: items by kind, the first ids, and each record that cannot be read."""
+
+    name: str
+    counts: dict[str, int] = field(default_factory=dict)
+    first: tuple[str, ...] = ()
+    skipped: tuple[BadRecord, ...] = ()
+
+
+def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
+    """The reader that a recipe names, ready to read; relative paths are taken from ``base``.
+
+    Raises SettingsError for an unknown reader, option or a value of the wrong type, CorpusError for a path that is
+    not there, ModelMissing for a registry package that was not fetched.
+    """
+    reader = plugins.load("corpora", settings.reader)
+    _check_options(reader, settings)
+    path = expand(settings.path, base)
+    if not path.exists():
+        gone = "is a link to nowhere" if path.is_symlink() else "does not exist"
+        raise CorpusError(f"{path}: {gone}", f"check the path of the corpus {settings.name}")
+    corpus: Corpus = reader(settings.name, path, **settings.options)
+    return corpus
+
+
+def check(corpus: Corpus, limit: int = 3) -> CheckReport:
+    """Reads the whole corpus and tells what came. Raises CorpusError when nothing came, or an id came twice."""
+    counts: Counter[str] = Counter()
+    first: list[str] = []
+    skipped: list[BadRecord] = []
+    seen: set[str] = set()
+    for item in corpus.read(skipped.append):
+        if item.id in seen:
+            raise CorpusError(f"{corpus.name}: the id {item.id} comes twice", "rename one of the files or records")
+        seen.add(item.id)
+        counts[item.kind] += 1
+        if len(first) < limit:
+            first.append(item.id)
+    if not counts:
+        why = f": {skipped[0].message}" if skipped else ""
+        raise CorpusError(f"{corpus.name}: no record can be read{why}", "check the corpus' path and its reader")
+    return CheckReport(corpus.name, dict(counts), tuple(first), tuple(skipped))
+
+
+def _check_options(reader: Any, settings: CorpusSettings) -> None:
+    """Refuses options that the reader does not have and values that do not fit."""
+    from pydantic import TypeAdapter, ValidationError
+
+    parameters = list(inspect.signature(reader).parameters.values())
+    known = [p.name for p in parameters[2:] if p.kind is not p.VAR_KEYWORD]
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    hints = _hints(reader)
+    for name, value in settings.options.items():
+        where = f"corpora.{settings.name}.options.{name}"
+        if name not in known and not anything:
+            near = difflib.get_close_matches(name, known)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+            raise SettingsError(f"{where}: the reader {settings.reader!r} has no such option", hint)
+        if name in hints:
+            try:
+                TypeAdapter(hints[name]).validate_python(value)
+            except ValidationError as error:
+                raise SettingsError(f"{where}: {error.errors()[0]['msg']}", f"got {value!r}") from error
+
+
+def _hints(reader: Any) -> dict[str, Any]:
+    """The types of a reader's options, as far as they can be told."""
+    try:
+        return {**typing.get_type_hints(reader), **typing.get_type_hints(reader.__init__)}
+    except (NameError, TypeError, AttributeError):
+        return {}

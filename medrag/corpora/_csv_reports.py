@@ -1,0 +1,187 @@
+"""Reports in a table, with tables of their images, labels and splits beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from medrag._util.images import check_image
+from medrag._util.places import expand
+from medrag.corpora import _files as files
+from medrag.corpora._report_parts import SECTIONS, bare_uid, clean
+from medrag.errors import BadRecord, CorpusError
+from medrag.protocols import Report
+from medrag.types import ImageRecord, Item, Study
+
+
+@dataclass(frozen=True, slots=True)
+class CsvReports:
+    """Studies from a table, their images from a second one: ``path`` is the reports' CSV, or a folder that holds it.
+
+    ``columns`` maps uid, findings, impression, indication, comparison, labels, patient, date to column names;
+    ``image_columns`` maps uid, image, view. ``images`` is the folder of the files. ``labels`` is a table of 0/1
+    columns whose positive names go to ``meta["positive"]``. ``split`` keeps, ``exclude_split`` leaves out the uids
+    that ``splits`` (JSON: name → list of uids) lists; ``uids`` keeps those of a list. Other files are named relative
+    to the corpus' folder. ``prefix`` goes before the uid in ids.
+    """
+
+    name: str
+    path: Path
+    table: str = "reports.csv"
+    projections: str = ""
+    images: str = "images"
+    labels: str = ""
+    splits: str = ""
+    split: str = ""
+    exclude_split: str = ""
+    uids: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    image_columns: dict[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    domain: str = "chest-xray"
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    label_separator: str = ";"
+    license: str = ""
+
+    _COLUMNS: ClassVar[dict[str, str]] = {
+        "uid": "uid", "findings": "findings", "impression": "impression", "indication": "indication",
+        "comparison": "comparison", "labels": "MeSH", "patient": "patient", "date": "date",
+    }  # fmt: skip
+    _IMAGE_COLUMNS: ClassVar[dict[str, str]] = {"uid": "uid", "image": "image", "view": "projection"}
+
+    def signature(self) -> str:
+        named = [spelling for spelling in (self.projections, self.labels, self.splits, self.uids) if spelling]
+        listed = [self._table(), *(files.option_path(spelling, self.path) for spelling in named)]
+        pictures = {self._folder() / name for rows in self._views(lambda _: None).values() for name, _ in rows}
+        return files.signature_of(self, [*listed, *sorted(pictures)])
+
+    def read(self, report: Report) -> Iterator[Item]:
+        """Each study, followed by its images."""
+        allowed, barred = self._limits()
+        views, positive = self._views(report), self._positive(report)
+        columns = files.mapped(self._COLUMNS, self.columns, "columns")
+        seen: set[str] = set()
+        for where, row in self._rows(self._table(), columns, ("uid", "findings", "impression"), "columns", report):
+            uid = row[columns["uid"]]
+            if not uid or uid in seen:
+                problem = f"the uid {uid} comes a second time" if uid else "the row has no uid"
+                report(BadRecord(where, problem, "mend or remove the row"))
+                continue
+            seen.add(uid)
+            if (allowed is None or uid in allowed) and uid not in barred:
+                yield from self._study(uid, row, columns, views.get(uid, ()), positive.get(uid, ()), report)
+
+    def _study(
+        self,
+        uid: str,
+        row: Mapping[str, str],
+        columns: Mapping[str, str],
+        views: list[tuple[str, str]] | tuple[()],
+        positive: tuple[str, ...],
+        report: Report,
+    ) -> Iterator[Item]:
+        identity = f"{self.name}:{files.safe_id(self.prefix + uid)}"
+        cells = {role: row.get(column, "") for role, column in columns.items()}
+        pictures = [record for image, view in views if (record := self._image(identity, uid, image, view, report))]
+        labels = tuple(dict.fromkeys(filter(None, (x.strip() for x in cells["labels"].split(self.label_separator)))))
+        yield Study(
+            id=identity,
+            sections={name: cells[name] for name in SECTIONS if cells[name]},
+            images=tuple(record.id for record in pictures),
+            labels=labels,
+            patient=cells["patient"],
+            date=cells["date"],
+            domain=self.domain,
+            source=str(self._table()),
+            meta=clean(
+                {"uid": uid, "positive": list(positive), "paths": [p.source for p in pictures], "license": self.license}
+            ),
+        )
+        yield from pictures
+
+    def _image(self, study: str, uid: str, name: str, view: str, report: Report) -> ImageRecord | None:
+        """One view, or None when its file cannot be read (reported)."""
+        path = self._folder() / name
+        try:
+            columns, rows = check_image(path)
+        except BadRecord as error:
+            report(error)
+            return None
+        return ImageRecord(
+            id=f"{study}#{files.safe_id(Path(name).stem)}",
+            doc=study,
+            text="",
+            source=str(path),
+            domain=self.domain,
+            view=view,
+            meta=clean({"uid": uid, "columns": columns, "rows": rows, "license": self.license}),
+        )
+
+    def _table(self) -> Path:
+        return self.path if self.path.is_file() else files.option_path(self.table, self.path)
+
+    def _folder(self) -> Path:
+        root = self.path if self.path.is_dir() else self.path.parent
+        return expand(self.images, root)
+
+    def _rows(
+        self, path: Path, columns: Mapping[str, str], needed: tuple[str, ...], option: str, report: Report
+    ) -> Iterator[tuple[str, dict[str, str]]]:
+        """(where, row) of a table whose columns were checked."""
+        for line, row in files.read_table(path, self.encoding, self.delimiter):
+            if isinstance(row, BadRecord):
+                report(row)
+                continue
+            files.need_columns(path, row, columns, needed, option)
+            yield f"{path}:{line}", row
+
+    def _views(self, report: Report) -> dict[str, list[tuple[str, str]]]:
+        """uid → (file name, view) of its images, in the table's order."""
+        views: dict[str, list[tuple[str, str]]] = {}
+        if self.projections:
+            columns = files.mapped(self._IMAGE_COLUMNS, self.image_columns, "image_columns")
+            path = files.option_path(self.projections, self.path)
+            for _, row in self._rows(path, columns, ("uid", "image"), "image_columns", report):
+                view = row.get(columns["view"], "")
+                views.setdefault(row[columns["uid"]], []).append((row[columns["image"]], view))
+        return views
+
+    def _positive(self, report: Report) -> dict[str, tuple[str, ...]]:
+        """uid → names of the label columns that say 1. The first column is the uid, with or without the CXR prefix."""
+        result: dict[str, tuple[str, ...]] = {}
+        if self.labels:
+            for _, row in files.read_table(files.option_path(self.labels, self.path), self.encoding, self.delimiter):
+                if isinstance(row, BadRecord):
+                    report(row)
+                    continue
+                (_, uid), *values = row.items()
+                result[bare_uid(uid)] = tuple(name for name, value in values if value in ("1", "1.0"))
+        return result
+
+    def _limits(self) -> tuple[frozenset[str] | None, frozenset[str]]:
+        """The uids that may come out (None: all) and those that may not."""
+        allowed = files.read_ids(files.option_path(self.uids, self.path)) if self.uids else None
+        if not (self.split or self.exclude_split):
+            return allowed, frozenset()
+        if not self.splits:
+            raise CorpusError(
+                f"{self.path}: split is set, but not the file of the splits",
+                "set the option splits, e.g. splits: splits.json",
+            )
+        path = files.option_path(self.splits, self.path)
+        try:
+            splits = files.load_json(files.read_text(path, "utf-8"), str(path))
+        except BadRecord as error:
+            raise CorpusError(error.message, error.hint) from error
+        chosen = {}
+        for name in filter(None, (self.split, self.exclude_split)):
+            if not isinstance(splits, dict) or not isinstance(splits.get(name), list):
+                known = ", ".join(splits) if isinstance(splits, dict) else "none"
+                raise CorpusError(f"{path}: has no split {name!r}", f"known: {known}")
+            chosen[name] = frozenset(map(str, splits[name]))
+        if self.split:
+            allowed = chosen[self.split] if allowed is None else allowed & chosen[self.split]
+        return allowed, chosen.get(self.exclude_split, frozenset())

@@ -1,0 +1,265 @@
+"""Lines of a page to blocks in reading order: columns, tables without rules, headings, captions, joined words.
+
+Pure geometry over boxes in a frame where text runs from left to right; knows nothing of PDF files. Columns are found
+by gutters that no line of a band crosses, a simple form of the recursive cut of Nagy & Seth (ICPR 1984).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from medrag.types import Box
+
+Role = Literal["body", "heading", "caption", "table"]
+CAPTION = re.compile(r"^(?:figure|fig\.?|table|box|plate|chart|image)\s*\d+(?:[.\-–]\d+)*\b", re.IGNORECASE)
+_BULLET = re.compile(r"^(?:[•▪●◦■□➢✓‣∙·–]|o(?=\s))\s*")
+_LABEL = re.compile(r"^(?:[•▪●◦■□➢✓‣∙·–o]|\(?[0-9]{1,2}[.)]|\(?[a-z][.)]|\d{1,2}(?:\.\d{1,2}){0,3})$")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text in one style, in points; ``bold`` when nearly all of it is."""
+
+    text: str
+    box: Box
+    size: float
+    bold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A block before it is final: its lines' text, the union of their boxes, the largest font size."""
+
+    text: str
+    box: Box
+    role: Role
+    size: float
+
+
+def pieces(lines: Sequence[Line], body: float, words: Collection[str] = frozenset()) -> list[Piece]:
+    """Blocks in reading order. ``body`` is the document's usual font size, ``words`` what it spells (for hyphens)."""
+    result: list[Piece] = []
+    for run, is_table in _ordered(_joined_labels(lines), depth=0):
+        result += [_table(run)] if is_table else _paragraphs(run, body, words)
+    return result
+
+
+def rows_of(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines divided at the heights that no line covers, from top to bottom."""
+    rows: list[list[Line]] = []
+    bottom = float("-inf")
+    for line in sorted(lines, key=lambda one: (one.box.y0, one.box.x0)):
+        inset = 0.12 * (line.box.y1 - line.box.y0)  # boxes hold ascenders and descenders, so neighbours touch
+        if line.box.y0 + inset >= bottom:
+            rows.append([])
+        rows[-1].append(line)
+        bottom = max(bottom, line.box.y1 - inset)
+    return rows
+
+
+def columns_of(lines: Sequence[Line]) -> list[tuple[float, float]]:
+    """The x-intervals that the lines cover, from left to right."""
+    spans: list[tuple[float, float]] = []
+    for x0, x1 in sorted((line.box.x0, line.box.x1) for line in lines):
+        if spans and x0 <= spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], x1))
+        else:
+            spans.append((x0, x1))
+    return spans
+
+
+def join(lines: Sequence[str], words: Collection[str] = frozenset()) -> str:
+    """Lines as one text; a word divided at the end of a line is put together, a compound keeps its hyphen."""
+    text = ""
+    for line in lines:
+        head, tail = re.search(r"([^\W\d_]+)[-\u00ad]$", text), re.match(r"[a-z]+", line)
+        if head and tail:
+            compound, whole = f"{head[1]}-{tail[0]}".lower(), f"{head[1]}{tail[0]}".lower()
+            keep = text.endswith("-") and compound in words and whole not in words
+            text = text if keep else text[:-1]
+            text += line
+        else:
+            text = f"{text} {line}" if text else line
+    return text.replace("\u00ad", "")
+
+
+def union(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all."""
+    return Box(min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes))
+
+
+def _joined_labels(lines: Sequence[Line]) -> list[Line]:
+    """Bullets and list numbers put before the line that they stand beside; neighbours on a baseline joined."""
+    result: list[Line] = []
+    for line in sorted(lines, key=lambda one: (round(one.box.y1), one.box.x0)):
+        before = next(
+            (i for i in range(len(result) - 1, max(-1, len(result) - 6), -1) if _continues(result[i], line)), None
+        )
+        if before is None:
+            result.append(line)
+        else:
+            left = result[before]
+            bold = line.bold and (left.bold or bool(_LABEL.match(left.text)))
+            size = line.size if _LABEL.match(left.text) else max(left.size, line.size)
+            result[before] = Line(f"{left.text} {line.text}", left.box.union(line.box), size, bold)
+    return result
+
+
+def _continues(left: Line, right: Line) -> bool:
+    """Whether ``right`` goes on where ``left`` ends, on the same baseline."""
+    gap = right.box.x0 - left.box.x1
+    level = min(left.box.y1, right.box.y1) - max(left.box.y0, right.box.y0) > 0.6 * min(left.size, right.size)
+    reach = 40 if _LABEL.match(left.text) else 0.5 * left.size
+    return level and -1 <= gap <= reach
+
+
+def _ordered(lines: list[Line], depth: int) -> Iterator[tuple[list[Line], bool]]:
+    """Runs of lines in reading order, each with whether it is a table."""
+    start = _gutter(lines) if depth < 4 and len(lines) >= 4 else None
+    if start is None:
+        yield sorted(lines, key=lambda one: (one.box.y0, one.box.x0)), False
+        return
+    single: list[Line] = []  # bands in one column go on from one another
+    for band in _bands(lines, start):
+        left = [line for line in band if line.box.x0 < start - 2]
+        right = [line for line in band if line.box.x0 >= start - 2]
+        if not (left and right) or any(line.box.x1 > start - 2 for line in left):
+            single += sorted(band, key=lambda one: (one.box.y0, one.box.x0))
+            continue
+        if single:
+            yield single, False
+            single = []
+        if _is_table(band):
+            yield band, True
+        else:
+            yield from _ordered(left, depth + 1)
+            yield from _ordered(right, depth + 1)
+    if single:
+        yield single, False
+
+
+def _gutter(lines: Sequence[Line]) -> float | None:
+    """Where a column begins that has lines on its left, beside it; None where the lines stand in one column."""
+    starts: dict[int, int] = {}
+    for line in lines:
+        starts[round(line.box.x0)] = starts.get(round(line.box.x0), 0) + 1
+    best, best_score = None, 0
+    for start, count in starts.items():
+        if count < 2:
+            continue
+        score = sum(_beside(band, start) for band in _bands(lines, start))
+        if score > best_score or (score == best_score and best is not None and start < best and score):
+            best, best_score = start, score
+    return float(best) if best is not None and best_score >= 4 else None
+
+
+def _bands(lines: Sequence[Line], start: float) -> list[list[Line]]:
+    """Lines divided from top to bottom where one crosses the gutter before ``start``; crossing lines form own bands."""
+    bands: list[tuple[bool, list[Line]]] = []
+    for line in sorted(lines, key=lambda one: (one.box.y0, one.box.x0)):
+        crosses = line.box.x0 < start - 2 and line.box.x1 > start - 4
+        if not bands or bands[-1][0] != crosses:
+            bands.append((crosses, []))
+        bands[-1][1].append(line)
+    return [band for _, band in bands]
+
+
+def _beside(band: Sequence[Line], start: float) -> int:
+    """How many lines of a band stand beside another across the gutter; 0 where a line crosses it."""
+    left = [line.box for line in band if line.box.x0 < start - 2]
+    right = [line.box for line in band if line.box.x0 >= start - 2]
+    if not left or not right or max(box.x1 for box in left) > start - 4:
+        return 0
+    top, bottom = (
+        max(min(b.y0 for b in left), min(b.y0 for b in right)),
+        min(max(b.y1 for b in left), max(b.y1 for b in right)),
+    )
+    return sum(1 for box in (*left, *right) if box.y0 < bottom and box.y1 > top)
+
+
+def _is_table(band: Sequence[Line]) -> bool:
+    """Whether lines that stand side by side are rows of cells and not columns of running text."""
+    columns, rows = columns_of(band), rows_of(band)
+    if len(rows) < 2 or len(columns) < 2:
+        return False
+    shared = [row for row in rows if len(columns_of(row)) > 1]
+    aligned = sum(1 for row in shared if _tops_aligned(row))
+    if not shared or aligned < 0.6 * len(shared):
+        return False
+    lengths = [[len(line.text) for line in band if x0 - 1 <= line.box.x0 <= x1 + 1] for x0, x1 in columns]
+    short = sum(1 for column in lengths if median(column) < 18)
+    wordy = sum(1 for row in shared if len(row) > len(columns_of(row)))  # a cell of several lines: rare in text columns
+    return short >= max(1, len(columns) - 1) or (wordy >= max(2, 0.5 * len(shared))) or (len(columns) > 3 and short > 0)
+
+
+def _tops_aligned(row: Sequence[Line]) -> bool:
+    """Whether the cells of a row begin at one height."""
+    tops = [min(line.box.y0 for line in row if x0 - 1 <= line.box.x0 <= x1 + 1) for x0, x1 in columns_of(row)]
+    return max(tops) - min(tops) <= 3
+
+
+def _table(band: Sequence[Line]) -> Piece:
+    """Rows of cells, ``a | b | c`` a line."""
+    columns = columns_of(band)
+    text = []
+    for row in rows_of(band):
+        cells = [[line for line in row if x0 - 1 <= line.box.x0 <= x1 + 1] for x0, x1 in columns]
+        texts = (join([line.text for line in sorted(cell, key=lambda one: one.box.y0)]) for cell in cells)
+        text.append(" | ".join(texts).strip(" |"))
+    return Piece("\n".join(filter(None, text)), union([line.box for line in band]), "table", band[0].size)
+
+
+def _paragraphs(lines: Sequence[Line], body: float, words: Collection[str]) -> list[Piece]:
+    """A column's lines as headings, captions and paragraphs."""
+    groups: list[list[Line]] = []
+    for line in lines:
+        if not groups or _starts_block(groups[-1], line, body):
+            groups.append([])
+        groups[-1].append(line)
+    bullets = [bool(_BULLET.match(group[0].text)) for group in groups]
+    lists = [one and any(bullets[max(0, i - 1) : i] + bullets[i + 1 : i + 2]) for i, one in enumerate(bullets)]
+    return [_piece(group, body, words, listed) for group, listed in zip(groups, lists, strict=True)]
+
+
+def _starts_block(group: Sequence[Line], line: Line, body: float) -> bool:
+    """Whether a line begins a new block after a group."""
+    last = group[-1]
+    gap = line.box.y0 - last.box.y1
+    same_style = _heads(last, body) == _heads(line, body) and abs(last.size - line.size) <= 0.12 * body
+    apart = gap > 0.55 * line.size or gap < -2.5 * line.size
+    return apart or not same_style or bool(CAPTION.match(line.text) and _ended(last)) or bool(_BULLET.match(line.text))
+
+
+def _ended(line: Line) -> bool:
+    return line.text.rstrip().endswith((".", "!", "?", ":"))
+
+
+def _heads(line: Line, body: float) -> bool:
+    """Whether a line's style is that of a heading."""
+    return line.size >= 1.15 * body or (line.bold and line.size >= 0.9 * body)
+
+
+def _piece(group: Sequence[Line], body: float, words: Collection[str], listed: bool) -> Piece:
+    """A block of lines; an item of a list is no heading, however it is set."""
+    text = join([line.text for line in group], words)
+    role: Role = "body"
+    if CAPTION.match(text):
+        role = "caption"
+    elif not listed and all(_heads(line, body) for line in group) and _is_heading(text):
+        role, text = "heading", _BULLET.sub("", text)
+    return Piece(text, union([line.box for line in group]), role, max(line.size for line in group))
+
+
+def _is_heading(text: str) -> bool:
+    """Whether words in the style of a heading may be one: short, with letters, no sentence that goes on."""
+    letters = sum(character.isalpha() for character in text)
+    return (
+        letters >= 3
+        and len(text) <= 160
+        and not text.endswith((",", ";"))
+        and not (text.endswith(".") and len(text) > 60)
+    )

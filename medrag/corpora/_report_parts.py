@@ -1,0 +1,107 @@
+"""What the readers of reports share: sections by their headings, XML, JSON lines, small checks."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medrag._util.images import check_image, one_line
+from medrag.corpora import _files as files
+from medrag.errors import BadRecord
+from medrag.protocols import Report
+from medrag.types import ImageRecord
+
+SECTIONS = ("comparison", "indication", "findings", "impression")
+_HEADING = re.compile(
+    r"(?im)^[ \t]*(findings?|impressions?|conclusions?|indications?|clinical (?:history|indication|information)|history|comparisons?|technique)\s*:[ \t]*"
+)
+_SAME = {"conclusion": "impression", "history": "indication", "clinical history": "indication",
+         "clinical indication": "indication", "clinical information": "indication"}  # fmt: skip
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """A report in one text, by its headings ("FINDINGS: …"); all of it as findings where it has none."""
+    parts = _HEADING.split(text)
+    sections = {"findings": parts[0].strip()} if parts[0].strip() else {}
+    for heading, body in zip(parts[1::2], parts[2::2], strict=True):
+        name = heading.lower()
+        name = name if name == "findings" else name.removesuffix("s")
+        name = "findings" if name == "finding" else _SAME.get(name, name)
+        sections[name] = "\n".join(filter(None, (sections.get(name, ""), body.strip())))
+    return {name: body for name, body in sections.items() if body}
+
+
+def json_lines(root: Path, file: Path, encoding: str, report: Report) -> Iterator[tuple[str, Any]]:
+    """(where, value) of each line that is JSON; the others are reported."""
+    try:
+        text = files.read_text(file, encoding)
+    except BadRecord as error:
+        report(files.whole(root, file, error))
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield f"{file}:{number}", files.load_json(line, f"{file}:{number}")
+            except BadRecord as error:
+                report(error)
+
+
+def parse_xml(raw: bytes, where: str) -> Any:
+    """The root of an XML document, entity bombs refused. Raises BadRecord."""
+    from defusedxml import ElementTree
+    from defusedxml.common import DefusedXmlException
+
+    if not raw.strip():
+        raise BadRecord(where, "is empty", "fetch the file again")
+    try:
+        return ElementTree.fromstring(raw)
+    except DefusedXmlException as error:
+        raise BadRecord(where, "declares entities, which are refused", "remove its DOCTYPE") from error
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise BadRecord(
+            where, f"is not well-formed XML: {one_line(error)}", "mend the file or fetch it again"
+        ) from error
+
+
+def decoded(data: str, where: str) -> bytes:
+    """Base64 as bytes. Raises BadRecord."""
+    try:
+        return base64.b64decode(data, validate=False)
+    except ValueError as error:
+        raise BadRecord(where, "its attachment is not base64", "mend the record") from error
+
+
+def readable(image: ImageRecord, report: Report) -> bool:
+    """Whether the file of an image can be read; reported where not."""
+    try:
+        check_image(Path(image.source))
+    except BadRecord as error:
+        report(error)
+        return False
+    return True
+
+
+def bare_uid(text: str) -> str:
+    """A study's number without the CXR before it."""
+    return text.strip().removeprefix("CXR")
+
+
+def text_of(node: Any) -> str:
+    return " ".join((node.text or "").split())
+
+
+def strings(value: Any, where: str, key: str) -> tuple[str, ...]:
+    """A list of strings. Raises BadRecord."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise BadRecord(where, f"its {key} are not a list of strings", f'write "{key}": ["…"]')
+    return tuple(value)
+
+
+def clean(meta: dict[str, Any]) -> dict[str, Any]:
+    """Meta without empty values."""
+    return {key: value for key, value in meta.items() if value not in ("", None, [], {})}

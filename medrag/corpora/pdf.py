@@ -1,0 +1,290 @@
+"""PDF files to pages with blocks in reading order, and figures with captions, through PyMuPDF (AGPL, or commercial).
+
+Boxes are in points of the page as displayed, origin top left. Scans are not read (no OCR here): their pages come
+without blocks. Hidden text is read like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medrag._util.images import one_line
+from medrag.corpora import _figures as figures
+from medrag.corpora import _files as files
+from medrag.corpora._layout import Line, Piece, pieces
+from medrag.errors import BadRecord, MissingDependency
+from medrag.protocols import Report
+from medrag.types import Block, Box, ImageRecord, Item, Page
+
+_NUMBER = re.compile(
+    r"^[\s\-–—|·•.]*(?:page\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of)\s*\d{1,4})?[\s\-–—|·•.]*$", re.IGNORECASE
+)
+_SUPERSCRIPT = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+_NO_TITLE = re.compile(r"(?i)^(?:untitled|microsoft word|.*\.(?:docx?|indd|pdf|qxd|tex|pptx?)\b|\W*$)")
+
+
+@dataclass(frozen=True, slots=True)
+class PdfPages:
+    """Every page of a PDF, or of all PDFs of a folder, followed by the page's figures.
+
+    ``title`` overrides the file's own; ``domain`` is that of the figures; ``figures: false`` leaves them out.
+    """
+
+    name: str
+    path: Path
+    title: str = ""
+    license: str = ""
+    domain: str = "other"
+    figures: bool = True
+
+    def signature(self) -> str:
+        return files.signature_of(self, files.discover(self.path, (".pdf",)))
+
+    def read(self, report: Report) -> Iterator[Item]:
+        """Pages in order. A file that cannot be read (encrypted, cut short, without pages) is reported."""
+        for file in files.discover(self.path, (".pdf",)):
+            try:
+                document = open_pdf(file)
+            except BadRecord as error:
+                report(files.whole(self.path, file, error))
+                continue
+            with document:
+                yield from self._document(document, file, report)
+
+    def _document(self, document: Any, file: Path, report: Report) -> Iterator[Item]:
+        identity = f"{self.name}:{files.local_id(file, self.path)}"
+        sheets = []
+        for index in range(len(document)):
+            try:
+                sheets.append(_sheet(document[index], self.figures))
+            except Exception as error:  # MuPDF raises its own kinds for a broken page
+                report(
+                    BadRecord(
+                        f"{file}, page {index + 1}", f"cannot be read: {one_line(error)}", "check the PDF in a viewer"
+                    )
+                )
+        _drop_running(sheets)
+        figures.drop_repeated(sheets)
+        body, words = _body_size(sheets), _words(sheets)
+        flows = [_pieces(sheet, body, words) for sheet in sheets]
+        section, title = "", self.title or _own_title(document) or _largest_heading(flows[:3]) or file.stem
+        for sheet, flow, following in zip(sheets, flows, [*flows[1:], []], strict=True):
+            found, pictures = (
+                figures.with_captions(flow, sheet, document, body, following) if self.figures else (flow, [])
+            )
+            headings = [piece.text for piece in found if piece.role == "heading"]
+            meta = {"section": section} if section else {}
+            section = headings[-1] if headings else section
+            extra = {"license": self.license} if self.license else {}
+            page = f"{identity}#p{sheet.number}"
+            blocks = tuple(Block(piece.text, sheet.number, piece.box, piece.role) for piece in found)
+            yield Page(
+                page, identity, sheet.number, blocks, sheet.width, sheet.height, str(file), title, {**meta, **extra}
+            )
+            for count, (box, caption) in enumerate(pictures, start=1):
+                yield ImageRecord(
+                    id=f"{page}f{count}",
+                    doc=identity,
+                    text=caption,
+                    source=str(file),
+                    domain=self.domain,
+                    page=sheet.number,
+                    box=box,
+                    meta={"title": title, **extra},
+                )
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A page as read: lines by direction of writing, boxes of its pictures, size as displayed."""
+
+    number: int
+    width: float
+    height: float
+    lines: list[tuple[tuple[int, int], Line]]  # direction of writing as displayed, line in display coordinates
+    pictures: list[Box]
+    tables: list[list[list[Box]]]  # ruled tables: rows of cells
+
+
+def open_pdf(path: Path) -> Any:
+    """An open PyMuPDF document with at least one page. Raises BadRecord, MissingDependency."""
+    try:
+        import pymupdf
+    except ModuleNotFoundError as error:
+        raise MissingDependency("reading PDF needs the package pymupdf", "pip install pymupdf") from error
+    pymupdf.TOOLS.mupdf_display_errors(False)
+    pymupdf.TOOLS.mupdf_display_warnings(False)
+    where = str(path)
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(1024)
+    except OSError as error:
+        raise files.os_problem(path, error) from error
+    if not head:
+        raise BadRecord(where, "is empty", "fetch the file again")
+    if b"%PDF-" not in head:
+        raise BadRecord(where, "is not a PDF", "check the file, or leave it out")
+    try:
+        document = pymupdf.open(path, filetype="pdf")
+        pages = 0 if document.needs_pass else len(document)
+    except Exception as error:  # MuPDF raises its own kinds
+        raise BadRecord(where, f"the PDF cannot be opened: {one_line(error)}", "fetch the file again") from error
+    problem = None
+    if document.needs_pass:
+        problem = BadRecord(where, "the PDF is encrypted", "decrypt it first, e.g. qpdf --decrypt in.pdf out.pdf")
+    elif not pages:
+        problem = BadRecord(where, "the PDF has no pages, or was cut short", "fetch the file again")
+    if problem:
+        document.close()
+        raise problem
+    return document
+
+
+def _sheet(page: Any, with_figures: bool) -> Sheet:
+    """A page's lines, pictures and ruled tables, in display coordinates."""
+    import pymupdf
+
+    turn = page.rotation_matrix
+    flags = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+    lines = []
+    for block in page.get_text("dict", flags=flags)["blocks"]:
+        for raw in block.get("lines", ()):
+            if line := _line(raw, turn):
+                lines.append((_direction(raw["dir"], page.rotation), line))
+    return Sheet(
+        number=page.number + 1,
+        width=float(page.rect.width),
+        height=float(page.rect.height),
+        lines=lines,
+        pictures=figures.rasters(page) if with_figures else [],
+        tables=figures.ruled_tables(page, turn),
+    )
+
+
+def _line(raw: dict[str, Any], turn: Any) -> Line | None:
+    """A line of MuPDF's dictionary; None where it holds no words."""
+    text, sizes, bold, total = "", Counter[float](), 0, 0
+    for span in raw["spans"]:
+        part = span["text"]
+        if span["flags"] & 1 and part.strip():  # superscript: a power stays, a note's number goes
+            part = part.translate(_SUPERSCRIPT) if text[-1:].isdigit() else re.sub(r"^[\d,\s–-]+$", "", part)
+        text += part
+        count = len(part.strip())
+        sizes[round(span["size"], 1)] += count
+        bold += count if span["flags"] & 16 or "bold" in span["font"].lower() else 0
+        total += count
+    text = " ".join(text.replace("\u200b", "").split())
+    if not text or not total:
+        return None
+    return Line(text, display_box(raw["bbox"], turn), sizes.most_common(1)[0][0], bold >= 0.85 * total)
+
+
+def display_box(bbox: Sequence[float], turn: Any) -> Box:
+    """A rectangle of the unrotated page as displayed."""
+    import pymupdf
+
+    rect = pymupdf.Rect(bbox) * turn
+    rect.normalize()
+    return Box(float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
+
+
+def _direction(raw: Sequence[float], rotation: int) -> tuple[int, int]:
+    """The direction of writing as displayed: (1, 0) runs to the right, (0, 1) down."""
+    x, y = round(raw[0]), round(raw[1])
+    for _ in range(rotation // 90 % 4):
+        x, y = -y, x
+    return x, y
+
+
+def _pieces(sheet: Sheet, body: float, words: set[str]) -> list[Piece]:
+    """All blocks of a page: in the main direction of writing first, then what runs otherwise."""
+    found: list[Piece] = []
+    counts = Counter[tuple[int, int]]()
+    for direction, line in sheet.lines:
+        counts[direction] += len(line.text)
+    for direction, _ in counts.most_common():
+        lines = [line for this, line in sheet.lines if this == direction]
+        lines, tables = figures.take_tables(lines, sheet.tables)
+        turned = [Line(line.text, _reading(line.box, direction), line.size, line.bold) for line in lines]
+        flow = [Piece(p.text, _displayed(p.box, direction), p.role, p.size) for p in pieces(turned, body, words)]
+        found += figures.placed(flow, tables)
+    return found
+
+
+def _reading(box: Box, direction: tuple[int, int]) -> Box:
+    """A box turned so that its writing runs to the right."""
+    x, y = direction
+    if (x, y) in ((1, 0), (0, 0)):
+        return box
+    corners = [(cx * x + cy * y, -cx * y + cy * x) for cx in (box.x0, box.x1) for cy in (box.y0, box.y1)]
+    return Box(
+        min(c[0] for c in corners), min(c[1] for c in corners), max(c[0] for c in corners), max(c[1] for c in corners)
+    )
+
+
+def _displayed(box: Box, direction: tuple[int, int]) -> Box:
+    """The inverse of `_reading`."""
+    return _reading(box, (direction[0], -direction[1]))
+
+
+def _drop_running(sheets: Sequence[Sheet]) -> None:
+    """Takes out headers, footers and page numbers: what repeats in the margins at one height."""
+    counts: Counter[tuple[str, int]] = Counter()
+    for sheet in sheets:
+        counts.update({key for _, line in sheet.lines if (key := _margin_key(line, sheet, 0.12))})
+    for sheet in sheets:
+        sheet.lines = [pair for pair in sheet.lines if not _runs(pair[1], sheet, counts, len(sheets))]
+
+
+def _runs(line: Line, sheet: Sheet, counts: Counter[tuple[str, int]], pages: int) -> bool:
+    """Whether a line is a running header or footer, or a page number."""
+    key = _margin_key(line, sheet, 0.12)
+    if key is None:
+        return False
+    seen = max(counts[key[0], key[1] + step] for step in (-1, 0, 1))
+    outer = _margin_key(line, sheet, 0.075) is not None
+    number = outer and bool(_NUMBER.match(line.text))
+    return number or (outer and seen >= 3) or (pages >= 5 and seen >= 0.4 * pages)
+
+
+def _margin_key(line: Line, sheet: Sheet, share: float) -> tuple[str, int] | None:
+    """A line of the top or bottom margin without its numbers, and its height; None for others."""
+    middle = (line.box.y0 + line.box.y1) / 2
+    if share * sheet.height < middle < (1 - share) * sheet.height:
+        return None
+    return re.sub(r"\d+", "#", line.text.lower()), round(middle / 6)
+
+
+def _body_size(sheets: Sequence[Sheet]) -> float:
+    """The font size of most characters."""
+    sizes: Counter[float] = Counter()
+    for sheet in sheets:
+        for _, line in sheet.lines:
+            sizes[round(line.size * 2) / 2] += len(line.text)
+    return sizes.most_common(1)[0][0] if sizes else 10.0
+
+
+def _words(sheets: Sequence[Sheet]) -> set[str]:
+    """All words and compounds that stand whole within a line, lower-case."""
+    found: set[str] = set()
+    for sheet in sheets:
+        for _, line in sheet.lines:
+            found.update(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*(?!-?$)", line.text.lower()))
+    return found
+
+
+def _largest_heading(flows: Sequence[Sequence[Piece]]) -> str:
+    """The heading in the largest letters, the first of them; "" where there is none."""
+    headings = [piece for flow in flows for piece in flow if piece.role == "heading"]
+    return max(headings, key=lambda piece: piece.size).text if headings else ""
+
+
+def _own_title(document: Any) -> str:
+    """The title of the file's metadata, unless it is a file name or filler."""
+    title = " ".join(str((document.metadata or {}).get("title") or "").split())
+    return "" if _NO_TITLE.match(title) else title

@@ -1,0 +1,212 @@
+"""Image-text encoders through open_clip: pictures and words in one space (BiomedCLIP, PubMedCLIP, your own).
+
+Radford et al., *CLIP* (2021); Zhang et al., *BiomedCLIP* (arXiv 2303.00915); Ilharco et al., *OpenCLIP*. A model is a
+folder as hub repositories have it: ``open_clip_config.json``, the weights, and the tokenizer's files where it has its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medrag import models
+from medrag._util.files import sha256_text
+from medrag.encoders._shared import (
+    ahead,
+    checked_precision,
+    computing,
+    device_of,
+    mean_by,
+    picture,
+    picture_key,
+    quiet,
+    readable,
+    unit,
+    weights_id,
+)
+from medrag.errors import MedragError, ModelMissing, SettingsError
+from medrag.types import Item, Query
+
+if TYPE_CHECKING:
+    from medrag.protocols import Vectors
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "model.safetensors",
+)
+# text towers that are BERT-base in every number: their repositories' config.json is not needed
+BERT_BASE = (
+    "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+    "microsoft/BiomedNLP-PubMedBERT-base-uncased-abstract",
+)
+
+
+class _OpenClip:
+    """One side of an open_clip model; both sides share the loaded model."""
+
+    def __init__(
+        self, model: str, *, batch: int = 32, device: str = "auto", workers: int = 2, precision: str = "auto"
+    ) -> None:
+        self.name, self.batch, self.device, self._workers = model, batch, device, workers
+        self._precision = checked_precision(precision)
+        self._path = models.resolve(model.removeprefix("hf-hub:"))
+        if not (self._path / CONFIG).is_file():
+            raise ModelMissing(f"{self._path} is no open_clip model: it has no {CONFIG}", f"medrag models get {model}")
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the weights, the configuration and the wanted precision. The two sides of one model have the same: their vectors may meet."""
+        return sha256_text("open-clip/1", weights_id(self._path), self._precision)[:16]
+
+    @property
+    def _loaded(self) -> tuple[Any, Any, Any]:
+        return load_open_clip(self._path, device_of(self.device))
+
+    @functools.cached_property
+    def dim(self) -> int:
+        return int(json.loads((self._path / CONFIG).read_text(encoding="utf-8"))["model_cfg"]["embed_dim"])
+
+    def _texts(self, texts: Sequence[str], names: Sequence[str], precision: str = "float32") -> Vectors:
+        model, _, tokenize = self._loaded
+        found = [np.zeros((0, self.dim), dtype=np.float32)]
+        with computing(device_of(self.device), precision):
+            for start in range(0, len(texts), self.batch):
+                tokens = tokenize(list(texts[start : start + self.batch])).to(device_of(self.device))
+                found.append(model.encode_text(tokens).float().cpu().numpy())
+        return unit(np.concatenate(found), names)
+
+    def _images(self, batches: Iterator[list[Any]], names: Sequence[str], precision: str = "float32") -> Vectors:
+        import torch
+
+        model = self._loaded[0]
+        found = [np.zeros((0, self.dim), dtype=np.float32)]
+        with computing(device_of(self.device), precision):
+            for pixels in batches:
+                found.append(model.encode_image(torch.stack(pixels).to(device_of(self.device))).float().cpu().numpy())
+        return unit(np.concatenate(found), names)
+
+    def _pixels(self, sources: Sequence[Any], load: Callable[[Any], Any] = lambda image: image) -> Iterator[list[Any]]:
+        """Batches of tensors as the model's own transform makes them."""
+        transform = self._loaded[1]  # loaded here, before the threads ask for it
+        return ahead(lambda source: transform(load(source).convert("RGB")), sources, self.batch, self._workers)
+
+    def encode_queries(self, queries: Sequence[Query]) -> Vectors:
+        """(n, d) float32, rows of unit length: the mean over a query's images, its text where it has none."""
+        found = np.zeros((len(queries), self.dim), dtype=np.float32)
+        owners = [n for n, query in enumerate(queries) for _ in query.images]
+        wordy = [n for n, query in enumerate(queries) if not query.images]
+        if owners:
+            pixels = self._pixels([one.image for query in queries for one in query.images])
+            vectors = self._images(pixels, [queries[n].text for n in owners])
+            found += mean_by(vectors, owners, len(queries))
+        if wordy:
+            found[wordy] = self._texts([queries[n].text for n in wordy], [queries[n].text for n in wordy])
+        return unit(found, [query.text for query in queries])
+
+
+class OpenClipImages(_OpenClip):
+    """Items by their picture. A query goes in as its images, or as its words: both live in one space."""
+
+    modality = "image"
+
+    def content(self, item: Item) -> str:
+        """What is read of an item, for the vector cache."""
+        return f"image:{picture_key(item)}"
+
+    def encode_items(self, items: Sequence[Item]) -> Vectors:
+        """(n, d) float32, rows of unit length. Raises ImageError for an item whose picture cannot be read."""
+        return self._images(self._pixels(items, picture), [item.id for item in items], self._precision)
+
+
+class OpenClipTexts(_OpenClip):
+    """Items by their words, cut to the model's context length. A query goes in as its images, or as its words."""
+
+    modality = "text"
+
+    def content(self, item: Item) -> str:
+        """What is read of an item, for the vector cache."""
+        return f"text:{sha256_text(readable(item))}"
+
+    def encode_items(self, items: Sequence[Item]) -> Vectors:
+        """(n, d) float32, rows of unit length."""
+        return self._texts([readable(item) for item in items], [item.id for item in items], self._precision)
+
+
+@functools.lru_cache(maxsize=2)
+def load_open_clip(folder: Path, device: str) -> tuple[Any, Any, Any]:
+    """(model, image transform, tokenizer) of a checkpoint folder, loaded once. Never from the network.
+
+    Raises ModelMissing when weights, tokenizer or the text tower's configuration are not there.
+    """
+    import open_clip
+
+    with _completed(folder) as complete, quiet():
+        try:
+            model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{complete}", device=device)
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{complete}")
+        except Exception as error:  # loaders of weights and tokenizers raise nearly anything
+            raise ModelMissing(
+                f"{folder} cannot be loaded by open_clip: {' '.join(str(error).split())[:200]}",
+                "fetch it again, or check the folder",
+            ) from error
+    return model.eval(), transform, tokenizer
+
+
+@contextlib.contextmanager
+def _completed(folder: Path) -> Iterator[Path]:
+    """The checkpoint through links in a scratch folder, its text tower's configuration pointing at local files only."""
+    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise ModelMissing(f"{folder} has no weights ({' or '.join(WEIGHTS)})", "fetch the model again")
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        for file in folder.iterdir():
+            if (
+                file.is_file()
+                and file.name != CONFIG
+                and (file.suffix in (".json", ".txt", ".model") or file == weights)
+            ):
+                (scratch / file.name).symlink_to(file.resolve())
+        text = config.get("model_cfg", {}).get("text_cfg", {})
+        if tower := text.get("hf_model_name"):
+            text["hf_model_name"] = str(_tower(tower, folder, scratch))
+            text["hf_model_pretrained"] = False
+        if "timm_model_name" in config.get("model_cfg", {}).get("vision_cfg", {}):
+            config["model_cfg"]["vision_cfg"]["timm_model_pretrained"] = False
+        (scratch / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        yield scratch
+
+
+def _tower(tower: str, folder: Path, scratch: Path) -> Path:
+    """A folder with the configuration of the Hugging Face text tower: beside the checkpoint, built in, or in the cache."""
+    beside = folder / "config.json"
+    if beside.is_file() and "model_type" in json.loads(beside.read_text(encoding="utf-8")):
+        return folder
+    if tower in BERT_BASE:
+        from transformers import BertConfig
+
+        (scratch / "tower").mkdir()
+        BertConfig().save_pretrained(scratch / "tower")
+        return scratch / "tower"
+    try:
+        return models.resolve(tower)
+    except SettingsError as error:
+        raise ModelMissing(
+            f"the text tower {tower} of {folder} is not on this machine", "put its config.json beside the checkpoint"
+        ) from error
+    except MedragError as error:
+        raise ModelMissing(
+            f"the text tower {tower} of {folder} is not on this machine",
+            f"medrag models get {tower}, or put its config.json beside the checkpoint",
+        ) from error

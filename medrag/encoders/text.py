@@ -1,0 +1,100 @@
+"""Sentence encoders through sentence-transformers. Knows texts only; see `readable` for what it reads of an item.
+
+Reimers & Gurevych, *Sentence-BERT* (EMNLP 2019).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medrag import models
+from medrag._util.files import sha256_text
+from medrag.encoders._shared import checked_precision, computing, device_of, quiet, readable, unit, weights_id
+from medrag.types import Item, Query
+
+if TYPE_CHECKING:
+    from medrag.protocols import Vectors
+
+
+__all__ = ["SentenceEncoder", "readable"]
+
+
+class SentenceEncoder:
+    """A sentence-transformers model by registry name, folder or hub id, loaded at the first use; never from the network.
+
+    ``max_length`` cuts longer texts (in tokens; never above what the model was made for). ``query_prefix`` and
+    ``item_prefix`` serve models that were trained with them (E5, BGE). The same list of texts gives the same vectors;
+    a text in another batch differs by rounding, because padding changes the order of the sums. ``precision`` (of items; a query
+    is alone, and quicker in float32): see `computing`.
+    """
+
+    modality = "text"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        batch: int = 32,
+        device: str = "auto",
+        max_length: int = 256,
+        query_prefix: str = "",
+        item_prefix: str = "",
+        precision: str = "auto",
+    ) -> None:
+        self.name, self.batch, self.device, self._precision = model, batch, device, checked_precision(precision)
+        self._path = models.resolve(model)
+        self._max_length, self._query_prefix, self._item_prefix = max_length, query_prefix, item_prefix
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the weights, the length limit, the prefixes and the wanted precision; `weights_id` says how the weights are identified."""
+        return sha256_text(
+            "text/1",
+            weights_id(self._path),
+            str(self._max_length),
+            self._query_prefix,
+            self._item_prefix,
+            self._precision,
+        )[:16]
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        from sentence_transformers import SentenceTransformer
+
+        with quiet():
+            model = SentenceTransformer(str(self._path), device=device_of(self.device), local_files_only=True)
+        model.max_seq_length = min(self._max_length, model.max_seq_length or self._max_length)
+        return model.eval()
+
+    @functools.cached_property
+    def dim(self) -> int:
+        return int(self._model.get_embedding_dimension())
+
+    def content(self, item: Item) -> str:
+        """What is read of an item, for the vector cache."""
+        return sha256_text(readable(item))
+
+    def encode_items(self, items: Sequence[Item]) -> Vectors:
+        """(n, d) float32, rows of unit length."""
+        return self._encode(
+            [self._item_prefix + readable(item) for item in items], [item.id for item in items], self._precision
+        )
+
+    def encode_queries(self, queries: Sequence[Query]) -> Vectors:
+        """(n, d) float32, rows of unit length, of the queries' text."""
+        return self._encode(
+            [self._query_prefix + query.text for query in queries], [query.text for query in queries], "float32"
+        )
+
+    def _encode(self, texts: list[str], names: list[str], precision: str) -> Vectors:
+        """In batches of similar length (sentence-transformers sorts them and restores the order)."""
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        model = self._model
+        with computing(device_of(self.device), precision):
+            vectors = model.encode(texts, batch_size=self.batch, convert_to_numpy=True, show_progress_bar=False)
+        return unit(vectors, names)

@@ -1,0 +1,252 @@
+"""Reads the graph from its SQLite file: concepts, names, edges between nodes. Opened read-only and memory-mapped.
+
+A node is one or more concepts that mean the same (see `medrag.graph.merge`); it is called by the CURIE of its first
+concept. Every method takes a CURIE or a global id. How paths are found and scored stands in `medrag.graph.walk`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from medrag.errors import IndexCorrupt, IndexMismatch, IndexMissing
+from medrag.graph.build import FORMAT, GraphBuilder, curie_of, unpacked
+from medrag.graph.relations import prior
+from medrag.types import Concept
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A statement between two nodes, merged over the sources that make it."""
+
+    subject: str
+    relation: str
+    object: str
+    polarity: str = "present"
+    sources: tuple[str, ...] = ()
+    docs: tuple[str, ...] = ()  # the entries or reports that make the statement
+    meta: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def other(self, end: str) -> str:
+        return self.object if end == self.subject else self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A walk without repeated nodes: ``edges[i]`` joins ``nodes[i]`` and ``nodes[i + 1]``, in either direction."""
+
+    nodes: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    score: float
+
+
+class Step(NamedTuple):
+    """One way from a node to another; sorts the best first, then by the statement."""
+
+    cost: float  # minus the weight
+    key: tuple[str, str, str, str]  # subject, relation, object, polarity
+    there: str
+    rows: list[tuple[int, str, str | None]]  # source, document, meta
+
+
+class GraphStore:
+    """A finished graph. ``GraphStore.create(path)`` builds one, ``GraphStore.open(path)`` reads it."""
+
+    def __init__(self, path: FilePath, base: sqlite3.Connection) -> None:
+        self.path, self._base = path, base
+        about = dict(base.execute("SELECT key, value FROM about"))
+        if about.get("format") != FORMAT:
+            raise IndexMismatch(
+                f"{path} is a graph of the format {about.get('format')!r}, not {FORMAT!r}", "build the index again"
+            )
+        self._counts: dict[str, int] = json.loads(about["counts"])
+        self.proper = frozenset(unpacked(about["proper"]))  # first words of names that keep their capital
+        self._relations = dict(base.execute("SELECT r, name FROM relations"))
+        self._sources = dict(base.execute("SELECT source, name FROM sources"))
+
+    @staticmethod
+    def create(path: str | FilePath) -> GraphBuilder:
+        """A builder for a new graph at ``path``: ``add`` items, then ``finish``."""
+        return GraphBuilder(path)
+
+    @classmethod
+    def open(cls, path: str | FilePath) -> GraphStore:
+        """A finished graph, read-only; threads may share it.
+
+        Raises IndexMissing, IndexCorrupt, or IndexMismatch for another format.
+        """
+        path = FilePath(path)
+        if not path.is_file():
+            raise IndexMissing(f"there is no graph at {path}", "medrag index build")
+        try:
+            base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            base.execute("PRAGMA mmap_size=8589934592")
+            return cls(path, base)
+        except (sqlite3.DatabaseError, KeyError, ValueError) as error:
+            raise IndexCorrupt(f"{path} is not a readable graph ({error})", "build the index again") from error
+
+    def close(self) -> None:
+        self._base.close()
+
+    def __len__(self) -> int:
+        """The number of concepts."""
+        return self._counts["concepts"]
+
+    def counts(self) -> dict[str, int]:
+        """Concepts, nodes, edges, names (keys), CUIs, and edges that were left out for want of a named end."""
+        return dict(self._counts)
+
+    # concepts ------------------------------------------------------------------------------------------------
+
+    def __contains__(self, id: str) -> bool:
+        return self._number(id) is not None
+
+    def concept(self, id: str) -> Concept:
+        """The concept of a CURIE or global id. Raises KeyError."""
+        row = self._base.execute(f"SELECT {_COLUMNS} FROM concepts WHERE curie = ?", (curie_of(id),)).fetchone()
+        if row is None:
+            raise KeyError(id)
+        return _concept(row)
+
+    def node(self, id: str) -> str:
+        """The node that a concept belongs to. Raises KeyError."""
+        row = self._base.execute(
+            "SELECT k.curie FROM concepts c JOIN concepts k ON k.n = c.node WHERE c.curie = ?", (curie_of(id),)
+        ).fetchone()
+        if row is None:
+            raise KeyError(id)
+        return str(row[0])
+
+    def members(self, id: str) -> list[Concept]:
+        """All concepts of the node that ``id`` belongs to, the node's own first. Empty for an unknown id."""
+        columns = ", ".join(f"k.{column}" for column in _COLUMNS.split(", "))
+        rows = self._base.execute(
+            f"SELECT {columns} FROM concepts c JOIN concepts k ON k.n = c.node WHERE c.curie = ?1 UNION "
+            f"SELECT {columns} FROM concepts c JOIN concepts k ON k.node = c.node AND k.node != k.n WHERE c.curie = ?1 ORDER BY 1",
+            (curie_of(id),),
+        )
+        return [_concept(row) for row in rows]
+
+    def by_cui(self, cui: str) -> list[str]:
+        """The concepts that carry a CUI, as CURIEs."""
+        rows = self._base.execute(
+            "SELECT c.curie FROM cuis u JOIN concepts c ON c.n = u.concept WHERE u.cui = ? ORDER BY c.n", (cui,)
+        )
+        return [curie for (curie,) in rows]
+
+    def named(self, keys: Collection[str]) -> dict[str, list[tuple[str, int, bool]]]:
+        """For each key of `medrag.graph.words` that is a name: (node, rank, capitals only), best first.
+
+        Ranks: 0 preferred name, 1 synonym, 2 last word of a preferred name of two words.
+        """
+        found: dict[str, list[tuple[str, int, bool]]] = {}
+        wanted = json.dumps(list(keys), ensure_ascii=False)
+        rows = self._base.execute(
+            "SELECT k.key, n.curie, k.rank, k.cased FROM json_each(?) j CROSS JOIN keys k ON k.key = j.value "
+            "JOIN concepts c ON c.n = k.concept JOIN concepts n ON n.n = c.node ORDER BY k.key, k.rank, c.node, c.n",
+            (wanted,),
+        )
+        for key, curie, rank, cased in rows:
+            found.setdefault(key, []).append((curie, rank, bool(cased)))
+        return found
+
+    def degree(self, id: str) -> int:
+        """How many other nodes a node has edges with."""
+        row = self._base.execute("SELECT degree FROM concepts WHERE curie = ?", (self.node(id),)).fetchone()
+        return int(row[0])
+
+    def _number(self, id: str) -> int | None:
+        row = self._base.execute("SELECT node FROM concepts WHERE curie = ?", (curie_of(id),)).fetchone()
+        return int(row[0]) if row else None
+
+    # edges ---------------------------------------------------------------------------------------------------
+
+    def neighbours(self, id: str, relations: Collection[str] | None = None, limit: int | None = 64) -> list[Edge]:
+        """The edges of a node in both directions, the most telling first: by prior and by how few neighbours the other has.
+
+        An unknown id has none.
+        """
+        return [self.edge(step) for step in self.steps(id, relations)[:limit]]
+
+    def steps(self, id: str, relations: Collection[str] | None = None) -> list[Step]:
+        """All edges of a node, not yet made into objects, by falling weight (see `step_weight`), then by their ends."""
+        if (number := self._number(id)) is None:
+            return []
+        name = self.node(id)
+        merged: dict[tuple[str, str, str, str], Step] = {}
+        for s, r, _, polarity, source, doc, meta, curie, degree in self._base.execute(_STEPS, (number, number)):
+            relation = self._relations[r]
+            if relations is None or relation in relations:
+                forward = s == number
+                key = (name, relation, curie, polarity) if forward else (curie, relation, name, polarity)
+                if key not in merged:
+                    merged[key] = Step(-step_weight(relation, degree, forward), key, curie, [])
+                merged[key].rows.append((source, doc, meta))
+        return sorted(merged.values())
+
+    def edge(self, step: Step) -> Edge:
+        """The statement of a step, with its sources."""
+        subject, relation, target, polarity = step.key
+        sources = tuple(dict.fromkeys(self._sources[source] for source, _, _ in step.rows))
+        meta: dict[str, Any] = next((json.loads(some) for _, _, some in step.rows if some), {})
+        docs = tuple(dict.fromkeys(doc or f"{self._sources[source]}:{subject}" for source, doc, _ in step.rows))
+        return Edge(subject, relation, target, polarity, sources, docs, meta)
+
+    def paths(self, starts: Iterable[str], hops: int = 2, limit: int = 50) -> list[Path]:
+        """The best walks of at most ``hops`` edges from any of the starts; see `medrag.graph.walk`."""
+        from medrag.graph.walk import best_paths
+
+        return best_paths(self, starts, hops, limit)
+
+    def view(self, ids: Iterable[str], hops: int = 1) -> nx.MultiDiGraph:
+        """The neighbourhood of some nodes as a networkx graph: nodes with name and cuis, edges keyed by relation."""
+        import networkx as nx
+
+        graph = nx.MultiDiGraph()
+        ring = {self.node(id) for id in ids if id in self}
+        seen: set[str] = set()
+        for _ in range(hops):
+            edges = [edge for id in sorted(ring) for edge in self.neighbours(id, limit=None)]
+            graph.add_edges_from(
+                (e.subject, e.object, e.relation, {"polarity": e.polarity, "sources": e.sources}) for e in edges
+            )
+            seen |= ring
+            ring = {end for e in edges for end in (e.subject, e.object)} - seen
+        for id in sorted(seen | ring):
+            concept = self.concept(id)
+            graph.add_node(id, name=concept.name, cuis=concept.cuis)
+        return graph
+
+
+def step_weight(relation: str, degree: int, forward: bool = True) -> float:
+    """What one step is worth, 0–1: the relation's prior, less the more neighbours the node has that it leads to."""
+    return prior(relation, forward) / math.log2(1 + max(1, degree))
+
+
+_COLUMNS = "n, id, name, synonyms, cuis, definition, types, xrefs, meta"
+_STEPS = (
+    "SELECT e.s, e.r, e.o, e.polarity, e.source, e.doc, e.meta, c.curie, c.degree FROM edges e JOIN concepts c ON c.n = e.o WHERE e.s = ? "
+    "UNION ALL SELECT e.s, e.r, e.o, e.polarity, e.source, e.doc, e.meta, c.curie, c.degree FROM edges e JOIN concepts c ON c.n = e.s WHERE e.o = ?"
+)
+
+
+def _concept(row: Sequence[Any]) -> Concept:
+    _, id, name, synonyms, cuis, definition, types, xrefs, meta = row
+    return Concept(
+        id,
+        name,
+        unpacked(synonyms),
+        unpacked(cuis),
+        definition,
+        unpacked(types),
+        unpacked(xrefs),
+        json.loads(meta) if meta else {},
+    )

@@ -1,0 +1,88 @@
+"""Names and running text brought to the same keys, so that "masses in the lungs" finds "Pulmonary mass".
+
+A key is lower-case words without plural endings, in American spelling, with organ adjectives as nouns. Names get a second
+key where their words stand in another order in text: "Neoplasm, benign" and "opacity of lung". This is simple inflection,
+not morphology: it knows neither verbs nor irregular Latin beyond the endings below.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+
+TOKEN = re.compile(r"[^\W_]+")
+_BRITISH = (
+    ("haem", "hem"), ("oedema", "edema"), ("tumour", "tumor"), ("oesoph", "esoph"), ("aemia", "emia"), ("ischaem", "ischem"),
+    ("anaes", "anes"), ("paed", "ped"), ("diarrhoea", "diarrhea"), ("dyspnoea", "dyspnea"), ("fibre", "fiber"), ("foetal", "fetal"),
+    ("foetus", "fetus"), ("colour", "color"), ("orthopnoea", "orthopnea"), ("apnoea", "apnea"), ("coeliac", "celiac"), ("grey", "gray"),
+    ("leucocyt", "leukocyt"), ("calibre", "caliber"), ("centre", "center"), ("oestr", "estr"), ("sulph", "sulf"), ("uraemia", "uremia"),
+)  # fmt: skip
+_ORGAN = {
+    "pulmonary": "lung", "cardiac": "heart", "renal": "kidney", "hepatic": "liver", "cutaneous": "skin", "ocular": "eye",
+    "thoracic": "chest", "thorax": "chest", "enlargement": "enlarged", "calcification": "calcified",
+}  # fmt: skip
+_IRREGULAR = {
+    "bullae": "bulla", "pleurae": "pleura", "maculae": "macula", "metastases": "metastasis", "diagnoses": "diagnosis",
+    "lenses": "lens", "nuclei": "nucleus", "bronchi": "bronchus", "thrombi": "thrombus", "emboli": "embolus", "naevi": "nevus",
+    "nevi": "nevus", "naevus": "nevus", "vertebrae": "vertebra", "septa": "septum", "foramina": "foramen", "atria": "atrium",
+    "hila": "hilum", "thoraces": "thorax", "pneumothoraces": "pneumothorax", "hydropneumothoraces": "hydropneumothorax", "diverticula": "diverticulum", "carcinomata": "carcinoma", "feet": "foot", "teeth": "tooth",
+}  # fmt: skip
+_KEPT_S = ("ss", "us", "is", "as", "ous", "os", "axis", "lens", "biceps", "abscess", "series", "caries", "scabies", "herpes", "diabetes", "rabies", "mumps", "pus", "ascites", "feces")  # fmt: skip
+_BETWEEN = frozenset({"of", "in", "within"})
+_ARTICLE = frozenset({"the", "a", "an", "both"})
+
+
+@functools.lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """One lower-case word as it stands in a key."""
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+    word = _IRREGULAR.get(word, word)
+    for british, american in _BRITISH:
+        word = word.replace(british, american)
+    return _ORGAN.get(word) or _ORGAN.get(singular := _singular(word), singular)
+
+
+def _singular(word: str) -> str:
+    if len(word) < 4 or not word.endswith("s") or word.endswith(_KEPT_S):
+        return word
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    return word[:-2] if word.endswith(("sses", "xes", "ches", "shes")) else word[:-1]
+
+
+def tokens(text: str) -> list[tuple[str, int, int]]:
+    """Keyed words with their start and end in the text; a possessive "'s" is not a word."""
+    found = []
+    for match in TOKEN.finditer(text):
+        start, end = match.span()
+        if match.group() in ("s", "S") and start and text[start - 1] in "'’":
+            continue
+        found.append((stem(match.group().lower()), start, end))
+    return found
+
+
+def key_of(words: list[str]) -> str:
+    """The key of a run of keyed words: articles go, and "mass in lung" becomes "lung mass"."""
+    plain = [word for word in words if word not in _ARTICLE] or words
+    for place in range(1, len(plain) - 1):
+        if plain[place] in _BETWEEN and len(plain) <= 6:
+            return " ".join((*plain[place + 1 :], *plain[:place]))
+    return " ".join(plain)
+
+
+@functools.lru_cache(maxsize=4096)
+def keys(name: str) -> tuple[str, ...]:
+    """The keys of a name: as it stands, and with what follows a comma in front ("Abscess, lung" → "lung abscess")."""
+    found = [key_of([word for word, _, _ in tokens(name)])]
+    head, comma, tail = name.partition(", ")
+    if comma and tail and ", " not in tail:
+        found.append(key_of([word for word, _, _ in tokens(f"{tail} {head}")]))
+    return tuple(key for key in dict.fromkeys(found) if key)
+
+
+def head(key: str) -> str:
+    """The key under which a name of two words is found by its last one: "lung mass" → "* mass"; else nothing."""
+    first, _, last = key.partition(" ")
+    return f"* {last}" if first and last and " " not in last else ""

@@ -1,0 +1,225 @@
+"""FAISS behind medrag's index contract: any factory string, filters pushed into the search, a GPU where there is one.
+
+Johnson, Douze, Jégou, *Billion-scale similarity search with GPUs* (2017); Douze et al., *The Faiss library* (2024).
+Knows ids and vectors only. ``Flat`` returns exactly what `medrag.indexes.flat.FlatIndex` returns: candidates come from
+FAISS in single precision and are scored again in double precision, so that twins tie and ties are ordered by id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medrag._util.files import write_error, write_json
+from medrag.errors import SettingsError
+from medrag.indexes.ids import IdTable, matrix, padded
+
+if TYPE_CHECKING:
+    from medrag.protocols import Vectors
+
+CHUNK = 8192  # rows handed to FAISS at a time
+SLACK = 1e-5  # how far single precision may be off for unit vectors
+GPU_K = 2048  # the most neighbours a FAISS GPU search returns
+
+
+class FaissIndex:
+    """Inner-product search with an index of FAISS's factory (``Flat``, ``IVF1024,Flat``, ``HNSW32``, ``PQ48`` …).
+
+    ``gpu``: ``auto`` uses a GPU when faiss-gpu and a device are there and falls back to the CPU; ``never`` does not look.
+    ``nprobe`` (IVF) and ``ef`` (HNSW) set the effort of a search; it is raised by itself while fewer than k are found.
+    """
+
+    def __init__(
+        self, factory: str = "Flat", *, gpu: Literal["auto", "never"] = "auto", nprobe: int = 16, ef: int = 64
+    ) -> None:
+        self.factory, self.gpu, self.nprobe, self.ef = factory, gpu, nprobe, ef
+        self._ids = IdTable()
+        self._index: Any = None
+        self._on_gpu: Any = None
+        self._mapped: Path | None = None
+        self._filters = True  # until FAISS says otherwise
+
+    @property
+    def dim(self) -> int | None:
+        return None if self._index is None else int(self._index.d)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """Appends; an id that is there already gets its new vector. An index that must be trained is trained on these
+        vectors first (memory-mapped arrays are fine: they are read in chunks).
+
+        Raises SettingsError for a factory string that FAISS does not know or that these vectors cannot train.
+        """
+        if not len(ids):
+            return
+        matrix(vectors, self.dim, len(ids))
+        self._open_for_writing(vectors.shape[1])
+        if not self._index.is_trained:
+            self._train(vectors)
+        for start in range(0, len(ids), CHUNK):
+            self._index.add(np.ascontiguousarray(vectors[start : start + CHUNK], dtype=np.float32))
+        self._ids.add(ids)
+        self._on_gpu = None
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Tombstones: the vectors stay in the file until the index is built again, and are never found."""
+        return self._ids.delete(ids)
+
+    def search(
+        self, vectors: Vectors, k: int, *, allowed: Collection[str] | None = None, exclude: Collection[str] = ()
+    ) -> tuple[NDArray[np.float32], list[list[str]]]:
+        """Scores (n, k') best first and as many ids a row, of ``allowed`` (None: all) without ``exclude``.
+
+        Filters take part in the search, so k results come back where there are k. Ties are ordered by id.
+        """
+        mask = self._ids.wanted(allowed, exclude)
+        total = len(self._ids.ids) if mask is None else int(mask.sum())
+        if min(k, total) < 1 or not len(vectors):
+            return padded([([], [])] * len(vectors))
+        queries = np.ascontiguousarray(matrix(vectors, self.dim), dtype=np.float32)
+        return padded([self._search_one(query, min(k, total), total, mask) for query in queries])
+
+    def _search_one(
+        self, query: Vectors, k: int, total: int, mask: NDArray[np.bool_] | None
+    ) -> tuple[list[float], list[str]]:
+        """Asks for more than k until the k-th is clearly better than the worst that came back."""
+        depth, effort = min(total, k + 16), 1
+        while True:
+            scores, positions = self._nearest(query[None], depth, mask, effort)
+            if len(positions) < depth and effort < len(self._ids.ids) and not self._is_flat():
+                effort *= 4
+                continue
+            worst = float(scores[-1]) if len(scores) else -np.inf
+            if self._is_flat():
+                scores = self._index.reconstruct_batch(positions).astype(np.float64) @ query.astype(np.float64)
+            found = self._ids.best(scores, positions, k)
+            clear = len(found[0]) == k and found[0][-1] > worst + (SLACK if self._is_flat() else 0)
+            if clear or depth >= total or len(positions) < depth:
+                return found
+            depth = min(total, depth * 4)
+
+    def _nearest(self, queries: Vectors, depth: int, mask: NDArray[np.bool_] | None, effort: int) -> tuple[Any, Any]:
+        """Scores and positions of one query from FAISS, wanted ones only."""
+        hidden = 0 if mask is None else len(mask) - int(mask.sum())
+        gpu = self._gpu_index()
+        if gpu is not None and depth + hidden <= GPU_K:  # GPU indexes know no filters: ask for more, then filter
+            scores, positions = gpu.search(queries, depth + hidden)
+        elif self._filters:
+            try:
+                with _effort(self._index, mask, nprobe=self.nprobe * effort, ef=max(self.ef, depth) * effort) as params:
+                    scores, positions = self._index.search(queries, depth, params=params)
+            except RuntimeError:  # PQ alone, fast-scan and refined indexes know none either
+                self._filters = False
+                return self._nearest(queries, depth, mask, effort)
+        else:
+            scores, positions = self._index.search(queries, depth + hidden)
+        keep = positions[0] >= 0
+        if mask is not None:
+            keep &= mask[positions[0]]
+        return scores[0][keep][:depth], positions[0][keep][:depth]
+
+    def _is_flat(self) -> bool:
+        import faiss
+
+        return isinstance(self._index, faiss.IndexFlat)
+
+    def _gpu_index(self) -> Any:
+        """The same index on the GPU, or None. Falls back to the CPU when it does not fit there."""
+        import faiss
+
+        if self._on_gpu is None and self.gpu == "auto" and getattr(faiss, "get_num_gpus", int)() > 0:
+            with contextlib.suppress(RuntimeError, AttributeError):
+                self._resources = faiss.StandardGpuResources()
+                self._on_gpu = faiss.index_cpu_to_gpu(self._resources, 0, self._index)
+                return self._on_gpu
+            self.gpu = "never"
+        return self._on_gpu
+
+    def _open_for_writing(self, dim: int) -> None:
+        """A new index, or the mapped one read into memory, where it may grow."""
+        import faiss
+
+        if self._mapped is not None:
+            self._index, self._mapped = faiss.read_index(str(self._mapped)), None
+        elif self._index is None:
+            try:
+                self._index = faiss.index_factory(dim, self.factory, faiss.METRIC_INNER_PRODUCT)
+            except RuntimeError as error:
+                raise SettingsError(
+                    f"FAISS cannot make {self.factory!r} for {dim} dimensions: {_reason(error)}",
+                    "see FAISS's index factory; 'Flat' always works",
+                ) from error
+
+    def _train(self, vectors: Vectors) -> None:
+        """On at most 200,000 rows, evenly spaced, so that training is the same every time."""
+        rows = np.linspace(0, len(vectors) - 1, min(len(vectors), 200_000)).astype(int)
+        try:
+            self._index.train(np.ascontiguousarray(vectors[rows], dtype=np.float32))
+        except RuntimeError as error:
+            raise SettingsError(
+                f"{len(vectors)} vectors cannot train {self.factory!r}: {_reason(error)}",
+                "take a smaller factory string, or 'Flat'",
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Writes ``index.faiss``, ``ids.json`` and ``settings.json``."""
+        import faiss
+
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._index is not None:
+            try:
+                faiss.write_index(self._index, str(folder / "index.faiss"))
+            except RuntimeError as error:
+                raise write_error(folder / "index.faiss", OSError(0, _reason(error))) from error
+        self._ids.save(folder / "ids.json")
+        write_json(folder / "settings.json", {"factory": self.factory, "nprobe": self.nprobe, "ef": self.ef})
+
+    @classmethod
+    def open(cls, folder: Path, *, gpu: Literal["auto", "never"] = "auto") -> FaissIndex:
+        """The saved index, memory-mapped where FAISS can."""
+        import json
+
+        import faiss
+
+        index = cls(**json.loads((folder / "settings.json").read_text(encoding="utf-8")), gpu=gpu)
+        index._ids = IdTable.open(folder / "ids.json")
+        path = folder / "index.faiss"
+        if path.is_file():
+            flags = getattr(faiss, "IO_FLAG_MMAP_IFC", faiss.IO_FLAG_MMAP)
+            index._index, index._mapped = faiss.read_index(str(path), flags), path
+        return index
+
+
+@contextlib.contextmanager
+def _effort(index: Any, mask: NDArray[np.bool_] | None, *, nprobe: int, ef: int) -> Any:
+    """The search parameters of FAISS for an index of any kind; what they point at lives while the block runs."""
+    import faiss as untyped
+
+    faiss: Any = untyped
+    extra: dict[str, Any] = {}
+    if mask is not None:
+        bits = np.packbits(mask, bitorder="little")
+        extra["sel"] = faiss.IDSelectorBitmap(len(mask), faiss.swig_ptr(bits))
+    if isinstance(index, faiss.IndexPreTransform):
+        inner = faiss.downcast_index(index.index)
+        with _effort(inner, mask, nprobe=nprobe, ef=ef) as params:
+            yield faiss.SearchParametersPreTransform(index_params=params) if params is not None else None
+    elif isinstance(index, faiss.IndexIVF):
+        yield faiss.SearchParametersIVF(nprobe=min(nprobe, index.nlist), **extra)
+    elif isinstance(index, faiss.IndexHNSW):
+        yield faiss.SearchParametersHNSW(efSearch=min(ef, max(index.ntotal, 1)), **extra)
+    else:
+        yield faiss.SearchParameters(**extra) if extra else None
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last sentence of a FAISS error, without its C++ signature."""
+    text = " ".join(str(error).split())
+    return text.rpartition("failed: ")[2] if "failed: " in text else text.rpartition(": ")[2] or text

@@ -1,0 +1,123 @@
+"""A built index on disk, opened: checked against its manifest, its parts loaded when they are asked for.
+
+Knows where the parts lie (``manifest.json``, ``items.db``, ``graph.db``, one folder for each index of the recipe), not
+how they are built (medrag/build.py) nor what is asked of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medrag import plugins
+from medrag._util.files import write_error
+from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, SettingsError
+from medrag.indexes.items import ItemStore
+from medrag.indexes.manifest import Manifest, guess_name, read_manifest, verify_files
+from medrag.protocols import Encoder
+from medrag.settings import Recipe, parse
+
+__all__ = ["ItemStore", "Manifest", "Store", "open_store", "workspace", "writing"]
+
+
+class Store:
+    """``items``, ``index(name)``, ``graph_path``, ``manifest`` and ``recipe`` of a built index."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.recipe: Recipe = parse(Recipe, dict(manifest.recipe), f"the recipe inside {folder}")
+        self._indexes: dict[str, Any] = {}
+
+    @functools.cached_property
+    def items(self) -> ItemStore:
+        return ItemStore.open(self.folder / "items.db")
+
+    @property
+    def graph_path(self) -> Path:
+        """The knowledge graph's file; it exists where the recipe brings concepts or statements."""
+        return self.folder / "graph.db"
+
+    def index(self, name: str, encoder: Encoder | None = None) -> Any:
+        """An index of the recipe, opened once. ``encoder`` is checked: it must be the one that made the vectors.
+
+        Raises SettingsError for a name that the recipe does not have, IndexMismatch for another encoder, IndexCorrupt
+        when it cannot be read.
+        """
+        settings = self.recipe.indexes.get(name)
+        if settings is None:
+            raise SettingsError(
+                f"the index {self.recipe.name!r} has no part {name!r}",
+                f"known: {', '.join(self.recipe.indexes) or 'none'}",
+            )
+        if encoder is not None:
+            self.check_encoder(name, encoder)
+        if name not in self._indexes:
+            try:
+                self._indexes[name] = plugins.load("indexes", settings.kind).open(self.folder / name)
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:120]
+                raise IndexCorrupt(
+                    f"{self.folder / name} cannot be read: {reason}", f"medrag index build {self.recipe.name} --fresh"
+                ) from error
+        return self._indexes[name]
+
+    def check_encoder(self, name: str, encoder: Encoder) -> None:
+        """Raises IndexMismatch, naming both, unless the encoder is the one that built the index."""
+        role = self.recipe.indexes[name].encoder
+        built = self.manifest.encoders.get(role)
+        if built is None:
+            raise IndexMismatch(
+                f"the part {name!r} of index {self.recipe.name!r} was built without an encoder", "search it by words"
+            )
+        if built["fingerprint"] != encoder.fingerprint:
+            raise IndexMismatch(
+                f"the part {name!r} of index {self.recipe.name!r} was built with {built['model']} ({built['fingerprint']}), not with {encoder.name} ({encoder.fingerprint})",
+                f"use that encoder, or: medrag index build {self.recipe.name}",
+            )
+
+
+def open_store(folder: Path, *, verify: bool = False, name: str = "") -> Store:
+    """A finished index. Sizes are compared with the manifest, and checksums of files up to 32 MiB (all with ``verify``).
+
+    Raises IndexMissing, IndexMismatch or IndexCorrupt, each with the command that mends it.
+    """
+    manifest = read_manifest(folder, name)
+    verify_files(folder, manifest, thorough=verify)
+    return Store(folder, manifest)
+
+
+def workspace(folder: Path) -> Path:
+    """The folder beside an index where it is built: what was read so far, and the lock. It may be deleted at any time."""
+    return folder.with_name(f"{folder.name}.work")
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Holds the right to write to an index and gives its workspace; the system takes it back when the process ends.
+
+    Raises IndexLocked naming the process that holds it, MedragError where nothing can be written.
+    """
+    from filelock import FileLock, Timeout
+
+    work = workspace(folder)
+    owner, lock = work / "lock.pid", FileLock(work / "lock")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        owner.write_text(str(os.getpid()))
+    except Timeout as error:
+        pid = owner.read_text() if owner.is_file() else "unknown"
+        raise IndexLocked(
+            f"process {pid} is writing to the index {guess_name(folder)!r}", "wait until it ends, or stop it"
+        ) from error
+    except OSError as error:
+        raise write_error(work, error) from error
+    try:
+        yield work
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,166 @@
+"""Retrieval from the knowledge graph: link the question's words, give their definitions, walk from them.
+
+Hits are the concepts that are asked about, where they have a definition, and statements as Triples: single edges, and paths
+written as one sentence. After KG-RAG (arXiv 2410.04749), with concept linking in place of embedded triples. What is not
+linked is not found: this source says nothing to a question without a known term. Images are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from medrag._util.text import content_words
+from medrag.graph.link import Linker, Mention
+from medrag.graph.relations import phrase
+from medrag.graph.store import Edge, GraphStore, Path
+from medrag.graph.words import stem
+from medrag.types import Concept, Hit, Query, Triple
+
+WALKS = 40  # paths considered from each mention
+SHARED = {"is_a": "are both kinds of", "has_phenotype": "can both present with", "part_of": "are both parts of"}
+DENIED = {("has_phenotype", True): "is described without", ("has_phenotype", False): "is not a feature of"}
+
+
+class GraphRetriever:
+    """Definitions of the concepts in the question, and paths of up to ``hops`` statements from them."""
+
+    def __init__(self, store: GraphStore, name: str = "graph", hops: int = 2) -> None:
+        self.store, self.name, self.hops = store, name, hops
+        self.linker = Linker(store)
+
+    def retrieve(self, query: Query, k: int) -> list[Hit]:
+        """At most ``k`` hits, best first, ties by id. Definitions lie between 0 and 2, paths mostly below 1.
+
+        A path's score falls with its length and with the neighbours of what it meets (`medrag.graph.walk`); it doubles
+        for each further concept of the question that it joins, and grows by the share of the question's words in it.
+        """
+        mentions = self.linker.link(query.text)
+        found: dict[str, tuple[float, Concept | Triple]] = {}
+        every: list[tuple[float, Concept | Path]] = [*self._definitions(mentions), *self._paths(query, mentions)]
+        last = 0.0
+        for score, thing in sorted(every, key=lambda pair: -pair[0]):
+            if len(found) >= k and score < last:  # ties with the last are all looked at, so that ids decide
+                break
+            item = thing if isinstance(thing, Concept) else self._triple(thing)
+            if not {item.id, item.doc} & query.exclude:
+                last = found.setdefault(item.id, (score, item))[0]
+        best = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].id))[:k]
+        return [Hit(item, score, rank, self.name) for rank, (score, item) in enumerate(best, start=1)]
+
+    def _definitions(self, mentions: Sequence[Mention]) -> Iterable[tuple[float, Concept]]:
+        """Each concept asked about that has a definition; a longer name is a surer match."""
+        for mention in mentions:
+            for place, node in enumerate(mention.concepts):
+                defined = next((c for c in self.store.members(node) if c.definition), None)
+                if defined:
+                    yield 2 * _weight(mention) / (1 + place), defined
+
+    def _paths(self, query: Query, mentions: Sequence[Mention]) -> Iterable[tuple[float, Path]]:
+        asked = {frozenset(mention.concepts): _weight(mention) for mention in mentions}
+        words = {stem(word) for word in content_words(query.text)}
+        shares: dict[str, set[str]] = {}
+        for starts, weight in asked.items():
+            for path in self.store.paths(starts, self.hops, WALKS):
+                if not any(set(edge.docs) <= query.exclude for edge in path.edges):
+                    for node in path.nodes:
+                        if node not in shares:
+                            held = content_words(self.store.concept(node).name)
+                            shares[node] = words & {stem(word) for word in held}
+                    joined = sum(not other.isdisjoint(path.nodes) for other in asked)
+                    share = len(set().union(*(shares[node] for node in path.nodes[1:]))) / max(1, len(words))
+                    yield weight * path.score * 2.0 ** (joined - 1) * (1 + share), path
+
+    def _triple(self, path: Path) -> Triple:
+        """A path as an item; a single statement keeps its own direction and document."""
+        members = [self.store.members(node) for node in path.nodes]
+        names = [some[0].name for some in members]
+        cuis = dict.fromkeys(cui for some in members for member in some for cui in member.cuis)
+        sources = dict.fromkeys(source for edge in path.edges for source in edge.sources)
+        meta: dict[str, Any] = {
+            "path": list(path.nodes),
+            "sentence": self._sentence(path, names),
+            "cuis": list(cuis),
+            "sources": list(sources),
+        }
+        meta["docs"] = sorted({doc for edge in path.edges for doc in edge.docs})
+        first = path.edges[0]
+        if len(path.edges) == 1:
+            forward = first.subject == path.nodes[0]
+            subject, target = names if forward else reversed(names)
+            id = f"{first.sources[0]}:{first.subject}#{first.relation}:{first.object}{_MARK[first.polarity]}"
+            meta |= {key: value for key, value in first.meta.items() if key not in meta}
+            return Triple(
+                id, first.docs[0], subject, first.relation, target, first.subject, first.object, _polarity(first), meta
+            )
+        steps = "".join(_step(edge, node) for edge, node in zip(path.edges, path.nodes, strict=False))
+        relation = " / ".join(edge.relation for edge in path.edges)
+        return Triple(
+            f"{self.name}:{path.nodes[0]}#{steps}",
+            first.docs[0],
+            names[0],
+            relation,
+            names[-1],
+            path.nodes[0],
+            path.nodes[-1],
+            meta=meta,
+        )
+
+    def _sentence(self, path: Path, names: list[str]) -> str:
+        running = [self._running(name) for name in names]
+        if (shared := _shared(path)) and len(running) == 3:
+            text = f"{running[0]} and {running[2]} {shared} {running[1]}"
+        else:
+            parts = [
+                f"{_words(edge, node)} {name}"
+                for edge, node, name in zip(path.edges, path.nodes, running[1:], strict=False)
+            ]
+            text = f"{running[0]} " + ", which ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}."
+
+    def _running(self, name: str) -> str:
+        """A name as it stands inside a sentence: "Pulmonary mass" → "pulmonary mass", but "Marfan syndrome"."""
+        start, *rest = name.split(" ")
+        if start == start.capitalize() and start not in self.store.proper and len(start) > 1:
+            titled = all(word[:1].isupper() and word[1:].islower() for word in rest)
+            return " ".join((start.lower(), *(w.lower() if titled and w not in self.store.proper else w for w in rest)))
+        return name
+
+
+def _weight(mention: Mention) -> float:
+    """How surely the mention is what is asked about: 0.5 for one word, more for more; little for a mere place."""
+    sure = 1 - 0.5 ** len(mention.surface.split())
+    return sure * (0.3 if mention.place else 0.5 if mention.head else 1.0)
+
+
+_MARK = {"present": "", "absent": "!not", "uncertain": "!maybe"}
+
+
+def _polarity(edge: Edge) -> Any:
+    return edge.polarity
+
+
+def _step(edge: Edge, node: str) -> str:
+    """One step of a path's id: ``>is_a>HP:1`` along a statement, ``<is_a<HP:1`` against it."""
+    arrow = ">" if edge.subject == node else "<"
+    return f"{arrow}{edge.relation}{_MARK[edge.polarity]}{arrow}{edge.other(node)}"
+
+
+def _shared(path: Path) -> str:
+    """What two things have in common that the same relation leads to, in words; empty where there is nothing such."""
+    edges = path.edges
+    alike = (
+        len(edges) == 2
+        and edges[0].relation == edges[1].relation
+        and edges[0].polarity == edges[1].polarity == "present"
+    )
+    inward = alike and edges[0].object == edges[1].object == path.nodes[1]
+    return SHARED.get(edges[0].relation, "") if inward else ""
+
+
+def _words(edge: Edge, node: str) -> str:
+    forward = edge.subject == node
+    plain = phrase(edge.relation, forward)
+    if edge.polarity == "absent":
+        return DENIED.get((edge.relation, forward), f"(denied:) {plain}")
+    return plain if edge.polarity == "present" else f"possibly {plain}"

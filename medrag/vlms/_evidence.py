@@ -1,0 +1,243 @@
+"""The evidence as sentences that can be ranked, and what each says of the finding that a question asks about.
+
+It compares words, not meanings: a paraphrase without a common word is not found.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from medrag._util.polarity import Polarity, clauses, polarity
+from medrag._util.text import sentences
+from medrag.types import Context, Hit
+from medrag.vlms import _words as words
+
+_WHAT = re.compile(r"^(?:what|which|who|when|where|why|how|define|describe|explain|list|name|tell)\b", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"(?:^|[,:;]\s*)(?:is|are|was|were|does|do|did|has|have|any|isn't|aren't|doesn't)\b", re.IGNORECASE
+)
+_REPORT = re.compile(
+    r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.*\b(?:report|findings|impression)\b"
+    r"|^\W*(?:findings|impression|report)\b|^what (?:are|is) the (?:findings|impression)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_DEFINE = re.compile(r"^(?:what(?:'s| is| are)|define|what does .* mean|explain what)\b", re.IGNORECASE)
+_DEFINING = re.compile(
+    r"\b(?:is|are) (?:an?|the|any|when|caused|defined|called)\b|\b(?:means|refers to|describes|occurs when)\b",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"\b(?:free (?:of|from)|clear of|without|no|absence of)\b", re.IGNORECASE)
+_AWAY = re.compile(
+    r"\b(?:in|on|at|of|that|which|indicat\w+|suggest\w*|consistent|due|with|from|along|near|throughout|to|as|for|within|over)\b",
+    re.IGNORECASE,
+)
+_BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)
+_ASKS_LOOKS = re.compile(r"\b(?:look|looks|appear|appears|appearance|signs?|recogni[sz]e)\b", re.IGNORECASE)
+_LOOKS = re.compile(
+    r"\b(?:appears?|looks?|seen as|shows|blunt\w*|lucen\w+|opaci\w+|white|dark|bright|pale|line|shadow|rounded|sign)\b",
+    re.IGNORECASE,
+)
+_SIDES = frozenset({"left", "right"})
+_REPORT_SECTIONS = ("findings", "impression", "indication", "comparison")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question, taken apart: what sort it is, the finding and the places that it names."""
+
+    text: str
+    sort: str  # closed, define, open or report
+    stems: tuple[str, ...]  # all content stems
+    finding: tuple[str, ...]
+    head: str  # the stem of the finding that must be there ("nodule" of "calcified nodule in the apex")
+    sites: frozenset[str]
+    negated: bool  # "Are the lungs free of effusion?"
+
+    @property
+    def topic(self) -> tuple[str, ...]:
+        """The stems that name something: all but the framing words."""
+        return tuple(stem for stem in self.stems if stem not in words.FRAME)
+
+    @property
+    def of_a_state(self) -> bool:
+        """Whether it asks for a state of a place ("Is the heart enlarged?"), not for a thing."""
+        return bool(self.finding) and all(stem in words.STATES for stem in self.finding)
+
+
+def parse(question: str) -> Ask:
+    """What a question asks for, from its first words and its content words."""
+    stems = tuple(dict.fromkeys(word.stem for word in words.content(question)))
+    if _REPORT.search(question):
+        sort = "report"
+    elif _CLOSED.search(question) and not _WHAT.match(question.strip()):
+        sort = "closed"
+    else:
+        sort = "define" if _DEFINE.match(question.strip()) else "open"
+    things = [s for s in stems if s in words.STATES or not (s in words.FRAME or s in words.SITES or s.isdigit())]
+    states = [s for s in things if s in words.STATES]
+    named = [s for s in things if s not in words.STATES] or [s for s in states if s in words.ILL] or states
+    sites = frozenset(s for s in stems if s in words.SITES)
+    return Ask(question, sort, stems, tuple(named), _head(question, named), sites, bool(_NEGATED.search(question)))
+
+
+def _head(question: str, named: Sequence[str]) -> str:
+    """The last word of the finding before "in", "of", "that", "suggesting" and the like lead away from it."""
+    found = [word for word in words.content(question) if word.stem in named]
+    if not found:
+        return ""
+    turn = _AWAY.search(question, found[0].end)
+    return [word.stem for word in found if turn is None or word.start < turn.start()][-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One usable sentence of the evidence."""
+
+    key: str
+    hit: Hit
+    text: str
+    place: int  # within its item
+    stems: frozenset[str]
+    heading: frozenset[str]  # stems of the item's title and section
+    carried: frozenset[str]  # stems of the sentence before, where this one begins with "it" or "this"
+
+
+def is_similar(hit: Hit) -> bool:
+    """Whether the hit is a study (or a part of one) that was found because its image looks alike."""
+    return hit.item.kind in ("study", "passage", "image") and any(s.startswith("similar") for s in hit.sources)
+
+
+def is_report(hit: Hit) -> bool:
+    """Whether the hit speaks of one patient: a study, or a section of a report."""
+    return (
+        hit.item.kind == "study" or is_similar(hit) or str(getattr(hit.item, "section", "")).lower() in _REPORT_SECTIONS
+    )
+
+
+def collect(context: Context) -> list[Sentence]:
+    """The sentences of the evidence in order, without questions, fragments and de-identified ones ("XXXX")."""
+    found: list[Sentence] = []
+    for key, hit in context:
+        heading = words.stem_set(f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}") - words.FRAME
+        whole = hit.item.kind in ("triple", "concept", "image")
+        before: frozenset[str] = frozenset()
+        for place, text in enumerate(split(hit.item.text)):
+            stems = words.stem_set(text)
+            if whole or usable(text):
+                found.append(
+                    Sentence(key, hit, text, place, stems, heading, before if _BACK.match(text) else frozenset())
+                )
+            before = stems
+    return found
+
+
+def split(text: str) -> list[str]:
+    """Sentences without list numbers and bullets."""
+    return [clean for s in sentences(text) if (clean := re.sub(r"^(?:\d{1,2}[.)]|[-•*–])\s*", "", s).strip())]
+
+
+def usable(text: str) -> bool:
+    """A sentence that can be shown: whole words, no question, nothing blotted out."""
+    count = len(text.split())
+    letters = sum(char.isalpha() or char.isspace() for char in text)
+    return 2 <= count <= 70 and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
+
+
+def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
+    """Sentences with their scores, best first: the share of the question's weight that a sentence holds, and bonuses.
+
+    Words weigh by their rarity in this evidence (the idf of BM25), framing words a quarter; a title that holds a word
+    counts half; sentences that define, and hits of high rank, gain up to 0.2 and 0.05.
+    """
+    topic = set(ask.topic)
+    weight = _weights(ask, pool)
+    total = sum(weight.values()) or 1.0
+    scored = []
+    for sentence in pool:
+        held = sum(
+            w * (1.0 if s in sentence.stems else 0.5 if s in sentence.heading else 0.0) for s, w in weight.items()
+        )
+        if topic & (sentence.stems | sentence.heading):
+            scored.append((held / total + _bonus(ask, sentence, topic), sentence))
+    return sorted(scored, key=lambda pair: (-pair[0], pair[1].hit.rank, pair[1].place))
+
+
+def _share(stem: str, sentence: Sentence) -> float:
+    """How far a sentence holds a word: itself, through what it points back to, or through its heading."""
+    return (
+        1.0 if stem in sentence.stems else 0.8 if stem in sentence.carried else 0.5 if stem in sentence.heading else 0.0
+    )
+
+
+def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:
+    df = Counter(stem for sentence in pool for stem in sentence.stems)
+    n = len(pool)
+    rarity = {stem: math.log(1 + (n - df[stem] + 0.5) / (df[stem] + 0.5)) + 0.2 for stem in ask.stems}
+    return {
+        stem: value * (0.25 if stem in words.FRAME else 1.5 if stem in ask.finding else 1.0)
+        for stem, value in rarity.items()
+    }
+
+
+def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
+    bonus = 0.05 / sentence.hit.rank
+    if is_report(sentence.hit):
+        bonus -= 0.2
+    if ask.sort in ("define", "closed") and (match := _DEFINING.search(sentence.text)):
+        bonus += 0.2 if topic & words.stem_set(sentence.text[: match.start()]) else 0.05
+    if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):
+        bonus += 0.15
+    return bonus
+
+
+def stance(ask: Ask, sentence: str) -> Polarity | None:
+    """What one sentence says of the finding that is asked for; None when it does not speak of it."""
+    said = [view for span in clauses(sentence) if (view := _clause_stance(ask, sentence, span))]
+    return next((view for view in ("present", "uncertain", "absent") if view in said), None)  # type: ignore[return-value]
+
+
+def _clause_stance(ask: Ask, sentence: str, span: tuple[int, int]) -> Polarity | None:
+    within = {word.stem: word for word in reversed(words.content(sentence)) if span[0] <= word.start < span[1]}
+    if not ask.finding or _elsewhere(ask, within.keys()):
+        return None
+    if ask.of_a_state:
+        return _state(ask, sentence, within)
+    found = [stem for stem in ask.finding if stem in within]
+    if ask.head in found or len(found) * 2 > len(ask.finding):
+        word = within[ask.head if ask.head in found else found[-1]]
+        return polarity(sentence, (word.start, word.end))
+    if ask.head in words.LUNG_FINDINGS and {"lung", "clear"} <= within.keys():
+        return flip(polarity(sentence, within["clear"][1:]))
+    return None
+
+
+def _elsewhere(ask: Ask, stems: Iterable[str]) -> bool:
+    """Whether a clause speaks of other places, or of the other side, than the question does."""
+    named = set(stems) & words.SITES
+    if ask.sites & _SIDES and named & _SIDES and "bilateral" not in named and not ask.sites & named & _SIDES:
+        return True
+    vague = _SIDES | {"lung", "chest", "bilater", "bilateral"}
+    return bool(ask.sites - vague and named - vague and not ask.sites & (named - vague))
+
+
+def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity | None:
+    """A state of a place: said itself, or through its opposite ("normal in size" answers "enlarged")."""
+    if ask.sites and not ask.sites & within.keys():
+        return None
+    one_side = len(_SIDES & within.keys()) == 1 and not _SIDES & ask.sites  # a clear left lung is not "the lungs"
+    for stem in ask.finding:
+        if stem in within and not (one_side and stem in words.WELL):
+            return polarity(sentence, within[stem][1:])
+    for stem, word in within.items():
+        if not (one_side and stem in words.WELL) and any(stem in words.OPPOSITES[asked] for asked in ask.finding):
+            return flip(polarity(sentence, word[1:]))
+    return None
+
+
+def flip(view: Polarity) -> Polarity:
+    """The opposite view; what is left open stays open."""
+    return "absent" if view == "present" else "present" if view == "absent" else view

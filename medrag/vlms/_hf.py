@@ -1,0 +1,153 @@
+"""What `transformers` needs around Hugging Face's library: weights in, turns to tensors, failures to one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrag.errors import GeneratorError, MissingDependency
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Turns = list[tuple[str, str]]  # (role, text); the last is the user's and gets the images
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model that is ready to run, with what turns text and images into its input."""
+
+    model: Any
+    processor: Any  # of a vision-language model; a tokenizer otherwise
+    tokenizer: Any
+    window: int  # tokens
+
+
+def gguf_option(name: str) -> dict[str, str]:
+    return {"gguf_file": name} if name else {}
+
+
+def unpack_gguf(path: Path, config: Any, dtype: str) -> Any:
+    """A causal language model from a GGUF file, its weights unpacked to ``dtype``.
+
+    ``from_pretrained(gguf_file=…)`` does the same but asks for the package accelerate, which nothing else here needs.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+    kind = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+    model = AutoModelForCausalLM.from_config(config, dtype=kind)
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar has no switch
+        tensors = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=model)["tensors"]
+    left = model.load_state_dict({name: tensor.to(kind) for name, tensor in tensors.items()}, strict=False)
+    missing = set(left.missing_keys) - set(getattr(model, "_tied_weights_keys", None) or ())
+    if missing or left.unexpected_keys:
+        raise ValueError(
+            f"{path.name} does not fit {type(model).__name__}: {sorted({*missing, *left.unexpected_keys})[:3]}"
+        )
+    model.tie_weights()
+    return model
+
+
+def window_of(config: Any, tokenizer: Any) -> int:
+    """Tokens that the model reads and writes together."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    known = [
+        getattr(text, "max_position_embeddings", None),
+        getattr(text, "n_positions", None),
+        tokenizer.model_max_length,
+    ]
+    return int(min(value for value in known if value))
+
+
+def encode(loaded: Loaded, turns: Turns, images: list[Image]) -> Mapping[str, Any]:
+    """The turns in the model's own chat template; one without a system role gets that text in the first user turn."""
+    from jinja2 import TemplateError
+
+    if not getattr(loaded.processor, "chat_template", None):
+        return _encode_plain(loaded, "\n\n".join([*(text for _, text in turns), "Answer:"]), images)
+    try:
+        return _template(loaded, _messages(loaded, turns, images))
+    except TemplateError:
+        (_, system), (role, first), *rest = turns
+        return _template(loaded, _messages(loaded, [(role, f"{system}\n\n{first}"), *rest], images))
+
+
+def _messages(loaded: Loaded, turns: Turns, images: Sequence[Image]) -> list[dict[str, Any]]:
+    """Turns as the template wants them: plain text for a tokenizer, a list of parts for a processor."""
+    if loaded.processor is loaded.tokenizer:
+        return [{"role": role, "content": text} for role, text in turns]
+    made = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
+    made[-1]["content"] = [*({"type": "image", "image": image} for image in images), *made[-1]["content"]]
+    return made
+
+
+def _template(loaded: Loaded, turns: list[dict[str, Any]]) -> Mapping[str, Any]:
+    ready = loaded.processor.apply_chat_template(
+        turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    return _placed(loaded, ready)
+
+
+def _placed(loaded: Loaded, ready: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors on the model's device; pixels, not token ids, in its precision."""
+    model = loaded.model
+    return {
+        name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        for name, value in ready.items()
+    }
+
+
+def _encode_plain(loaded: Loaded, text: str, images: list[Image]) -> Mapping[str, Any]:
+    """For a model without a chat template: image tokens, then the text."""
+    mark = getattr(loaded.processor, "image_token", "") if images else ""
+    more = {"images": images} if images else {}
+    ready = loaded.processor(text=[f"{mark}\n" * len(images) + text], return_tensors="pt", **more)
+    return _placed(loaded, ready)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of transformers while weights are read; as they were afterwards."""
+    from transformers.utils import logging as noise
+
+    shown = noise.is_progress_bar_enabled()
+    noise.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            noise.enable_progress_bar()
+
+
+class loading:  # noqa: N801 - used as a function
+    """Turns what transformers raises while it loads into one line with a hint."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, ImportError):
+            line = " ".join(str(error).split())[:200]
+            raise MissingDependency(f"{self.name} needs a package: {line}", "install the package it names") from error
+        if isinstance(error, Exception):
+            raise failed(self.name, "could not be loaded", error) from error
+
+
+def failed(name: str, what: str, error: BaseException) -> GeneratorError:
+    line = " ".join(str(error).split())[:240] or type(error).__name__
+    if "out of memory" in line.lower() or isinstance(error, MemoryError):
+        hint = "take a smaller model, dtype=bfloat16, a smaller image_size, or device=cpu"
+    elif "trust_remote_code" in line:
+        hint = "the model brings its own code: read it, then set trust_remote_code"
+    else:
+        hint = "see that the folder holds config.json, the tokenizer and safetensors or GGUF weights of one model"
+    return GeneratorError(f"{name} {what}: {line}", hint)

@@ -1,0 +1,136 @@
+"""Words made comparable: a light stemmer, a few medical equivalents, and the small word lists of the extractive answerer.
+
+It is not a linguistic stemmer and not a thesaurus: only the forms that reports, primers and questions mix freely.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import NamedTuple
+
+from medrag._util.text import STOPWORDS
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_SUFFIXES = (
+    "cation", "ement", "ature", "atous", "ation", "ating", "ative", "ated", "ment", "ical", "ing", "ion", "ive", "ial",
+    "ed", "al", "ar", "um", "us", "ic", "is", "ia", "ly", "y", "e", "a", "i",
+)  # fmt: skip
+_EQUALS = {  # what stands on the right is compared as what stands on the left
+    "heart": "cardiac cardio",
+    "heart enlarged": "cardiomegaly",
+    "heart mediastinal": "cardiomediastinal",
+    "lung": "pulmonary",
+    "hyperinflation": "hyperexpanded hyperexpansion hyperinflated hyperinflate hyperdistention hyperlucent",
+    "opacity": "opacification opacified density densities",
+    "radiograph": "x-ray xray film roentgenogram radiography radiographic",
+    "chest radiograph": "cxr",
+    "chest": "thorax thoracic",
+    "bone": "bony osseous skeletal",
+    "spine": "spinal vertebra vertebral vertebrae",
+    "abnormal": "abnormality abnormalities",
+    "fundus": "fundoscopy fundoscopic funduscopic",
+    "fracture": "broken",
+    "hemorrhage": "haemorrhage bleeding",
+    "edema": "oedema",
+    "tumor": "tumour",
+    "disc": "disk",
+    "cell": "cellular",
+    "aorta": "aortic",
+    "base": "basilar basal bibasilar bases",
+}
+
+
+class Word(NamedTuple):
+    """A content word of a text: what it is compared by, and where it stands."""
+
+    stem: str
+    start: int
+    end: int
+
+
+@functools.lru_cache(maxsize=20_000)
+def stems(word: str) -> tuple[str, ...]:
+    """What a word is compared by; "cardiomegaly" becomes two, heart and enlarg."""
+    plain = _base(word.lower())
+    return _same().get(plain, (plain,))
+
+
+@functools.cache
+def _same() -> dict[str, tuple[str, ...]]:
+    return {_base(word): tuple(map(_base, to.split())) for to, many in _EQUALS.items() for word in many.split()}
+
+
+def _base(word: str) -> str:
+    return _strip(_singular(word))
+
+
+def _singular(word: str) -> str:
+    if word.endswith("thoraces"):
+        return word[:-4] + "ax"
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+
+
+def _strip(word: str) -> str:
+    """One ending off where at least five letters stay, so that "lesion" and "mass" stay whole."""
+    return next((word[: -len(end)] for end in _SUFFIXES if word.endswith(end) and len(word) - len(end) >= 5), word)
+
+
+@functools.lru_cache(maxsize=4096)
+def content(text: str) -> tuple[Word, ...]:
+    """The content words in order, each with its place."""
+    found = ((match, match.group().lower()) for match in _WORD.finditer(text))
+    return tuple(Word(stem, *m.span()) for m, low in found if low not in STOPWORDS for stem in stems(low))
+
+
+def stem_set(text: str) -> frozenset[str]:
+    """The stems of a text's content words."""
+    return frozenset(word.stem for word in content(text))
+
+
+def _stemmed(text: str) -> frozenset[str]:
+    return frozenset(stem for word in text.split() for stem in stems(word))
+
+
+# words of a question that frame it and name no finding
+FRAME = _stemmed(
+    "evidence sign signs finding findings present absent patient x-ray radiograph film scan photograph slide study exam "
+    "examination ct mr mri ultrasound view look like appear appearance case report reported suggest suggestive suspected "
+    "any there abnormality abnormalities abnormal identified noted detected demonstrate reveal indicate contain see patient's "
+    "likely possible diagnosis describe description explain tell give write generate summarize impression whether yes no about "
+    "mean means definition define significant exhibit display currently common commonly usually often typical typically main acute "
+    "one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
+    "images image way indicative indicate free grossly overall appearing consistent compared fully current degree"
+)
+# places: they say where, not what
+SITES = _stemmed(
+    "lung lungs pulmonary heart cardiac mediastinum mediastinal pleura pleural chest thorax thoracic spine rib ribs lobe lobes lobar "
+    "upper lower middle left right bilateral base bases basilar apex apical hilum hilar hila perihilar costophrenic angle silhouette "
+    "contour size retina retinal macula macular optic disc fundus vessel vessels tissue cell cells nucleus nuclei nuclear bone "
+    "bones bony osseous diaphragm hemidiaphragm aorta aortic trachea tracheal field fields zone zones area region side space airspace "
+    "soft clavicle shoulder structure structures vascularity caliber calibre posterior anterior lateral sulcus volume volumes markings wall position abdomen brain skin lingula eye gland nipple breast stomach liver kidney cardiomediastinal vasculature vascular"
+)
+# states that mean something only of a named place, each row against its opposites
+_OPPOSED = (
+    ("enlarged widened dilated prominent large big increased elevated tortuous high", "normal unremarkable small"),
+    ("abnormal remarkable outside", "normal unremarkable intact clear midline"),
+    ("deviated shifted displaced", "midline normal unremarkable"),
+    ("changed", "unchanged stable"),
+    ("blunted", "sharp clear normal"),
+    ("low small decreased flattened", "normal large high"),
+)
+OPPOSITES: dict[str, frozenset[str]] = {}
+for _left, _right in _OPPOSED:
+    for _one, _other in ((_left, _right), (_right, _left)):
+        for _stem in _stemmed(_one):
+            OPPOSITES[_stem] = OPPOSITES.get(_stem, frozenset()) | _stemmed(_other)
+STATES = frozenset(OPPOSITES)
+WELL = _stemmed("normal clear unremarkable intact sharp midline")
+ILL = frozenset().union(*(_stemmed(left) for left, _ in _OPPOSED))
+LUNG_FINDINGS = _stemmed(
+    "mass masses nodule opacity consolidation infiltrate pneumonia lesion airspace disease edema atelectasis"
+)

@@ -1,0 +1,208 @@
+"""Language and vision-language models that run here, through Hugging Face transformers: a folder, a GGUF file or a hub id.
+
+Weights are read once, at the first question, and never fetched by an answer (`medrag models get` does that). Code that
+comes with a model is not run unless ``trust_remote_code`` says so. It knows nothing of what a good answer is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrag import models
+from medrag.errors import GeneratorError, SettingsError
+from medrag.vlms._hf import Loaded, Turns, encode, failed, gguf_option, loading, quiet, unpack_gguf, window_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from medrag.prompts import Prompt
+
+Layout = Callable[["Prompt"], Turns]
+CUT = "(Further evidence did not fit and was left out.)"
+_log = logging.getLogger(__name__)
+
+
+def plain_layout(prompt: Prompt) -> Turns:
+    """The turns as `medrag.prompts` words them."""
+    return [("system", prompt.system), ("user", prompt.user_text())]
+
+
+class Transformers:
+    """A causal language model or an image-text-to-text model with its chat template.
+
+    Which of the two is told by the class of its configuration. ``device`` "auto" is CUDA where there is one; ``dtype``
+    "auto" is the checkpoint's on CUDA and float32 on CPU. ``temperature`` 0 is greedy; above it samples are drawn with
+    the prompt's seed. ``context`` narrows the model's own window. Where a prompt does not fit, evidence is left out
+    from the end and the prompt says so. Images are shrunk to ``image_size`` pixels on their long side.
+
+    Raises SettingsError without a model's name, ModelMissing when the weights are not on this machine, GeneratorError when they cannot be loaded or run.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        context: int | None = None,
+        gguf_file: str = "",
+        image_size: int = 1024,
+        trust_remote_code: bool = False,
+        layout: Layout = plain_layout,
+    ) -> None:
+        if not model:
+            raise SettingsError("no model is named", "write its hub id, its folder, or a GGUF file")
+        self.name = model
+        self.device, self.dtype = device, dtype
+        self.max_new_tokens, self.temperature, self.context = max_new_tokens, temperature, context
+        self.gguf_file, self.image_size, self.layout = gguf_file, image_size, layout
+        self.trust_remote_code = trust_remote_code
+        self._lock = threading.Lock()
+        self._loaded: Loaded | None = None
+        self._config: Any = None
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether the model has a vision tower; reads its configuration, not its weights."""
+        return not self._where()[1] and hasattr(self._read_config(), "vision_config")
+
+    def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
+        """Pieces of text as they are generated; closing the iterator stops the generation."""
+        loaded = self._load()
+        limit = self.max_new_tokens or prompt.max_tokens
+        try:
+            inputs = self._fit(loaded, prompt, self._shown(images), limit)
+        except (ValueError, RuntimeError, TypeError, IndexError) as error:
+            raise failed(self.name, "could not read the prompt", error) from error
+        yield from self._generate(loaded, inputs, limit, prompt.seed)
+
+    def _shown(self, images: Sequence[Image]) -> list[Image]:
+        """The images in RGB and no larger than wanted; none for a model without eyes."""
+        if not self.sees_images:
+            return []
+        shown = [image.convert("RGB") for image in images]
+        for image in shown:
+            image.thumbnail((self.image_size, self.image_size))
+        return shown
+
+    def _where(self) -> tuple[Path, str]:
+        """The model's folder and, for GGUF, the file in it."""
+        path = models.resolve(self.name)
+        if path.is_file():
+            return path.parent, path.name
+        return path, self.gguf_file
+
+    def _read_config(self) -> Any:
+        if self._config is None:
+            from transformers import AutoConfig
+
+            folder, gguf = self._where()
+            with loading(self.name):
+                self._config = AutoConfig.from_pretrained(
+                    folder, trust_remote_code=self.trust_remote_code, **gguf_option(gguf)
+                )
+        return self._config
+
+    def _load(self) -> Loaded:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._read_weights()
+            return self._loaded
+
+    def _read_weights(self) -> Loaded:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+
+        folder, gguf = self._where()
+        device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = self.dtype if self.dtype != "auto" or device.startswith("cuda") else "float32"
+        common = {"trust_remote_code": self.trust_remote_code, **gguf_option(gguf)}
+        eyes = self.sees_images
+        with loading(self.name), quiet():
+            maker = AutoModelForImageTextToText if eyes else AutoModelForCausalLM
+            if gguf:
+                model = unpack_gguf(folder / gguf, self._read_config(), dtype)
+            else:
+                model = maker.from_pretrained(folder, dtype=dtype, trust_remote_code=self.trust_remote_code)
+            model = model.to(device).eval()
+            processor = (AutoProcessor if eyes else AutoTokenizer).from_pretrained(folder, **common)
+        tokenizer = getattr(processor, "tokenizer", processor)
+        return Loaded(model, processor, tokenizer, self.context or window_of(model.config, tokenizer))
+
+    def _fit(self, loaded: Loaded, prompt: Prompt, images: list[Image], new: int) -> Mapping[str, Any]:
+        """The prompt as tensors, with as much evidence from the top as the window holds."""
+        for keep in range(len(prompt.context.kept), -1, -1):
+            context = dataclasses.replace(prompt.context, kept=prompt.context.kept[:keep])
+            turns = self.layout(dataclasses.replace(prompt, context=context))
+            if short := keep < len(prompt.context.kept):
+                turns[-1] = ("user", f"{CUT}\n{turns[-1][1]}")
+            inputs = encode(loaded, turns, images)
+            if inputs["input_ids"].shape[1] + new <= loaded.window:
+                if short:
+                    _log.warning(
+                        "%s: %d of %d pieces of evidence fit its window", self.name, keep, len(prompt.context.kept)
+                    )
+                return inputs
+        raise GeneratorError(
+            f"the question does not fit the {loaded.window} tokens that {self.name} reads",
+            "shorten it or lower max_tokens",
+        )
+
+    def _generate(self, loaded: Loaded, inputs: Mapping[str, Any], new: int, seed: int) -> Iterator[str]:
+        """Runs the model in a thread and passes its text on; its errors surface here, and leaving early stops it."""
+        from transformers import StoppingCriteriaList, TextIteratorStreamer
+
+        streamer = TextIteratorStreamer(loaded.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        left, errors = threading.Event(), list[BaseException]()
+        options = {**inputs, **self._sampling(loaded), "max_new_tokens": new, "streamer": streamer}
+        options["stopping_criteria"] = StoppingCriteriaList([lambda ids, scores, **_: _all(ids, left.is_set())])
+
+        def work() -> None:
+            try:
+                _seeded(loaded.model, options, seed if self.temperature > 0 else None)
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                streamer.text_queue.put(streamer.stop_signal)
+
+        thread = threading.Thread(target=work, name="medrag-generate", daemon=True)
+        thread.start()
+        try:
+            yield from (piece for piece in streamer if piece)
+        finally:
+            left.set()
+            thread.join()
+        if errors:
+            raise failed(self.name, "failed while it wrote", errors[0]) from errors[0]
+
+    def _sampling(self, loaded: Loaded) -> dict[str, Any]:
+        pad = loaded.tokenizer.pad_token_id
+        pad = loaded.tokenizer.eos_token_id if pad is None else pad
+        if self.temperature > 0:
+            return {"do_sample": True, "temperature": self.temperature, "pad_token_id": pad}
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "pad_token_id": pad}
+
+
+def _all(ids: Any, stop: bool) -> Any:
+    """One flag for each sequence of the batch, as transformers wants it."""
+    import torch
+
+    return torch.full((ids.shape[0],), stop, dtype=torch.bool, device=ids.device)
+
+
+def _seeded(model: Any, options: dict[str, Any], seed: int | None) -> None:
+    import torch
+
+    if seed is None:
+        model.generate(**options)
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model.generate(**options)

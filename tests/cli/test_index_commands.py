@@ -1,0 +1,135 @@
+"""A small index from the command line: built, looked into, searched, asked, deleted from, deleted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from medrag.cli.app import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*args: str, **options):
+    return CliRunner().invoke(app, list(args), **options)
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """A recipe of two reports and a broken one, searched by words."""
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    (tmp_path / "reports.csv").write_text(
+        "uid,findings,impression\n1,The lungs are clear.,Normal chest.\n2,A round mass in the right lung.,Lung mass.\n,No name.,None.\n",
+        encoding="utf-8",
+    )
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        f"name: small\ncorpora:\n  - {{name: notes, reader: reports-csv, path: {tmp_path / 'reports.csv'}}}\nindexes:\n  lexical: {{kind: bm25, items: [passage]}}\npipeline: {{retrievers: [lexical]}}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture
+def built(recipe):
+    result = run("index", "build", str(recipe), "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_build_counts_and_a_second_build_has_nothing_to_do(built, recipe):
+    assert built["counts"]["study"] >= 2 and built["fresh"] is True
+    again = run("index", "build", str(recipe))
+    assert "nothing has changed" in again.stdout
+
+
+def test_info_by_name_and_by_file(built, recipe):
+    for name in ("small", str(recipe)):
+        facts = json.loads(run("index", "info", name, "--json").stdout)
+        assert facts["name"] == "small" and facts["verified"] and facts["bytes"] > 0
+    assert "every checksum is right" in run("index", "info", "small").stdout
+
+
+def test_info_notices_a_changed_file(built, tmp_path):
+    path = tmp_path / "home" / "indexes" / "small" / "items.db"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    result = run("index", "info", "small")
+    assert result.exit_code == 1 and "items.db" in result.stderr and "--fresh" in result.stderr
+
+
+def test_search_and_ask(built, recipe, tmp_path):
+    hits = json.loads(run("index", "search", "small", "mass in the lung", "-k", "1", "--json").stdout)
+    assert "mass" in hits[0]["text"].lower()
+    page = tmp_path / "answer.html"
+    answer = json.loads(
+        run("ask", "Is there a mass in the lung?", "--index", "small", "--html", str(page), "--json").stdout
+    )
+    assert answer["status"] in ("answered", "abstained", "uncited") and page.exists()
+    result = run("ask", "Is there a mass in the lung?", "--index", str(recipe))
+    assert result.exit_code == 0, result.output
+
+
+def test_search_with_a_broken_image_is_an_expected_failure(built, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"")
+    result = run("ask", "q", "--index", "small", "--image", str(tmp_path / "x.png"))
+    assert result.exit_code == 1 and "x.png" in result.stderr and "Traceback" not in result.output
+
+
+def test_delete_asks_first_and_takes_a_document_out(built):
+    assert run("index", "delete", "small", "--doc", "notes:2", input="n\n").exit_code == 130
+    result = run("index", "delete", "small", "--doc", "notes:2", "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["deleted"] >= 1
+    hits = json.loads(run("index", "search", "small", "round mass", "--json").stdout)
+    assert all("mass" not in hit["text"].lower() for hit in hits)
+    assert run("index", "delete", "small", "--doc", "no-such", "--yes").exit_code == 1
+
+
+def test_delete_all_leaves_nothing(built, tmp_path):
+    assert run("index", "delete", "small", "--all", "--yes").exit_code == 0
+    assert not list((tmp_path / "home" / "indexes").iterdir())
+    assert run("index", "info", "small").exit_code == 1
+
+
+def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs one of the pipelines' scripts as a user would."""
+    command = [sys.executable, str(ROOT / "pipelines" / name), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+    )
+
+
+def test_the_pipelines_build_and_answer_and_go_on_where_they_stopped(recipe, tmp_path):
+    done = script("01_build_indexes.py", str(recipe))
+    assert done.returncode == 0, done.stderr
+    assert "study" in done.stdout and "GB at most" in done.stdout
+    rows = [
+        {"question": "Is there a lung mass?"},
+        {"question": "Is it clear?", "image": "gone.png"},
+        {"question": "Is the chest normal?", "exclude": ["notes:1"]},
+    ]
+    questions, out, page = tmp_path / "q.jsonl", tmp_path / "a.jsonl", tmp_path / "a.html"
+    questions.write_text("\n".join(map(json.dumps, rows[:1])), encoding="utf-8")
+    assert script("02_answer.py", str(recipe), str(questions), "--out", str(out), "--page", str(page)).returncode == 0
+    assert page.read_text(encoding="utf-8").count("<article") == 1
+    questions.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    done = script("02_answer.py", str(recipe), str(questions), "--out", str(out))
+    assert done.returncode == 1  # the second question has no image
+    answers = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [answer["question"] for answer in answers] == [row["question"] for row in rows]
+    assert "gone.png" in answers[1]["error"]
+    assert not [kept for kept in answers[2]["context"]["kept"] if kept["doc"] == "notes:1"]
+
+
+def test_a_pipeline_names_counts_that_are_not_as_expected(recipe):
+    recipe.write_text(recipe.read_text(encoding="utf-8") + "expected: {study: 99}\n", encoding="utf-8")
+    done = script("01_build_indexes.py", str(recipe))
+    assert done.returncode == 1 and "expected 99 of kind study" in done.stderr

@@ -1,0 +1,122 @@
+"""Corpora from the command line: cards, trying, checking, and adding to a recipe file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medrag.cli.app import app
+from medrag.cli.corpus import card_paths
+from medrag.cli.recipes import add_to_recipe, fragment
+from medrag.errors import SettingsError
+from medrag.settings import CorpusSettings, load_recipe
+
+
+def run(*args: str):
+    return CliRunner().invoke(app, list(args))
+
+
+@pytest.fixture
+def reports(tmp_path):
+    path = tmp_path / "reports.csv"
+    path.write_text(
+        "uid,findings,impression\n1,Clear lungs.,Normal.\n2,A mass in the right lung.,Mass.\n", encoding="utf-8"
+    )
+    return path
+
+
+def test_check_counts_and_speaks_json(reports):
+    result = run("corpus", "check", "reports-csv", str(reports), "--json")
+    assert result.exit_code == 0, result.output
+    (report,) = json.loads(result.stdout)
+    assert report["counts"]["study"] == 2 and report["skipped"] == []
+    assert "study" in run("corpus", "check", "reports-csv", str(reports)).stdout
+
+
+def test_check_of_a_recipe_reads_paths_beside_it(reports):
+    recipe = reports.with_name("mine.yaml")
+    recipe.write_text("name: mine\ncorpora:\n  - {name: r, reader: reports-csv, path: reports.csv}\n", encoding="utf-8")
+    (report,) = json.loads(run("corpus", "check", str(recipe), "--json").stdout)
+    assert report["name"] == "r" and report["counts"]["study"] == 2
+
+
+def test_add_prints_a_fragment_that_can_be_pasted(reports):
+    result = run("corpus", "add", "mine", "reports-csv", str(reports))
+    assert result.exit_code == 0, result.output
+    assert yaml.safe_load(result.stdout)["corpora"] == [{"name": "mine", "reader": "reports-csv", "path": str(reports)}]
+
+
+def test_add_makes_a_recipe_and_then_adds_to_it(reports):
+    recipe = reports.with_name("My recipe.yaml")
+    first = run("corpus", "add", "one", "reports-csv", str(reports), "--recipe", str(recipe))
+    assert first.exit_code == 0, first.output
+    assert "made:" in first.stdout
+    recipe.write_text("# mine, do not touch\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
+    second = run("corpus", "add", "two", "reports-csv", str(reports), "--recipe", str(recipe), "--json")
+    assert json.loads(second.stdout)["counts"]["study"] == 2
+    assert [corpus.name for corpus in load_recipe(recipe).corpora] == ["two", "one"]
+    assert load_recipe(recipe).name == "my-recipe" and set(load_recipe(recipe).indexes) == {"dense", "lexical"}
+    assert recipe.read_text(encoding="utf-8").startswith("# mine, do not touch\n")
+
+
+def test_add_refuses_a_name_that_is_there_and_bad_names(reports):
+    recipe = reports.with_name("r.yaml")
+    run("corpus", "add", "one", "reports-csv", str(reports), "--recipe", str(recipe))
+    before = recipe.read_text(encoding="utf-8")
+    again = run("corpus", "add", "one", "reports-csv", str(reports), "--recipe", str(recipe))
+    assert again.exit_code == 1 and "already" in again.stderr
+    assert run("corpus", "add", "Bad Name", "reports-csv", str(reports)).exit_code == 1
+    assert run("corpus", "add", "x", "reports-csv", str(reports), "--option", "nonsense").exit_code == 2
+    assert recipe.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "    "])
+def test_a_corpus_goes_into_lists_of_any_indent_and_leaves_the_rest(tmp_path, indent):
+    path = tmp_path / "r.yaml"
+    text = f"name: r\ncorpora: # what is read\n{indent}# the first\n{indent}- name: a\n{indent}  reader: pdf\n{indent}  path: x\nabout: end\n"
+    path.write_text(text, encoding="utf-8")
+    settings = CorpusSettings(name="b", reader="pdf", path="y", options={"pages": [1, 2]})
+    assert add_to_recipe(path, settings, {"page"}) == "added to"
+    assert [corpus.name for corpus in load_recipe(path).corpora] == ["b", "a"]
+    assert load_recipe(path).corpora[0] == settings
+    assert all(line in path.read_text(encoding="utf-8") for line in text.splitlines())
+
+
+def test_a_recipe_written_otherwise_is_left_alone(tmp_path):
+    path = tmp_path / "r.yaml"
+    text = "{name: r, corpora: [{name: a, reader: pdf, path: x}]}\n"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as error:
+        add_to_recipe(path, CorpusSettings(name="b", reader="pdf", path="y"), set())
+    assert "by hand" in error.value.hint
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_recipe_for_images_has_an_image_index(tmp_path):
+    path = tmp_path / "r.yaml"
+    add_to_recipe(path, CorpusSettings(name="b", reader="images", path="y"), {"image"})
+    assert set(load_recipe(path).indexes) == {"similar"}
+
+
+def test_fragment_is_yaml():
+    settings = CorpusSettings(name="b", reader="pdf", path="a: b # c", options={"x": True})
+    assert yaml.safe_load(fragment(settings))["corpora"][0] == {
+        "name": "b",
+        "reader": "pdf",
+        "path": "a: b # c",
+        "options": {"x": True},
+    }
+
+
+def test_cards_are_listed():
+    result = run("corpus", "list", "--json")
+    assert result.exit_code == 0
+    for card in json.loads(result.stdout):
+        assert card["name"] and card["here"] in ("present", "absent")
+
+
+def test_paths_are_found_anywhere_in_a_card():
+    assert card_paths({"a": [{"path": "x"}, {"b": {"paths": ["y", "z"]}}], "path": "w"}) == ["w", "x", "y", "z"]

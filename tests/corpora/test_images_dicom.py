@@ -1,0 +1,87 @@
+"""Image folders and DICOM folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hostile import dicom, png
+
+from medrag.corpora.dicom import DicomFolder, domain_of
+from medrag.corpora.images import ImageFolder
+from medrag.errors import BadRecord, CorpusError
+
+
+def never(error: BadRecord) -> None:
+    raise AssertionError(str(error))
+
+
+def test_folder_names_are_labels_in_natural_order(tmp_path: Path) -> None:
+    for name in ("10 - ADED/b.png", "2 - Mild DR/a.png", "2 - Mild DR/a10.png", "2 - Mild DR/a9.png", ".hidden/x.png", "top.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png())
+    items = list(ImageFolder("f", tmp_path, domain="fundus").read(never))
+    assert [(i.id, i.text) for i in items] == [
+        ("f:2 - Mild DR/a.png", "Mild DR"), ("f:2 - Mild DR/a9.png", "Mild DR"), ("f:2 - Mild DR/a10.png", "Mild DR"),
+        ("f:10 - ADED/b.png", "ADED"), ("f:top.png", ""),
+    ]  # fmt: skip
+    assert {i.domain for i in items} == {"fundus"} and items[0].meta["columns"] == 24
+
+
+def test_table_gives_captions_studies_and_domains(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        (tmp_path / name).write_bytes(png())
+    (tmp_path / "t.csv").write_text("img,text,case,site\na.png,A lesion.,s1,dermoscopy\nb,Another.,s1,\ngone,x,s2,\n")
+    errors: list[BadRecord] = []
+    columns = {"file": "img", "caption": "text", "study": "case", "domain": "site"}
+    items = list(ImageFolder("d", tmp_path, table="t.csv", columns=columns).read(errors.append))
+    assert [(i.text, i.doc, i.domain) for i in items] == [("A lesion.", "d:s1", "dermoscopy"), ("Another.", "d:s1", "other"), ("", "d:c.png", "other")]
+    assert len(errors) == 1 and "1 rows" in str(errors[0]) and "gone" in str(errors[0])
+    with pytest.raises(CorpusError, match="no column 'nope'"):
+        list(ImageFolder("d", tmp_path, table="t.csv", columns={"file": "img", "caption": "nope"}).read(never))
+
+
+def test_ids_hold_no_sign_that_ids_use(tmp_path: Path) -> None:
+    (tmp_path / "a#1~2.png").write_bytes(png())
+    (item,) = ImageFolder("d", tmp_path).read(never)
+    assert item.id == "d:a%231%7E2.png"
+
+
+def test_dicom_files_are_grouped_by_study_and_sorted(tmp_path: Path) -> None:
+    dicom(tmp_path / "x.dcm", SeriesNumber=2, InstanceNumber=1)
+    dicom(tmp_path / "y", SeriesNumber=1, InstanceNumber=2)  # told by content
+    dicom(tmp_path / "z.dcm", StudyInstanceUID="9.9", Modality="CT", BodyPartExamined="HEAD")
+    (tmp_path / "notes.txt").write_text("no DICOM, and does not say so")
+    items = list(DicomFolder("p", tmp_path).read(never))
+    assert [i.kind for i in items] == ["study", "image", "image", "study", "image"]
+    study, first, second = items[:3]
+    assert study.id == "p:1.2.3" and study.patient == "P1" and study.date == "2024-01-02" and study.domain == "chest-xray"
+    assert study.images == (first.id, second.id) and first.source.endswith("y") and second.source.endswith("x.dcm")
+    assert items[3].id == "p:9.9" and items[4].domain == "ct" and items[4].meta["modality"] == "CT"
+
+
+@pytest.mark.parametrize(("frames", "wanted"), [("first", [0]), ("middle", [1]), ("all", [0, 1, 2])])
+def test_frames_of_a_multi_frame_file(tmp_path: Path, frames: str, wanted: list[int]) -> None:
+    dicom(tmp_path / "a.dcm", pixels=bytes(144), NumberOfFrames=3)
+    images = [i for i in DicomFolder("p", tmp_path, frames=frames).read(never) if i.kind == "image"]
+    assert [i.frame for i in images] == wanted and len({i.id for i in images}) == len(wanted)
+
+
+def test_the_same_instance_twice_is_reported(tmp_path: Path) -> None:
+    content = dicom(tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "b.dcm").write_bytes(content)
+    errors: list[BadRecord] = []
+    assert len(list(DicomFolder("p", tmp_path).read(errors.append))) == 2
+    assert len(errors) == 1 and "b.dcm" in str(errors[0])
+
+
+@pytest.mark.parametrize(
+    ("meta", "domain"),
+    [
+        ({"modality": "CR", "body_part": "CHEST"}, "chest-xray"), ({"modality": "DX", "study_description": "Thorax pa"}, "chest-xray"),
+        ({"modality": "CR", "body_part": "KNEE"}, "other"), ({"modality": "CT", "body_part": "CHEST"}, "ct"), ({"modality": "MR"}, "mr"),
+        ({"modality": "US"}, "ultrasound"), ({"modality": "OP"}, "fundus"), ({"modality": "SM"}, "histology"), ({}, "other"),
+    ],
+)  # fmt: skip
+def test_domain_of_a_header(meta: dict[str, str], domain: str) -> None:
+    assert domain_of(meta) == domain

@@ -1,0 +1,175 @@
+"""Readers of reports: Open-i, CSV, JSON lines, FHIR."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hostile import OPENI, archive, png
+
+from medrag._util.fetch import package_file
+from medrag.corpora._report_parts import sections_of
+from medrag.corpora.fhir import FhirReports
+from medrag.corpora.reports import CsvReports, JsonlReports, OpenIReports
+from medrag.errors import BadRecord, CorpusError, ModelMissing, SettingsError
+
+
+def never(error: BadRecord) -> None:
+    raise AssertionError(str(error))
+
+
+def test_openi_reads_folder_and_archive_alike(tmp_path: Path) -> None:
+    (tmp_path / "xml").mkdir()
+    for uid in range(1, 13):
+        (tmp_path / "xml" / f"{uid}.xml").write_text(OPENI.format(uid=uid))
+    (tmp_path / "all.tgz").write_bytes(archive(12))
+    folder = list(OpenIReports("o", tmp_path / "xml").read(never))
+    packed = list(OpenIReports("o", tmp_path / "all.tgz").read(never))
+    assert [s.id for s in folder] == [f"o:CXR{uid}" for uid in range(1, 13)] == [s.id for s in packed]
+    first = folder[0]
+    assert dict(first.sections) == {"findings": "Lungs are clear. XXXX.", "impression": "Normal chest."}
+    assert first.labels == ("normal",) and first.images == ("o:CXR1#CXR1_IM-1",)
+    assert first.text == "Lungs are clear. XXXX.\nNormal chest."
+
+
+@pytest.mark.parametrize(("name", "content"), [("uids.txt", "3  # kept\nCXR5\n\n"), ("uids.json", '["3", "CXR5"]')])
+def test_held_out_uids_never_come_out(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "all.tgz").write_bytes(archive(12))
+    (tmp_path / name).write_text(content)
+    studies = list(OpenIReports("o", tmp_path / "all.tgz", uids=name).read(never))
+    assert [s.id for s in studies] == ["o:CXR3", "o:CXR5"]
+    with pytest.raises(CorpusError, match=r"nothere\.txt"):
+        list(OpenIReports("o", tmp_path / "all.tgz", uids="nothere.txt").read(never))
+
+
+def test_a_report_without_uid_never_passes_a_list(tmp_path: Path) -> None:
+    (tmp_path / "3.xml").write_text(OPENI.format(uid=3).replace('<uId id="CXR3"/>', ""))
+    (tmp_path / "4.xml").write_text(OPENI.format(uid=4))
+    (tmp_path / "uids.txt").write_text("3\n4\n")
+    errors: list[BadRecord] = []
+    assert [s.id for s in OpenIReports("o", tmp_path, uids="uids.txt").read(errors.append)] == ["o:CXR4"]
+    assert len(errors) == 1
+
+
+def iu(folder: Path) -> Path:
+    """A small IU-like folder: three studies, three images, one of them broken."""
+    (folder / "images").mkdir(parents=True)
+    for name, content in {"1_a.png": png(), "1_b.png": png(), "2_a.png": b""}.items():
+        (folder / "images" / name).write_bytes(content)
+    (folder / "reports.csv").write_text(
+        'uid,MeSH,findings,impression,indication\n1,normal,"Clear, normal.",Normal.,\n2,Cardiomegaly/mild;Opacity,Big heart.,,cough\n3,,,Normal.,\n'
+    )
+    (folder / "projections.csv").write_text("uid,image,projection\n1,1_a.png,Frontal\n1,1_b.png,Lateral\n2,2_a.png,Frontal\n")
+    (folder / "labels.csv").write_text("filename,Mass,normal\nCXR1,0,1\nCXR2,1,0\n")
+    (folder / "splits.json").write_text('{"train": ["1", "2"], "val": ["3"]}')
+    return folder
+
+
+def test_csv_gives_studies_with_both_views(tmp_path: Path) -> None:
+    errors: list[BadRecord] = []
+    corpus = CsvReports("c", iu(tmp_path), projections="projections.csv", labels="labels.csv", prefix="CXR")
+    items = list(corpus.read(errors.append))
+    assert [i.id for i in items] == ["c:CXR1", "c:CXR1#1_a", "c:CXR1#1_b", "c:CXR2", "c:CXR3"]
+    assert items[0].images == ("c:CXR1#1_a", "c:CXR1#1_b") and items[0].meta["positive"] == ["normal"]
+    assert [(i.view, i.doc, i.text, i.domain) for i in items[1:3]] == [("Frontal", "c:CXR1", "", "chest-xray"), ("Lateral", "c:CXR1", "", "chest-xray")]
+    assert items[3].labels == ("Cardiomegaly/mild", "Opacity") and items[3].images == () and items[3].meta["positive"] == ["Mass"]
+    assert len(errors) == 1 and "2_a.png" in str(errors[0])
+
+
+def test_csv_splits_keep_and_leave_out(tmp_path: Path) -> None:
+    folder = iu(tmp_path)
+    keep = [s.id for s in CsvReports("c", folder, splits="splits.json", split="train").read(never)]
+    rest = [s.id for s in CsvReports("c", folder, splits="splits.json", exclude_split="val").read(never)]
+    assert keep == rest == ["c:1", "c:2"]
+    for options in ({"splits": "splits.json", "split": "test"}, {"split": "train"}):
+        with pytest.raises(CorpusError):
+            list(CsvReports("c", folder, **options).read(never))
+
+
+def test_csv_columns_and_encoding_are_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes("Nummer;Befund;Beurteilung\n7;Kein Erguß.;Normal.\n".encode("cp1252"))
+    columns = {"uid": "Nummer", "findings": "Befund", "impression": "Beurteilung"}
+    (study,) = CsvReports("c", path, encoding="cp1252", delimiter=";", columns=columns).read(never)
+    assert study.id == "c:7" and study.sections["findings"] == "Kein Erguß."
+    with pytest.raises(CorpusError, match="encoding"):
+        list(CsvReports("c", path, delimiter=";", columns=columns).read(never))
+    with pytest.raises(CorpusError, match="Nummer, Befund, Beurteilung → map the columns with the option columns"):
+        list(CsvReports("c", path, encoding="cp1252", delimiter=";").read(never))
+    with pytest.raises(SettingsError, match="finding"):
+        list(CsvReports("c", path, columns={"finding": "Befund"}).read(never))
+
+
+def test_csv_rows_that_repeat_a_uid_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("uid,findings,impression\n1,a,b\n1,c,d\n,e,f\n2,g,h\n")
+    errors: list[BadRecord] = []
+    assert [s.id for s in CsvReports("c", tmp_path / "r.csv").read(errors.append)] == ["c:1", "c:2"]
+    assert [e.source.rpartition(":")[2] for e in errors] == ["3", "4"]
+
+
+def test_signature_changes_with_content_and_settings(tmp_path: Path) -> None:
+    folder = iu(tmp_path)
+    signs = [CsvReports("c", folder, projections="projections.csv").signature() for _ in range(2)]
+    (folder / "images" / "1_b.png").write_bytes(png(30, 20))
+    signs.append(CsvReports("c", folder, projections="projections.csv").signature())
+    signs.append(CsvReports("c", folder, projections="projections.csv", prefix="X").signature())
+    assert signs[0] == signs[1] and len(set(signs)) == 3
+
+
+def test_jsonl_takes_sections_fields_or_text(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    lines = [
+        {"id": "a", "sections": {"Findings": "Clear."}, "images": ["a.png"], "patient": "P", "date": "2024-01-02"},
+        {"id": "b", "findings": "Big heart.", "impression": "Cardiomegaly.", "labels": ["Cardiomegaly"]},
+        {"id": "c", "text": "INDICATION: cough\nFINDINGS: Mass.\nIMPRESSION: Tumour?"},
+    ]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    items = list(JsonlReports("j", tmp_path / "r.jsonl").read(never))
+    assert [i.id for i in items] == ["j:a", "j:a#a.png", "j:b", "j:c"]
+    assert items[0].sections == {"findings": "Clear."} and items[0].patient == "P" and items[0].date == "2024-01-02"
+    assert items[3].sections == {"indication": "cough", "findings": "Mass.", "impression": "Tumour?"}
+
+
+def test_sections_of_a_text() -> None:
+    assert sections_of("Clear lungs.") == {"findings": "Clear lungs."}
+    assert sections_of("Clinical History: fall\nFinding: none\nConclusion: normal") == {"indication": "fall", "findings": "none", "impression": "normal"}
+    assert sections_of("The findings: as before") == {"findings": "The findings: as before"}
+    assert sections_of("") == {}
+
+
+def test_fhir_resource_bundle_and_ndjson(tmp_path: Path) -> None:
+    data = base64.b64encode(b"FINDINGS: Clear lungs.\nIMPRESSION: old").decode()
+    resource = {
+        "resourceType": "DiagnosticReport", "id": "r1", "status": "final", "code": {"text": "Chest X-ray"}, "conclusion": "Normal chest.",
+        "subject": {"reference": "Patient/p1"}, "effectiveDateTime": "2024-05-06T07:08:09Z", "presentedForm": [{"contentType": "text/plain; charset=utf-8", "data": data}],
+        "conclusionCode": [{"coding": [{"display": "Normal"}]}],
+    }  # fmt: skip
+    narrative = {"resourceType": "DiagnosticReport", "id": "r2", "text": {"div": "<div><p>FINDINGS: A &amp; B.</p><p>IMPRESSION: C.</p></div>"}}
+    (tmp_path / "a.json").write_text(json.dumps({"resourceType": "Bundle", "entry": [{"resource": resource}, {"resource": {"resourceType": "Patient", "id": "p1"}}]}))
+    (tmp_path / "b.ndjson").write_text(json.dumps(narrative) + "\n")
+    first, second = FhirReports("f", tmp_path, domain="chest-xray").read(never)
+    assert first.id == "f:r1" and first.patient == "p1" and first.date.startswith("2024-05-06") and first.labels == ("Normal",)
+    assert first.sections == {"findings": "Clear lungs.", "impression": "Normal chest."} and first.meta["code"] == "Chest X-ray"
+    assert second.sections == {"findings": "A & B.", "impression": "C."}
+
+
+@pytest.mark.parametrize("change", [{"subject": "p"}, {"presentedForm": 4}, {"code": []}, {"text": "words"}, {"conclusionCode": [1]}, {"presentedForm": [{"data": "%%%"}]}])
+def test_fhir_of_the_wrong_shape_is_one_clear_error(tmp_path: Path, change: dict[str, object]) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"resourceType": "DiagnosticReport", "id": "r", **change}))
+    errors: list[BadRecord] = []
+    assert list(FhirReports("f", tmp_path).read(errors.append)) == []
+    assert len(errors) == 1 and errors[0].hint
+
+
+def test_golden_openi_of_the_registry_package() -> None:
+    try:
+        path = package_file("torchxrayvision/torchxrayvision/data/NLMCXR_reports.tgz")
+    except ModelMissing as error:
+        pytest.skip(str(error))
+    studies = list(OpenIReports("openi", path).read(never))
+    assert len(studies) == 3955 == len({s.id for s in studies})
+    assert [studies[i].id for i in (0, 9, -1)] == ["openi:CXR1", "openi:CXR1007", "openi:CXR999"]
+    assert studies[0].sections["impression"] == "Normal chest x-XXXX." and studies[0].labels == ("normal",)
+    assert sum(len(s.images) for s in studies) == 7470

@@ -1,0 +1,153 @@
+"""FAISS against the flat reference: same ids, same scores, same order, with twins, filters, deletions and a reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medrag.errors import SettingsError
+from medrag.indexes.faiss import FaissIndex
+from medrag.indexes.flat import FlatIndex
+
+FACTORIES = ["Flat", "IVF8,Flat", "HNSW16", "PQ4x4", "SQ8", "PCA8,HNSW16", "PQ4x4fs", "Flat,Refine(Flat)"]
+
+
+def unit(seed: int, count: int, dim: int = 16, twins: int = 0) -> np.ndarray:
+    """Random unit rows of which the last ``twins`` repeat the first."""
+    rows = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    if twins:
+        rows[-twins:] = rows[:twins]
+    return rows
+
+
+def names(count: int) -> list[str]:
+    return [f"c:{(n * 7919) % 100_003:05}" for n in range(count)]  # not in the order of their positions
+
+
+def both(vectors: np.ndarray) -> tuple[FlatIndex, FaissIndex]:
+    flat, fast = FlatIndex(), FaissIndex()
+    for index in (flat, fast):
+        index.add(names(len(vectors)), vectors)
+    return flat, fast
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_flat_equals_the_reference(data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 120))
+    vectors = unit(data.draw(st.integers(0, 10_000)), count, twins=data.draw(st.integers(0, count // 2)))
+    flat, fast = both(vectors)
+    ids = names(count)
+    gone = data.draw(st.lists(st.sampled_from(ids), unique=True, max_size=count))
+    assert flat.delete(gone) == fast.delete(gone) == len(gone)
+    exclude = set(data.draw(st.lists(st.sampled_from(ids), max_size=5)))
+    allowed = data.draw(st.none() | st.sets(st.sampled_from(ids)))
+    k = data.draw(st.integers(0, count + 3))
+    queries = np.concatenate([unit(5, 3), vectors[:2]])
+    expected, names_expected = flat.search(queries, k, allowed=allowed, exclude=exclude)
+    scores, found = fast.search(queries, k, allowed=allowed, exclude=exclude)
+    assert found == names_expected
+    np.testing.assert_array_equal(scores, expected)
+    wanted = (set(ids) if allowed is None else set(allowed)) - exclude - set(gone)
+    assert all(len(row) == min(k, len(wanted)) and set(row) <= wanted for row in found)
+
+
+def test_ties_across_the_cut_are_settled_by_id() -> None:
+    vectors = np.repeat(unit(1, 1), 300, axis=0)
+    flat, fast = both(vectors)
+    assert fast.search(vectors[:1], 5)[1] == flat.search(vectors[:1], 5)[1] == [sorted(names(300))[:5]]
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000), count=st.integers(1, 60))
+def test_save_and_open_give_the_same_answers(tmp_path_factory: pytest.TempPathFactory, seed: int, count: int) -> None:
+    vectors = unit(seed, count, twins=count // 3)
+    for index in both(vectors):
+        index.delete(names(count)[: count // 4])
+        folder = tmp_path_factory.mktemp("saved")
+        index.save(folder)
+        again = type(index).open(folder)
+        np.testing.assert_array_equal(again.search(vectors, 7)[0], index.search(vectors, 7)[0])
+        assert again.search(vectors, 7)[1] == index.search(vectors, 7)[1]
+        assert len(again) == len(index)
+        again.add(["c:new"], unit(seed + 1, 1))  # a mapped index can still grow
+        assert again.search(unit(seed + 1, 1), 1)[1] == [["c:new"]]
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_filters_hold_for_every_kind(factory: str, tmp_path: Path) -> None:
+    vectors, ids = unit(3, 400), names(400)
+    index = FaissIndex(factory)
+    index.add(ids, vectors)
+    index.delete(ids[:20])
+    allowed = set(ids[10:60])
+    exclude = set(ids[50:55])
+    index.save(tmp_path)
+    for one in (index, FaissIndex.open(tmp_path)):
+        scores, found = one.search(vectors[:8], 10, allowed=allowed, exclude=exclude)
+        assert all(len(row) == 10 and set(row) <= allowed - exclude - set(ids[:20]) for row in found)
+        assert (np.diff(scores, axis=1) <= 0).all()
+    recall = np.mean([ids[n] in index.search(vectors[n : n + 1], 10)[1][0] for n in range(20, 120)])
+    assert recall > 0.85  # the item itself is among its neighbours; PQ at 2 bytes a vector may miss a few
+
+
+def test_adding_an_id_again_replaces_its_vector() -> None:
+    for index in both(unit(4, 10)):
+        index.add([names(10)[3]], -unit(4, 10)[3:4])
+        assert len(index) == 10
+        assert index.search(-unit(4, 10)[3:4], 1)[1] == [[names(10)[3]]]
+        assert names(10)[3] not in index.search(unit(4, 10)[3:4], 9)[1][0]
+
+
+def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
+    for index in (FlatIndex(), FaissIndex()):
+        assert index.search(unit(1, 2), 3)[1] == [[], []]
+        index.save(tmp_path)
+        assert len(type(index).open(tmp_path)) == 0
+
+
+def test_what_does_not_fit_is_refused_in_one_line() -> None:
+    with pytest.raises(SettingsError, match="cannot make 'Nope'"):
+        FaissIndex("Nope").add(["a"], unit(1, 1))
+    with pytest.raises(SettingsError, match="cannot train"):
+        FaissIndex("IVF64,Flat").add(names(8), unit(1, 8))
+    flat, fast = both(unit(1, 4))
+    for index in (flat, fast):
+        with pytest.raises(SettingsError, match="do not fit an index of 16"):
+            index.search(unit(1, 1, dim=8), 1)
+        with pytest.raises(SettingsError, match="2 ids came with 1"):
+            index.add(["a", "b"], unit(1, 1))
+
+
+def test_a_gpu_gives_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in with a GPU index's limits: it knows no search parameters."""
+    import faiss
+
+    calls = []
+
+    class Gpu:
+        def __init__(self, index: faiss.Index) -> None:
+            self.index = index
+
+        def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+            calls.append(k)
+            return self.index.search(queries, k)
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", lambda _r, _d, index: Gpu(index), raising=False)
+    vectors = unit(9, 200, twins=50)
+    flat, fast = both(vectors)
+    for arguments in ({}, {"exclude": set(names(200)[:30])}, {"allowed": set(names(200)[50:90])}):
+        assert fast.search(vectors[:10], 12, **arguments)[1] == flat.search(vectors[:10], 12, **arguments)[1]
+    assert calls
+    monkeypatch.setattr(
+        faiss, "index_cpu_to_gpu", lambda *_: (_ for _ in ()).throw(RuntimeError("no memory")), raising=False
+    )
+    _, other = both(vectors)
+    assert other.search(vectors[:5], 3)[1] == flat.search(vectors[:5], 3)[1]  # falls back

@@ -1,0 +1,132 @@
+"""Retrieval from the graph: definitions first, sentences that read well, exclusion, order, and the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medrag.graph import GraphStore
+from medrag.protocols import Retriever
+from medrag.retrieve.graph import GraphRetriever
+from medrag.types import Concept, Hit, Query, Triple, item_from_json, item_to_json
+
+CONCEPTS = [
+    Concept("hpo:HP:1", "Pulmonary mass", (), ("C0149726",), "A lesion in the lung over 3 cm."),
+    Concept("hpo:HP:2", "Mass on thoracic imaging", definition="An opacity."),
+    Concept("hpo:HP:3", "Mediastinal mass"),
+    Concept("mondo:MONDO:1", "Marfan syndrome", definition="Patients have a Marfan habitus."),
+    Concept("mondo:MONDO:2", "lung cancer", ("pulmonary cancer",), ("C0242379",)),
+    Concept("mondo:MONDO:3", "rare thing"),
+]
+
+
+def triple(subject: int | str, relation: str, target: str, corpus: str = "hpo", **more: object) -> Triple:
+    doc = f"{corpus}:{subject}"
+    mark = "!not" if more.get("polarity") == "absent" else ""
+    return Triple(f"{doc}#{relation}:{target}{mark}", doc, str(subject), relation, target, str(subject), target, **more)  # type: ignore[arg-type]
+
+
+TRIPLES = [
+    triple("HP:1", "is_a", "HP:2"),
+    triple("HP:3", "is_a", "HP:2"),
+    triple("MONDO:1", "has_phenotype", "HP:1", "hpoa", meta={"frequency": "1/2"}),
+    triple("MONDO:2", "has_phenotype", "HP:1", "hpoa"),
+    triple("MONDO:3", "has_phenotype", "HP:1", "hpoa", polarity="absent"),
+    Triple("r:s9#1", "r:s9", "lung cancer", "related_to", "Mediastinal mass", "MONDO:2", "HP:3"),
+]
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory: pytest.TempPathFactory) -> GraphRetriever:
+    path = tmp_path_factory.mktemp("graph") / "g"
+    with GraphStore.create(path) as builder:
+        builder.add([*CONCEPTS, *TRIPLES])
+        builder.finish()
+    return GraphRetriever(GraphStore.open(path))
+
+
+def texts(hits: list[Hit]) -> list[str]:
+    return [hit.item.text for hit in hits]
+
+
+def test_definition_first_then_statements(retriever: GraphRetriever) -> None:
+    assert isinstance(retriever, Retriever)
+    hits = retriever.retrieve(Query("Are there masses in the lungs?"), 50)
+    assert hits[0].item == CONCEPTS[0]
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert {hit.retriever for hit in hits} == {"graph"}
+    assert len({hit.item.id for hit in hits}) == len(hits)
+    assert texts(hits[1:]).count("Pulmonary mass is a kind of mass on thoracic imaging.") == 1
+
+
+def test_sentences_read_well(retriever: GraphRetriever) -> None:
+    found = set(texts(retriever.retrieve(Query("pulmonary mass"), 50)))
+    assert {
+        "Pulmonary mass and mediastinal mass are both kinds of mass on thoracic imaging.",
+        "Pulmonary mass can be a feature of Marfan syndrome.",
+        "Pulmonary mass can be a feature of lung cancer, which is related to mediastinal mass.",
+        "Pulmonary mass is not a feature of rare thing.",
+    } <= found
+    assert "Marfan syndrome can present with pulmonary mass." in texts(retriever.retrieve(Query("Marfan syndrome"), 50))
+
+
+def test_single_statements_keep_direction_document_and_polarity(retriever: GraphRetriever) -> None:
+    hits = {hit.item.id: hit.item for hit in retriever.retrieve(Query("pulmonary mass"), 50)}
+    item = hits["hpoa:MONDO:1#has_phenotype:HP:1"]
+    assert isinstance(item, Triple)
+    assert (item.subject, item.relation, item.object, item.doc) == (
+        "Marfan syndrome",
+        "has_phenotype",
+        "Pulmonary mass",
+        "hpoa:MONDO:1",
+    )
+    assert item.meta["path"] == ["HP:1", "MONDO:1"] and item.meta["cuis"] == ["C0149726"]
+    assert item.meta["sources"] == ["hpoa"] and item.meta["frequency"] == "1/2"
+    denied = hits["hpoa:MONDO:3#has_phenotype:HP:1!not"]
+    assert isinstance(denied, Triple) and denied.polarity == "absent"
+    assert all(item_from_json(item_to_json(hit)) == hit for hit in hits.values())
+
+
+def test_shorter_paths_and_fewer_neighbours_score_higher(retriever: GraphRetriever) -> None:
+    hits = [hit for hit in retriever.retrieve(Query("pulmonary mass"), 50) if isinstance(hit.item, Triple)]
+    best = {length: max(h.score for h in hits if len(h.item.meta["path"]) == length) for length in (2, 3)}  # type: ignore[union-attr]
+    assert best[2] > best[3]
+
+
+def test_paths_between_concepts_of_the_question_gain(retriever: GraphRetriever) -> None:
+    def score(question: str) -> float:
+        hits = retriever.retrieve(Query(question), 50)
+        return next(hit.score for hit in hits if hit.item.id == "hpoa:MONDO:2#has_phenotype:HP:1")
+
+    assert score("pulmonary mass in lung cancer") > 1.5 * score("pulmonary mass")
+
+
+def test_exclusion_by_id_document_and_evidence(retriever: GraphRetriever) -> None:
+    question = "pulmonary mass"
+    all_ids = {hit.item.id for hit in retriever.retrieve(Query(question), 50)}
+    for gone in ("hpo:HP:1", "hpoa:MONDO:1#has_phenotype:HP:1", "hpoa:MONDO:1"):
+        hits = retriever.retrieve(Query(question, exclude=frozenset({gone})), 50)
+        assert not [h for h in hits if gone in (h.item.id, h.item.doc)] and {h.item.id for h in hits} < all_ids
+    assert any("related to" in text for text in texts(retriever.retrieve(Query(question), 50)))
+    held_out = retriever.retrieve(Query(question, exclude=frozenset({"r:s9"})), 50)
+    assert not any("related to" in text for text in texts(held_out))
+
+
+def test_k_and_repeatability(retriever: GraphRetriever) -> None:
+    many = retriever.retrieve(Query("pulmonary mass and mediastinal mass"), 50)
+    assert retriever.retrieve(Query("pulmonary mass and mediastinal mass"), 50) == many
+    for k in (0, 1, 3, len(many)):
+        assert retriever.retrieve(Query("pulmonary mass and mediastinal mass"), k) == many[:k]
+
+
+def test_a_question_without_known_terms_finds_nothing(retriever: GraphRetriever) -> None:
+    assert retriever.retrieve(Query("What is the capital of France?"), 10) == []
+    assert retriever.retrieve(Query(""), 10) == []
+
+
+def test_an_empty_graph(tmp_path: Path) -> None:
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.finish()
+    assert GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("mass"), 5) == []

@@ -1,0 +1,500 @@
+"""The build: what it keeps, that it resumes after a kill, refuses what is damaged, and equals itself."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medrag import _stages
+from medrag.build import BuildReport, append, build, delete
+from medrag.errors import (
+    BadRecord,
+    CorpusError,
+    IndexCorrupt,
+    IndexLocked,
+    IndexMismatch,
+    IndexMissing,
+    MedragError,
+    SettingsError,
+)
+from medrag.indexes.store import Store, open_store, workspace, writing
+from medrag.settings import Recipe
+from medrag.types import Concept, ImageRecord, Item, Passage, Query, Triple
+
+WORDS = "mass lung left right effusion clear heart apex nodule normal pleura rib opacity basal".split()
+
+
+class Notes:
+    """A corpus for tests: a JSON file {"first": n, "count": n, "bad": [n], "graph": bool, "sleep": s, "fail": bool}."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+        self.plan = json.loads(path.read_text())
+
+    def signature(self) -> str:
+        return json.dumps({**self.plan, "sleep": 0})
+
+    def read(self, report: Any) -> Iterator[Item]:
+        with self.path.with_suffix(".reads").open("a") as log:
+            log.write("read\n")
+        if self.plan.get("fail"):
+            raise CorpusError(f"{self.path}: wrong columns", "needs id,text")
+        for n in range(self.plan.get("first", 0), self.plan.get("first", 0) + self.plan["count"]):
+            time.sleep(self.plan.get("sleep", 0))
+            if n in self.plan.get("bad", []):
+                report(BadRecord(f"{self.name}:{n}", "is broken"))
+                continue
+            rng = random.Random(n)
+            text = " ".join(rng.choices(WORDS, k=8))
+            yield Passage(f"{self.name}:d{n // 3}#{n}", f"{self.name}:d{n // 3}", text, title="Note")
+            if self.plan.get("graph"):
+                yield Concept(f"{self.name}:c{n}", WORDS[n % len(WORDS)] + str(n), cuis=(f"C{n:07}",))
+                yield Triple(
+                    f"{self.name}:t{n}",
+                    f"{self.name}:d{n // 3}",
+                    f"s{n}",
+                    "shows",
+                    f"o{n}",
+                    f"{self.name}:c{n}",
+                    f"{self.name}:c0",
+                )
+
+
+class Letters:
+    """An encoder for tests: how often each letter comes; refuses texts with ``unreadable`` in them."""
+
+    modality = "text"
+    calls = 0
+
+    def __init__(self, model: str, *, batch: int, device: str, sleep: float = 0, version: int = 1) -> None:
+        self.name, self.dim, self.fingerprint, self._sleep = model, 26, f"letters/{version}", sleep
+
+    def encode_items(self, items: Any) -> np.ndarray:
+        Letters.calls += len(items)
+        time.sleep(self._sleep)
+        for item in items:
+            if item.id in ("notes:d1#3", "notes:d2#7"):
+                raise BadRecord(item.id, "cannot be encoded")
+        return self._vectors([item.text for item in items])
+
+    def encode_queries(self, queries: Any) -> np.ndarray:
+        return self._vectors([query.text for query in queries])
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        rows = np.array([[text.count(chr(97 + n)) for n in range(26)] for text in texts], dtype=np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+ME = "test_build"
+
+
+def plan(folder: Path, name: str, **what: Any) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(what))
+    return {"name": name, "reader": f"{ME}:Notes", "path": str(path)}
+
+
+def recipe_of(*corpora: dict[str, Any], **more: Any) -> Recipe:
+    indexes = {
+        "text": {"kind": "faiss", "encoder": "letters"},
+        "words": {"kind": "bm25", "items": ["passage"]},
+        "concepts": {"kind": "flat", "encoder": "letters", "items": ["concept"]},
+    }
+    raw = {
+        "name": "tiny",
+        "corpora": list(corpora),
+        "encoders": {"letters": {"model": "letters", "kind": f"{ME}:Letters", "options": more.pop("options", {})}},
+        "indexes": indexes,
+        **more,
+    }
+    return Recipe.model_validate(raw)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    sys.modules.setdefault(ME, sys.modules[__name__])
+    Letters.calls = 0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "indexes" / "tiny" / "built"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Recipe:
+    return recipe_of(
+        plan(tmp_path, "notes", count=20, bad=[4]),
+        plan(tmp_path, "terms", count=9, graph=True),
+        expected={"passage": 28, "concept": 9},
+    )
+
+
+def built_store(recipe: Recipe, folder: Path) -> tuple[BuildReport, Store]:
+    report = build(recipe, folder)
+    return report, open_store(folder, verify=True)
+
+
+def test_a_build_keeps_what_can_be_read_and_tells_the_rest(small: Recipe, folder: Path) -> None:
+    heard: list[BadRecord] = []
+    report = build(small, folder, report=heard.append)
+    store = open_store(folder, verify=True)
+    assert report.counts == {"concept": 9, "passage": 28, "triple": 9}
+    assert [(skip.corpus, skip.source) for skip in report.skipped] == [
+        ("notes", "notes:4"),
+        ("index text", "notes:d1#3"),
+        ("index text", "notes:d2#7"),
+    ]
+    assert [one.source for one in heard] == [skip.source for skip in report.skipped]
+    assert report.warnings == ()
+    assert [item.id for item in store.items.iterate(["passage"])][:4] == [
+        "notes:d0#0",
+        "notes:d0#1",
+        "notes:d0#2",
+        "notes:d1#3",
+    ]
+    assert (len(store.index("text")), len(store.index("words")), len(store.index("concepts"))) == (26, 28, 9)
+    assert store.graph_path.is_file()
+    assert store.recipe == small
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "concepts",
+        "graph.db",
+        "items.db",
+        "manifest.json",
+        "text",
+        "words",
+    ]
+    first = store.items.get(["terms:d0#1"])[0]
+    letters = Letters("letters", batch=1, device="cpu")
+    assert store.index("text", letters).search(letters.encode_items([first]), 1)[1][0][0] in {
+        "terms:d0#1",
+        "notes:d0#1",
+    }
+    assert store.index("words").search(first.text, 2)[1][0] in {"terms:d0#1", "notes:d0#1"}
+
+
+def test_an_unchanged_recipe_is_done_at_once(small: Recipe, folder: Path, tmp_path: Path) -> None:
+    first = build(small, folder)
+    made = (folder / "manifest.json").stat()
+    again = build(small, folder)
+    assert first.fresh and not again.fresh
+    assert (again.counts, again.content_hash, again.skipped) == (first.counts, first.content_hash, first.skipped)
+    assert (folder / "manifest.json").stat() == made
+    assert (tmp_path / "notes.reads").read_text().count("read") == 1
+
+
+def test_only_what_changed_is_read_and_encoded_again(small: Recipe, folder: Path, tmp_path: Path) -> None:
+    build(small, folder)
+    calls = Letters.calls
+    plan(tmp_path, "notes", count=22, bad=[4])
+    report = build(small, folder)
+    assert report.fresh and report.counts["passage"] == 30
+    assert report.warnings == ("expected 28 of kind passage, found 30",)
+    assert (tmp_path / "notes.reads").read_text().count("read") == 2
+    assert (tmp_path / "terms.reads").read_text().count("read") == 1
+    assert Letters.calls - calls <= 10  # the two new ones and, a few times, the two that cannot be encoded
+    assert build(small, folder, fresh=True).content_hash == report.content_hash
+    assert (tmp_path / "terms.reads").read_text().count("read") == 2
+
+
+def test_append_and_delete_equal_a_fresh_build(tmp_path: Path) -> None:
+    notes, terms = plan(tmp_path, "notes", count=20), plan(tmp_path, "terms", count=9, graph=True)
+    whole = build(recipe_of(notes, terms), tmp_path / "whole")
+    grown = tmp_path / "grown"
+    build(recipe_of(notes), grown)
+    from medrag.settings import CorpusSettings
+
+    report = append(recipe_of(notes), [CorpusSettings(**terms)], grown)
+    assert report.content_hash == whole.content_hash
+    assert (tmp_path / "notes.reads").read_text().count("read") == 2  # once for each folder
+
+    report = delete(grown, ["notes:d6", "notes:d5#17"])  # the last document, and one passage
+    plan(tmp_path, "notes", count=17)
+    fresh = build(recipe_of(notes, terms), tmp_path / "fresh")
+    assert report.content_hash == fresh.content_hash != whole.content_hash
+    assert report.counts == fresh.counts
+    store = open_store(grown)
+    assert store.items.get(["notes:d6#18", "notes:d5#17"]) == []
+    assert "notes:d5#17" not in store.index("words").search("lung mass heart clear", 100)[1]
+
+
+def test_deleting_needs_no_corpus(small: Recipe, folder: Path, tmp_path: Path) -> None:
+    whole = build(small, folder)
+    (tmp_path / "notes.json").rename(tmp_path / "elsewhere.json")
+    report = delete(folder, ["notes:d0"])
+    assert report.counts["passage"] == whole.counts["passage"] - 3
+    assert [skip.source for skip in report.skipped] == [skip.source for skip in whole.skipped]
+    with pytest.raises(CorpusError, match="does not exist"):
+        build(small, folder)
+    (tmp_path / "elsewhere.json").rename(tmp_path / "notes.json")
+    assert not build(small, folder).fresh
+
+
+def test_deleted_items_stay_out_until_a_fresh_build(small: Recipe, folder: Path, tmp_path: Path) -> None:
+    whole = build(small, folder)
+    gone = delete(folder, ["notes:d0"])
+    assert gone.counts["passage"] == whole.counts["passage"] - 3
+    assert not build(small, folder).fresh
+    plan(tmp_path, "terms", count=10, graph=True)
+    assert build(small, folder).counts["passage"] == gone.counts["passage"] + 1
+    with pytest.raises(SettingsError, match="nothing in the index 'tiny' is named 'notes:zz'"):
+        delete(folder, ["notes:zz"])
+    assert build(small, folder, fresh=True).counts["passage"] == whole.counts["passage"] + 1
+
+
+KILLED = """
+import sys
+sys.path[:0] = {paths!r}
+import test_build
+from medrag.build import build
+from medrag.settings import Recipe
+build(Recipe.model_validate_json(open({recipe!r}).read()), __import__("pathlib").Path({folder!r}))
+"""
+
+
+def test_killed_three_times_it_equals_an_uninterrupted_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_stages, "BATCH", 16)
+    corpora = [plan(tmp_path, name, count=60, sleep=0.004, graph=name == "b") for name in "abc"]
+    recipe = recipe_of(*corpora, options={"sleep": 0.02})
+    whole = build(recipe, tmp_path / "whole")
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "other"))
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    root = str(Path(_stages.__file__).parent.parent)
+    script = KILLED.format(
+        paths=[root, str(Path(__file__).parent)], recipe=str(tmp_path / "recipe.json"), folder=str(tmp_path / "killed")
+    )
+    script = script.replace(
+        "from medrag.build import build",
+        "from medrag import _stages; _stages.BATCH = 16; from medrag.build import build",
+    )
+    killed = 0
+    for moment in random.Random(os.getpid()).sample([0.15, 0.3, 0.45, 0.6, 0.75, 0.9], 3):
+        killed += run_and_kill(script, tmp_path / "killed.work" / "lock.pid", moment)
+    assert killed >= 1
+    last = build(recipe, tmp_path / "killed")
+    assert last.content_hash == whole.content_hash
+    ours, theirs = (open_store(tmp_path / name, verify=True).manifest for name in ("whole", "killed"))
+    exact = [name for name in ours.files if not name.endswith(".db")]
+    assert {name: ours.files[name] for name in exact} == {name: theirs.files[name] for name in exact}
+    assert ours.counts == theirs.counts
+
+
+def run_and_kill(script: str, started: Path, after: float) -> bool:
+    """Starts a build, waits until it holds the lock, then kills it; whether it was still running."""
+    started.unlink(missing_ok=True)
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while process.poll() is None and not started.is_file():
+        time.sleep(0.01)
+    time.sleep(after)
+    running = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return running
+
+
+def test_a_kill_between_the_renames_loses_nothing(small: Recipe, folder: Path) -> None:
+    first = build(small, folder)
+    folder.rename(workspace(folder) / "previous")
+    report = build(small, folder)
+    assert not report.fresh and report.content_hash == first.content_hash
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+@pytest.mark.parametrize(
+    "name", ["items.db", "graph.db", "text/index.faiss", "words/data.npy", "concepts/ids.json", "manifest.json"]
+)
+def test_a_damaged_file_is_named_with_the_command_that_mends_it(
+    harm: str, name: str, small: Recipe, folder: Path
+) -> None:
+    build(small, folder)
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    if harm == "flip":
+        content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content[: len(content) - 7] if harm == "cut" else content)
+    if harm == "gone":
+        path.unlink()
+    if (harm, name) == ("gone", "manifest.json"):
+        with pytest.raises(IndexMissing, match="'tiny' was not built") as missing:
+            open_store(folder)
+        assert missing.value.hint == "medrag index build tiny"
+        return
+    with pytest.raises(IndexCorrupt) as caught:
+        open_store(folder)
+    assert str(path) in caught.value.message
+    assert caught.value.hint == "medrag index build tiny --fresh"
+    assert build(small, folder).fresh  # and the command does mend it
+    open_store(folder, verify=True)
+
+
+def test_another_encoder_is_refused_with_both_names(small: Recipe, folder: Path) -> None:
+    _, store = built_store(small, folder)
+    store.index("text", Letters("letters", batch=1, device="cpu"))
+    with pytest.raises(IndexMismatch, match=r"built with letters \(letters/1\), not with capitals \(letters/2\)"):
+        store.index("text", Letters("capitals", batch=1, device="cpu", version=2))
+    with pytest.raises(SettingsError, match="no part 'images'"):
+        store.index("images")
+
+
+def test_another_encoder_in_the_recipe_builds_anew(small: Recipe, folder: Path) -> None:
+    build(small, folder)
+    other = small.model_copy(
+        update={"encoders": {"letters": small.encoders["letters"].model_copy(update={"options": {"version": 2}})}}
+    )
+    assert build(other, folder).fresh
+
+
+def test_missing_and_locked(small: Recipe, folder: Path) -> None:
+    with pytest.raises(IndexMissing) as missing:
+        open_store(folder)
+    assert missing.value.hint == "medrag index build tiny"
+    with writing(folder), pytest.raises(IndexLocked, match=f"process {os.getpid()} is writing"):
+        build(small, folder)
+    build(small, folder)
+
+
+def test_a_format_of_the_future_is_refused(small: Recipe, folder: Path) -> None:
+    build(small, folder)
+    raw = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**raw, "format": 99}))
+    with pytest.raises(IndexMismatch, match="format 99"):
+        open_store(folder)
+
+
+def test_a_corpus_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, folder: Path) -> None:
+    good, bad, empty = (
+        plan(tmp_path, "good", count=5),
+        plan(tmp_path, "bad", count=5, fail=True),
+        plan(tmp_path, "empty", count=0),
+    )
+    report = build(recipe_of(good, bad, empty), folder)
+    assert report.counts == {"passage": 5}
+    assert any("'bad' was left out" in one and "wrong columns" in one for one in report.warnings)
+    assert any("'empty' has no item" in one for one in report.warnings)
+    with pytest.raises(CorpusError, match=r"no corpus of 'tiny' has an item: bad: .*wrong columns"):
+        build(recipe_of(bad, empty), tmp_path / "nothing")
+
+
+def test_an_id_that_comes_twice_is_kept_once(tmp_path: Path, folder: Path) -> None:
+    one = plan(tmp_path, "notes", count=3)
+    two = {**plan(tmp_path, "more", count=3), "reader": f"{ME}:Twins"}
+    report = build(recipe_of(one, two), folder)
+    assert report.counts == {"passage": 3}
+    assert [skip.problem for skip in report.skipped] == ["this id came before; the first record is kept"] * 3
+
+
+class Twins(Notes):
+    def read(self, report: Any) -> Iterator[Item]:
+        self.name = "notes"
+        yield from super().read(report)
+
+
+def test_a_full_disk_is_one_line_and_the_old_index_stays(
+    small: Recipe, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = build(small, folder)
+    plan(tmp_path, "notes", count=25)
+
+    def full(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(MedragError, match="No space left on device") as caught:
+            build(small, folder)
+    assert "\n" not in str(caught.value) and "free space" in caught.value.hint
+    assert open_store(folder, verify=True).manifest.content_hash == before.content_hash
+    assert build(small, folder).counts["passage"] == 34
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_line(small: Recipe, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    with pytest.raises(MedragError, match="cannot write"):
+        build(small, locked / "built")
+
+
+def test_a_wrong_recipe_is_refused_before_anything_is_read(small: Recipe, folder: Path) -> None:
+    for indexes, problem in (
+        ({"text": {"kind": "faiss"}}, "needs an encoder"),
+        ({"text": {"kind": "bm25", "encoder": "letters"}}, "takes no encoder"),
+        ({"text": {"kind": "faiss", "encoder": "letters", "options": {"factroy": "Flat"}}}, "factroy"),
+    ):
+        raw = {**small.model_dump(mode="json"), "indexes": indexes}
+        with pytest.raises(SettingsError, match=problem):
+            build(Recipe.model_validate(raw), folder)
+
+
+def test_images_that_cannot_be_decoded_are_left_out(tmp_path: Path, folder: Path) -> None:
+    """The real image path, without weights: `content` fails for one, `encode_items` for another."""
+    from PIL import Image
+
+    for n in range(4):
+        Image.new("L", (8, 8), n * 20).save(tmp_path / f"{n}.png")
+    (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (tmp_path / "3.png").unlink()
+    raw = {
+        "name": "tiny",
+        "corpora": [{"name": "pictures", "reader": f"{ME}:Pictures", "path": str(tmp_path)}],
+        "encoders": {"grey": {"model": "grey", "kind": f"{ME}:Grey"}},
+        "indexes": {"images": {"encoder": "grey", "items": ["image"]}},
+    }
+    report = build(Recipe.model_validate(raw), folder)
+    assert [skip.source for skip in report.skipped] == [str(tmp_path / "3.png"), str(tmp_path / "2.png")]
+    assert len(open_store(folder).index("images")) == 2
+
+
+class Pictures:
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+
+    def signature(self) -> str:
+        return "1"
+
+    def read(self, report: Any) -> Iterator[Item]:
+        for n in range(4):
+            yield ImageRecord(f"pictures:{n}", f"pictures:{n}", "", str(self.path / f"{n}.png"))
+
+
+class Grey:
+    modality, dim, fingerprint, name = "image", 2, "grey/1", "grey"
+
+    def __init__(self, model: str, *, batch: int, device: str) -> None: ...
+
+    def content(self, item: Item) -> str:
+        from medrag.encoders._shared import picture_key
+
+        return picture_key(item)
+
+    def encode_items(self, items: Any) -> np.ndarray:
+        from medrag.encoders._shared import picture, unit
+
+        rows = np.array([[1, np.asarray(picture(item)).mean() / 255] for item in items], dtype=np.float32)
+        return unit(rows, [item.id for item in items])
+
+    def encode_queries(self, queries: Any) -> np.ndarray:
+        return np.zeros((len(queries), 2), dtype=np.float32)
+
+
+def test_query_exclusion_is_turned_into_ids(small: Recipe, folder: Path) -> None:
+    _, store = built_store(small, folder)
+    query = Query("lung mass", exclude=frozenset({"notes:d0", "terms:d1#4"}))
+    gone = store.items.ids_of(query.exclude)
+    assert gone == {"notes:d0#0", "notes:d0#1", "notes:d0#2", "terms:d1#4"}
+    assert not gone & set(store.index("words").search(query.text, 100, exclude=gone)[1])

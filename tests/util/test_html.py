@@ -1,0 +1,216 @@
+"""Answers as HTML: complete, self-contained, and safe whatever the retrieved text holds."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from some_answers import PASSAGE, PATH, STUDY, chest_answer, hostile_answer
+
+from medrag._util.cards import caution, flow, picture, split_quote
+from medrag._util.diagram import diagrams, walk
+from medrag._util.html import answer_fragment, answer_page, answer_segments
+from medrag.types import ImageRecord, Passage, Study, Triple
+
+VOID = {"meta", "img", "line", "path", "rect", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, ids, links and text, and checks that tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.ids, self.links, self.images, self.words, self._open = [], [], [], [], [], []
+        self.feed(text)
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values["href"]] if tag == "a" else []
+        self.images += [values] if tag == "img" else []
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return answer_page([chest_answer(), hostile_answer()], "Two answers")
+
+
+def test_every_chip_leads_to_a_card_and_ids_are_unique(page):
+    read = Reader(page)
+    assert len(read.ids) == len(set(read.ids))
+    assert {"#q1-E1", "#q1-E2", "#q1-E3"} <= set(read.links)
+    assert {link[1:] for link in read.links} <= set(read.ids)
+
+
+def test_the_page_reaches_nothing_outside_itself(page):
+    read = Reader(page)
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in read.images)
+    assert not {tag for tag, _ in read.tags} & {"script", "link", "iframe", "object", "form", "base"}
+    policy = next(
+        values["content"] for tag, values in read.tags if values.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert "default-src 'none'" in policy
+    assert "url(" not in page and "@import" not in page
+
+
+def test_retrieved_markup_is_shown_not_obeyed(page):
+    read = Reader(page)
+    assert "<script" not in page
+    assert not [values for _, values in read.tags if "onerror" in values]
+    assert '<script>alert("x")</script>' in "".join(read.words)
+    assert "\u202e" not in page and "\x00" not in page
+
+
+@given(st.text(max_size=40))
+def test_no_text_breaks_out_of_its_place(text):
+    answer = chest_answer(text=text, reason=text, model=text)
+    read = Reader(answer_page([answer], text))
+    assert {tag for tag, _ in read.tags} == {
+        tag for tag, _ in Reader(answer_page([chest_answer(reason="x")], "x")).tags
+    } - ({"a"} if "[E" not in text else set())
+
+
+def test_images_have_words_for_those_who_do_not_see_them(page):
+    assert all(image["alt"] for image in Reader(page).images)
+
+
+def test_the_page_says_status_route_drops_times_and_the_rule(page):
+    for words in (
+        "Answered from evidence",
+        "Uncited",
+        "chest-xray",
+        "94 %",
+        "Found but not used: 1",
+        "below the floor",
+        "generate",
+        "21 ms",
+        "support 83 %",
+        "Graph path",
+        "UMLS C0153676, C0024121, C0149726",
+        "Read, not cited: 1",
+        "another case",
+        "Research and education only",
+    ):
+        assert words in page
+
+
+def test_the_quote_is_marked_in_its_text(page):
+    assert re.search(r"<mark>Multiple round masses of differing size favour metastases</mark> over", page)
+
+
+def test_the_image_of_the_question_is_at_most_640_pixels():
+    import base64
+    import io
+
+    source = Reader(answer_page([chest_answer()], "t")).images[0]["src"]
+    image = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    assert image.size == (640, 498)
+
+
+def test_fragment_is_scoped_and_two_answers_do_not_share_ids():
+    one, two = answer_fragment(chest_answer()), answer_fragment(chest_answer(text="No masses [E1]."))
+    assert not set(Reader(one).ids) & set(Reader(two).ids)
+    style = re.search(r"<style>(.*?)</style>", one, re.S).group(1)
+    rules = [rule for rule in re.findall(r"([^{}]+)\{", re.sub(r"@media[^{]*", "", style)) if rule.strip()]
+    assert rules and all(part.strip().startswith(".medrag") for rule in rules for part in rule.split(","))
+
+
+def test_segments_link_known_keys_only():
+    answer = chest_answer(text="A [E1, E2] b [E9] c [E1x].")
+    assert [key for _, key in answer_segments(answer) if key] == ["E1", "E2"]
+    assert "".join(words for words, _ in answer_segments(answer)) == "A E1E2 b E9 c [E1x]."
+
+
+def test_a_missing_or_broken_file_gives_a_card_without_picture(tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    for source in ("", str(tmp_path / "gone.png"), str(broken), str(tmp_path)):
+        assert picture(ImageRecord("a:i", "a", "x", source), ()) is None
+    assert Reader(answer_page([chest_answer(source=str(broken))], "t")).images  # the question's image is still there
+
+
+def test_a_study_shows_its_image(tmp_path):
+    path = tmp_path / "film.png"
+    Image.new("L", (300, 200), 80).save(path)
+    shown = picture(Study("a:s", {}, meta={"paths": [str(path)]}), ())
+    assert shown and shown["src"].startswith("data:image/jpeg") and shown["alt"] == "Image of a:s"
+    assert picture(STUDY, ()) is None
+
+
+def test_only_examinations_are_marked_as_other_cases():
+    assert caution(Passage("openi:1~0", "openi:1", "Clear.", section="findings")) == "another case"
+    assert not caution(Passage("a:b", "a", "x", title="Primer", section="Findings", page=3))
+    assert caution(STUDY) and caution(ImageRecord("a:i", "a", "", "x.png"))
+    assert not caution(PASSAGE) and not caution(ImageRecord("a:f", "a", "", "x.pdf", page=2))
+
+
+@given(st.text("ab .\n", max_size=30), st.text("ab .\n", max_size=8))
+def test_a_quote_is_never_lost(text, quote):
+    before, marked, after = split_quote(text, quote)
+    if quote.strip(" .…\n"):
+        assert marked.split() == quote.strip(" .…").split() or marked == quote
+    assert "".join((marked if marked in text else "", after)) or not text or before
+
+
+def test_quote_with_other_blanks_and_case():
+    assert split_quote("One. TWO\n three. Four", "two three")[1] == "TWO\n three"
+    assert split_quote("One.", "absent words") == ("", "absent words", "\nOne.")
+
+
+def test_layout_breaks_do_not_stay_in_the_text():
+    assert flow("broken\nline. End.\nNew: x\n\npara") == "broken line. End.\nNew: x\n\npara"
+
+
+def test_a_path_has_its_nodes_in_order_with_cuis():
+    row, column = diagrams(PATH)
+    assert [node["name"] for node in row["nodes"]] == ["lung metastasis", "lung neoplasm", "pulmonary mass"]
+    assert [node["code"] for node in column["nodes"]] == ["C0153676", "C0024121", "C0149726"]
+    assert row["width"] > row["height"] and column["height"] > row["height"]
+
+
+def test_a_step_walked_backwards_points_back():
+    steps = [["b", "is_a", "a"], ["b", "has_finding", "c"], ["d", "is_a", "c"]]
+    triple = Triple("t", "t", "a", "path", "d", meta={"path": steps})
+    nodes, links = walk(triple)
+    assert [name for name, _ in nodes] == ["a", "b", "c", "d"]
+    assert [link["back"] for link in links] == [True, False, True]
+    (only,) = diagrams(triple)  # three arrows do not fit side by side
+    assert only["layout"] == "only"
+    assert [arrow["tip_y"] == arrow["y1"] for arrow in only["arrows"]] == [True, False, True]
+
+
+def test_a_negated_statement_is_dashed():
+    row, _ = diagrams(Triple("t", "t", "a", "has", "b", polarity="absent"))
+    assert row["arrows"][0]["dashed"]
+    assert [node["name"] for node in row["nodes"]] == ["a", "b"]
+
+
+def test_a_path_of_ids_keeps_its_directions_and_its_denials():
+    meta = {"path": ["HP:1", "HP:2", "MONDO:3"], "sentence": "Nodule is a mass, which is described without tumour."}
+    triple = Triple(
+        "graph:HP:1#>is_a>HP:2<has_phenotype!not<MONDO:3", "hp", "nodule", "is_a / has_phenotype", "tumour", meta=meta
+    )
+    nodes, links = walk(triple)
+    assert nodes == [("nodule", "HP:1"), ("HP:2", ""), ("tumour", "MONDO:3")]
+    assert [(link["relation"], link["back"], link["polarity"]) for link in links] == [
+        ("is_a", False, "present"),
+        ("has_phenotype", True, "absent"),
+    ]

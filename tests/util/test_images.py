@@ -1,0 +1,206 @@
+"""load_image: every kind of input comes out as 8-bit L or RGB, or as one clear ImageError."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hostile import dicom, huge_png, jpeg, png
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from medrag._util.images import check_image, load_image
+from medrag.errors import ImageError
+
+TYPES = st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.int32, np.int64, np.uint64, np.float16, np.float32, np.float64, np.bool_])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_array_becomes_an_8_bit_picture(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    depth = data.draw(st.sampled_from([(), (1,), (3,), (4,)]))
+    array = data.draw(hnp.arrays(data.draw(TYPES), (height, width, *depth)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = load_image(array)
+    assert shown.image.mode == ("RGB" if depth in ((3,), (4,)) else "L")
+    assert shown.image.size == (width, height)
+    assert len(shown.sha256) == 64
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16", "I;16B", "La", "RGBa", "RGBX"])
+def test_every_pillow_mode(mode: str) -> None:
+    shown = load_image(Image.new(mode, (5, 4)))
+    assert shown.image.mode in ("L", "RGB") and shown.image.size == (5, 4)
+
+
+def test_8_bit_values_are_kept_and_others_are_stretched() -> None:
+    kept = np.array([[0, 7], [100, 200]], np.uint8)
+    assert np.array_equal(np.asarray(load_image(kept).image), kept)
+    assert np.array_equal(np.asarray(load_image(kept.astype(np.int64)).image), kept)
+    assert np.asarray(load_image(np.array([[0.0, 0.5, 1.0]])).image).tolist() == [[0, 128, 255]]
+    deep = np.asarray(load_image(np.array([[-1000, 0, 1000]], np.int16)).image)
+    assert deep.tolist()[0][1] in (127, 128) and deep[0, 0] == 0 and deep[0, 2] == 255
+
+
+def test_a_few_hot_pixels_do_not_darken_the_rest() -> None:
+    array = np.tile(np.arange(1000, 3000, 10, dtype=np.uint16), (50, 1))
+    array[0, 0] = 65535
+    assert np.asarray(load_image(array).image).max(axis=0)[150] > 170
+
+
+def test_nan_and_infinity_are_no_picture_elements() -> None:
+    shown = np.asarray(load_image(np.array([[np.nan, 5.0, 10.0, np.inf, -np.inf]])).image)
+    assert shown.tolist() == [[0, 0, 255, 255, 0]]
+
+
+def test_transparency_lies_over_black() -> None:
+    picture = Image.new("RGBA", (2, 1), (200, 100, 50, 0))
+    picture.putpixel((1, 0), (200, 100, 50, 255))
+    shown = load_image(picture).image
+    assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 0), (200, 100, 50)]
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.png", exif=exif)
+    assert load_image(tmp_path / "turned.png").image.size == (3, 4)
+
+
+def test_path_string_bytes_and_query_image_agree(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    shown = load_image(tmp_path / "a.png")
+    assert shown.source == str(tmp_path / "a.png")
+    assert {load_image(x).sha256 for x in (str(tmp_path / "a.png"), png(), Image.open(io.BytesIO(png())), shown)} == {shown.sha256}
+
+
+def test_max_side_reduces_and_changes_nothing_smaller(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (900, 1600, 3), dtype=np.uint8)).save(stream, "JPEG")
+    assert load_image(stream.getvalue(), max_side=256).image.size == (256, 144)
+    assert load_image(png(), max_side=256).sha256 == load_image(png()).sha256
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (b"", "empty"),
+        (b"no picture at all", "not an image"),
+        (png()[:60], "cannot be"),
+        (jpeg()[:-700], "truncated"),
+        (np.zeros((0, 4)), "empty"),
+        (np.zeros((3, 8, 8)), "shape"),
+        (np.zeros((2, 2), complex), "complex"),
+        (42, "not an image"),
+        (Path("/nowhere/at/all.png"), "does not exist"),
+        (Path("/"), "folder"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_gives_one_clear_error(source: object, problem: str) -> None:
+    with pytest.raises(ImageError, match=problem) as caught:
+        load_image(source)
+    assert "\n" not in str(caught.value) and caught.value.hint
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    with pytest.raises(ImageError, match="100 megapixels"):
+        load_image(huge_png())
+    with pytest.raises(ImageError, match="limit"):
+        load_image(png(), max_pixels=100)
+    assert load_image(huge_png(20_000, 20), max_side=100).image.size[0] == 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([png(), jpeg()]), st.integers(0, 400))
+def test_any_bytes_give_a_picture_or_an_image_error(noise: bytes, base: bytes, at: int) -> None:
+    try:
+        assert load_image(base[:at] + noise + base[at + len(noise) :]).image.mode in ("L", "RGB")
+    except ImageError as error:
+        assert "\n" not in str(error)
+
+
+def test_check_image_agrees_with_load_image(tmp_path: Path) -> None:
+    for name, content in {"a.png": png(), "b.jpg": jpeg(), "c.jpg": jpeg()[:-700], "d.png": png()[:60], "e.png": b""}.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        try:
+            expected: object = load_image(path).image.size
+        except ImageError:
+            expected = ImageError
+        if expected is ImageError:
+            with pytest.raises(ImageError):
+                check_image(path)
+        else:
+            assert check_image(path) == expected
+
+
+def test_dicom_is_told_by_content_and_keeps_its_header(tmp_path: Path) -> None:
+    plain = dicom(tmp_path / "a.dcm")
+    plain.rename(tmp_path / "a.png")
+    shown = load_image(tmp_path / "a.png")
+    assert shown.image.size == (8, 6) and shown.image.mode == "L"
+    assert {"modality": "DX", "body_part": "CHEST", "patient_id": "P1", "rows": 6, "columns": 8, "frames": 1}.items() <= shown.meta.items()
+
+
+def test_monochrome1_is_inverted_and_the_window_is_applied(tmp_path: Path) -> None:
+    pixels = np.asarray(load_image(dicom(tmp_path / "a.dcm", WindowCenter=24.5, WindowWidth=48)).image, int)
+    inverted = np.asarray(load_image(dicom(tmp_path / "b.dcm", WindowCenter=24.5, WindowWidth=48, PhotometricInterpretation="MONOCHROME1")).image, int)
+    assert (pixels + inverted == 255).all()
+    # PS3.3 C.11.2.1.2: y = ((x - (c - .5)) / (w - 1) + .5) * 255, clipped
+    expected = np.clip(((np.arange(48) - 24.0) / 47 + 0.5) * 255, 0, 255)
+    assert np.abs(pixels.ravel() - expected).max() <= 0.51
+
+
+def test_rescale_comes_before_the_window(tmp_path: Path) -> None:
+    shown = load_image(dicom(tmp_path / "a.dcm", RescaleSlope=10, RescaleIntercept=-100, WindowCenter=0, WindowWidth=101))
+    pixels = np.asarray(shown.image).ravel()
+    assert pixels[5] == 0 and pixels[15] == 255 and 120 < pixels[10] < 135
+    assert shown.meta["window"] == [-50.5, 49.5]
+
+
+def test_frames_are_chosen_and_checked(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "a.dcm", pixels=bytes(range(96)), NumberOfFrames=2)
+    windowed = dicom(tmp_path / "b.dcm", pixels=bytes(range(96)), NumberOfFrames=2, WindowCenter=48, WindowWidth=96)
+    first, second = (np.asarray(load_image(windowed, frame=frame).image, int) for frame in (0, 1))
+    assert (second > first).all()
+    assert load_image(path).meta["frames"] == 2
+    with pytest.raises(ImageError, match="no frame 2"):
+        load_image(path, frame=2)
+
+
+@pytest.mark.parametrize("name", ["examples_palette.dcm", "examples_rgb_color.dcm", "examples_ybr_color.dcm", "examples_jpeg2k.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_16bit_2frame.dcm", "MR_small_jpeg_ls_lossless.dcm"])
+def test_pydicoms_own_examples_are_decoded(name: str) -> None:
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"pydicom's {name} is not installed")
+    shown = load_image(path)
+    colour = any(word in name for word in ("palette", "rgb", "ybr", "jpeg2k"))
+    assert shown.image.mode == ("RGB" if colour else "L")
+    assert np.asarray(shown.image).std() > 5
+
+
+def test_lossless_codings_of_one_picture_are_equal() -> None:
+    from pydicom.data import get_testdata_file
+
+    names = ("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_implicit.dcm")
+    paths = [path for name in names if (path := get_testdata_file(name, download=False))]
+    if len(paths) < 2:
+        pytest.skip("pydicom's test files are not installed")
+    assert len({load_image(path).sha256 for path in paths}) == 1
+
+
+def test_a_dataset_is_taken_as_it_is(tmp_path: Path) -> None:
+    import pydicom
+
+    path = dicom(tmp_path / "a.dcm")
+    assert load_image(pydicom.dcmread(path)).sha256 == load_image(path).sha256

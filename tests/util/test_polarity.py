@@ -1,0 +1,109 @@
+"""Present, absent or uncertain: golden sentences, and properties over triggers × findings."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag._util.polarity import clauses, mentions, polarity
+
+FINDINGS = (
+    "effusion", "pleural effusion", "pneumothorax", "focal consolidation", "mass", "nodule", "rib fracture", "cardiomegaly", "edema",
+    "hemorrhage", "drusen", "atypical cells", "opacity", "XXXX line", "hiatal hernia",
+)  # fmt: skip
+DENIALS = (
+    "No {}.", "There is no {}.", "There is no evidence of {}.", "No definite {} is seen.", "Without {}.", "Negative for {}.", "Free of {}.",
+    "The lungs are clear of {}.", "Absence of {}.", "Neither scarring nor {}.", "The patient denies {}.", "No evidence to suggest {}.",
+    "No new or enlarging {}.", "{} is not seen.", "{} was not identified.", "{} is absent.", "{} has resolved.", "{} is no longer visible.",
+    "{} has been ruled out.", "{}: none.", "No XXXX {}.", "No sign of any acute {} at this time.", "Lack of {}.", "Interval resolution of {}.",
+)  # fmt: skip
+CLAIMS = (
+    "{}.", "There is {}.", "Small {} is present.", "Stable {}.", "Findings are consistent with {}.", "No change in the {}.",
+    "No significant interval change in {}.", "Worsening {} on the left.", "Lungs with {}.", "{} is unchanged.", "Not only {}.",
+)  # fmt: skip
+DOUBTS = (
+    "Possible {}.", "{} cannot be excluded.", "Cannot exclude {}.", "{} is not excluded.", "Suspicious for {}.", "May represent {}.",
+    "{} versus scarring.", "Scarring vs {}.", "{} is unlikely.", "Likely {}.", "Rule out {}.", "Question of {}.", "{}?", "It is difficult to exclude {}.",
+    "{} cannot be entirely ruled out.",
+)  # fmt: skip
+
+GOLDEN = [
+    ("There is no focal consolidation, pleural effusion, or pneumothorax.", "pneumothorax", "absent"),
+    ("No pneumothorax, there is a small effusion.", "effusion", "present"),
+    ("No effusion, and the heart is enlarged.", "enlarged", "present"),
+    ("No pneumothorax identified, small left effusion is present.", "effusion", "present"),
+    ("No effusion or pneumothorax is seen.", "pneumothorax", "absent"),
+    ("No consolidation, pneumothorax, and effusion are seen.", "effusion", "absent"),
+    ("Possible effusion without pneumothorax.", "effusion", "uncertain"),
+    ("Possible effusion without pneumothorax.", "pneumothorax", "absent"),
+    ("There are opacities, that could represent a cavitary lesion.", "cavitary lesion", "uncertain"),
+    ("There are opacities, that could represent a cavitary lesion.", "opacities", "present"),
+    ("The heart is not enlarged.", "heart", "present"),
+    ("The heart is not enlarged.", "enlarged", "absent"),
+    ("Non-displaced rib fracture.", "displaced", "absent"),
+    ("Non-displaced rib fracture.", "rib fracture", "present"),
+    ("No suspicious pulmonary nodules.", "nodule", "absent"),
+    ("No effusion, possible small nodule.", "nodule", "uncertain"),
+    ("There are no XXXX of a pleural effusion.", "pleural effusion", "absent"),
+    ("No acute abnormality except a small effusion.", "effusion", "present"),
+    ("No definite opacity although lung volumes are low.", "lung volumes", "present"),
+    ("No cavitary lesions, but nodules are seen.", "nodules", "present"),
+    ("Opacities in both bases at the costophrenic angles, atelectasis versus pneumonia.", "opacities", "present"),
+    ("No effusion on the left; effusion on the right.", "effusion", "present"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "finding", "expected"), GOLDEN)
+def test_golden_sentences(sentence: str, finding: str, expected: str) -> None:
+    assert polarity(sentence, finding) == expected
+
+
+@pytest.mark.parametrize(("pattern", "finding"), itertools.product(DENIALS, FINDINGS))
+def test_a_denied_finding_is_absent(pattern: str, finding: str) -> None:
+    assert polarity(pattern.format(finding), finding) == "absent"
+
+
+@pytest.mark.parametrize(("pattern", "finding"), itertools.product(CLAIMS, FINDINGS))
+def test_a_claimed_finding_is_present(pattern: str, finding: str) -> None:
+    assert polarity(pattern.format(finding), finding) == "present"
+
+
+@pytest.mark.parametrize(("pattern", "finding"), itertools.product(DOUBTS, FINDINGS))
+def test_a_doubted_finding_is_uncertain(pattern: str, finding: str) -> None:
+    assert polarity(pattern.format(finding), finding) == "uncertain"
+
+
+@given(
+    st.lists(st.sampled_from(FINDINGS), min_size=1, max_size=6, unique=True),
+    st.sampled_from(["or", "and"]),
+    st.booleans(),
+)
+def test_no_item_of_a_denied_list_is_present(found: list[str], joint: str, seen: bool) -> None:
+    listed = f"{', '.join(found[:-1])}, {joint} {found[-1]}" if len(found) > 1 else found[0]
+    sentence = f"No {listed}{' is seen' if seen else ''}."
+    assert {polarity(sentence, finding) for finding in found} == {"absent"}
+
+
+@given(st.text(max_size=200), st.integers(0, 200), st.integers(1, 30))
+def test_any_span_of_any_text_has_a_polarity_and_clauses_cover_it(text: str, start: int, length: int) -> None:
+    assert polarity(text, (start, start + length)) in ("present", "absent", "uncertain")
+    assert "".join(text[a:b] for a, b in clauses(text)) == text
+
+
+@given(st.sampled_from(DENIALS), st.sampled_from(FINDINGS))
+def test_case_and_white_space_do_not_matter(pattern: str, finding: str) -> None:
+    sentence = pattern.format(finding)
+    assert polarity(sentence.upper(), finding) == polarity(sentence.replace(" ", "  "), finding) == "absent"
+
+
+def test_a_phrase_is_found_as_whole_words_and_in_the_plural() -> None:
+    assert mentions("Masses and a mass, no massive edema.", "mass") == [(0, 6), (13, 17)]
+    assert mentions("anything", "") == []
+
+
+def test_a_phrase_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match="does not occur"):
+        polarity("Lungs are clear.", "effusion")

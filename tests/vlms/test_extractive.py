@@ -1,0 +1,327 @@
+"""The answerer without a model: golden answers, abstention, citations that hold, and speed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from some_prompts import PRIMER, STUDIES, prompt, said, study
+
+from medrag.prompts import REFUSAL
+from medrag.types import Passage
+from medrag.vlms._evidence import flip, parse, split, stance
+from medrag.vlms.extractive import Extractive
+
+EXTRACTIVE = Extractive()
+
+
+def ask(question: str, **options: object) -> str:
+    return said(EXTRACTIVE, prompt(question, **options))  # type: ignore[arg-type]
+
+
+def test_a_majority_of_look_alikes_says_yes() -> None:
+    text = ask("Are there masses in the lungs?")
+    assert text == (
+        "Likely yes: 2 of 3 look-alike studies that mention it report masses in the lungs [E1][E2]; 1 says the opposite [E3]. "
+        "One of them reads “There are multiple lung masses bilaterally” [E1]. This rests on their reports, not on the image itself. "
+        "A lung mass is a rounded opacity larger than 3 centimetres [E5]."
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "start"),
+    [
+        (
+            "Is there a pleural effusion?",
+            "Likely no: 3 of 4 look-alike studies that mention it report no pleural effusion [E1][E2][E3]; 1 says",
+        ),
+        (
+            "Is the heart enlarged?",
+            "Likely no: 3 of 4 look-alike studies that mention it describe the heart as not enlarged [E1][E2][E3]",
+        ),
+        (
+            "Is the heart normal?",
+            "Likely yes: 3 of 4 look-alike studies that mention it describe the heart as normal [E1][E2][E3]",
+        ),
+        (
+            "Is there cardiomegaly?",
+            "Likely no: 3 of 4 look-alike studies that mention it report no cardiomegaly [E1][E2][E3]",
+        ),
+        (
+            "Are the lungs free of pneumothorax?",
+            "Likely yes: 4 of 4 look-alike studies that mention it report no pneumothorax [E1][E2][E3][E4]",
+        ),
+        ("Is there a right pleural effusion?", "Likely no: 3 of 3"),
+    ],
+)
+def test_votes(question: str, start: str) -> None:
+    assert ask(question).startswith(start)
+
+
+def test_scores_outweigh_numbers() -> None:
+    """Two studies against one: the one wins when it is much nearer."""
+    import dataclasses
+
+    asked = prompt(
+        "Is there a pleural effusion?",
+        alike=[study(1, "Large pleural effusion."), study(2, "No effusion."), study(3, "No effusion.")],
+    )
+    near, *far = asked.context.kept[:3]
+    kept = (dataclasses.replace(near, score=0.9), *(dataclasses.replace(hit, score=0.1) for hit in far))
+    heavy = dataclasses.replace(asked, context=dataclasses.replace(asked.context, kept=kept))
+    assert said(EXTRACTIVE, asked).startswith("Likely no")
+    assert said(EXTRACTIVE, heavy).startswith("Likely yes: 1 of 3")
+
+
+def test_two_parts_of_one_study_have_one_vote() -> None:
+    parts = [
+        Passage(f"r:1#{name}", "r:1", text, section=name)
+        for name, text in (("findings", "No effusion."), ("impression", "Small effusion."))
+    ]
+    assert ask("Is there an effusion?", alike=parts).startswith(
+        "Likely yes: the one look-alike study that mentions it reports effusion [E2]."
+    )
+
+
+def test_doubt_and_a_draw_are_uncertain() -> None:
+    doubt = ask(
+        "Is there pneumonia?", alike=[study(1, "Possible pneumonia."), study(2, "Pneumonia cannot be excluded.")]
+    )
+    assert doubt.startswith("Uncertain: 2 of 2 look-alike studies that mention it leave pneumonia open [E1][E2].")
+    draw = ask("Is there pneumonia?", alike=[study(1, "Right pneumonia."), study(2, "No pneumonia.")])
+    assert draw.startswith(
+        "Uncertain: 1 of 2 look-alike studies that mention it reports pneumonia [E1]; 1 says the opposite [E2]."
+    )
+
+
+def test_a_sentence_with_blotted_words_votes_and_is_not_quoted() -> None:
+    text = ask("Is there pneumonia?", alike=[study(1, "XXXX pneumonia of the right base.")], general=())
+    assert (
+        text
+        == "Likely yes: the one look-alike study that mentions it reports pneumonia [E1]. This rests on their reports, not on the image itself."
+    )
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Are there masses in the lungs?", "Is there a pleural effusion?", "Does the patient have a pneumothorax?"],
+)
+def test_without_look_alikes_it_says_neither_yes_nor_no(question: str) -> None:
+    text = ask(question, alike=())
+    assert text.startswith("I do not look at the image itself, so I cannot say whether it shows ")
+    assert not re.search(r"\b(?:likely|yes)\b|\bno\b", text, re.IGNORECASE)
+    assert re.search(r"\[E\d\]", text)
+
+
+def test_reports_that_were_not_found_by_their_image_do_not_vote() -> None:
+    text = ask("Is there a pleural effusion?", alike=(), general=[*STUDIES, *PRIMER])
+    assert text.startswith("I do not look at the image itself")
+    assert "fluid in the pleural space [E6]" in text
+
+
+def test_without_an_image_a_closed_question_is_answered_from_the_sources() -> None:
+    text = ask("Is a pneumothorax air in the pleural space?", alike=(), image=False)
+    assert text.startswith("A pneumothorax is air in the pleural space [E2].")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is a pneumothorax?", "A pneumothorax is air in the pleural space [E6]."),
+        (
+            "How does a pleural effusion look on a chest radiograph?",
+            "A pleural effusion is fluid in the pleural space [E6]. It blunts the costophrenic angle on the upright film [E6].",
+        ),
+        (
+            "Why do several masses suggest metastases?",
+            "Masses may be single or multiple; several masses suggest metastases [E5].",
+        ),
+    ],
+)
+def test_open_questions_get_the_sentences_that_answer(question: str, answer: str) -> None:
+    assert ask(question) == answer
+
+
+def test_a_report_is_the_consensus_of_the_look_alikes() -> None:
+    text = ask("Write the findings and impression of this chest radiograph.")
+    head, findings, impression = text.split("\n")
+    assert head == "Drafted from the reports of 4 look-alike studies, not from the image itself."
+    assert (
+        findings == "Findings: Heart size is normal [E1][E2][E3]. No pleural effusion or pneumothorax [E1][E2][E3][E4]."
+    )
+    assert impression.startswith("Impression: ")
+    assert "XXXX" not in text
+    assert "Findings" not in ask("Write the impression only.")
+
+
+def test_only_reports_that_have_the_section_are_counted() -> None:
+    text = ask(
+        "Write the findings.", alike=[study(1, "Clear lungs. Normal heart."), study(2, "", "Normal chest film.")]
+    )
+    assert (
+        text
+        == "Drafted from the report of one look-alike study, not from the image itself.\nFindings: Clear lungs [E1]. Normal heart [E1]."
+    )
+
+
+def test_an_image_without_words_gets_the_consensus_too() -> None:
+    assert ask("") == ask("What does this image show?") == ask("Write the findings and impression.")
+
+
+def test_a_report_from_one_study_is_its_own_sentences() -> None:
+    text = ask("Write a report.", alike=STUDIES[3:])
+    assert (
+        "Findings: The cardiac silhouette is enlarged [E1]. Small left pleural effusion [E1]. No pneumothorax [E1]."
+        in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "options"),
+    [
+        ("What is the treatment of gout?", {}),
+        ("Is there a rib fracture?", {}),
+        ("Is there a rib fracture?", {"alike": ()}),
+        ("Write a report.", {"alike": ()}),
+        ("What does this image show?", {"alike": ()}),
+        ("What is a pneumothorax?", {"alike": (), "general": ()}),
+        ("", {"alike": ()}),
+        ("?!", {"alike": ()}),
+        ("What is XXXX?", {"alike": (study(1, "XXXX is seen."),), "general": ()}),
+    ],
+)
+def test_it_refuses_with_exactly_the_refusal(question: str, options: dict[str, object]) -> None:
+    assert ask(question, **options) == REFUSAL
+
+
+def test_the_same_sentence_in_two_places_is_said_once_with_both_keys() -> None:
+    twin = Passage("p:2#1", "p:2", "A pneumothorax is air in the pleural space.", "Another primer")
+    assert (
+        ask("What is a pneumothorax?", alike=(), general=[*PRIMER, twin])
+        == "A pneumothorax is air in the pleural space [E2][E4]."
+    )
+
+
+QUESTIONS = st.sampled_from(
+    [
+        "Are there masses?",
+        "What is an effusion?",
+        "Is the heart enlarged?",
+        "Write the findings.",
+        "What is shown?",
+        "Where is the mass?",
+        "Any pneumothorax?",
+    ]
+)
+
+
+@given(
+    QUESTIONS,
+    st.lists(st.sampled_from(STUDIES), max_size=4, unique_by=id),
+    st.lists(st.sampled_from(PRIMER), max_size=3, unique_by=id),
+    st.booleans(),
+)
+@settings(max_examples=60)
+def test_every_key_exists_every_quote_stands_in_its_evidence_and_answers_repeat(
+    question: str, alike: list, general: list, image: bool
+) -> None:
+    asked = prompt(question, alike, general, image)
+    text = said(EXTRACTIVE, asked)
+    evidence = dict(asked.context)
+    assert set(re.findall(r"\[(E\d+)\]", text)) <= evidence.keys()
+    for quote, key in re.findall(r"“([^”]+)” \[(E\d+)\]", text):
+        assert quote in evidence[key].item.text
+    assert text == said(Extractive(), asked)
+    assert text == REFUSAL or "[E" in text
+    assert "XXXX" not in text
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "expected"),
+    [
+        ("Is there a pleural effusion?", "No effusion.", "absent"),
+        ("Is there a left pleural effusion?", "Small right pleural effusion.", None),
+        ("Is there a left pleural effusion?", "Bilateral pleural effusions.", "present"),
+        ("Are there lung nodules?", "The lungs are clear.", "absent"),
+        ("Is the trachea deviated?", "The trachea is midline.", "absent"),
+        (
+            "Is the pulmonary vascularity outside the normal limits?",
+            "Pulmonary vascularity is within normal limits.",
+            "absent",
+        ),
+        ("Is the heart enlarged?", "The mediastinum is normal.", None),
+        ("Is the heart enlarged?", "Heart size is normal and the lungs are hyperexpanded.", "absent"),
+        ("Is the heart enlarged?", "The lungs are clear and the cardiac silhouette is enlarged.", "present"),
+        ("Are there calcified granulomas in the right lobe?", "Calcified granulomas are noted.", "present"),
+        ("Is there emphysema?", "Emphysematous changes without effusion.", "present"),
+        ("Is there emphysema?", "No pneumothorax.", None),
+        ("Are the lungs clear?", "Left lung clear.", None),
+        ("Is the left lung clear?", "Left lung clear.", "present"),
+    ],
+)
+def test_stance_of_a_sentence(question: str, sentence: str, expected: str | None) -> None:
+    assert stance(parse(question), sentence) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "sort"),
+    [
+        ("Is there a mass?", "closed"),
+        ("In this film, is there a mass?", "closed"),
+        ("What is a mass?", "define"),
+        ("Where is the mass?", "open"),
+        ("Please write the findings", "report"),
+        ("Impression?", "report"),
+    ],
+)
+def test_sorts_of_questions(question: str, sort: str) -> None:
+    assert parse(question).sort == sort
+
+
+@pytest.mark.data
+def test_it_reads_real_reports() -> None:
+    """Yes/no questions put to the report that they were made from: right in 95 % of what is decided, and 90 % decided."""
+    root = os.environ.get("MEDRAG_DATA")
+    if not root:
+        pytest.skip("MEDRAG_DATA is not set")
+    folder = Path(root) / "noncommercial" / "iu_xray"
+    with (folder / "reports.csv").open(encoding="utf-8", newline="") as stream:
+        reports = {row["uid"]: f"{row['findings']}\n{row['impression']}" for row in csv.DictReader(stream)}
+    right = decided = count = 0
+    for line in (folder / "vqa_train.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        truth = {"yes": "present", "no,": "absent", "no ": "absent"}.get(row["answer"].lower()[:3])
+        if truth is None or str(row["uid"]) not in reports:
+            continue
+        asked = parse(row["question"])
+        said_of_it = [view for text in split(reports[str(row["uid"])]) if (view := stance(asked, text))]
+        view = next((view for view in ("present", "uncertain", "absent") if view in said_of_it), None)
+        count += 1
+        decided += view in ("present", "absent")
+        right += truth == (flip(view) if view and asked.negated else view)
+    assert count > 1200
+    assert decided > 0.9 * count
+    assert right > 0.95 * decided
+
+
+def test_it_is_quick() -> None:
+    """Under 20 ms for six pieces of evidence, with nothing remembered from before."""
+    rng, spent = random.Random(0), []
+    for n in range(5):
+        unseen = [
+            study(n * 10 + i, " ".join(f"No case{rng.random()} of effusion {n} {i} {j}." for j in range(8)))
+            for i in range(4)
+        ]
+        asked = prompt("Is there a pleural effusion?", alike=unseen, general=PRIMER[:2])
+        began = time.perf_counter()
+        said(EXTRACTIVE, asked)
+        spent.append(time.perf_counter() - began)
+    assert min(spent) < 0.02

@@ -1,0 +1,181 @@
+"""The client of OpenAI-compatible servers, against a real HTTP server of this process."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from PIL import Image
+from some_prompts import prompt, said
+
+from medrag.errors import GeneratorError, SettingsError
+from medrag.vlms import open_generator
+from medrag.vlms.openai import OpenAICompatible
+
+PIECES = ["No ", "effusion", " [E1]."]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Speaks server-sent events; the model's name says how it misbehaves."""
+
+    protocol_version = "HTTP/1.1"
+    asked: list[dict[str, Any]]
+    keys: list[str]
+
+    def log_message(self, *_: Any) -> None:
+        """Silence."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        self.keys.append(self.headers["Authorization"])
+        model = body["model"]
+        if model.isdigit():
+            return self._fail(int(model))
+        if model == "slow":
+            time.sleep(1.0)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if model == "page" else "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if model == "garbage":
+            self._chunk("data: {not json\n\n")
+        for piece in PIECES:
+            self._event({"content": piece})
+            if model in ("cut", "hangup"):
+                break
+        if model not in ("cut", "hangup"):
+            self._event({}, "stop")
+        if model == "cut":
+            self.close_connection = True
+            self.connection.shutdown(2)
+            return None
+        self._chunk("data: [DONE]\n\n")
+        self._chunk("")
+        return None
+
+    def _fail(self, status: int) -> None:
+        body = json.dumps({"error": {"message": f"trouble\nnumber {status}", "type": "x"}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _event(self, delta: dict[str, str], reason: str | None = None) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        row = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+        self._chunk(f"data: {json.dumps(row)}\n\n")
+
+    def _chunk(self, text: str) -> None:
+        self.wfile.write(f"{len(text.encode()):x}\r\n{text}\r\n".encode())
+        self.wfile.flush()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    handler = type("Asked", (Handler,), {"asked": [], "keys": []})
+    served = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    served.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that has given up is no error here
+    threading.Thread(target=served.serve_forever, args=(0.02,), daemon=True).start()
+    handler.url = f"http://127.0.0.1:{served.server_port}/v1"  # type: ignore[attr-defined]
+    yield handler
+    served.shutdown()
+    served.server_close()
+
+
+def test_pieces_come_as_the_server_sends_them(server: Any) -> None:
+    generator = open_generator("openai:good", base_url=server.url)
+    assert list(generator.stream(prompt("Effusion?", max_tokens=99, seed=7))) == PIECES
+    (body,) = server.asked
+    assert (body["model"], body["stream"], body["max_tokens"], body["seed"], body["temperature"]) == (
+        "good",
+        True,
+        99,
+        7,
+        0.0,
+    )
+    assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
+    assert "Question: Effusion?" in body["messages"][1]["content"]
+
+
+def test_images_travel_as_small_jpegs(server: Any) -> None:
+    big = Image.new("L", (3000, 1500), 77)
+    said(OpenAICompatible("good", base_url=server.url), prompt("Effusion?"), [big, big])
+    first, _, text = server.asked[0]["messages"][1]["content"]
+    head, data = first["image_url"]["url"].split(",")
+    sent = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert head == "data:image/jpeg;base64"
+    assert (sent.format, sent.size, sent.mode) == ("JPEG", (1024, 512), "RGB")
+    assert text["type"] == "text"
+    assert big.size == (3000, 1500)
+
+
+def test_a_model_without_eyes_gets_no_image(server: Any) -> None:
+    said(
+        OpenAICompatible("good", base_url=server.url, sees_images=False), prompt("Effusion?"), [Image.new("L", (9, 9))]
+    )
+    assert isinstance(server.asked[0]["messages"][1]["content"], str)
+
+
+def test_key_and_address_may_come_from_the_environment(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    assert said(OpenAICompatible("good"), prompt("Effusion?")) == "".join(PIECES)
+    said(OpenAICompatible("good", api_key="mine"), prompt("Effusion?"))
+    assert server.keys == ["Bearer secret", "Bearer mine"]
+
+
+def test_without_an_address_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "a key alone is no address")
+    with pytest.raises(SettingsError, match="base_url"):
+        OpenAICompatible("gpt")
+    with pytest.raises(SettingsError, match="openai:MODEL"):
+        OpenAICompatible("", base_url="http://localhost:1/v1")
+
+
+@pytest.mark.parametrize(
+    ("model", "message", "hint"),
+    [
+        ("401", "answered 401 for 401", "OPENAI_API_KEY"),
+        ("403", "answered 403", "may not use"),
+        ("404", "answered 404", "/v1/models"),
+        ("429", "answered 429", "wait"),
+        ("400", "answered 400", "sees_images"),
+        ("500", "answered 500", "log"),
+        ("slow", "did not answer within 0.3 s", "timeout"),
+        ("cut", "hung up", "start the server"),
+        ("hangup", "before it was complete", "ask again"),
+        ("garbage", "no answer", "base_url"),
+    ],
+)
+def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str, hint: str) -> None:
+    generator = OpenAICompatible(model, base_url=server.url, timeout=0.3, retries=0)
+    with pytest.raises(GeneratorError, match=message) as caught:
+        said(generator, prompt("Effusion?"))
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def test_what_came_before_the_cut_was_passed_on(server: Any) -> None:
+    pieces = OpenAICompatible("cut", base_url=server.url, retries=0).stream(prompt("Effusion?"))
+    assert next(pieces) == PIECES[0]
+    with pytest.raises(GeneratorError):
+        next(pieces)
+
+
+def test_a_server_that_is_not_there() -> None:
+    generator = OpenAICompatible("good", base_url="http://127.0.0.1:9/v1", retries=0)
+    with pytest.raises(GeneratorError, match=r"http://127.0.0.1:9/v1 cannot be reached") as caught:
+        said(generator, prompt("Effusion?"))
+    assert "base_url" in caught.value.hint
