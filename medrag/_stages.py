@@ -26,6 +26,7 @@ from medrag.settings import ChunkSettings, IndexSettings
 from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
 
 if TYPE_CHECKING:
+    from medrag.graph.build import GraphBuilder
     from medrag.protocols import Corpus, Encoder, Report
 
 BATCH = 1024  # items encoded and cached at a time
@@ -126,7 +127,7 @@ class Reading:
         """What is kept of an item: itself, unless it is a whole document, and the passages that it is cut into."""
         if not isinstance(item, Document):
             yield item
-        if isinstance(item, Document | Page | Study):
+        if isinstance(item, Document | Page) or (isinstance(item, Study) and chunking.studies):
             from medrag.corpora.chunk import chunk
 
             try:
@@ -146,7 +147,8 @@ class Storing:
         self.kinds = {*STORED, *indexed}
         self.gone: set[str] = set()  # those of ``deleted`` that were met
         self.content: dict[str, str] = {}
-        self._items, self._graph = ItemStore.create(folder / "items.db"), None
+        self._items = ItemStore.create(folder / "items.db")
+        self._graph: GraphBuilder | None = None
         self._seen: set[str] = set()
         self._tally = Tally()
 
@@ -157,7 +159,7 @@ class Storing:
             kept = [item for item in batch if self._wanted(item) and self._first(name, item)]
             counts.update(item.kind for item in kept)
             for item in kept:
-                self._tally.add(name, item_to_json(item))
+                self._tally.add(name, _placeless(item))
             self._items.put_many((item, name) for item in kept if item.kind in self.kinds)
             self._state([item for item in kept if isinstance(item, Concept | Triple)])
         return dict(sorted(counts.items()))
@@ -190,6 +192,17 @@ class Storing:
         if statements:
             self._graph = self._graph or GraphStore.create(self.folder / "graph.db")
             self._graph.add(statements)
+
+
+def _placeless(item: Item) -> str:
+    """An item without the paths of its files: where they lie is no content."""
+    line = item_to_json(item)
+    if isinstance(item, Concept | Triple):
+        return line
+    raw = json.loads(line)
+    raw.pop("source", None)
+    raw["meta"].pop("paths", None)
+    return json.dumps(raw, sort_keys=True)
 
 
 # 3. encode, 4. index -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.places import built
-from medrag.errors import IndexMissing
+from medrag.errors import IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
 from medrag.settings import Recipe, load_recipe, override
 
@@ -29,7 +29,9 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     settings = override(recipe.pipeline, dict(overrides))
     store = _store(recipe, build)
     encoders = _encoders(recipe, store)
-    found = {name: one for name, one in _retrievers(recipe, store, encoders).items() if name in settings.retrievers}
+    found = {name: one for name, one in _retrievers(recipe, store, encoders).items() if name in (settings.retrievers or (name,))}
+    if strange := set(settings.retrievers) - set(found):
+        raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(found)}")
     options = settings.model_options if model is None else {}
     return {
         "retrievers": found,
@@ -77,11 +79,14 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
     found: dict[str, Retriever] = {}
     for name, index in recipe.indexes.items():
         if index.kind == "bm25":
-            found.setdefault("lexical", Lexical(store, name))
+            one: Retriever = Lexical(store, name, index.retriever or "lexical")
         elif encoders[index.encoder].encoder.modality == "image":
-            found.setdefault("similar", Similar(store, name, encoders[index.encoder]))
+            one = Similar(store, name, encoders[index.encoder], index.retriever or "similar")
         else:
-            found.setdefault("dense", Dense(store, name, encoders[index.encoder]))
+            one = Dense(store, name, encoders[index.encoder], index.retriever or "dense")
+        if one.name in found:
+            raise SettingsError(f"two indexes are searched as {one.name!r}", f"give indexes.{name} a retriever name of its own")
+        found[one.name] = one
     if store.graph_path.exists():
         from medrag.graph import GraphStore
 

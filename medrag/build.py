@@ -8,7 +8,7 @@
 
 Knows the order of things only: readers, encoders, indexes and the graph do the work (medrag/_stages.py). Two builds are
 equal when the ``content_hash`` of their manifests is: a hash over items, vectors, words and graph rows, in any order
-(`medrag.indexes.content`). Vectors count bit for bit: the same list of items gives the same, a killed and resumed build
+(`medrag.indexes.content`), without the paths of files. Vectors count bit for bit: the same list of items gives the same, a killed and resumed build
 therefore too; after `append` or another order of corpora a real encoder may differ in the last digits.
 """
 
@@ -18,6 +18,7 @@ import datetime
 import errno
 import importlib.metadata
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -31,7 +32,6 @@ from medrag._stages import Log, Reading, Skip, Storing, by_kind, fill_index
 from medrag._util.files import fsync_dir, sha256_text, write_error
 from medrag._util.places import built
 from medrag._util.progress import track
-from medrag._version import __version__
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.store import writing
@@ -202,7 +202,7 @@ class _Build:
         self.log.warnings += _unexpected(self.recipe, by_kind(counts))
         return Manifest(
             name=self.recipe.name,
-            recipe=self.recipe.model_dump(mode="json"),
+            recipe=self.recipe.model_dump(mode="json", exclude={"pipeline"}),
             key=key,
             encoders={
                 name: {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": dims[name]}
@@ -241,6 +241,8 @@ def _encoders(recipe: Recipe) -> dict[str, Encoder]:
     from medrag.encoders import open_encoder
 
     for name, index in recipe.indexes.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            raise SettingsError(f"indexes.{name}: not a name for a folder", "use small letters, digits, - and _")
         if (index.kind == "bm25") == bool(index.encoder):
             problem = "counts words and takes no encoder" if index.encoder else "needs an encoder"
             raise SettingsError(f"indexes.{name}: kind {index.kind!r} {problem}", "mend the recipe")

@@ -19,6 +19,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "openi": "medrag.corpora.reports:OpenIReports",
         "reports-csv": "medrag.corpora.reports:CsvReports",
         "reports-jsonl": "medrag.corpora.reports:JsonlReports",
+        "fhir": "medrag.corpora.fhir:FhirReports",
         "images": "medrag.corpora.images:ImageFolder",
         "dicom": "medrag.corpora.dicom:DicomFolder",
         "medquad": "medrag.corpora.qa:MedQuad",

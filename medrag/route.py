@@ -39,10 +39,10 @@ MODALITY_DOMAIN = {"CT": "ct", "MR": "mr", "US": "ultrasound", "OP": "fundus", "
 CHEST = ("CHEST", "THORAX", "LUNG")
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {  # by kind of question
-    "report": {"dense": 0.5, "lexical": 0.5, "similar": 2.0, "graph": 0.3},
-    "closed": {"dense": 1.0, "lexical": 1.0, "similar": 1.5, "graph": 0.7},
-    "definition": {"dense": 1.0, "lexical": 1.0, "similar": 0.3, "graph": 1.5},
-    "open": {"dense": 1.0, "lexical": 1.0, "similar": 1.0, "graph": 1.0},
+    "report": {"dense": 0.3, "lexical": 0.3, "reports": 0.5, "reports-lexical": 0.5, "similar": 2.0, "graph": 0.3},
+    "closed": {"dense": 1.0, "lexical": 1.0, "reports": 0.7, "reports-lexical": 0.7, "similar": 1.5, "graph": 0.7},
+    "definition": {"dense": 1.0, "lexical": 1.0, "reports": 0.1, "reports-lexical": 0.1, "similar": 0.3, "graph": 1.0},
+    "open": {"dense": 1.0, "lexical": 1.0, "reports": 0.5, "reports-lexical": 0.5, "similar": 1.0, "graph": 1.0},
 }
 CLOSED_STARTS = frozenset("is are was were does do did has have can could".split())
 
@@ -99,7 +99,7 @@ class DomainRouter:
             domain = "other"
         kind = question_kind(query.text)
         weights = self._weights(query, kind)
-        reasons.append(f"a {kind} question" if query.text.strip() else "no question")
+        reasons.append(f"kind of question: {kind}" if query.text.strip() else "no question")
         if self._pointless(query, domain, confidence):
             weights, reasons = dict.fromkeys(weights, 0.0), [*reasons, "nothing medical in image or question: no retrieval"]
         return Route(domain, round(confidence, 4), weights, tuple(reasons))

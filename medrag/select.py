@@ -52,14 +52,14 @@ class AdaptiveSelector:
 
     def select(self, query: Query, hits: Sequence[Hit], budget: int | None = None) -> Context:
         """``hits`` best first. Every hit ends in ``kept`` or in ``dropped``."""
-        cuts = self._cuts(hits)
+        cuts, best = self._cuts(hits), _best_scores(hits)
         kept: list[Hit] = []
         dropped: list[Drop] = []
         tokens = 0
         limit = self.settings.budget if budget is None else budget
         for hit in hits:
             cost = count_tokens(evidence_block("E1", hit))
-            reason = _domain_reason(hit, query) or self._source_reason(hit, cuts) or self._set_reason(hit, kept) or self._room_reason(kept, tokens + cost, limit)
+            reason = _domain_reason(hit, query) or self._source_reason(hit, cuts, best) or self._set_reason(hit, kept) or self._room_reason(kept, tokens + cost, limit)
             if reason:
                 dropped.append(Drop(hit, reason))
             else:
@@ -79,17 +79,19 @@ class AdaptiveSelector:
             name: gap_cut(sorted(scores, reverse=True), s.gap, s.k_min, len(scores), s.temperature) for name, scores in lists.items()
         }
 
-    def _source_reason(self, hit: Hit, cuts: dict[str, Cut]) -> str:
+    def _source_reason(self, hit: Hit, cuts: dict[str, Cut], best: dict[str, float]) -> str:
         """Why the hit's own scores rule it out; empty when one of its sources still vouches for it."""
-        reasons = [self._parent_reason(parent, cuts[parent.retriever]) for parent in hit.parents or (hit,)]
+        reasons = [self._parent_reason(parent, cuts[parent.retriever], best[parent.retriever]) for parent in hit.parents or (hit,)]
         same = [reason for reason in reasons if reason.startswith("the question's own image")]
         return same[0] if same else (reasons[0] if all(reasons) else "")
 
-    def _parent_reason(self, parent: Hit, cut: Cut) -> str:
+    def _parent_reason(self, parent: Hit, cut: Cut, best: float) -> str:
         if parent.retriever == "similar" and parent.score >= self.settings.same_image:
             return f"the question's own image (similarity {parent.score:.3f})"
         if parent.score < self.settings.floors.get(parent.retriever, -math.inf):
             return f"below the floor of {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
+        if best > 0 and parent.score < self.settings.share * best:
+            return f"far below the best of {parent.retriever} ({parent.score:.2f} of {best:.2f})"
         if parent.rank > cut.keep:
             return f"past the gap of {parent.retriever} (rank {parent.rank}, gap after {cut.keep})"
         return ""
@@ -99,8 +101,8 @@ class AdaptiveSelector:
         for n, other in enumerate(kept, start=1):
             if jaccard(hit.item.text, other.item.text) >= self.settings.near_duplicate:
                 return f"near-duplicate of E{n}"
-        if sum(other.item.doc == hit.item.doc and hit.item.kind != "triple" for other in kept) >= self.settings.per_document:
-            return f"enough kept of the same study or document ({hit.item.doc})"
+        if sum(_place(other) == _place(hit) for other in kept) >= self.settings.per_place:
+            return f"enough kept of the same study or page ({_place(hit)})"
         if sum(_source(other) == _source(hit) for other in kept) >= self.settings.quota:
             return f"enough kept of {_source(hit)}"
         return ""
@@ -109,6 +111,15 @@ class AdaptiveSelector:
         if len(kept) >= self.settings.k_max:
             return f"more than k_max = {self.settings.k_max}"
         return f"over the budget of {budget} tokens" if tokens > budget else ""
+
+
+def _best_scores(hits: Sequence[Hit]) -> dict[str, float]:
+    """The best score of each retriever, the question's own image apart."""
+    best: dict[str, float] = {}
+    for hit in hits:
+        for parent in hit.parents or (hit,):
+            best[parent.retriever] = max(best.get(parent.retriever, parent.score), parent.score)
+    return best
 
 
 def jaccard(a: str, b: str) -> float:
@@ -120,6 +131,15 @@ def jaccard(a: str, b: str) -> float:
 def _domain_reason(hit: Hit, query: Query) -> str:
     domain = domain_of(hit.item)
     return f"another domain ({domain}, not {query.domain})" if query.domain and domain and domain != query.domain else ""
+
+
+def _place(hit: Hit) -> str:
+    """The study, or the page of a book; a concept or statement is a place of its own."""
+    item = hit.item
+    if item.kind in ("triple", "concept"):
+        return item.id
+    page = getattr(item, "page", None)
+    return f"{item.doc}, page {page}" if page else item.doc
 
 
 def _source(hit: Hit) -> str:

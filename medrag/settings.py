@@ -49,6 +49,7 @@ class IndexSettings(Strict):
 
     kind: str = "faiss"
     encoder: str = ""  # a key of ``encoders``; empty for bm25
+    retriever: str = ""  # its name in routes and weights; empty: dense, lexical or similar, by kind and encoder
     items: tuple[Literal["passage", "image", "concept", "triple", "page", "study"], ...] = ("passage",)
     corpora: tuple[str, ...] = ()  # empty: all
     options: dict[str, Any] = {}
@@ -59,6 +60,7 @@ class ChunkSettings(Strict):
 
     tokens: int = Field(180, ge=16, le=2048)
     overlap: int = Field(0, ge=0)
+    studies: bool = True  # reports too; false where an index takes studies whole
 
 
 class SelectSettings(Strict):
@@ -68,12 +70,13 @@ class SelectSettings(Strict):
     k_max: int = Field(6, ge=1)
     budget: int = Field(1200, ge=16)  # tokens
     gap: float | None = Field(0.35, gt=0)  # γ of the gap rule; null switches it off
-    floors: dict[str, float] = {"dense": 0.25}  # lowest score that counts, by retriever
+    floors: dict[str, float] = {"dense": 0.25, "reports": 0.25}  # lowest score that counts, by retriever
+    share: float = Field(0.7, ge=0, le=1)  # lowest part of a retriever's best score that counts
     temperature: float = Field(1.0, gt=0)
     near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard overlap of content words
     same_image: float = Field(0.985, gt=0, le=1)  # image similarity from which a hit is the question's own image
-    per_document: int = Field(2, ge=1)  # pieces kept of the same study or document
-    quota: int = Field(3, ge=1)  # pieces kept of one corpus and kind
+    per_place: int = Field(3, ge=1)  # pieces kept of the same study or page
+    quota: int = Field(4, ge=1)  # pieces kept of one corpus and kind
 
 
 class PipelineSettings(Strict):
@@ -81,7 +84,7 @@ class PipelineSettings(Strict):
 
     model: str = "extractive"
     model_options: dict[str, Any] = {}
-    retrievers: tuple[Literal["dense", "lexical", "similar", "graph"], ...] = ("dense", "lexical", "similar", "graph")
+    retrievers: tuple[str, ...] = ()  # of those that the recipe has indexes for; empty: all
     weights: dict[str, float] = {}  # of the retrievers, over the router's
     k: int = Field(20, ge=1)  # hits asked of each retriever
     fusion: Literal["rrf", "weighted"] = "rrf"

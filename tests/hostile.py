@@ -125,7 +125,12 @@ def make_hostile(folder: Path) -> list[Hostile]:
     put("pdf", "locked.pdf", locked, "encrypted PDF")
     put("pdf", "nothing.pdf", b"", "zero-byte PDF")
     put("pdf", "text.pdf", "not a PDF at all", "text named .pdf")
-    put("pdf", "nopages.pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>", "PDF without pages")
+    put(
+        "pdf",
+        "nopages.pdf",
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>",
+        "PDF without pages",
+    )
 
     put("images", "nothing.png", b"", "zero-byte PNG")
     put("images", "huge.png", huge_png(), "100-megapixel PNG")
@@ -159,14 +164,24 @@ def make_hostile(folder: Path) -> list[Hostile]:
     put("medquad", "other.xml", "<html/>", "XML of another kind")
 
     put("reports-csv", "columns.csv", "id,text\n1,clear\n", "CSV with wrong columns")
-    put("reports-csv", "latin.csv", "uid,findings,impression\n1,d\u00e9j\u00e0,none\n".encode("cp1252"), "CSV that is not UTF-8")
+    put(
+        "reports-csv",
+        "latin.csv",
+        "uid,findings,impression\n1,d\u00e9j\u00e0,none\n".encode("cp1252"),
+        "CSV that is not UTF-8",
+    )
     put("reports-csv", "nul.csv", "uid,findings,impression\n1,cl\0ear,none\n", "CSV with NULs")
     put("reports-csv", "ragged.csv", "uid,findings,impression\n1,clear\n", "CSV with a short row")
     put("reports-csv", "nothing.csv", b"", "zero-byte CSV")
     put("reports-jsonl", "line.jsonl", '{"id": "1", "findings": \n', "JSON lines with a broken line")
     put("reports-jsonl", "list.jsonl", "[1, 2]\n", "JSON that is no object")
     put("reports-jsonl", "deep.jsonl", "[" * 100_000 + "]" * 100_000 + "\n", "JSON nested too deeply")
-    put("reports-jsonl", "latin.jsonl", '{"id": "1", "findings": "d\u00e9j\u00e0"}'.encode("cp1252"), "JSON lines that are not UTF-8")
+    put(
+        "reports-jsonl",
+        "latin.jsonl",
+        '{"id": "1", "findings": "d\u00e9j\u00e0"}'.encode("cp1252"),
+        "JSON lines that are not UTF-8",
+    )
     put("fhir", "noresource.json", '{"a": 1}', "JSON that is no FHIR resource")
     put("fhir", "notext.json", '{"resourceType": "DiagnosticReport", "id": "a"}', "DiagnosticReport without text")
     put("text", "latin.txt", "d\u00e9j\u00e0 vu".encode("cp1252"), "text that is not UTF-8")

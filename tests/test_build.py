@@ -233,6 +233,20 @@ def test_append_and_delete_equal_a_fresh_build(tmp_path: Path) -> None:
     assert "notes:d5#17" not in store.index("words").search("lung mass heart clear", 100)[1]
 
 
+def test_where_the_files_lie_is_no_content(tmp_path: Path) -> None:
+    from PIL import Image
+
+    hashes = set()
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        for n in range(4):
+            Image.new("L", (8, 8), 20 + n).save(tmp_path / place / f"{n}.png")
+        hashes.add(build(pictures(tmp_path / place), tmp_path / place / "built").content_hash)
+    assert len(hashes) == 1
+    Image.new("L", (8, 8), 99).save(tmp_path / "there" / "0.png")
+    assert build(pictures(tmp_path / "there"), tmp_path / "there" / "built", fresh=True).content_hash not in hashes
+
+
 def test_deleting_needs_no_corpus(small: Recipe, folder: Path, tmp_path: Path) -> None:
     whole = build(small, folder)
     (tmp_path / "notes.json").rename(tmp_path / "elsewhere.json")
@@ -254,7 +268,11 @@ def test_deleted_items_stay_out_until_a_fresh_build(small: Recipe, folder: Path,
     assert build(small, folder).counts["passage"] == gone.counts["passage"] + 1
     with pytest.raises(SettingsError, match="nothing in the index 'tiny' is named 'notes:zz'"):
         delete(folder, ["notes:zz"])
-    assert build(small, folder, fresh=True).counts["passage"] == whole.counts["passage"] + 1
+    (folder / "items.db").write_bytes(b"damaged")
+    assert build(small, folder).counts["passage"] == gone.counts["passage"] + 1  # mending forgets no deletion
+    anew = build(small, folder, fresh=True)
+    assert anew.counts["passage"] == whole.counts["passage"] + 1
+    assert "1 deletions are forgotten: notes:d0 …" in anew.warnings
 
 
 KILLED = """
@@ -434,6 +452,7 @@ def test_a_wrong_recipe_is_refused_before_anything_is_read(small: Recipe, folder
     for indexes, problem in (
         ({"text": {"kind": "faiss"}}, "needs an encoder"),
         ({"text": {"kind": "bm25", "encoder": "letters"}}, "takes no encoder"),
+        ({"../text": {"kind": "bm25"}}, "not a name for a folder"),
         ({"text": {"kind": "faiss", "encoder": "letters", "options": {"factroy": "Flat"}}}, "factroy"),
     ):
         raw = {**small.model_dump(mode="json"), "indexes": indexes}
@@ -449,15 +468,19 @@ def test_images_that_cannot_be_decoded_are_left_out(tmp_path: Path, folder: Path
         Image.new("L", (8, 8), n * 20).save(tmp_path / f"{n}.png")
     (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "3.png").unlink()
+    report = build(pictures(tmp_path), folder)
+    assert [skip.source for skip in report.skipped] == [str(tmp_path / "3.png"), str(tmp_path / "2.png")]
+    assert len(open_store(folder).index("images")) == 2
+
+
+def pictures(path: Path) -> Recipe:
     raw = {
         "name": "tiny",
-        "corpora": [{"name": "pictures", "reader": f"{ME}:Pictures", "path": str(tmp_path)}],
+        "corpora": [{"name": "pictures", "reader": f"{ME}:Pictures", "path": str(path)}],
         "encoders": {"grey": {"model": "grey", "kind": f"{ME}:Grey"}},
         "indexes": {"images": {"encoder": "grey", "items": ["image"]}},
     }
-    report = build(Recipe.model_validate(raw), folder)
-    assert [skip.source for skip in report.skipped] == [str(tmp_path / "3.png"), str(tmp_path / "2.png")]
-    assert len(open_store(folder).index("images")) == 2
+    return Recipe.model_validate(raw)
 
 
 class Pictures:

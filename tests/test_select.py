@@ -10,7 +10,7 @@ from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive
 from medrag.settings import SelectSettings
 from medrag.types import Hit, Passage, Query, Study
 
-OPEN = {"gap": None, "floors": {}, "k_max": 50, "quota": 50, "per_document": 50, "budget": 100_000}
+OPEN = {"gap": None, "share": 0.0, "floors": {}, "k_max": 50, "quota": 50, "per_place": 50, "budget": 100_000}
 WORDS = ["opacity", "effusion", "heart", "lung", "mass", "nodule", "rib", "clear", "left", "right", "apex", "hilum"]
 
 
@@ -48,7 +48,7 @@ def test_reasons_for_what_is_dropped():
         hit(2, 0.88, doc="c:0"),
         hit(3, 0.2),
     ]
-    context = select(hits, per_document=1, floors={"dense": 0.3})
+    context = select(hits, per_place=1, floors={"dense": 0.3})
     assert [kept.item.id for kept in context.kept] == ["c:0#0"]
     reasons = [drop.reason for drop in context.dropped]
     assert reasons[0] == "near-duplicate of E1"
@@ -96,7 +96,7 @@ def test_budget_is_kept_and_a_smaller_later_piece_may_still_fit():
 def test_nothing_is_lost_and_every_bound_holds(rows, budget, k_max):
     rows = sorted(rows, key=lambda row: -row[0])
     hits = [hit(n, score, " ".join(text), f"c:{doc}") for n, (score, doc, text) in enumerate(rows)]
-    settings = SelectSettings(budget=budget, k_max=k_max, per_document=2, quota=4)
+    settings = SelectSettings(budget=budget, k_max=k_max, per_place=2, quota=4)
     context = AdaptiveSelector(settings).select(Query("q"), hits)
     ids = [one.item.id for one in context.kept] + [drop.hit.item.id for drop in context.dropped]
     assert sorted(ids) == sorted(one.item.id for one in hits)

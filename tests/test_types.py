@@ -7,8 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.types import (
-    Block, Box, Concept, Context, Document, Hit, ImageRecord, Page, Passage, Query, Study, Triple, domain_of,
-    item_from_json, item_to_json,
+    Block,
+    Box,
+    Concept,
+    Context,
+    Document,
+    Hit,
+    ImageRecord,
+    Page,
+    Passage,
+    Query,
+    Study,
+    Triple,
+    domain_of,
+    item_from_json,
+    item_to_json,
 )  # fmt: skip
 
 TEXT = st.text(max_size=30)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medrag._util.images import from_array, one_line, spread, window
@@ -212,6 +213,23 @@ def _group(data: Any, frame: int, name: str) -> Any:
         if groups and index < len(groups) and groups[index].get(name):
             return groups[index].get(name)[0]
     return None
+
+
+def check_dicom(path: Path, max_pixels: int) -> tuple[int, int]:
+    """(columns, rows) of a DICOM image by its header. Raises ImageError as `is_decodable` and for too many pixels."""
+    where = str(path)
+    data = read_dataset(where, where, header_only=True)
+    if not any(tag in data for tag in PIXELS):
+        raise ImageError(where, "the DICOM file holds no pixels", "give an image object, not a report, plan or header")
+    is_decodable(data, where, path.stat().st_size)
+    columns, rows = int(data.Columns), int(data.Rows)
+    if columns * rows > max_pixels:
+        raise ImageError(
+            where,
+            f"has {columns * rows / 1e6:.0f} megapixels, more than the limit of {max_pixels / 1e6:.0f}",
+            "give a smaller level of the image",
+        )
+    return columns, rows
 
 
 def is_decodable(data: Any, where: str, file_size: int) -> None:

@@ -30,9 +30,9 @@ def picture_of(item: Item, boxes: Sequence[Box] = (), max_side: int | None = Non
     the item names is gone or broken.
     """
     if isinstance(item, Page):
-        return page_picture(item.source, item.number, boxes)
+        return page_picture(item.source, item.number, boxes, dpi=_dpi(max_side))
     if isinstance(item, Passage) and item.page is not None and item.source.lower().endswith(".pdf"):
-        return page_picture(item.source, item.page, boxes or item.boxes)
+        return page_picture(item.source, item.page, boxes or item.boxes, dpi=_dpi(max_side))
     if isinstance(item, ImageRecord):
         return _image_picture(item, boxes, max_side)
     if isinstance(item, Study) and (paths := item.meta.get("paths")):
@@ -40,9 +40,14 @@ def picture_of(item: Item, boxes: Sequence[Box] = (), max_side: int | None = Non
     return text_card(item)
 
 
+def _dpi(max_side: int | None) -> int:
+    """A resolution at which a page of usual size (11 inches) has about ``max_side`` pixels."""
+    return 110 if max_side is None else min(110, max(36, max_side // 11))
+
+
 def thumbnail(item: Item, boxes: Sequence[Box] = (), side: int = 256) -> Image:
     """`picture_of`, at most ``side`` pixels wide and high."""
-    picture = picture_of(item, boxes, max_side=None if boxes else max(side, 64) * 2).copy()
+    picture = picture_of(item, boxes, max_side=2 * side).copy()
     picture.thumbnail((side, side), reducing_gap=3.0)
     return picture
 

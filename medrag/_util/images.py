@@ -49,7 +49,12 @@ def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
     try:
         with path.open("rb") as handle:
-            _not_empty(handle.read(1), path)
+            head = handle.read(132)
+            _not_empty(head, path)
+            if is_dicom(head):
+                from medrag._util.dicom import check_dicom
+
+                return check_dicom(path, max_pixels)
             handle.seek(0)
             with _open(handle) as picture:
                 size, kind = picture.size, picture.format

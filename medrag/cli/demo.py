@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QUESTIONS = {
     "chest": "Are there masses in the lungs?",
-    "retina": "Where is the optic disc and does it look swollen?",
+    "retina": "Where is the optic disc?",
     "tissue": "What does the brown stain mark?",
 }
 _DROPS = 4  # shown; the page has all

@@ -19,10 +19,17 @@ _REACH = 46.0  # points between a figure and its caption
 _FIGURE = re.compile(r"^(?:figure|fig|plate|chart|image)", re.IGNORECASE)
 
 
+def display_box(bbox: Sequence[float], turn: Any) -> Box:
+    """A rectangle of the unrotated page as displayed."""
+    import pymupdf
+
+    rect = pymupdf.Rect(bbox) * turn
+    rect.normalize()
+    return Box(float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
+
+
 def rasters(page: Any) -> list[Box]:
     """The boxes of embedded pictures, tiles of one picture joined, icons and page backgrounds left out."""
-    from medrag.corpora.pdf import display_box
-
     area = float(page.rect.width * page.rect.height)
     boxes = []
     for info in page.get_image_info():
@@ -172,8 +179,6 @@ def _drawn(found: Sequence[Piece], sheet: Sheet, document: Any) -> list[Box]:
     captions = [piece for piece in captions if not any(_near(piece.box, box) for box in sheet.pictures)]
     if not captions:
         return []
-    from medrag.corpora.pdf import display_box
-
     page = document[sheet.number - 1]
     area = sheet.width * sheet.height
     clusters = [
@@ -193,8 +198,6 @@ def _near(caption: Box, figure: Box) -> bool:
 
 def ruled_tables(page: Any, turn: Any) -> list[list[list[Box]]]:
     """Tables with rules: rows of cells. Looked for only where enough rules are drawn."""
-    from medrag.corpora.pdf import display_box
-
     if not _has_grid(page):
         return []  # the search below costs a third of a second a page
     tables = []

@@ -16,6 +16,7 @@ from medrag.types import Box
 
 Role = Literal["body", "heading", "caption", "table"]
 CAPTION = re.compile(r"^(?:figure|fig\.?|table|box|plate|chart|image)\s*\d+(?:[.\-–]\d+)*\b", re.IGNORECASE)
+_STRIP = 48.0  # points
 _BULLET = re.compile(r"^(?:[•▪●◦■□➢✓‣∙·–]|o(?=\s))\s*")
 _LABEL = re.compile(r"^(?:[•▪●◦■□➢✓‣∙·–o]|\(?[0-9]{1,2}[.)]|\(?[a-z][.)]|\d{1,2}(?:\.\d{1,2}){0,3})$")
 
@@ -158,13 +159,16 @@ def _gutter(lines: Sequence[Line]) -> float | None:
 
 
 def _bands(lines: Sequence[Line], start: float) -> list[list[Line]]:
-    """Lines divided from top to bottom where one crosses the gutter before ``start``; crossing lines form own bands."""
+    """Lines divided from top to bottom where one crosses the gutter before ``start``, and at wide empty strips (a
+    figure over both columns, the margin above a footer); crossing lines form own bands."""
     bands: list[tuple[bool, list[Line]]] = []
+    bottom = float("-inf")
     for line in sorted(lines, key=lambda one: (one.box.y0, one.box.x0)):
         crosses = line.box.x0 < start - 2 and line.box.x1 > start - 4
-        if not bands or bands[-1][0] != crosses:
+        if not bands or bands[-1][0] != crosses or line.box.y0 - bottom > _STRIP:
             bands.append((crosses, []))
         bands[-1][1].append(line)
+        bottom = max(bottom, line.box.y1)
     return [band for _, band in bands]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from medrag._util.images import check_image, is_dicom
+from medrag._util.images import check_image
 from medrag._util.places import expand
 from medrag.corpora import _files as files
 from medrag.errors import BadRecord
@@ -43,22 +43,19 @@ class ImageFolder:
     }  # fmt: skip
 
     def signature(self) -> str:
-        listed = [files.option_path(self.table, self.path)] if self.table else []
         if self._is_list():
-            listed = [expand(spelling, self.path.parent) for spelling in self._rows(lambda _: None)]
+            named = [expand(spelling, self.path.parent) for spelling in self._rows(lambda _: None)]
+            return files.signature_of(self, [self.path, *named])
+        listed = [files.option_path(self.table, self.path)] if self.table else []
         return files.signature_of(self, [*files.discover(self.path, SUFFIXES), *listed])
-
-    def _is_list(self) -> bool:
-        return self.path.suffix.lower() == ".csv"
 
     def read(self, report: Report) -> Iterator[Item]:
         """One record for each readable image, in the order of the paths; of a list, in the order of its rows."""
         if self._is_list():
             yield from self._listed(report)
             return
-        found = files.discover(self.path, SUFFIXES)
         rows = self._rows(report)
-        for file in found:
+        for file in files.discover(self.path, SUFFIXES):
             row = self._row_of(file, rows)
             try:
                 columns, height = check_image(file)
@@ -70,25 +67,24 @@ class ImageFolder:
             yield self._record(file, inner, row or {"label": folder}, {"columns": columns, "rows": height})
         if unused := [key for key, (_, used) in rows.items() if not used]:
             problem = f"{len(unused):,} rows name files that are not there, the first {unused[0]!r}"
-            report(
-                BadRecord(
-                    str(files.option_path(self.table, self.path)),
-                    problem,
-                    "check the option columns: {file: …}, or remove the rows",
-                )
-            )
+            hint = "check the option columns: {file: …}, or remove the rows"
+            report(BadRecord(str(files.option_path(self.table, self.path)), problem, hint))
 
     def _listed(self, report: Report) -> Iterator[Item]:
         """The files that the rows name. Raises ModelMissing for a package that is not here."""
         for spelling, (row, _) in self._rows(report).items():
             file = expand(spelling, self.path.parent)
             try:
-                columns, height = _size(file)
+                columns, height = check_image(file)
             except BadRecord as error:
                 report(error)
                 continue
             inner = files.safe_id(re.sub(r"^(?:package|share):", "", spelling))
             yield self._record(file, inner, row, {"columns": columns, "rows": height})
+
+    def _is_list(self) -> bool:
+        """Whether the corpus is a table that names its files."""
+        return self.path.is_file() and self.path.suffix.lower() == ".csv"
 
     def _rows(self, report: Report) -> dict[str, tuple[dict[str, str], list[Path]]]:
         """The table's rows by the file that they name, each with the files that used it."""
@@ -132,17 +128,3 @@ class ImageFolder:
             view=row.get("view", ""),
             meta={**meta, **{key: value for key, value in extra.items() if value}},
         )
-
-
-def _size(file: Path) -> tuple[int, int]:
-    """(columns, rows) of a picture or DICOM file, from its header. Raises BadRecord."""
-    from medrag._util.dicom import is_decodable, read_dataset
-
-    if file.is_file():
-        with file.open("rb") as handle:
-            head = handle.read(132)
-        if is_dicom(head):
-            data = read_dataset(str(file), str(file), header_only=True)
-            is_decodable(data, str(file), file.stat().st_size)
-            return int(data.Columns), int(data.Rows)
-    return check_image(file)

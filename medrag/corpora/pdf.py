@@ -181,16 +181,7 @@ def _line(raw: dict[str, Any], turn: Any) -> Line | None:
     text = " ".join(text.replace("\u200b", "").split())
     if not text or not total:
         return None
-    return Line(text, display_box(raw["bbox"], turn), sizes.most_common(1)[0][0], bold >= 0.85 * total)
-
-
-def display_box(bbox: Sequence[float], turn: Any) -> Box:
-    """A rectangle of the unrotated page as displayed."""
-    import pymupdf
-
-    rect = pymupdf.Rect(bbox) * turn
-    rect.normalize()
-    return Box(float(rect.x0), float(rect.y0), float(rect.x1), float(rect.y1))
+    return Line(text, figures.display_box(raw["bbox"], turn), sizes.most_common(1)[0][0], bold >= 0.85 * total)
 
 
 def _direction(raw: Sequence[float], rotation: int) -> tuple[int, int]:

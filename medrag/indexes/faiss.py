@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from medrag._util.files import write_error, write_json
 from medrag.errors import SettingsError
-from medrag.indexes.ids import IdTable, matrix, padded
+from medrag.indexes.ids import IdTable, Row, matrix, padded
 
 if TYPE_CHECKING:
     from medrag.protocols import Vectors
@@ -30,7 +30,7 @@ GPU_K = 2048  # the most neighbours a FAISS GPU search returns
 class FaissIndex:
     """Inner-product search with an index of FAISS's factory (``Flat``, ``IVF1024,Flat``, ``HNSW32``, ``PQ48`` …).
 
-    ``gpu``: ``auto`` uses a GPU when faiss-gpu and a device are there and falls back to the CPU; ``never`` does not look.
+    ``gpu``: ``auto`` searches ``Flat`` on a GPU when faiss-gpu and a device are there; ``never`` does not look.
     ``nprobe`` (IVF) and ``ef`` (HNSW) set the effort of a search; it is raised by itself while fewer than k are found.
     """
 
@@ -84,29 +84,40 @@ class FaissIndex:
         if min(k, total) < 1 or not len(vectors):
             return padded([([], [])] * len(vectors))
         queries = np.ascontiguousarray(matrix(vectors, self.dim), dtype=np.float32)
-        return padded([self._search_one(query, min(k, total), total, mask) for query in queries])
+        depth = min(total, min(k, total) + 16)
+        near = self._nearest(queries, depth, mask)
+        return padded(
+            [
+                self._settled(query, min(k, total), total, mask, depth, one)
+                for query, one in zip(queries, near, strict=True)
+            ]
+        )
 
-    def _search_one(
-        self, query: Vectors, k: int, total: int, mask: NDArray[np.bool_] | None
-    ) -> tuple[list[float], list[str]]:
-        """Asks for more than k until the k-th is clearly better than the worst that came back."""
-        depth, effort = min(total, k + 16), 1
+    def _settled(
+        self, query: Vectors, k: int, total: int, mask: NDArray[np.bool_] | None, depth: int, near: tuple[Any, Any]
+    ) -> Row:
+        """The k best; asks again, for more, until the k-th is clearly better than the worst that came."""
+        effort = 1
         while True:
-            scores, positions = self._nearest(query[None], depth, mask, effort)
-            if len(positions) < depth and effort < len(self._ids.ids) and not self._is_flat():
+            scores, positions = near
+            exhausted = len(positions) < depth
+            if exhausted and effort < len(self._ids.ids) and not self._is_flat():
                 effort *= 4
-                continue
-            worst = float(scores[-1]) if len(scores) else -np.inf
-            if self._is_flat():
-                scores = self._index.reconstruct_batch(positions).astype(np.float64) @ query.astype(np.float64)
-            found = self._ids.best(scores, positions, k)
-            clear = len(found[0]) == k and found[0][-1] > worst + (SLACK if self._is_flat() else 0)
-            if clear or depth >= total or len(positions) < depth:
-                return found
-            depth = min(total, depth * 4)
+            else:
+                worst = float(scores[-1]) if len(scores) else -np.inf
+                if self._is_flat():
+                    worst += SLACK
+                    scores = self._index.reconstruct_batch(positions).astype(np.float64) @ query.astype(np.float64)
+                found = self._ids.best(scores, positions, k)
+                if depth >= total or exhausted or (len(found[0]) == k and found[0][-1] > worst):
+                    return found
+                depth = min(total, depth * 4)
+            near = self._nearest(query[None], depth, mask, effort)[0]
 
-    def _nearest(self, queries: Vectors, depth: int, mask: NDArray[np.bool_] | None, effort: int) -> tuple[Any, Any]:
-        """Scores and positions of one query from FAISS, wanted ones only."""
+    def _nearest(
+        self, queries: Vectors, depth: int, mask: NDArray[np.bool_] | None, effort: int = 1
+    ) -> list[tuple[Any, Any]]:
+        """Scores and positions from FAISS for each query, wanted ones only."""
         hidden = 0 if mask is None else len(mask) - int(mask.sum())
         gpu = self._gpu_index()
         if gpu is not None and depth + hidden <= GPU_K:  # GPU indexes know no filters: ask for more, then filter
@@ -120,10 +131,10 @@ class FaissIndex:
                 return self._nearest(queries, depth, mask, effort)
         else:
             scores, positions = self._index.search(queries, depth + hidden)
-        keep = positions[0] >= 0
+        keep = positions >= 0
         if mask is not None:
-            keep &= mask[positions[0]]
-        return scores[0][keep][:depth], positions[0][keep][:depth]
+            keep &= mask[positions]
+        return [(s[one][:depth], p[one][:depth]) for s, p, one in zip(scores, positions, keep, strict=True)]
 
     def _is_flat(self) -> bool:
         import faiss
@@ -131,9 +142,12 @@ class FaissIndex:
         return isinstance(self._index, faiss.IndexFlat)
 
     def _gpu_index(self) -> Any:
-        """The same index on the GPU, or None. Falls back to the CPU when it does not fit there."""
+        """The same index on the GPU, or None: for ``Flat`` only, whose results are the same there. Falls back to the CPU
+        when it does not fit."""
         import faiss
 
+        if not self._is_flat():
+            return None
         if self._on_gpu is None and self.gpu == "auto" and getattr(faiss, "get_num_gpus", int)() > 0:
             with contextlib.suppress(RuntimeError, AttributeError):
                 self._resources = faiss.StandardGpuResources()

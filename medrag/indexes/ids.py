@@ -34,9 +34,6 @@ class IdTable:
     def __len__(self) -> int:
         return len(self._at)
 
-    def __contains__(self, item: str) -> bool:
-        return item in self._at
-
     def add(self, ids: Sequence[str]) -> None:
         """Appends; an id that is there already moves to its new position."""
         for item in ids:

@@ -83,10 +83,6 @@ class ItemStore:
             yield from (item_from_json(text) for _, text in rows)
             last = rows[-1][0]
 
-    def rows(self) -> Iterator[tuple[str, str, str]]:
-        """(id, corpus, JSON) of every item, for checksums."""
-        yield from self._db.execute("SELECT id, corpus, json FROM items ORDER BY position")
-
     def count(self, kinds: Collection[str] = (), corpora: Collection[str] = ()) -> int:
         clause, values = _clauses(kind=kinds, corpus=corpora)
         return int(self._all(f"SELECT count(*) FROM items WHERE position > 0{clause}", values)[0][0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,12 @@ def read_manifest(folder: Path, name: str = "") -> Manifest:
         raise _corrupt(path, "is damaged", name) from error
 
 
-def verify_files(folder: Path, manifest: Manifest, *, thorough: bool = False, only: Iterable[str] = ()) -> None:
+def verify_files(folder: Path, manifest: Manifest, *, thorough: bool = False) -> None:
     """Compares the files with the manifest: sizes always, checksums of files up to 32 MiB, and of all when ``thorough``.
 
     Raises IndexCorrupt naming the first file that differs.
     """
-    for name in only or manifest.files:
-        expected = manifest.files[name]
+    for name, expected in manifest.files.items():
         try:
             path = inside(folder, name)
             size = path.stat().st_size

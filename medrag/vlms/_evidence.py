@@ -159,18 +159,12 @@ def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
     scored = []
     for sentence in pool:
         held = sum(
-            w * (1.0 if s in sentence.stems else 0.5 if s in sentence.heading else 0.0) for s, w in weight.items()
+            w * (1.0 if s in sentence.stems else 0.8 if s in sentence.carried else 0.5 if s in sentence.heading else 0.0)
+            for s, w in weight.items()
         )
         if topic & (sentence.stems | sentence.heading):
             scored.append((held / total + _bonus(ask, sentence, topic), sentence))
     return sorted(scored, key=lambda pair: (-pair[0], pair[1].hit.rank, pair[1].place))
-
-
-def _share(stem: str, sentence: Sentence) -> float:
-    """How far a sentence holds a word: itself, through what it points back to, or through its heading."""
-    return (
-        1.0 if stem in sentence.stems else 0.8 if stem in sentence.carried else 0.5 if stem in sentence.heading else 0.0
-    )
 
 
 def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:

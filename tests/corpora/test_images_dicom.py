@@ -17,12 +17,19 @@ def never(error: BadRecord) -> None:
 
 
 def test_folder_names_are_labels_in_natural_order(tmp_path: Path) -> None:
-    for name in ("10 - ADED/b.png", "2 - Mild DR/a.png", "2 - Mild DR/a10.png", "2 - Mild DR/a9.png", ".hidden/x.png", "top.png"):
+    for name in (
+        "10 - ADED/b.png",
+        "2 - Mild DR/a.png",
+        "2 - Mild DR/a10.png",
+        "2 - Mild DR/a9.png",
+        ".hidden/x.png",
+        "top.png",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(png())
     items = list(ImageFolder("f", tmp_path, domain="fundus").read(never))
     assert [(i.id, i.text) for i in items] == [
-        ("f:2 - Mild DR/a.png", "Mild DR"), ("f:2 - Mild DR/a9.png", "Mild DR"), ("f:2 - Mild DR/a10.png", "Mild DR"),
+        ("f:2 - Mild DR/a9.png", "Mild DR"), ("f:2 - Mild DR/a10.png", "Mild DR"), ("f:2 - Mild DR/a.png", "Mild DR"),
         ("f:10 - ADED/b.png", "ADED"), ("f:top.png", ""),
     ]  # fmt: skip
     assert {i.domain for i in items} == {"fundus"} and items[0].meta["columns"] == 24
@@ -35,7 +42,11 @@ def test_table_gives_captions_studies_and_domains(tmp_path: Path) -> None:
     errors: list[BadRecord] = []
     columns = {"file": "img", "caption": "text", "study": "case", "domain": "site"}
     items = list(ImageFolder("d", tmp_path, table="t.csv", columns=columns).read(errors.append))
-    assert [(i.text, i.doc, i.domain) for i in items] == [("A lesion.", "d:s1", "dermoscopy"), ("Another.", "d:s1", "other"), ("", "d:c.png", "other")]
+    assert [(i.text, i.doc, i.domain) for i in items] == [
+        ("A lesion.", "d:s1", "dermoscopy"),
+        ("Another.", "d:s1", "other"),
+        ("", "d:c.png", "other"),
+    ]
     assert len(errors) == 1 and "1 rows" in str(errors[0]) and "gone" in str(errors[0])
     with pytest.raises(CorpusError, match="no column 'nope'"):
         list(ImageFolder("d", tmp_path, table="t.csv", columns={"file": "img", "caption": "nope"}).read(never))
@@ -55,7 +66,9 @@ def test_dicom_files_are_grouped_by_study_and_sorted(tmp_path: Path) -> None:
     items = list(DicomFolder("p", tmp_path).read(never))
     assert [i.kind for i in items] == ["study", "image", "image", "study", "image"]
     study, first, second = items[:3]
-    assert study.id == "p:1.2.3" and study.patient == "P1" and study.date == "2024-01-02" and study.domain == "chest-xray"
+    assert (
+        study.id == "p:1.2.3" and study.patient == "P1" and study.date == "2024-01-02" and study.domain == "chest-xray"
+    )
     assert study.images == (first.id, second.id) and first.source.endswith("y") and second.source.endswith("x.dcm")
     assert items[3].id == "p:9.9" and items[4].domain == "ct" and items[4].meta["modality"] == "CT"
 
@@ -85,3 +98,20 @@ def test_the_same_instance_twice_is_reported(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_domain_of_a_header(meta: dict[str, str], domain: str) -> None:
     assert domain_of(meta) == domain
+
+
+def test_a_table_may_be_the_corpus(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").write_bytes(png())
+    dicom(tmp_path / "b.dcm")
+    (tmp_path / "list.csv").write_text("file,caption,domain\nsub/a.png,A film.,chest-xray\nb.dcm,B.,\ngone.png,C.,\n")
+    corpus, errors = ImageFolder("l", tmp_path / "list.csv"), list[BadRecord]()
+    items = list(corpus.read(errors.append))
+    assert [(i.id, i.text, i.domain, i.meta["columns"]) for i in items] == [
+        ("l:sub/a.png", "A film.", "chest-xray", 24),
+        ("l:b.dcm", "B.", "other", 8),
+    ]
+    assert len(errors) == 1 and "gone.png" in str(errors[0])
+    before = corpus.signature()
+    (tmp_path / "sub" / "a.png").write_bytes(png(30, 20))
+    assert corpus.signature() != before

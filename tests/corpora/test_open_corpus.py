@@ -30,7 +30,12 @@ def test_open_and_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"domian": "fundus"}, "did you mean 'domain'"), ({"zzz": 1}, "known: table"), ({"columns": "file"}, "valid dictionary"), ({"domain": 3}, "valid string")],
+    [
+        ({"domian": "fundus"}, "did you mean 'domain'"),
+        ({"zzz": 1}, "known: table"),
+        ({"columns": "file"}, "valid dictionary"),
+        ({"domain": 3}, "valid string"),
+    ],
 )
 def test_options_are_checked(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):

@@ -269,3 +269,10 @@ def test_curie_of(id: str, expected: str) -> None:
 
 def test_phrases_of_unknown_relations_are_readable() -> None:
     assert phrase("drains_into") == "drains into" and "drains into" in phrase("drains_into", forward=False)
+
+
+def test_what_a_killed_build_left_does_not_hinder_the_next(tmp_path: Path) -> None:
+    GraphStore.create(tmp_path / "g").add([concept("X:0")])  # neither finished nor closed
+    assert [p.name for p in tmp_path.iterdir()] == [".g.part"]
+    store = built(tmp_path / "g", [concept("X:1")])
+    assert [p.name for p in tmp_path.iterdir()] == ["g"] and len(store) == 1 and "X:1" in store

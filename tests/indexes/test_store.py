@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,6 +183,12 @@ def test_a_manifest_that_points_outside_is_refused(tmp_path: Path) -> None:
     written = manifest(files={"../secret": {"size": 1, "sha256": ""}})
     with pytest.raises(IndexCorrupt):
         verify_files(folder, written)
+
+
+@pytest.mark.parametrize("name", ["flat", "bm25"])
+def test_the_examples_of_the_docstrings_run(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"medrag.indexes.{name}"), extraglobs={"np": np})
+    assert result.attempted >= 3 and not result.failed
 
 
 @pytest.mark.parametrize(("path", "name"), [("indexes/sample/built", "sample"), ("home/indexes/full", "full")])

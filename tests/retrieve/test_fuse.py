@@ -1,6 +1,7 @@
 """Fusion: exact values, independence of order, agreement with a plain reference."""
 
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,4 +67,4 @@ def test_rrf_equals_the_formula(lists):
     fused = rrf(rankings, dict.fromkeys(rankings, 1.0))
     assert {hit.item.id for hit in fused} == set(expected)
     assert all(abs(hit.score - expected[hit.item.id]) < 1e-12 for hit in fused)
-    assert all(a.score >= b.score for a, b in zip(fused, fused[1:], strict=False))
+    assert all(a.score >= b.score for a, b in pairwise(fused))

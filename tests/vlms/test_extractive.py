@@ -30,9 +30,9 @@ def ask(question: str, **options: object) -> str:
 def test_a_majority_of_look_alikes_says_yes() -> None:
     text = ask("Are there masses in the lungs?")
     assert text == (
-        "Likely yes: 2 of 3 look-alike studies that mention it report masses in the lungs [E1][E2]; 1 says the opposite [E3]. "
-        "One of them reads “There are multiple lung masses bilaterally” [E1]. This rests on their reports, not on the image itself. "
-        "A lung mass is a rounded opacity larger than 3 centimetres [E5]."
+        "Likely yes: 2 of 3 look-alike studies that mention it report masses in the lungs; 1 says the opposite. "
+        '"There are multiple lung masses bilaterally" [E1]. "Large right upper lobe mass" [E2]. Against: "Lungs are clear" [E3]. '
+        "This rests on their reports, not on the image itself. A lung mass is a rounded opacity larger than 3 centimetres [E5]."
     )
 
 
@@ -41,23 +41,23 @@ def test_a_majority_of_look_alikes_says_yes() -> None:
     [
         (
             "Is there a pleural effusion?",
-            "Likely no: 3 of 4 look-alike studies that mention it report no pleural effusion [E1][E2][E3]; 1 says",
+            "Likely no: 3 of 4 look-alike studies that mention it report no pleural effusion; 1 says",
         ),
         (
             "Is the heart enlarged?",
-            "Likely no: 3 of 4 look-alike studies that mention it describe the heart as not enlarged [E1][E2][E3]",
+            "Likely no: 3 of 4 look-alike studies that mention it describe the heart as not enlarged",
         ),
         (
             "Is the heart normal?",
-            "Likely yes: 3 of 4 look-alike studies that mention it describe the heart as normal [E1][E2][E3]",
+            "Likely yes: 3 of 4 look-alike studies that mention it describe the heart as normal",
         ),
         (
             "Is there cardiomegaly?",
-            "Likely no: 3 of 4 look-alike studies that mention it report no cardiomegaly [E1][E2][E3]",
+            "Likely no: 3 of 4 look-alike studies that mention it report no cardiomegaly",
         ),
         (
             "Are the lungs free of pneumothorax?",
-            "Likely yes: 4 of 4 look-alike studies that mention it report no pneumothorax [E1][E2][E3][E4]",
+            "Likely yes: 4 of 4 look-alike studies that mention it report no pneumothorax",
         ),
         ("Is there a right pleural effusion?", "Likely no: 3 of 3"),
     ],
@@ -87,7 +87,7 @@ def test_two_parts_of_one_study_have_one_vote() -> None:
         for name, text in (("findings", "No effusion."), ("impression", "Small effusion."))
     ]
     assert ask("Is there an effusion?", alike=parts).startswith(
-        "Likely yes: the one look-alike study that mentions it reports effusion [E2]."
+        'Likely yes: the one look-alike study that mentions it reports effusion. "Small effusion" [E2].'
     )
 
 
@@ -95,10 +95,12 @@ def test_doubt_and_a_draw_are_uncertain() -> None:
     doubt = ask(
         "Is there pneumonia?", alike=[study(1, "Possible pneumonia."), study(2, "Pneumonia cannot be excluded.")]
     )
-    assert doubt.startswith("Uncertain: 2 of 2 look-alike studies that mention it leave pneumonia open [E1][E2].")
+    assert doubt.startswith(
+        'Uncertain: 2 of 2 look-alike studies that mention it leave pneumonia open. "Possible pneumonia" [E1].'
+    )
     draw = ask("Is there pneumonia?", alike=[study(1, "Right pneumonia."), study(2, "No pneumonia.")])
     assert draw.startswith(
-        "Uncertain: 1 of 2 look-alike studies that mention it reports pneumonia [E1]; 1 says the opposite [E2]."
+        "Uncertain: 1 of 2 look-alike studies that mention it reports pneumonia; 1 says the opposite."
     )
 
 
@@ -152,12 +154,11 @@ def test_open_questions_get_the_sentences_that_answer(question: str, answer: str
 
 def test_a_report_is_the_consensus_of_the_look_alikes() -> None:
     text = ask("Write the findings and impression of this chest radiograph.")
-    head, findings, impression = text.split("\n")
+    head, _, findings, title, impression = text.split("\n")
     assert head == "Drafted from the reports of 4 look-alike studies, not from the image itself."
-    assert (
-        findings == "Findings: Heart size is normal [E1][E2][E3]. No pleural effusion or pneumothorax [E1][E2][E3][E4]."
-    )
-    assert impression.startswith("Impression: ")
+    assert findings == "Heart size is normal [E1][E2][E3]. No pleural effusion or pneumothorax [E1][E2][E3][E4]."
+    assert title == "Impression:"
+    assert impression
     assert "XXXX" not in text
     assert "Findings" not in ask("Write the impression only.")
 
@@ -168,7 +169,7 @@ def test_only_reports_that_have_the_section_are_counted() -> None:
     )
     assert (
         text
-        == "Drafted from the report of one look-alike study, not from the image itself.\nFindings: Clear lungs [E1]. Normal heart [E1]."
+        == "Drafted from the report of one look-alike study, not from the image itself.\nFindings:\nClear lungs [E1]. Normal heart [E1]."
     )
 
 
@@ -179,7 +180,7 @@ def test_an_image_without_words_gets_the_consensus_too() -> None:
 def test_a_report_from_one_study_is_its_own_sentences() -> None:
     text = ask("Write a report.", alike=STUDIES[3:])
     assert (
-        "Findings: The cardiac silhouette is enlarged [E1]. Small left pleural effusion [E1]. No pneumothorax [E1]."
+        "Findings:\nThe cardiac silhouette is enlarged [E1]. Small left pleural effusion [E1]. No pneumothorax [E1]."
         in text
     )
 
@@ -237,7 +238,7 @@ def test_every_key_exists_every_quote_stands_in_its_evidence_and_answers_repeat(
     text = said(EXTRACTIVE, asked)
     evidence = dict(asked.context)
     assert set(re.findall(r"\[(E\d+)\]", text)) <= evidence.keys()
-    for quote, key in re.findall(r"“([^”]+)” \[(E\d+)\]", text):
+    for quote, key in re.findall(r'"([^"]+)" \[(E\d+)\]', text):
         assert quote in evidence[key].item.text
     assert text == said(Extractive(), asked)
     assert text == REFUSAL or "[E" in text

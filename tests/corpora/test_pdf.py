@@ -1,0 +1,119 @@
+"""PDF pages: reading order, roles, running lines, figures, tables, turned pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from some_pdfs import LEFT, PARAGRAPH, RIGHT, turned_page, two_columns, with_figure, with_table
+
+from medrag.corpora._layout import Line, join, pieces
+from medrag.corpora.pdf import PdfPages
+from medrag.errors import BadRecord
+from medrag.types import Box, ImageRecord, Page
+
+
+def never(error: BadRecord) -> None:
+    raise AssertionError(str(error))
+
+
+def pages_of(path: Path) -> list[Page]:
+    return [item for item in PdfPages("p", path).read(never) if isinstance(item, Page)]
+
+
+def test_columns_are_read_one_after_the_other(tmp_path: Path) -> None:
+    page = pages_of(two_columns(tmp_path / "a.pdf"))[0]
+    assert [block.role for block in page.blocks] == ["heading", "body", "body"]
+    assert page.text == f"Chapter 1 Reading the film\n{LEFT}\n{RIGHT}"
+    left, right = page.blocks[1].box, page.blocks[2].box
+    assert left is not None and right is not None and left.x1 < right.x0 and left.x0 == pytest.approx(60, abs=2)
+
+
+def test_running_lines_are_dropped_and_ids_are_stable(tmp_path: Path) -> None:
+    pages = pages_of(two_columns(tmp_path / "some book.pdf"))
+    assert not any(word in page.text for page in pages for word in ("Manual", "edition", "2024"))
+    assert [page.id for page in pages] == [f"p:some book#p{n}" for n in (1, 2, 3)] and {page.doc for page in pages} == {
+        "p:some book"
+    }
+    assert pages[1].meta["section"] == "Chapter 1 Reading the film" and pages[0].title == "Chapter 1 Reading the film"
+    assert (pages[0].width, pages[0].height, pages[0].number) == (595, 842, 1)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_turned_pages_come_as_displayed(tmp_path: Path, rotation: int) -> None:
+    (page,) = pages_of(turned_page(tmp_path / "a.pdf", rotation))
+    assert (round(page.width), round(page.height)) == (842, 595)
+    assert [block.role for block in page.blocks] == ["heading", "body"]
+    assert page.text == f"A heading in landscape\n{PARAGRAPH}"
+    box = page.blocks[0].box
+    assert box is not None and box.x0 == pytest.approx(60, abs=4) and 55 < box.y0 < 75
+
+
+def test_text_that_runs_upwards_is_still_read_in_order(tmp_path: Path) -> None:
+    """A page whose /Rotate turns upright text on its side."""
+    (page,) = pages_of(two_columns(tmp_path / "a.pdf", pages=1, rotation=90))
+    assert f"{LEFT}\n{RIGHT}" in page.text and (page.width, page.height) == (842, 595)
+    assert all(b.box and 0 <= b.box.x0 <= b.box.x1 <= 842 and 0 <= b.box.y0 <= b.box.y1 <= 595 for b in page.blocks)
+
+
+def test_a_figure_has_its_box_and_caption(tmp_path: Path) -> None:
+    items = list(PdfPages("p", with_figure(tmp_path / "a.pdf"), domain="chest-xray", license="CC0").read(never))
+    page, figure = items
+    assert isinstance(page, Page) and isinstance(figure, ImageRecord)
+    assert [block.role for block in page.blocks] == ["body", "caption", "body"]
+    assert figure.id == "p:a#p1f1" and figure.doc == "p:a" and figure.page == 1 and figure.domain == "chest-xray"
+    assert figure.text == "Figure 3.2 A chest film with a mass." and figure.meta["license"] == "CC0"
+    assert figure.box is not None
+    assert [round(v) for v in (figure.box.x0, figure.box.y0, figure.box.x1, figure.box.y1)] == [100, 200, 300, 350]
+
+
+def test_small_print_below_a_figure_is_its_caption_and_body_text_is_not(tmp_path: Path) -> None:
+    small = list(PdfPages("p", with_figure(tmp_path / "a.pdf", "A film of the chest.")).read(never))[1]
+    usual = list(PdfPages("p", with_figure(tmp_path / "b.pdf", "A film of the chest.", size=11)).read(never))[1]
+    assert (small.text, usual.text) == ("A film of the chest.", "")
+    assert len(list(PdfPages("p", tmp_path / "a.pdf", figures=False).read(never))) == 1
+
+
+def test_a_ruled_table_is_one_block_of_rows(tmp_path: Path) -> None:
+    (page,) = pages_of(with_table(tmp_path / "a.pdf"))
+    assert [block.role for block in page.blocks] == ["body", "table", "body"]
+    assert page.blocks[1].text == "Finding | Where | Sign\nEffusion | Pleura | Blunt angle\nMass | Lung | Round opacity"
+
+
+def test_divided_words_are_joined_and_compounds_kept() -> None:
+    assert join(["the pneu-", "mothorax is"]) == "the pneumothorax is"
+    assert join(["a long-", "term study"], {"long-term"}) == "a long-term study"
+    assert join(["a long-", "term study"]) == "a longterm study"
+    assert join(["Kerley-", "B lines", "and 3-", "5 more"]) == "Kerley- B lines and 3- 5 more"
+    assert join(["soft hy\u00ad", "phen"]) == "soft hyphen"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 500),
+            st.integers(0, 700),
+            st.integers(5, 300),
+            st.sampled_from([9.0, 10.0, 16.0]),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+def test_no_word_is_lost_or_made_up_by_the_layout(places: list[tuple[int, int, int, float, bool]]) -> None:
+    lines = [
+        Line(f"word{i}x", Box(x, y, x + w, y + size), size, bold) for i, (x, y, w, size, bold) in enumerate(places)
+    ]
+    found = pieces(lines, 10.0)
+    assert sorted(w for p in found for w in p.text.replace("|", " ").split()) == sorted(line.text for line in lines)
+    assert all(any(p.box.x0 <= line.box.x0 and line.box.x1 <= p.box.x1 for p in found) for line in lines)
+
+
+def test_signature_follows_the_file(tmp_path: Path) -> None:
+    two_columns(tmp_path / "a.pdf", pages=1)
+    before = PdfPages("p", tmp_path).signature()
+    assert before == PdfPages("p", tmp_path).signature() != PdfPages("p", tmp_path, title="T").signature()
+    two_columns(tmp_path / "a.pdf", pages=2)
+    assert PdfPages("p", tmp_path).signature() != before
