@@ -29,7 +29,11 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     settings = override(recipe.pipeline, dict(overrides))
     store = _store(recipe, build)
     encoders = _encoders(recipe, store)
-    found = {name: one for name, one in _retrievers(recipe, store, encoders).items() if name in (settings.retrievers or (name,))}
+    found = {
+        name: one
+        for name, one in _retrievers(recipe, store, encoders).items()
+        if name in (settings.retrievers or (name,))
+    }
     if strange := set(settings.retrievers) - set(found):
         raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(found)}")
     options = settings.model_options if model is None else {}
@@ -85,7 +89,9 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
         else:
             one = Dense(store, name, encoders[index.encoder], index.retriever or "dense")
         if one.name in found:
-            raise SettingsError(f"two indexes are searched as {one.name!r}", f"give indexes.{name} a retriever name of its own")
+            raise SettingsError(
+                f"two indexes are searched as {one.name!r}", f"give indexes.{name} a retriever name of its own"
+            )
         found[one.name] = one
     if store.graph_path.exists():
         from medrag.graph import GraphStore

@@ -1,7 +1,7 @@
 """Evidence keys in an answer → checked citations. Keys that point at nothing are taken out.
 
-A citation quotes the sentence of its item that shares most content words with the claim; ``support`` is the share of
-the claim's content words found there. It does not judge whether the claim follows.
+A citation quotes, for each claim that carries its key, the sentence of its item that shares most content words with the
+claim; ``support`` is the mean share of a claim's content words found there. Whether the claim follows is not judged.
 """
 
 from __future__ import annotations
@@ -44,22 +44,30 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     return text, "answered", citations, ""
 
 
-def claims_of(text: str, key: str) -> str:
+def claims_of(text: str, key: str) -> list[str]:
     """The sentences of the text that carry the key, without any key."""
     # a key after the full stop belongs to the sentence before it
     joined = re.sub(r"([.!?])((?:\s*\[E\d+\])+)", r"\2\1", text)
-    return " ".join(_KEYS.sub("", sentence) for sentence in sentences(joined) if key in keys_in(sentence))
+    return [_KEYS.sub("", sentence) for sentence in sentences(joined) if key in keys_in(sentence)]
 
 
-def _citation(key: str, hit: Hit, claim: str) -> Citation:
-    item = hit.item
+def _best_quote(claim: str, text: str) -> tuple[str, float | None]:
+    """The sentence of ``text`` that shares most content words with the claim, and the share of them that it holds."""
     wanted = set(content_words(claim))
 
     def shared(sentence: str) -> tuple[int, int]:
         return len(wanted & set(content_words(sentence))), -len(sentence)
 
-    quote = max(sentences(item.text), key=shared, default="")
-    support = len(wanted & set(content_words(quote))) / len(wanted) if wanted else None
+    quote = max(sentences(text), key=shared, default="")
+    return quote, shared(quote)[0] / len(wanted) if wanted else None
+
+
+def _citation(key: str, hit: Hit, claims: list[str]) -> Citation:
+    item = hit.item
+    found = [_best_quote(claim, item.text) for claim in claims]
+    quote = " … ".join(dict.fromkeys(sentence for sentence, _ in found if sentence))
+    shares = [share for _, share in found if share is not None]
+    support = sum(shares) / len(shares) if shares else None
     boxes: tuple[Box, ...] = ()
     if isinstance(item, Passage):
         boxes = item.boxes

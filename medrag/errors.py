@@ -49,7 +49,9 @@ class CorpusError(MedragError):
 class BadRecord(MedragError):
     """One record of a corpus cannot be read; a build reports it and goes on."""
 
-    def __init__(self, source: str, problem: str, hint: str = "mend this record; the others are read without it") -> None:
+    def __init__(
+        self, source: str, problem: str, hint: str = "mend this record; the others are read without it"
+    ) -> None:
         super().__init__(f"{source}: {problem}", hint)
         self.source = source
         self.problem = problem

@@ -41,7 +41,8 @@ def table() -> dict[str, Model]:
     text = (Path(__file__).parent / "presets" / "models.yaml").read_text(encoding="utf-8")
     rows: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return {
-        name: Model(name=name, **{**row, "options": tuple((row.get("options") or {}).items())}) for name, row in rows.items()
+        name: Model(name=name, **{**row, "options": tuple((row.get("options") or {}).items())})
+        for name, row in rows.items()
     }
 
 
@@ -60,7 +61,10 @@ def resolve(name: str) -> Path:
     model = describe(name)
     if model is None and "/" not in name:
         near = difflib.get_close_matches(name, table())
-        raise SettingsError(f"no model is named {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(table()))}; or a hub id, or a folder")
+        raise SettingsError(
+            f"no model is named {name!r}",
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(table()))}; or a hub id, or a folder",
+        )
     if model and model.share:
         return Path(__file__).parent / "presets" / model.share
     if model and model.package:
@@ -95,10 +99,24 @@ def _hub(repo: str, revision: str, *, offline: bool, name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.gguf", "*.onnx", "open_clip_model.safetensors"]
+    patterns = [
+        "*.safetensors",
+        "*.json",
+        "*.txt",
+        "*.model",
+        "*.jinja",
+        "*.gguf",
+        "*.onnx",
+        "open_clip_model.safetensors",
+    ]
     try:
-        return Path(snapshot_download(repo, revision=revision or None, local_files_only=offline, allow_patterns=patterns))
+        return Path(
+            snapshot_download(repo, revision=revision or None, local_files_only=offline, allow_patterns=patterns)
+        )
     except (LocalEntryNotFoundError, FileNotFoundError) as error:
         raise ModelMissing(f"model {name} is not on this machine", f"medrag models get {name}") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise ModelMissing(f"{repo} could not be fetched: {' '.join(str(error).split())[:160]}", "check the repository id and the network") from error
+        raise ModelMissing(
+            f"{repo} could not be fetched: {' '.join(str(error).split())[:160]}",
+            "check the repository id and the network",
+        ) from error

@@ -54,7 +54,9 @@ class MedRAG:
         self.store, self.recipe = store, recipe
 
     @classmethod
-    def open(cls, name_or_recipe: str | Path | Recipe, *, model: Any = None, build: bool = False, **overrides: Any) -> MedRAG:
+    def open(
+        cls, name_or_recipe: str | Path | Recipe, *, model: Any = None, build: bool = False, **overrides: Any
+    ) -> MedRAG:
         """Opens the built index of a recipe; ``overrides`` are fields of `medrag.settings.PipelineSettings`.
 
         ``model`` is a generator: a name ("extractive", "small"), ``"openai:NAME"``, a hub id, a folder, a LangChain
@@ -107,7 +109,9 @@ class MedRAG:
         clock.lap("generate")
         yield Event("answer", self._finish("".join(pieces), context, route, clock))
 
-    def retrieve(self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()) -> list[Hit]:
+    def retrieve(
+        self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()
+    ) -> list[Hit]:
         """The fused hits for a question, an image, or both, best first; at most k, no selection."""
         query = make_query(image, question, exclude)
         route = self.router.route(query)
@@ -148,7 +152,9 @@ class MedRAG:
     def fingerprint(self) -> str:
         """Changes when the index, the generator or a setting does."""
         index = self.store.manifest.content_hash if self.store else ""
-        return sha256_text(index, self.generator.name, json.dumps(self.settings.model_dump(mode="json"), sort_keys=True))[:16]
+        return sha256_text(
+            index, self.generator.name, json.dumps(self.settings.model_dump(mode="json"), sort_keys=True)
+        )[:16]
 
 
 class _Clock:

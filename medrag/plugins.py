@@ -68,7 +68,10 @@ def load(kind: str, name: str) -> Any:
         for entry in importlib.metadata.entry_points(group=f"medrag.{kind}", name=name):
             return entry.load()
         near = difflib.get_close_matches(name, names(kind))
-        raise SettingsError(f"{kind}: nothing is named {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names(kind))}")
+        raise SettingsError(
+            f"{kind}: nothing is named {name!r}",
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names(kind))}",
+        )
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

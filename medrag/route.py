@@ -35,7 +35,15 @@ DOMAIN_WORDS: Mapping[str, frozenset[str]] = {
     "histology": frozenset("histology histological histopathology stain staining stained haematoxylin hematoxylin eosin immunohistochemistry ihc biopsy nuclei mitosis mitoses".split()),
     "blood-smear": frozenset("smear erythrocyte erythrocytes leukocyte leukocytes platelet platelets neutrophil lymphocyte eosinophil".split()),
 }  # fmt: skip
-MODALITY_DOMAIN = {"CT": "ct", "MR": "mr", "US": "ultrasound", "OP": "fundus", "OPT": "fundus", "SM": "histology", "ES": "other"}
+MODALITY_DOMAIN = {
+    "CT": "ct",
+    "MR": "mr",
+    "US": "ultrasound",
+    "OP": "fundus",
+    "OPT": "fundus",
+    "SM": "histology",
+    "ES": "other",
+}
 CHEST = ("CHEST", "THORAX", "LUNG")
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {  # by kind of question
@@ -101,7 +109,10 @@ class DomainRouter:
         weights = self._weights(query, kind)
         reasons.append(f"kind of question: {kind}" if query.text.strip() else "no question")
         if self._pointless(query, domain, confidence):
-            weights, reasons = dict.fromkeys(weights, 0.0), [*reasons, "nothing medical in image or question: no retrieval"]
+            weights, reasons = (
+                dict.fromkeys(weights, 0.0),
+                [*reasons, "nothing medical in image or question: no retrieval"],
+            )
         return Route(domain, round(confidence, 4), weights, tuple(reasons))
 
     def _weights(self, query: Query, kind: str) -> dict[str, float]:

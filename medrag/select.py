@@ -59,13 +59,22 @@ class AdaptiveSelector:
         limit = self.settings.budget if budget is None else budget
         for hit in hits:
             cost = count_tokens(evidence_block("E1", hit))
-            reason = _domain_reason(hit, query) or self._source_reason(hit, cuts, best) or self._set_reason(hit, kept) or self._room_reason(kept, tokens + cost, limit)
+            reason = (
+                _domain_reason(hit, query)
+                or self._source_reason(hit, cuts, best)
+                or self._set_reason(hit, kept)
+                or self._room_reason(kept, tokens + cost, limit)
+            )
             if reason:
                 dropped.append(Drop(hit, reason))
             else:
                 kept.append(hit)
                 tokens += cost
-        notes = tuple(f"{name}: gap rule fired after {cut.keep} (log ratio {cut.gap:.2f})" for name, cut in sorted(cuts.items()) if cut.gap)
+        notes = tuple(
+            f"{name}: gap rule fired after {cut.keep} (log ratio {cut.gap:.2f})"
+            for name, cut in sorted(cuts.items())
+            if cut.gap
+        )
         return Context(query, tuple(kept), tuple(dropped), tokens, notes)
 
     def _cuts(self, hits: Sequence[Hit]) -> dict[str, Cut]:
@@ -76,12 +85,16 @@ class AdaptiveSelector:
                 lists.setdefault(parent.retriever, []).append(parent.score)
         s = self.settings
         return {
-            name: gap_cut(sorted(scores, reverse=True), s.gap, s.k_min, len(scores), s.temperature) for name, scores in lists.items()
+            name: gap_cut(sorted(scores, reverse=True), s.gap, s.k_min, len(scores), s.temperature)
+            for name, scores in lists.items()
         }
 
     def _source_reason(self, hit: Hit, cuts: dict[str, Cut], best: dict[str, float]) -> str:
         """Why the hit's own scores rule it out; empty when one of its sources still vouches for it."""
-        reasons = [self._parent_reason(parent, cuts[parent.retriever], best[parent.retriever]) for parent in hit.parents or (hit,)]
+        reasons = [
+            self._parent_reason(parent, cuts[parent.retriever], best[parent.retriever])
+            for parent in hit.parents or (hit,)
+        ]
         same = [reason for reason in reasons if reason.startswith("the question's own image")]
         return same[0] if same else (reasons[0] if all(reasons) else "")
 
@@ -130,7 +143,9 @@ def jaccard(a: str, b: str) -> float:
 
 def _domain_reason(hit: Hit, query: Query) -> str:
     domain = domain_of(hit.item)
-    return f"another domain ({domain}, not {query.domain})" if query.domain and domain and domain != query.domain else ""
+    return (
+        f"another domain ({domain}, not {query.domain})" if query.domain and domain and domain != query.domain else ""
+    )
 
 
 def _place(hit: Hit) -> str:

@@ -139,7 +139,12 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     if not path.is_file():
         known = sorted(p.parent.name for p in (share() / "indexes").glob("*/recipe.yaml"))
         near = difflib.get_close_matches(str(name_or_path), known)
-        raise SettingsError(f"there is no recipe {str(name_or_path)!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}; or give the path of a YAML file")
+        raise SettingsError(
+            f"there is no recipe {str(name_or_path)!r}",
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"known: {', '.join(known) or 'none'}; or give the path of a YAML file",
+        )
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Domain = Literal[
-    "chest-xray", "ct", "mr", "ultrasound", "fundus", "dermoscopy", "histology", "blood-smear", "other"
-]
+Domain = Literal["chest-xray", "ct", "mr", "ultrasound", "fundus", "dermoscopy", "histology", "blood-smear", "other"]
 DOMAINS: tuple[str, ...] = get_args(Domain)
 
 Meta = Mapping[str, Any]  # JSON-able values only

@@ -21,7 +21,13 @@ def rag(reply="A mass is larger than 3 cm [E1].", items=(MASS, EFFUSION), **sett
 
     chosen = override(PipelineSettings(), settings)
     retriever = ListRetriever(list(items), name="lexical")
-    return MedRAG({"lexical": retriever}, DomainRouter(["lexical"]), AdaptiveSelector(chosen.select), FakeGenerator([reply]), chosen)
+    return MedRAG(
+        {"lexical": retriever},
+        DomainRouter(["lexical"]),
+        AdaptiveSelector(chosen.select),
+        FakeGenerator([reply]),
+        chosen,
+    )
 
 
 def test_stages_come_in_order_and_end_with_the_answer():

@@ -15,7 +15,11 @@ WORDS = ["opacity", "effusion", "heart", "lung", "mass", "nodule", "rib", "clear
 
 
 def hit(number, score, text=None, doc=None, retriever="dense", rank=None):
-    text = text if text is not None else " ".join(WORDS[(number * 5 + i * (number + 1)) % 12] + str(number) for i in range(6))
+    text = (
+        text
+        if text is not None
+        else " ".join(WORDS[(number * 5 + i * (number + 1)) % 12] + str(number) for i in range(6))
+    )
     return Hit(Passage(f"c:{number}#0", doc or f"c:{number}", text), score, rank or number + 1, retriever)
 
 
@@ -57,7 +61,13 @@ def test_reasons_for_what_is_dropped():
 
 
 def test_the_questions_own_image_is_never_evidence():
-    fused = Hit(Study("c:s", {"findings": "Lungs are clear."}), 1.0, 1, "fused", (hit(0, 0.999, retriever="similar"), hit(0, 0.8)))
+    fused = Hit(
+        Study("c:s", {"findings": "Lungs are clear."}),
+        1.0,
+        1,
+        "fused",
+        (hit(0, 0.999, retriever="similar"), hit(0, 0.8)),
+    )
     context = select([fused])
     assert context.kept == ()
     assert context.dropped[0].reason.startswith("the question's own image")

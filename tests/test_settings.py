@@ -23,7 +23,11 @@ def test_recipe_reads_and_hashes():
 
 def test_fingerprint_ignores_what_does_not_shape_the_index():
     recipe = parse(Recipe, PLAIN, "test")
-    faster = parse(Recipe, {**PLAIN, "encoders": {"text": {"model": "minilm", "batch": 8, "device": "cpu"}}, "pipeline": {"k": 3}}, "t")
+    faster = parse(
+        Recipe,
+        {**PLAIN, "encoders": {"text": {"model": "minilm", "batch": 8, "device": "cpu"}}, "pipeline": {"k": 3}},
+        "t",
+    )
     assert faster.fingerprint() == recipe.fingerprint()
 
 

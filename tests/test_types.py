@@ -31,7 +31,9 @@ BOXES = st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS).map(
 )
 META = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(), st.none(), st.lists(TEXT, max_size=2)), max_size=2)
 BLOCKS = st.lists(
-    st.builds(Block, TEXT, st.none() | st.integers(1, 9), st.none() | BOXES, st.sampled_from(["body", "heading", "caption"])),
+    st.builds(
+        Block, TEXT, st.none() | st.integers(1, 9), st.none() | BOXES, st.sampled_from(["body", "heading", "caption"])
+    ),
     max_size=3,
 ).map(tuple)
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)

@@ -42,7 +42,7 @@ def cards(answer: Answer) -> list[dict[str, Any]]:
 def card_view(key: str, item: Item, citation: Citation | None, hit: Hit | None) -> dict[str, Any]:
     """What a card shows: where the evidence stands, the quote in its text, a picture or a graph."""
     boxes = citation.boxes if citation and citation.boxes else tuple(getattr(item, "boxes", ()))
-    before, quote, after = split_quote(flow(item.text), citation.quote if citation else "")
+    said, rest = marked(flow(item.text), citation.quote if citation else "")
     return {
         "key": key,
         "cited": citation is not None,
@@ -52,10 +52,8 @@ def card_view(key: str, item: Item, citation: Citation | None, hit: Hit | None) 
         "place": where(item, citation.page if citation else None),
         "caution": caution(item),
         "labels": list(getattr(item, "labels", ())),
-        "before": before,
-        "quote": quote,
-        "after": after[:_SHOWN],
-        "rest": after[_SHOWN:],
+        "said": said,
+        "rest": rest,
         "picture": picture(item, boxes, hit),
         "diagrams": diagrams(item) if isinstance(item, Triple) else (),
         "found": found_by(hit),
@@ -109,17 +107,25 @@ def found_by(hit: Hit | None) -> str:
     return ", ".join(f"{parent.retriever} #{parent.rank}" for parent in hit.parents or (hit,))
 
 
-def split_quote(text: str, quote: str) -> tuple[str, str, str]:
-    """The text before, in and after the quote, whatever the blanks between its words; a quote that is not in the
-    text stands first. Text far before the quote is cut."""
-    words = quote.strip(" .…").split()
-    match = re.search(r"\s+".join(map(re.escape, words)), text, re.IGNORECASE) if words else None
-    if match is None:
-        return ("", quote, f"\n{text}") if quote else ("", "", text)
-    before = text[: match.start()]
-    if len(before) > _SHOWN // 2:
-        before = "… " + before[-_SHOWN // 2 :].partition(" ")[2]
-    return before, match.group(), text[match.end() :]
+def marked(text: str, quotes: str) -> tuple[list[tuple[str, bool]], str]:
+    """The text as pieces, each with whether it is quoted, and what of the text folds away.
+
+    ``quotes`` are joined by " … "; blanks between words may differ. A quote that is not in the text stands first. Text
+    far before the first quote, and far after the last, is cut.
+    """
+    wanted = [words for quote in quotes.split(" … ") if (words := quote.strip(" .…").split())]
+    spans = [re.search(r"\s+".join(map(re.escape, words)), text, re.IGNORECASE) for words in wanted]
+    found = sorted({match.span() for match in spans if match})
+    pieces = [(" ".join(words), True) for words, match in zip(wanted, spans, strict=True) if not match]
+    at = 0
+    for start, end in found:
+        if start >= at:
+            pieces += [(text[at:start], False), (text[start:end], True)]
+            at = end
+    if found and len(pieces[0][0]) > _SHOWN // 2 and not pieces[0][1]:
+        pieces[0] = ("… " + pieces[0][0][-_SHOWN // 2 :].partition(" ")[2], False)
+    gap = "\n" if pieces and not found else ""
+    return [*pieces, (gap + text[at : at + _SHOWN], False)], text[at + _SHOWN :]
 
 
 def picture(item: Item, boxes: tuple[Box, ...], hit: Hit | None = None) -> dict[str, str] | None:

@@ -6,7 +6,6 @@ that the path walks against its direction keeps its arrow: it points back.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from medrag.types import Triple
 
 _LINE = {False: 24, True: 34}  # characters of a line in a box, side by side and top down
-_POLARITY = {"!not": "absent", "!maybe": "uncertain"}
 _LONGEST_ROW = 2  # arrows that fit side by side
 
 Node = tuple[str, str]  # name, CUI or id
@@ -31,38 +29,22 @@ def diagrams(triple: Triple) -> tuple[dict[str, Any], ...]:
 
 
 def walk(triple: Triple) -> tuple[list[Node], list[Link]]:
-    """The nodes in order and the links between them: of ``meta["steps"]``, of ``meta["path"]``, or of the statement itself.
+    """The nodes in order and the links between them: of ``meta["steps"]``, or of the statement itself.
 
-    ``steps`` are mappings with subject, relation, object, polarity and ``subject_cui``, ``object_cui``. Where there are
-    only the path's ids, the nodes between its ends are named by them.
+    ``steps`` are mappings with subject, relation, object, polarity, and for each end its ``_id`` and ``_cui``.
     """
-    path = triple.meta.get("path") or ()
-    steps = [step for raw in triple.meta.get("steps") or path if (step := _step(raw))]
-    if not steps and len(path) > 2:
-        return _walk_ids(triple, [str(node) for node in path])
-    steps = steps or [
-        (_end(triple.meta, "subject", triple), triple.relation, _end(triple.meta, "object", triple), triple.polarity)
+    own = {
+        end: getattr(triple, end) for end in ("subject", "relation", "object", "polarity", "subject_id", "object_id")
+    }
+    steps = [
+        (_end(step, "subject"), str(step["relation"]), _end(step, "object"), str(step.get("polarity", "present")))
+        for step in triple.meta.get("steps") or [own]
     ]
     nodes, links = [_start(steps)], []
     for subject, relation, target, polarity in steps:
         back = target[0] == nodes[-1][0] and subject[0] != nodes[-1][0]
         links.append({"relation": relation, "polarity": polarity, "back": back})
         nodes.append(subject if back else target)
-    return nodes, links
-
-
-def _walk_ids(triple: Triple, path: list[str]) -> tuple[list[Node], list[Link]]:
-    """A path of which only the ids are known; the arrows' directions stand in the id of the triple (``<is_a<ID``)."""
-    nodes = [(triple.subject, path[0]), *((node, "") for node in path[1:-1]), (triple.object, path[-1])]
-    arrows = re.findall(r"([<>])([^<>!]*)(![a-z]+)?\1", triple.id)
-    relations = triple.relation.split(" / ")
-    known = len(arrows) == len(relations) == len(path) - 1
-    signs = [(arrow == "<", _POLARITY.get(mark, "present")) for arrow, _, mark in arrows] if known else []
-    links: list[Link] = []
-    for n in range(len(path) - 1):
-        back, polarity = signs[n] if known else (False, "present")
-        relation = relations[n] if n < len(relations) else ""
-        links.append({"relation": relation, "polarity": polarity, "back": back})
     return nodes, links
 
 
@@ -73,29 +55,9 @@ def _start(steps: Sequence[tuple[Node, str, Node, str]]) -> Node:
     return target if subject[0] in onward and target[0] not in onward else subject
 
 
-def _step(raw: Any) -> tuple[Node, str, Node, str] | None:
-    """One step, written as a mapping or as subject, relation, object; None when it is neither."""
-    if isinstance(raw, Mapping):
-        subject, target = _end(raw, "subject"), _end(raw, "object")
-        return (
-            (subject, str(raw.get("relation", "")), target, str(raw.get("polarity", "")))
-            if subject[0] and target[0]
-            else None
-        )
-    if isinstance(raw, Sequence) and not isinstance(raw, str) and len(raw) >= 3:
-        return (str(raw[0]), ""), str(raw[1]), (str(raw[2]), ""), ""
-    return None
-
-
-def _end(values: Mapping[str, Any], end: str, triple: Triple | None = None) -> Node:
+def _end(step: Mapping[str, Any], end: str) -> Node:
     """One end of a statement: its name, and its CUI, or its id where none is known."""
-    name = getattr(triple, end) if triple else str(values.get(end, ""))
-    code = getattr(triple, f"{end}_id") if triple else str(values.get(f"{end}_id", ""))
-    for key in (f"{end}_cui", f"{end}_cuis"):
-        if known := values.get(key):
-            code = known if isinstance(known, str) else ", ".join(map(str, list(known)[:2]))
-            break
-    return name, code
+    return str(step[end]), str(step.get(f"{end}_cui") or step.get(f"{end}_id", ""))
 
 
 def layout(nodes: Sequence[Node], links: Sequence[Link], *, down: bool) -> dict[str, Any]:

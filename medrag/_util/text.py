@@ -8,7 +8,9 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # a sentence ends at . ! ? before a blank and a capital or digit, but not after an abbreviation, an initial or a list number
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[A-Z0-9\"'(\[])")
 _GLUED = re.compile(r"([a-z]{3}[.!?])([A-Z][a-z])")  # "in the apex.There are": a blank was lost
-_ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|vs|e\.g|i\.e|etc|Fig|Figs|cf|approx|No|al|Inc|St)\.|(?:^|\s)[A-Z]\.|(?:^|\s)\d{1,2}\.)$")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|vs|e\.g|i\.e|etc|Fig|Figs|cf|approx|No|al|Inc|St)\.|(?:^|\s)[A-Z]\.|^\d{1,2}\.)$"
+)
 
 STOPWORDS = frozenset(
     "a an and any are as at be been being but by can could did do does for from had has have how i in into is it its "

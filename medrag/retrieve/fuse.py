@@ -40,4 +40,6 @@ def _fuse(rankings: Mapping[str, Sequence[Hit]], weights: Mapping[str, float], s
             parents.setdefault(hit.item.id, []).append(hit)
             scores[hit.item.id] = scores.get(hit.item.id, 0.0) + weight * value
     order = sorted(scores, key=lambda id_: (-scores[id_], id_))
-    return [Hit(parents[id_][0].item, scores[id_], rank, "fused", tuple(parents[id_])) for rank, id_ in enumerate(order, 1)]
+    return [
+        Hit(parents[id_][0].item, scores[id_], rank, "fused", tuple(parents[id_])) for rank, id_ in enumerate(order, 1)
+    ]

@@ -7,7 +7,7 @@ linked is not found: this source says nothing to a question without a known term
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medrag._util.text import content_words
@@ -83,6 +83,8 @@ class GraphRetriever:
             "cuis": list(cuis),
             "sources": list(sources),
         }
+        by_node = dict(zip(path.nodes, members, strict=True))
+        meta["steps"] = [_drawn(edge, by_node) for edge in path.edges]
         meta["docs"] = sorted({doc for edge in path.edges for doc in edge.docs})
         first = path.edges[0]
         if len(path.edges) == 1:
@@ -138,6 +140,15 @@ _MARK = {"present": "", "absent": "!not", "uncertain": "!maybe"}
 
 def _polarity(edge: Edge) -> Any:
     return edge.polarity
+
+
+def _drawn(edge: Edge, members: Mapping[str, Sequence[Concept]]) -> dict[str, str]:
+    """A statement with the names and CUIs of its ends, for a drawing."""
+    step: dict[str, str] = {"relation": edge.relation, "polarity": edge.polarity}
+    for end, node in (("subject", edge.subject), ("object", edge.object)):
+        cuis = [cui for member in members[node] for cui in member.cuis]
+        step |= {end: members[node][0].name, f"{end}_id": node, f"{end}_cui": cuis[0] if cuis else ""}
+    return step
 
 
 def _step(edge: Edge, node: str) -> str:

@@ -30,7 +30,9 @@ class Similar:
             return list(scores[0]), ids[0]
 
         images = search_allowed(find, self.store.items.get, query, PER_STUDY * k)
-        studies = {item.id: item for item in self.store.items.get([image.doc for image, _ in images]) if item.kind == "study"}
+        studies = {
+            item.id: item for item in self.store.items.get([image.doc for image, _ in images]) if item.kind == "study"
+        }
         best: dict[str, tuple[Item, float]] = {}
         for image, score in images:
             item = studies.get(image.doc, image)

@@ -26,7 +26,10 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(MedragError, match="No space left on device") as caught, files.atomic_open(tmp_path / "a") as stream:
+    with (
+        pytest.raises(MedragError, match="No space left on device") as caught,
+        files.atomic_open(tmp_path / "a") as stream,
+    ):
         stream.write(b"x")
     assert caught.value.hint
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from some_answers import PASSAGE, PATH, STUDY, chest_answer, hostile_answer
 
-from medrag._util.cards import caution, flow, picture, split_quote
+from medrag._util.cards import caution, flow, marked, picture
 from medrag._util.diagram import diagrams, walk
 from medrag._util.html import answer_fragment, answer_page, answer_segments
 from medrag.types import ImageRecord, Passage, Study, Triple
@@ -162,17 +162,27 @@ def test_only_examinations_are_marked_as_other_cases():
     assert not caution(PASSAGE) and not caution(ImageRecord("a:f", "a", "", "x.pdf", page=2))
 
 
-@given(st.text("ab .\n", max_size=30), st.text("ab .\n", max_size=8))
-def test_a_quote_is_never_lost(text, quote):
-    before, marked, after = split_quote(text, quote)
-    if quote.strip(" .…\n"):
-        assert marked.split() == quote.strip(" .…").split() or marked == quote
-    assert "".join((marked if marked in text else "", after)) or not text or before
+@given(st.text("ab .\n", max_size=30), st.lists(st.text("ab .\n", max_size=6), max_size=3))
+def test_no_quote_and_no_text_is_lost(text, quotes):
+    said, rest = marked(text, " … ".join(quotes))
+    wanted = {" ".join(words) for quote in " … ".join(quotes).split(" … ") if (words := quote.strip(" .…").split())}
+    shown = " ".join(" ".join(piece.split()) for piece, quoted in said if quoted)
+    assert all(one.lower() in shown.lower() or any(one in other for other in wanted - {one}) for one in wanted)
+    unquoted_first = "".join(piece for piece, quoted in said if not quoted or piece in text) + rest
+    assert all(word in unquoted_first for word in text.split())
 
 
-def test_quote_with_other_blanks_and_case():
-    assert split_quote("One. TWO\n three. Four", "two three")[1] == "TWO\n three"
-    assert split_quote("One.", "absent words") == ("", "absent words", "\nOne.")
+def test_quotes_with_other_blanks_and_case():
+    assert marked("One. TWO\n three. Four", "two three")[0] == [
+        ("One. ", False),
+        ("TWO\n three", True),
+        (". Four", False),
+    ]
+    assert marked("One. Two. Three.", "Three. … One.")[0] == [
+        ("", False), ("One", True), (". Two. ", False), ("Three", True), (".", False),
+    ]  # fmt: skip
+    assert marked("One.", "absent words")[0] == [("absent words", True), ("\nOne.", False)]
+    assert marked("One.", "") == ([("One.", False)], "")
 
 
 def test_layout_breaks_do_not_stay_in_the_text():
@@ -187,8 +197,9 @@ def test_a_path_has_its_nodes_in_order_with_cuis():
 
 
 def test_a_step_walked_backwards_points_back():
-    steps = [["b", "is_a", "a"], ["b", "has_finding", "c"], ["d", "is_a", "c"]]
-    triple = Triple("t", "t", "a", "path", "d", meta={"path": steps})
+    rows = [("b", "is_a", "a"), ("b", "has_finding", "c"), ("d", "is_a", "c")]
+    steps = [dict(zip(("subject", "relation", "object"), row, strict=True)) for row in rows]
+    triple = Triple("t", "t", "a", "path", "d", meta={"steps": steps})
     nodes, links = walk(triple)
     assert [name for name, _ in nodes] == ["a", "b", "c", "d"]
     assert [link["back"] for link in links] == [True, False, True]
@@ -201,16 +212,3 @@ def test_a_negated_statement_is_dashed():
     row, _ = diagrams(Triple("t", "t", "a", "has", "b", polarity="absent"))
     assert row["arrows"][0]["dashed"]
     assert [node["name"] for node in row["nodes"]] == ["a", "b"]
-
-
-def test_a_path_of_ids_keeps_its_directions_and_its_denials():
-    meta = {"path": ["HP:1", "HP:2", "MONDO:3"], "sentence": "Nodule is a mass, which is described without tumour."}
-    triple = Triple(
-        "graph:HP:1#>is_a>HP:2<has_phenotype!not<MONDO:3", "hp", "nodule", "is_a / has_phenotype", "tumour", meta=meta
-    )
-    nodes, links = walk(triple)
-    assert nodes == [("nodule", "HP:1"), ("HP:2", ""), ("tumour", "MONDO:3")]
-    assert [(link["relation"], link["back"], link["polarity"]) for link in links] == [
-        ("is_a", False, "present"),
-        ("has_phenotype", True, "absent"),
-    ]

@@ -14,7 +14,15 @@ def test_sentences_of_reports():
         "There is a 3.5 cm mass.",
         "Dr. Smith agrees; no change vs. prior.",
     ]
-    assert sentences("Lines break\nin the middle. And end.\nHere.") == ["Lines break in the middle.", "And end.", "Here."]
+    assert sentences("Lines break\nin the middle. And end.\nHere.") == [
+        "Lines break in the middle.",
+        "And end.",
+        "Here.",
+    ]
+    assert sentences("It is shown in Figure 13. The disc is pink.") == [
+        "It is shown in Figure 13.",
+        "The disc is pink.",
+    ]
     assert sentences("  \n ") == []
 
 
