@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.places import built
-from medrag.errors import IndexMissing, SettingsError
+from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
 from medrag.settings import Recipe, load_recipe, override
 
@@ -28,6 +28,8 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     recipe = source if isinstance(source, Recipe) else load_recipe(source)
     settings = override(recipe.pipeline, dict(overrides))
     store = _store(recipe, build)
+    if recipe.fingerprint(corpora=False) != store.recipe.fingerprint(corpora=False):
+        raise IndexMismatch(f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {source}")
     encoders = _encoders(recipe, store)
     found = {
         name: one
@@ -36,7 +38,7 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     }
     if strange := set(settings.retrievers) - set(found):
         raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(found)}")
-    options = settings.model_options if model is None else {}
+    options = settings.model_options if model is None else overrides.get("model_options", {})  # a recipe's are its model's
     return {
         "retrievers": found,
         "router": _router(recipe, list(found), settings.margin, settings.weights, encoders),

@@ -34,7 +34,7 @@ from medrag._util.places import built
 from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
-from medrag.indexes.store import writing
+from medrag.indexes.store import recipe_of, writing
 from medrag.settings import CorpusSettings, Recipe, parse
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def append(
     """Adds corpora to a built index; only they are read and encoded. The index remembers them as part of its recipe."""
     folder = folder or built(recipe.name)
     with suppress(IndexMissing):
-        recipe = parse(Recipe, dict(read_manifest(folder).recipe), f"the recipe inside {folder}")
+        recipe = recipe_of(read_manifest(folder))
     all_of_them = {corpus.name: corpus.model_dump(mode="json") for corpus in (*recipe.corpora, *corpora)}
     grown = {**recipe.model_dump(mode="json"), "corpora": list(all_of_them.values())}
     return build(parse(Recipe, grown, "the recipe with the new corpora"), folder, report=report)
@@ -89,7 +89,7 @@ def delete(folder: Path, names: Collection[str], *, report: Report | None = None
     They stay out when the index is built again, until it is built with ``fresh``. Corpora are neither read nor
     touched. Raises IndexMissing, SettingsError where nothing has such a name.
     """
-    recipe: Recipe = parse(Recipe, dict(read_manifest(folder).recipe), f"the recipe inside {folder}")
+    recipe = recipe_of(read_manifest(folder))
     with writing(folder) as work, _one_line(folder):
         return _Build(recipe, folder, work, report).run(delete=names)
 

@@ -120,11 +120,14 @@ class Recipe(Strict):
                 raise ValueError(f"indexes.{name}: no corpus is named {sorted(strange)[0]!r}")
         return self
 
-    def fingerprint(self) -> str:
-        """Changes when the built index would; the pipeline's settings do not count."""
-        shaping = self.model_dump(mode="json", include={"name", "corpora", "chunk", "encoders", "indexes"})
+    def fingerprint(self, *, corpora: bool = True) -> str:
+        """Changes when the built index would; the pipeline's settings do not count, the corpora only when asked."""
+        parts = {"name", "chunk", "encoders", "indexes"} | ({"corpora"} if corpora else set())
+        shaping = self.model_dump(mode="json", include=parts)
         for encoder in shaping["encoders"].values():  # how fast, not what
             encoder.pop("batch"), encoder.pop("device")
+        for index in shaping["indexes"].values():  # what it is called when it is searched
+            index.pop("retriever")
         return sha256_text(json.dumps(shaping, sort_keys=True))[:16]
 
 

@@ -1,7 +1,8 @@
 """Builds the indexes of one configuration: reads its corpora, cuts passages, encodes, indexes, writes the manifest.
 
     python pipelines/01_build_indexes.py sample                           # a recipe under indexes/
-    python pipelines/01_build_indexes.py pipelines/configs/NAME.yaml      # or a file
+    MEDRAG_DATA=/path/to/pack python pipelines/01_build_indexes.py full  # the real-data pack
+    python pipelines/01_build_indexes.py path/to/recipe.yaml              # or a file of your own
 
 Hardware: any CPU; a GPU is used by the encoders where there is one. A build that was stopped goes on where it was, and
 one that is complete has nothing to do. Expect a bar for each corpus and index, then the items by kind, every record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -29,8 +30,9 @@ from medrag.errors import (
     MedragError,
     SettingsError,
 )
+from medrag.indexes.manifest import read_manifest
 from medrag.indexes.store import Store, open_store, workspace, writing
-from medrag.settings import Recipe
+from medrag.settings import PipelineSettings, Recipe
 from medrag.types import Concept, ImageRecord, Item, Passage, Query, Triple
 
 WORDS = "mass lung left right effusion clear heart apex nodule normal pleura rib opacity basal".split()
@@ -392,6 +394,20 @@ def test_a_format_of_the_future_is_refused(small: Recipe, folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({**raw, "format": 99}))
     with pytest.raises(IndexMismatch, match="format 99"):
         open_store(folder)
+
+
+def test_settings_that_came_and_went(small: Recipe, folder: Path) -> None:
+    """How an index is asked may change between versions; what shapes it may not."""
+    build(small, folder)
+    manifest = read_manifest(folder)
+    for part, value in (("pipeline", {"no_longer_known": 1}), ("chunk", {"no_longer_known": 1})):
+        dataclasses.replace(manifest, recipe={**manifest.recipe, part: value}).write(folder)
+        if part == "pipeline":
+            assert open_store(folder).recipe.pipeline == PipelineSettings()
+            continue
+        with pytest.raises(IndexMismatch, match=r"no_longer_known|chunk") as caught:
+            open_store(folder)
+        assert caught.value.hint == "medrag index build tiny"
 
 
 def test_a_corpus_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, folder: Path) -> None:

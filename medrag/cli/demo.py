@@ -16,7 +16,6 @@ from medrag.cli.output import Json, emit, note, say
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
-    from medrag.settings import Recipe
     from medrag.types import Answer
 
 QUESTIONS = {
@@ -47,12 +46,17 @@ def demo(
 def open_sample(model: str, offline: bool) -> MedRAG:
     """The sample index; what it needs is fetched and what is not built is built, each with a notice."""
     from medrag._util.places import built
+    from medrag.build import build
     from medrag.settings import load_recipe
 
     recipe = load_recipe("sample")
     fetch_missing(models_of(recipe, model), DEMO_IMAGES.values(), offline=offline)
+    fetch_missing((), packages_of(recipe), offline=offline)
     if not is_built(built(recipe.name)):
-        build_with_notice(recipe, offline)
+        note(f"building the index {recipe.name!r} (once) …")
+    report = build(recipe)
+    if report.fresh:
+        note(build_line(report))
     return open_index("sample", model)
 
 
@@ -67,15 +71,6 @@ def warm_up(rag: MedRAG) -> None:
 def is_built(folder: Path) -> bool:
     """Whether there is a complete index: its manifest is written last."""
     return (folder / "manifest.json").is_file()
-
-
-def build_with_notice(recipe: Recipe, offline: bool) -> None:
-    """Fetches the recipe's corpora and builds its index; says how long it took."""
-    from medrag.build import build
-
-    fetch_missing((), packages_of(recipe), offline=offline)
-    note(f"building the index {recipe.name!r} (once) …")
-    note(build_line(build(recipe)))
 
 
 def ask_one(rag: MedRAG, name: str, question: str, *, quiet: bool) -> Answer:

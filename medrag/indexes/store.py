@@ -21,7 +21,7 @@ from medrag.indexes.manifest import Manifest, guess_name, read_manifest, verify_
 from medrag.protocols import Encoder
 from medrag.settings import Recipe, parse
 
-__all__ = ["ItemStore", "Manifest", "Store", "open_store", "workspace", "writing"]
+__all__ = ["ItemStore", "Manifest", "Store", "open_store", "recipe_of", "workspace", "writing"]
 
 
 class Store:
@@ -29,7 +29,7 @@ class Store:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self.recipe: Recipe = parse(Recipe, dict(manifest.recipe), f"the recipe inside {folder}")
+        self.recipe = recipe_of(manifest)
         self._indexes: dict[str, Any] = {}
 
     @functools.cached_property
@@ -78,6 +78,26 @@ class Store:
                 f"the part {name!r} of index {self.recipe.name!r} was built with {built['model']} ({built['fingerprint']}), not with {encoder.name} ({encoder.fingerprint})",
                 f"use that encoder, or: medrag index build {self.recipe.name}",
             )
+
+
+def recipe_of(manifest: Manifest) -> Recipe:
+    """The recipe that an index was built from. How it is asked does not shape it: pipeline settings that this medrag
+    does not know any more are left out.
+
+    Raises IndexMismatch when the part that shapes the index cannot be read.
+    """
+    where, raw = f"the recipe inside index {manifest.name!r}", dict(manifest.recipe)
+    with contextlib.suppress(SettingsError):
+        known: Recipe = parse(Recipe, raw, where)
+        return known
+    raw.pop("pipeline", None)
+    try:
+        shaping: Recipe = parse(Recipe, raw, where)
+        return shaping
+    except SettingsError as error:
+        raise IndexMismatch(
+            f"{error.message} (built by medrag {manifest.medrag})", f"medrag index build {manifest.name}"
+        ) from error
 
 
 def open_store(folder: Path, *, verify: bool = False, name: str = "") -> Store:
