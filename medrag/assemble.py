@@ -29,7 +29,9 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     settings = override(recipe.pipeline, dict(overrides))
     store = _store(recipe, build)
     if recipe.fingerprint(corpora=False) != store.recipe.fingerprint(corpora=False):
-        raise IndexMismatch(f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {source}")
+        raise IndexMismatch(
+            f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {source}"
+        )
     encoders = _encoders(recipe, store)
     found = {
         name: one
@@ -38,7 +40,9 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     }
     if strange := set(settings.retrievers) - set(found):
         raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(found)}")
-    options = settings.model_options if model is None else overrides.get("model_options", {})  # a recipe's are its model's
+    options = (
+        settings.model_options if model is None else overrides.get("model_options", {})
+    )  # a recipe's are its model's
     return {
         "retrievers": found,
         "router": _router(recipe, list(found), settings.margin, settings.weights, encoders),

@@ -95,7 +95,7 @@ def get(name: str) -> Path:
 
 
 def _hub(repo: str, revision: str, *, offline: bool, name: str) -> Path:
-    """A snapshot of a hub repository: safetensors and configuration, no pickles, no code."""
+    """A snapshot of a hub repository: weights and configuration, no code; open_clip reads a ``.bin`` as tensors only."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -107,7 +107,7 @@ def _hub(repo: str, revision: str, *, offline: bool, name: str) -> Path:
         "*.jinja",
         "*.gguf",
         "*.onnx",
-        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.bin",
     ]
     try:
         return Path(

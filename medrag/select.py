@@ -85,7 +85,7 @@ class AdaptiveSelector:
                 lists.setdefault(parent.retriever, []).append(parent.score)
         s = self.settings
         return {
-            name: gap_cut(sorted(scores, reverse=True), s.gap, s.k_min, len(scores), s.temperature)
+            name: gap_cut(sorted(scores, reverse=True), s.gaps.get(name), s.k_min, len(scores), s.temperature)
             for name, scores in lists.items()
         }
 
@@ -103,7 +103,7 @@ class AdaptiveSelector:
             return f"the question's own image (similarity {parent.score:.3f})"
         if parent.score < self.settings.floors.get(parent.retriever, -math.inf):
             return f"below the floor of {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
-        if best > 0 and parent.score < self.settings.share * best:
+        if best > 0 and parent.score < self.settings.shares.get(parent.retriever, 0.0) * best:
             return f"far below the best of {parent.retriever} ({parent.score:.2f} of {best:.2f})"
         if parent.rank > cut.keep:
             return f"past the gap of {parent.retriever} (rank {parent.rank}, gap after {cut.keep})"

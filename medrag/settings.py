@@ -69,9 +69,21 @@ class SelectSettings(Strict):
     k_min: int = Field(1, ge=0)
     k_max: int = Field(6, ge=1)
     budget: int = Field(1200, ge=16)  # tokens
-    gap: float | None = Field(0.35, gt=0)  # γ of the gap rule; null switches it off
-    floors: dict[str, float] = {"dense": 0.25, "reports": 0.25}  # lowest score that counts, by retriever
-    share: float = Field(0.7, ge=0, le=1)  # lowest part of a retriever's best score that counts
+    # by retriever; one that is not named is not cut in that way (the graph's definitions and paths have two scales)
+    gaps: dict[str, float] = {
+        "dense": 0.35,
+        "reports": 0.35,
+        "similar": 0.35,
+        "lexical": 0.5,
+        "reports-lexical": 0.5,
+    }  # γ
+    floors: dict[str, float] = {"dense": 0.25, "reports": 0.25}  # lowest score that counts
+    shares: dict[str, float] = {
+        "dense": 0.7,
+        "reports": 0.7,
+        "lexical": 0.5,
+        "reports-lexical": 0.5,
+    }  # of the best score
     temperature: float = Field(1.0, gt=0)
     near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard overlap of content words
     same_image: float = Field(0.985, gt=0, le=1)  # image similarity from which a hit is the question's own image

@@ -133,7 +133,11 @@ def main(target: str) -> None:
 
     guess, back = model(x).argmax(1), torch.from_numpy(held)
     domains = {
-        label: {"held back": int(mine.sum()), "accuracy": share(guess[mine] == n), "known": share(nearest[mine] >= threshold)}
+        label: {
+            "held back": int(mine.sum()),
+            "accuracy": share(guess[mine] == n),
+            "known": share(nearest[mine] >= threshold),
+        }
         for n, label in enumerate(labels)
         if (mine := back & (y == n)).any()
     }

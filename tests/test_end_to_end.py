@@ -56,7 +56,9 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory):
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(RECIPE))
     with pytest.MonkeyPatch.context() as patch:
-        packages = models.resolve("efficientnet-lite2")  # what is fetched stays where it is; what is built goes elsewhere
+        packages = models.resolve(
+            "efficientnet-lite2"
+        )  # what is fetched stays where it is; what is built goes elsewhere
         for parent in packages.parents:
             if parent.name == "packages":
                 (folder / "home").mkdir()
@@ -91,7 +93,9 @@ def test_a_definition_is_answered_from_the_primer_with_its_page_and_region(rag):
     assert (first.item.doc, first.page) == ("primer:primer", 6)
     assert first.boxes and first.support == 1.0
     picture = first.show()
-    marked = sum(count for count, (r, g, b) in picture.convert("RGB").getcolors(1 << 24) if r > 180 and g < 120 and b < 120)
+    marked = sum(
+        count for count, (r, g, b) in picture.convert("RGB").getcolors(1 << 24) if r > 180 and g < 120 and b < 120
+    )
     assert marked > 200  # the region's outline
 
 
@@ -114,7 +118,10 @@ def test_every_kind_of_image_gives_the_same_answer(rag):
 
     path = package_file(RETINA)
     picture = Image.open(path).convert("RGB")
-    texts = {rag.answer(one, "What is the optic disc?").text for one in (path, str(path), picture, np.asarray(picture), [path])}
+    texts = {
+        rag.answer(one, "What is the optic disc?").text
+        for one in (path, str(path), picture, np.asarray(picture), [path])
+    }
     assert len(texts) == 1
 
 

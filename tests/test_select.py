@@ -10,7 +10,7 @@ from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive
 from medrag.settings import SelectSettings
 from medrag.types import Hit, Passage, Query, Study
 
-OPEN = {"gap": None, "share": 0.0, "floors": {}, "k_max": 50, "quota": 50, "per_place": 50, "budget": 100_000}
+OPEN = {"gaps": {}, "shares": {}, "floors": {}, "k_max": 50, "quota": 50, "per_place": 50, "budget": 100_000}
 WORDS = ["opacity", "effusion", "heart", "lung", "mass", "nodule", "rib", "clear", "left", "right", "apex", "hilum"]
 
 

@@ -159,7 +159,8 @@ def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
     scored = []
     for sentence in pool:
         held = sum(
-            w * (1.0 if s in sentence.stems else 0.8 if s in sentence.carried else 0.5 if s in sentence.heading else 0.0)
+            w
+            * (1.0 if s in sentence.stems else 0.8 if s in sentence.carried else 0.5 if s in sentence.heading else 0.0)
             for s, w in weight.items()
         )
         if topic & (sentence.stems | sentence.heading):
@@ -181,6 +182,8 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
     bonus = 0.05 / sentence.hit.rank
     if is_report(sentence.hit):
         bonus -= 0.2
+    if sentence.hit.item.meta.get("role") in ("caption", "table"):
+        bonus -= 0.15
     if ask.sort in ("define", "closed") and (match := _DEFINING.search(sentence.text)):
         bonus += 0.2 if topic & words.stem_set(sentence.text[: match.start()]) else 0.05
     if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):

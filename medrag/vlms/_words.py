@@ -37,6 +37,7 @@ _EQUALS = {  # what stands on the right is compared as what stands on the left
     "disc": "disk",
     "cell": "cellular",
     "aorta": "aortic",
+    "cause": "causes caused due leads result results resulting arises secondary",
     "base": "basilar basal bibasilar bases",
 }
 
@@ -103,7 +104,7 @@ FRAME = _stemmed(
     "any there abnormality abnormalities abnormal identified noted detected demonstrate reveal indicate contain see patient's "
     "likely possible diagnosis describe description explain tell give write generate summarize impression whether yes no about "
     "mean means definition define significant exhibit display currently common commonly usually often typical typically main acute "
-    "cause causes caused one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
+    "difference differences differ distinguish one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
     "images image way indicative indicate free grossly overall appearing consistent compared fully current degree"
 )
 # places: they say where, not what

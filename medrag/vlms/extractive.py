@@ -57,8 +57,8 @@ class Extractive:
             return ([blind, "The sources say:"] if said else []), said
         if ask.sort == "open" and alike:
             return [], self._passages(ask, prompt.context, self.sentences)
-        general = self._passages(ask, prompt.context, self.sentences, reports=False)
-        return [], general or self._passages(ask, prompt.context, self.sentences)
+        most = min(self.sentences, 2) if ask.sort == "define" else self.sentences
+        return [], self._passages(ask, prompt.context, most, reports=False) or self._passages(ask, prompt.context, most)
 
     def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True) -> list[str]:
         """The best sentences that do not repeat each other, in the order of the evidence, each with its keys."""
