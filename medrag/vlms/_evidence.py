@@ -182,8 +182,6 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
     bonus = 0.05 / sentence.hit.rank
     if is_report(sentence.hit):
         bonus -= 0.2
-    if sentence.hit.item.meta.get("role") in ("caption", "table"):
-        bonus -= 0.15
     if ask.sort in ("define", "closed") and (match := _DEFINING.search(sentence.text)):
         bonus += 0.2 if topic & words.stem_set(sentence.text[: match.start()]) else 0.05
     if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):

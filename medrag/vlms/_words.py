@@ -104,7 +104,7 @@ FRAME = _stemmed(
     "any there abnormality abnormalities abnormal identified noted detected demonstrate reveal indicate contain see patient's "
     "likely possible diagnosis describe description explain tell give write generate summarize impression whether yes no about "
     "mean means definition define significant exhibit display currently common commonly usually often typical typically main acute "
-    "difference differences differ distinguish one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
+    "between difference differences differ distinguish one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
     "images image way indicative indicate free grossly overall appearing consistent compared fully current degree"
 )
 # places: they say where, not what

@@ -66,7 +66,9 @@ class Extractive:
         ranked = rank(ask, pool) if ask.topic else []
         if ask.sort == "closed":
             ranked = [(n, s) for n, s in ranked if set(ask.finding) & (s.stems | s.carried | s.heading)]
-        ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried] or ranked
+        running = [(n, s) for n, s in ranked if s.hit.item.meta.get("role") not in ("caption", "table")]
+        ranked = running if running and running[0][0] >= self.floor else ranked
+        ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried | s.heading] or ranked
         chosen: list[Sentence] = []
         for score, sentence in ranked:
             if score < max(self.floor, 0.75 * ranked[0][0]) or len(chosen) >= most:
