@@ -47,7 +47,8 @@ MODALITY_DOMAIN = {
 CHEST = ("CHEST", "THORAX", "LUNG")
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {  # by kind of question
-    "report": {"dense": 0.3, "lexical": 0.3, "reports": 0.5, "reports-lexical": 0.5, "similar": 2.0, "graph": 0.3},
+    # a request for a report names no finding: only the image can lead to evidence
+    "report": {"dense": 0.0, "lexical": 0.0, "reports": 0.0, "reports-lexical": 0.0, "similar": 1.0, "graph": 0.0},
     "closed": {"dense": 1.0, "lexical": 1.0, "reports": 0.7, "reports-lexical": 0.7, "similar": 1.5, "graph": 0.7},
     "definition": {"dense": 1.0, "lexical": 1.0, "reports": 0.1, "reports-lexical": 0.1, "similar": 0.3, "graph": 1.0},
     "open": {"dense": 1.0, "lexical": 1.0, "reports": 0.5, "reports-lexical": 0.5, "similar": 1.0, "graph": 1.0},
@@ -106,6 +107,7 @@ class DomainRouter:
             reasons.append(f"{domain} leads by {lead:.2f} < {self.margin:.2f}: all sources are asked")
             domain = "other"
         kind = question_kind(query.text)
+        kind = "open" if kind == "report" and not query.images else kind
         weights = self._weights(query, kind)
         reasons.append(f"kind of question: {kind}" if query.text.strip() else "no question")
         if self._pointless(query, domain, confidence):

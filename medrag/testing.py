@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from medrag._util.files import sha256_text
 from medrag._util.text import content_words
-from medrag.errors import BadRecord
 from medrag.types import Hit, Item, Query, item_to_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from medrag.errors import BadRecord
     from medrag.protocols import Report, Vectors
 
 _PAIRS = tuple("".join(pair) for pair in itertools.product(string.ascii_lowercase, repeat=2))
@@ -120,14 +120,9 @@ def _grey(image: Image) -> list[float]:
 
 
 def _open(item: Item) -> Image:
-    from PIL import Image
+    from medrag._util.images import load_image
 
-    source = str(getattr(item, "source", ""))
-    try:
-        with Image.open(source) as image:
-            return image.convert("L")
-    except (OSError, ValueError) as error:
-        raise BadRecord(source or item.id, f"no readable image: {error}") from error
+    return load_image(getattr(item, "source", "") or item.id, frame=getattr(item, "frame", 0)).image.convert("L")
 
 
 def _rows(raw: Sequence[Sequence[float]], dim: int) -> Vectors:

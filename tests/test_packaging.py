@@ -32,5 +32,7 @@ def test_the_wheel_holds_what_the_demo_needs(names):
 
 
 def test_the_wheel_holds_nothing_that_was_built_or_fetched(names):
-    assert not [name for name in names if "/built" in name or name.endswith((".jsonl", ".db", ".faiss", ".tgz", ".dcm"))]
+    assert not [
+        name for name in names if "/built" in name or name.endswith((".jsonl", ".db", ".faiss", ".tgz", ".dcm"))
+    ]
     assert not [name for name in names if name.startswith(("tests/", "eval/", ".venv/"))]

@@ -72,6 +72,12 @@ def test_small_talk_is_not_looked_up():
     assert DomainRouter(ALL).route(Query("what is sarcoidosis?")).retrieves
 
 
+def test_a_request_for_a_report_is_led_by_the_image_alone():
+    weights = DomainRouter(ALL).route(Query("Write the findings and impression.", (picture(),))).weights
+    assert weights == {"dense": 0.0, "lexical": 0.0, "similar": 1.0, "graph": 0.0}
+    assert DomainRouter(ALL).route(Query("Write the findings of pneumonia.")).weights["dense"] > 0
+
+
 def test_overrides_win():
     route = DomainRouter(ALL, overrides={"graph": 0.0}).route(Query("what is sarcoidosis?"))
     assert route.weights["graph"] == 0
