@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from medrag._util.text import content_words, sentences
-from medrag.prompts import REFUSAL
+from medrag.prompts import REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Passage, Status
 
 _KEYS = re.compile(r"[ \t]*\[\s*((?:E\d+)(?:\s*[,;]\s*E\d+)*)\s*\]")
@@ -39,6 +39,8 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     if not text or REFUSAL.rstrip(".").lower() in text.lower():
         return text or REFUSAL, "abstained", (), "the evidence does not answer the question"
     citations = tuple(_citation(key, hits[key], claims_of(text, key)) for key in keys_in(text))
+    if text.startswith(UNSEEN.partition("{")[0]):
+        return text, "abstained", citations, "the question is about the image, and this model does not look at it"
     if not citations:
         return text, "uncited", (), "the answer names no evidence" if hits else "no evidence was given"
     return text, "answered", citations, ""

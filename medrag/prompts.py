@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 REFUSAL = "I cannot answer this from the evidence found."
 
+UNSEEN = "I do not look at the image itself, so I cannot say whether it shows {finding}."  # of an answerer without eyes
+
 SYSTEM = (
     "You answer questions about medical images for research and education. Use the image and the numbered evidence. "
     "After each statement that rests on evidence write its key in square brackets, such as [E1]. Never invent a key. "

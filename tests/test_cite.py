@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.cite import cite, claims_of, keys_in, strip_invented
-from medrag.prompts import REFUSAL
+from medrag.prompts import REFUSAL, UNSEEN
 from medrag.types import Box, Context, Hit, Passage, Query
 
 ONE = Passage(
@@ -33,6 +33,13 @@ def test_refusal_is_abstention_even_with_keys():
     assert cite(REFUSAL, CONTEXT)[1] == "abstained"
     assert cite(f"{REFUSAL} [E1]", CONTEXT)[1:3] == ("abstained", ())
     assert cite("  ", CONTEXT)[:2] == (REFUSAL, "abstained")
+
+
+def test_what_was_not_looked_at_is_abstention_with_its_sources():
+    text = f"{UNSEEN.format(finding='a mass')} The sources say: A mass is larger than 3 cm [E1]."
+    _, status, citations, reason = cite(text, CONTEXT)
+    assert (status, [citation.key for citation in citations]) == ("abstained", ["E1"])
+    assert "does not look" in reason
 
 
 def test_without_context_an_answer_is_uncited():

@@ -102,6 +102,7 @@ def test_a_definition_is_answered_from_the_primer_with_its_page_and_region(rag):
 def test_the_extractive_answerer_does_not_claim_to_see(rag):
     answer = rag.answer(package_file(CHEST), "Are there masses in the lungs?")
     assert answer.text.startswith("I do not look at the image itself")
+    assert answer.status == "abstained"
     assert answer.citations
 
 

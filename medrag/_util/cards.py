@@ -115,17 +115,27 @@ def marked(text: str, quotes: str) -> tuple[list[tuple[str, bool]], str]:
     """
     wanted = [words for quote in quotes.split(" … ") if (words := quote.strip(" .…").split())]
     spans = [re.search(r"\s+".join(map(re.escape, words)), text, re.IGNORECASE) for words in wanted]
-    found = sorted({match.span() for match in spans if match})
+    found = _merged({match.span() for match in spans if match})
     pieces = [(" ".join(words), True) for words, match in zip(wanted, spans, strict=True) if not match]
     at = 0
     for start, end in found:
-        if start >= at:
-            pieces += [(text[at:start], False), (text[start:end], True)]
-            at = end
+        pieces += [(text[at:start], False), (text[start:end], True)]
+        at = end
     if found and len(pieces[0][0]) > _SHOWN // 2 and not pieces[0][1]:
         pieces[0] = ("… " + pieces[0][0][-_SHOWN // 2 :].partition(" ")[2], False)
     gap = "\n" if pieces and not found else ""
     return [*pieces, (gap + text[at : at + _SHOWN], False)], text[at + _SHOWN :]
+
+
+def _merged(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans in order, those that overlap as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def picture(item: Item, boxes: tuple[Box, ...], hit: Hit | None = None) -> dict[str, str] | None:

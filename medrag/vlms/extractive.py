@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from medrag.prompts import REFUSAL
+from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms._consensus import consensus
 from medrag.vlms._evidence import Ask, Sentence, collect, is_report, is_similar, parse, rank
 from medrag.vlms._vote import cite_keys, phrase, vote
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from medrag.prompts import Prompt
     from medrag.types import Context, Hit
-
-BLIND = "I do not look at the image itself, so I cannot say whether it shows {finding}."
 
 
 class Extractive:
@@ -53,7 +51,7 @@ class Extractive:
             return said, self._passages(ask, prompt.context, 1, reports=False)
         if ask.sort == "closed" and (has_image or prompt.context.query.images):
             said = self._passages(ask, prompt.context, 2, reports=False)
-            blind = BLIND.format(finding="this" if ask.of_a_state else phrase(ask))
+            blind = UNSEEN.format(finding="this" if ask.of_a_state else phrase(ask))
             return ([blind, "The sources say:"] if said else []), said
         if ask.sort == "open" and alike:
             return [], self._passages(ask, prompt.context, self.sentences)
