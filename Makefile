@@ -7,6 +7,7 @@ export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
+export MEDRAG_DATA ?= $(wildcard $(abspath ../shared/data))
 
 .PHONY: demo test format clean
 

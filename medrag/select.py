@@ -8,6 +8,7 @@ It works on each retriever's own scores, since fused ranks have no gaps; a fused
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,13 +59,9 @@ class AdaptiveSelector:
         tokens = 0
         limit = self.settings.budget if budget is None else budget
         for hit in hits:
-            cost = count_tokens(evidence_block("E1", hit))
-            reason = (
-                _domain_reason(hit, query)
-                or self._source_reason(hit, cuts, best)
-                or self._set_reason(hit, kept)
-                or self._room_reason(kept, tokens + cost, limit)
-            )
+            reason = _domain_reason(hit, query) or self._source_reason(hit, cuts, best) or self._set_reason(hit, kept)
+            cost = 0 if reason else count_tokens(evidence_block("E1", hit))
+            reason = reason or self._room_reason(kept, tokens + cost, limit)
             if reason:
                 dropped.append(Drop(hit, reason))
             else:
@@ -137,8 +134,13 @@ def _best_scores(hits: Sequence[Hit]) -> dict[str, float]:
 
 def jaccard(a: str, b: str) -> float:
     """Overlap of the content words of two texts, 0–1; two texts without words are no duplicates."""
-    first, second = set(content_words(a)), set(content_words(b))
+    first, second = _word_set(a), _word_set(b)
     return len(first & second) / len(first | second) if first and second else 0.0
+
+
+@functools.lru_cache(maxsize=1024)
+def _word_set(text: str) -> frozenset[str]:
+    return frozenset(content_words(text))
 
 
 def _domain_reason(hit: Hit, query: Query) -> str:

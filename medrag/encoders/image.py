@@ -22,6 +22,7 @@ from medrag.encoders._shared import (
     mean_by,
     picture,
     picture_key,
+    small_work,
     unit,
     weights_id,
 )
@@ -113,7 +114,8 @@ class TimmEncoder:
         shape = self._model.medrag_cfg
         pictures = [one.image for query in queries for one in query.images]
         pixels = ahead(lambda image: pixels_of(image, *shape), pictures, self.batch, self._workers)
-        vectors = unit(self._features(pixels, "float32"), [queries[n].text for n in owners])
+        with small_work(self._model, device_of(self.device)):
+            vectors = unit(self._features(pixels, "float32"), [queries[n].text for n in owners])
         return unit(mean_by(vectors, owners, len(queries)), [query.text for query in queries])
 
     def _features(self, batches: Any, precision: str) -> Vectors:

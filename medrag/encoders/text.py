@@ -13,7 +13,16 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
-from medrag.encoders._shared import checked_precision, computing, device_of, quiet, readable, unit, weights_id
+from medrag.encoders._shared import (
+    checked_precision,
+    computing,
+    device_of,
+    quiet,
+    readable,
+    small_work,
+    unit,
+    weights_id,
+)
 from medrag.types import Item, Query
 
 if TYPE_CHECKING:
@@ -86,9 +95,9 @@ class SentenceEncoder:
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """(n, d) float32, rows of unit length, of the queries' text."""
-        return self._encode(
-            [self._query_prefix + query.text for query in queries], [query.text for query in queries], "float32"
-        )
+        texts = [query.text for query in queries]
+        with small_work(self._model, device_of(self.device)):
+            return self._encode([self._query_prefix + text for text in texts], texts, "float32")
 
     def _encode(self, texts: list[str], names: list[str], precision: str) -> Vectors:
         """In batches of similar length (sentence-transformers sorts them and restores the order)."""

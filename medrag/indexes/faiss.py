@@ -8,7 +8,7 @@ FAISS in single precision and are scored again in double precision, so that twin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -118,6 +118,12 @@ class FaissIndex:
         self, queries: Vectors, depth: int, mask: NDArray[np.bool_] | None, effort: int = 1
     ) -> list[tuple[Any, Any]]:
         """Scores and positions from FAISS for each query, wanted ones only."""
+        with _alone(len(queries) == 1 and self._is_flat()):
+            return self._searched(queries, depth, mask, effort)
+
+    def _searched(
+        self, queries: Vectors, depth: int, mask: NDArray[np.bool_] | None, effort: int
+    ) -> list[tuple[Any, Any]]:
         hidden = 0 if mask is None else len(mask) - int(mask.sum())
         gpu = self._gpu_index()
         if gpu is not None and depth + hidden <= GPU_K:  # GPU indexes know no filters: ask for more, then filter
@@ -128,7 +134,7 @@ class FaissIndex:
                     scores, positions = self._index.search(queries, depth, params=params)
             except RuntimeError:  # PQ alone, fast-scan and refined indexes know none either
                 self._filters = False
-                return self._nearest(queries, depth, mask, effort)
+                return self._searched(queries, depth, mask, effort)
         else:
             scores, positions = self._index.search(queries, depth + hidden)
         keep = positions >= 0
@@ -209,6 +215,20 @@ class FaissIndex:
             flags = getattr(faiss, "IO_FLAG_MMAP_IFC", faiss.IO_FLAG_MMAP)
             index._index, index._mapped = faiss.read_index(str(path), flags), path
         return index
+
+
+@contextlib.contextmanager
+def _alone(wanted: bool) -> Iterator[None]:
+    """One thread for a single query over a flat index, which FAISS does not share out: others would only wait."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    if wanted:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 @contextlib.contextmanager
