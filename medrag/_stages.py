@@ -5,6 +5,7 @@ Each takes what it needs and says what came; the order, the lock and the manifes
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 from collections import Counter
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from medrag.protocols import Corpus, Encoder, Report
 
 BATCH = 1024  # items encoded and cached at a time
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
 
 
@@ -51,7 +53,8 @@ class Log:
     warnings: list[str] = field(default_factory=list)
 
     def skip(self, corpus: str, problem: BadRecord) -> None:
-        self.skipped.append(Skip(corpus, problem.source, problem.problem))
+        source, what = (text.encode("utf-8", "backslashreplace").decode() for text in (problem.source, problem.problem))
+        self.skipped.append(Skip(corpus, source, what))  # a file's name may hold bytes that are no UTF-8
         if self.report:
             self.report(problem)
 
@@ -88,7 +91,9 @@ class Reading:
             before = len(self.log.skipped)
             counts = self._write(corpus, chunking)
             skipped = [asdict(skip) for skip in self.log.skipped[before:]]
-            about = {"signature": signature, "counts": counts, "skipped": skipped, "size": self.lines.stat().st_size}
+            signed = "" if counts is None else signature  # a corpus that was left out is tried again by the next build
+            size = self.lines.stat().st_size
+            about = {"signature": signed, "counts": counts or {}, "skipped": skipped, "size": size}
             write_json(self._about, about)
         if not about["counts"]:
             self.log.warnings.append(f"the corpus {self.name!r} has no item")
@@ -100,11 +105,12 @@ class Reading:
             for line in stream:
                 yield item_from_json(line.decode())
 
-    def _write(self, corpus: Corpus, chunking: ChunkSettings) -> dict[str, int]:
+    def _write(self, corpus: Corpus, chunking: ChunkSettings) -> dict[str, int] | None:
+        """How many items of each kind; None where the corpus cannot be read and is left out."""
         counts: Counter[str] = Counter()
         try:
             with atomic_open(self.lines) as stream:
-                for item in track(corpus.read(self.log.skipping(self.name)), f"read {self.name}"):
+                for item in track(self._read(corpus), f"read {self.name}"):
                     for piece in self._pieces(item, chunking):
                         if line := self._line(piece):
                             stream.write(line)
@@ -113,8 +119,20 @@ class Reading:
             self.log.warnings.append(f"the corpus {self.name!r} was left out: {problem}")
             self.log.skip(self.name, BadRecord(self.name, problem.message, problem.hint))
             with atomic_open(self.lines):
-                return {}
+                return None
         return dict(counts)
+
+    def _read(self, corpus: Corpus) -> Iterator[Item]:
+        """The corpus' items. A file that the system does not give is told as the corpus', not as the workspace's."""
+        try:
+            yield from corpus.read(self.log.skipping(self.name))
+        except OSError as error:
+            if error.errno in FULL:  # a reader's scratch file
+                raise
+            where = error.filename or corpus.name
+            raise CorpusError(
+                f"{where}: cannot be read: {error.strerror or error}", "check the corpus' path"
+            ) from error
 
     def _line(self, item: Item) -> bytes:
         try:
@@ -170,6 +188,12 @@ class Storing:
         if self._graph is not None:
             self._graph.finish()
             self.content["graph"] = tables_digest(self.folder / "graph.db")
+
+    def close(self) -> None:
+        """Gives up what was not finished; after `finish` it does nothing."""
+        self._items.close()
+        if self._graph is not None:
+            self._graph.close()
 
     def _wanted(self, item: Item) -> bool:
         named = {item.id, item.doc}.intersection(self.deleted)

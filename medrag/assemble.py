@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.places import built
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
-from medrag.settings import Recipe, load_recipe, override
+from medrag.settings import PipelineSettings, Recipe, SelectSettings, load_recipe, override
 
 if TYPE_CHECKING:
     from medrag.indexes.store import Store
@@ -27,19 +27,17 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
 
     recipe = source if isinstance(source, Recipe) else load_recipe(source)
     settings = override(recipe.pipeline, dict(overrides))
-    store = _store(recipe, build)
+    named = recipe.name if isinstance(source, Recipe) else str(source)
+    store = _store(recipe, build, named)
     if recipe.fingerprint(corpora=False) != store.recipe.fingerprint(corpora=False):
         raise IndexMismatch(
-            f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {source}"
+            f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {named}"
         )
     encoders = _encoders(recipe, store)
-    found = {
-        name: one
-        for name, one in _retrievers(recipe, store, encoders).items()
-        if name in (settings.retrievers or (name,))
-    }
-    if strange := set(settings.retrievers) - set(found):
-        raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(found)}")
+    every = _retrievers(recipe, store, encoders)
+    if strange := _named(settings) - every.keys():
+        raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(every)}")
+    found = {name: one for name, one in every.items() if name in (settings.retrievers or every)}
     options = (
         settings.model_options if model is None else overrides.get("model_options", {})
     )  # a recipe's are its model's
@@ -54,11 +52,18 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
     }
 
 
-def _store(recipe: Recipe, build: bool) -> Store:
+def _named(settings: PipelineSettings) -> set[str]:
+    """The retrievers that the settings name; those of the defaults need not be there."""
+    chosen, usual = settings.select, SelectSettings()  # type: ignore[call-arg]
+    cuts = {*chosen.gaps, *chosen.floors, *chosen.shares} - {*usual.gaps, *usual.floors, *usual.shares}
+    return {*settings.retrievers, *settings.weights, *cuts}
+
+
+def _store(recipe: Recipe, build: bool, named: str) -> Store:
     from medrag.indexes.store import open_store
 
     try:
-        return open_store(built(recipe.name))
+        return open_store(built(recipe.name), name=named)
     except IndexMissing:
         if not build:
             raise
@@ -94,6 +99,11 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
             one = Similar(store, name, encoders[index.encoder], index.retriever or "similar")
         else:
             one = Dense(store, name, encoders[index.encoder], index.retriever or "dense")
+        if one.name.startswith("similar") != isinstance(one, Similar):  # routes and selection go by the name
+            raise SettingsError(
+                f"indexes.{name}: {one.name!r} is no name for this retriever",
+                "those that search images, and no others, have names that begin with 'similar'",
+            )
         if one.name in found:
             raise SettingsError(
                 f"two indexes are searched as {one.name!r}", f"give indexes.{name} a retriever name of its own"
@@ -113,5 +123,12 @@ def _router(
     from medrag.route import DomainRouter, ImageHead
 
     head = ImageHead.open(resolve(recipe.router)) if recipe.router else None
-    eyes = next((memo for memo in encoders.values() if memo.encoder.modality == "image"), None)
-    return DomainRouter(retrievers, margin, head, eyes, weights)
+    eyes = [memo for memo in encoders.values() if memo.encoder.modality == "image"]
+    if head and head.encoder:
+        eyes = [memo for memo in eyes if memo.encoder.name == head.encoder]
+        if not eyes:
+            raise SettingsError(
+                f"router {recipe.router!r} reads the images of the encoder {head.encoder!r}, which the recipe lacks",
+                f"add {head.encoder!r} to the encoders, or leave the router out",
+            )
+    return DomainRouter(retrievers, margin, head, eyes[0] if eyes else None, weights)

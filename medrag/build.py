@@ -23,7 +23,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +40,7 @@ from medrag.settings import CorpusSettings, Recipe, parse
 if TYPE_CHECKING:
     from medrag.protocols import Corpus, Encoder, Report
 
-READERS = 1  # raised when a reader or the chunker yields other items from the same files
+READERS = 2  # raised when a reader or the chunker yields other items from the same files
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def build(
 def append(
     recipe: Recipe, corpora: Sequence[CorpusSettings], folder: Path | None = None, *, report: Report | None = None
 ) -> BuildReport:
-    """Adds corpora to a built index; only they are read and encoded. The index remembers them as part of its recipe."""
+    """Adds corpora to a built index; only they are read and encoded. The index remembers them as part of its recipe, but
+    a `build` from a recipe that does not name them leaves them out again, and says so."""
     folder = folder or built(recipe.name)
     with suppress(IndexMissing):
         recipe = recipe_of(read_manifest(folder))
@@ -107,17 +108,20 @@ class _Build:
     def run(self, *, fresh: bool = False, delete: Collection[str] = ()) -> BuildReport:
         _recover(self.folder, self.work)
         old = self._old()
-        # deleting needs no corpus, only what was read of it
-        reread = old is None or not delete or not all(one.known() for one in self.readings.values())
+        # deleting needs no corpus, only what was read of it, unless a build that did not end read something else since
+        reread = old is None or not delete or self._key(self._read_so_far()) != old.key
         corpora = _open(self.recipe) if reread else {}
         signatures = self._signatures(corpora)
-        key = self._key(signatures) if old is None or reread else old.key
-        if old and old.key == key and not delete and not fresh and self._intact(old):
+        unchanged = old is not None and not delete and not fresh and self._key(signatures) == old.key
+        if old and unchanged and self._intact(old):
             return _unchanged(old, self.folder)
+        if left_out := sorted(set(old.counts if old else ()) - set(self.readings)):
+            self.log.warnings.append(f"the old index held {', '.join(left_out)}, which the recipe does not name")
         shutil.rmtree(self.next, ignore_errors=True)
         with self._timed("read"):
             for name, reading in self.readings.items():
                 reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh)
+        key = self._key(self._read_so_far())
         with self._timed("store"):
             deleted = self._deleted(old, fresh) | set(delete)
             counts, content = self._store(deleted, delete)
@@ -140,7 +144,8 @@ class _Build:
         except IndexMissing:
             return None
         except IndexProblem as problem:
-            self.log.warnings.append(f"the old index was not used: {problem.message}")
+            why = f"the old index was not used: {problem.message}; what was deleted from it comes back"
+            self.log.warnings.append(why)
             return None
 
     def _intact(self, manifest: Manifest) -> bool:
@@ -166,6 +171,10 @@ class _Build:
             for name, corpus in corpora.items()
         }
 
+    def _read_so_far(self) -> dict[str, str]:
+        """The signatures of what lies in the workspace."""
+        return {name: str(reading.known().get("signature", "")) for name, reading in self.readings.items()}
+
     def _key(self, signatures: Mapping[str, str]) -> str:
         encoders = {name: encoder.fingerprint for name, encoder in self.encoders.items()}
         return sha256_text(str(FORMAT), self.recipe.fingerprint(), json.dumps([signatures, encoders], sort_keys=True))
@@ -177,18 +186,21 @@ class _Build:
         kinds = {kind for index in self.recipe.indexes.values() for kind in index.items}
         storing = Storing(self.next, kinds, deleted, self.log)
         counts = {}
-        for name, reading in self.readings.items():
-            total = sum(reading.known()["counts"].values())
-            counts[name] = storing.add(name, track(reading.items(), f"store {name}", total))
-        if not any(counts.values()):
-            why = next((f": {skip.source}: {skip.problem}" for skip in self.log.skipped), "")
-            raise CorpusError(f"no corpus of {self.recipe.name!r} has an item{why}", "check the paths of the recipe")
-        if strange := sorted(set(now) - storing.gone):
-            raise SettingsError(
-                f"nothing in the index {self.recipe.name!r} is named {strange[0]!r}",
-                "give the id of an item or of its document",
-            )
-        storing.finish()
+        with closing(storing):
+            for name, reading in self.readings.items():
+                total = sum(reading.known()["counts"].values())
+                counts[name] = storing.add(name, track(reading.items(), f"store {name}", total))
+            if not any(counts.values()):
+                why = next((f": {skip.source}: {skip.problem}" for skip in self.log.skipped), "")
+                raise CorpusError(
+                    f"no corpus of {self.recipe.name!r} has an item{why}", "check the paths of the recipe"
+                )
+            if strange := sorted(set(now) - storing.gone):
+                raise SettingsError(
+                    f"nothing in the index {self.recipe.name!r} is named {strange[0]!r}",
+                    "give the id of an item or of its document",
+                )
+            storing.finish()
         return counts, storing.content
 
     def _manifest(

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import re
 
-from medrag._util.text import content_words, sentences
-from medrag.prompts import REFUSAL, UNSEEN
+from medrag._util.render import page_of
+from medrag._util.text import content_words, sentences, words
+from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Passage, Status
 
-_KEYS = re.compile(r"[ \t]*\[\s*((?:E\d+)(?:\s*[,;]\s*E\d+)*)\s*\]")
+_KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
+_RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 
 
 def keys_in(text: str) -> list[str]:
     """Evidence keys in order of first use: ``"… [E2][E1, E2]"`` → ``["E2", "E1"]``."""
-    found = [key for group in _KEYS.finditer(text) for key in re.findall(r"E\d+", group.group(1))]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(key for group in _KEYS.finditer(text) for key in _listed(group.group(1))))
+
+
+def _listed(group: str) -> list[str]:
+    """The keys between two brackets; "E1-E3" are three."""
+    whole = _RANGE.sub(lambda m: " ".join(f"E{n}" for n in range(int(m[1]), int(m[2]) + 1)), group)
+    return re.findall(r"E\d+", whole)
 
 
 def strip_invented(text: str, known: set[str]) -> str:
     """The text with every key that is not in ``known`` removed; ``[E1, E9]`` becomes ``[E1]``."""
 
     def mend(match: re.Match[str]) -> str:
-        kept = [key for key in re.findall(r"E\d+", match.group(1)) if key in known]
+        kept = [key for key in _listed(match.group(1)) if key in known]
         blank = " " if match.group(0)[0] in " \t" else ""
         return blank + "".join(f"[{key}]" for key in kept) if kept else ""
 
@@ -36,8 +43,10 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     """The mended text, its status, its citations and the reason where the status is not "answered"."""
     hits = dict(context)
     text = strip_invented(text, set(hits)).strip()
-    if not text or REFUSAL.rstrip(".").lower() in text.lower():
-        return text or REFUSAL, "abstained", (), "the evidence does not answer the question"
+    if not words(_KEYS.sub("", text)):
+        return REFUSAL, "abstained", (), "the model wrote no answer"
+    if REFUSAL.rstrip(".").lower() in text.lower():
+        return text, "abstained", (), "the evidence does not answer the question"
     citations = tuple(_citation(key, hits[key], claims_of(text, key)) for key in keys_in(text))
     if text.startswith(UNSEEN.partition("{")[0]):
         return text, "abstained", citations, "the question is about the image, and this model does not look at it"
@@ -75,4 +84,4 @@ def _citation(key: str, hit: Hit, claims: list[str]) -> Citation:
         boxes = item.boxes
     elif isinstance(item, ImageRecord) and item.box:
         boxes = (item.box,)
-    return Citation(key, item, quote, getattr(item, "page", None), boxes, support)
+    return Citation(key, item, quote, page_of(item), boxes, support)

@@ -103,7 +103,7 @@ class MedRAG:
         yield Event("selected", context)
 
         pieces: list[str] = []
-        for piece in self._generate(question, context, route):
+        for piece in self._generate(context, route):
             pieces.append(piece)
             yield Event("token", piece)
         clock.lap("generate")
@@ -115,7 +115,8 @@ class MedRAG:
         """The fused hits for a question, an image, or both, best first; at most k, no selection."""
         query = make_query(image, question, exclude)
         route = self.router.route(query)
-        return self._fuse(self._retrieve(query, route, _Clock()), route)[: k or self.settings.k]
+        wanted = self.settings.k if k is None else max(k, 0)
+        return self._fuse(self._retrieve(query, route, _Clock()), route)[:wanted]
 
     def _retrieve(self, query: Query, route: Route, clock: _Clock) -> dict[str, list[Hit]]:
         found: dict[str, list[Hit]] = {}
@@ -130,18 +131,22 @@ class MedRAG:
             return fuse.weighted(rankings, route.weights)
         return fuse.rrf(rankings, route.weights, self.settings.rrf_c)
 
-    def _generate(self, question: str, context: Context, route: Route) -> Iterator[str]:
-        """The generator's words. Where retrieval found nothing to use, it is not asked to answer without ground."""
-        if route.retrieves and not context.kept:
+    def _generate(self, context: Context, route: Route) -> Iterator[str]:
+        """The generator's words. It is not asked to answer without ground: where retrieval found nothing to use, or
+        where there is neither evidence nor an image that it can see."""
+        query = context.query
+        looks = bool(query.images) and self.generator.sees_images
+        if not context.kept and (route.retrieves or not looks):
             yield REFUSAL
             return
-        prompt = make_prompt(question, context, self.settings.max_tokens, self.settings.seed)
-        yield from self.generator.stream(prompt, [image.image for image in context.query.images])
+        prompt = make_prompt(query.text, context, self.settings.max_tokens, self.settings.seed, looks=looks)
+        yield from self.generator.stream(prompt, [image.image for image in query.images])
 
     def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:
         text, status, citations, reason = cite(text, context)
         if status == "abstained" and not context.kept:
-            reason = "nothing relevant was found" if route.retrieves else "nothing was retrieved: " + route.reasons[-1]
+            asked = ": ".join(("nothing was retrieved", *route.reasons[-1:]))
+            reason = "nothing relevant was found" if route.retrieves else asked
         clock.lap("cite")
         usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(text)}
         return Answer(
@@ -152,9 +157,14 @@ class MedRAG:
     def fingerprint(self) -> str:
         """Changes when the index, the generator or a setting does."""
         index = self.store.manifest.content_hash if self.store else ""
-        return sha256_text(
-            index, self.generator.name, json.dumps(self.settings.model_dump(mode="json"), sort_keys=True)
-        )[:16]
+        settings = json.dumps(self.settings.model_dump(), sort_keys=True, default=_name_of)
+        return sha256_text(index, self.generator.name, settings)[:16]
+
+
+def _name_of(value: Any) -> str:
+    """An option that is no plain value, such as a function or a client, by the name of what it is."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 class _Clock:
@@ -179,7 +189,8 @@ def make_query(image: Any, question: str, exclude: Sequence[str] = ()) -> Query:
         images = tuple(load_image(one, max_side=IMAGE_SIDE) for one in as_tuple(image))
     if not images and not question.strip():
         raise SettingsError("there is neither an image nor a question", "give at least one of them")
-    return Query(question, images, frozenset(exclude))
+    text = question.encode(errors="replace").decode()  # half a character, from a terminal of another encoding
+    return Query(text, images, frozenset([exclude] if isinstance(exclude, str) else exclude))
 
 
 @functools.lru_cache(maxsize=4)

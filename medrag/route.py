@@ -8,12 +8,14 @@ chosen and every source is asked. Weights that are all 0 mean: do not retrieve.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._util.text import content_words, words
+from medrag.errors import SettingsError
 from medrag.types import DOMAINS, Query, Route
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ MODALITY_DOMAIN = {
     "ES": "other",
 }
 CHEST = ("CHEST", "THORAX", "LUNG")
+_MISTER = re.compile(r"\bMrs?\b\.?|\bmrs?\.")  # no magnetic resonance
 
 WEIGHTS: Mapping[str, Mapping[str, float]] = {  # by kind of question
     # a request for a report names no finding: only the image can lead to evidence
@@ -65,16 +68,25 @@ class ImageHead:
     bias: NDArray[np.float32]  # (classes,)
     centroids: NDArray[np.float32]  # (classes, d), unit rows
     threshold: float  # lowest similarity to the nearest centroid of an image that belongs
+    encoder: str = ""  # whose embeddings it reads; empty: not known
 
     @classmethod
     def open(cls, path: Path) -> ImageHead:
-        """Reads a safetensors file with weight, bias, centroids, threshold and its labels in the metadata."""
-        from safetensors import safe_open
+        """Reads a safetensors file with weight, bias, centroids, threshold and its labels in the metadata.
 
-        with safe_open(path, framework="numpy") as file:
-            tensors = {name: file.get_tensor(name).astype("float32") for name in file.keys()}  # noqa: SIM118 - not a dict
-            labels = tuple(file.metadata()["labels"].split(","))
-        return cls(labels, tensors["weight"], tensors["bias"], tensors["centroids"], float(tensors["threshold"][0]))
+        Raises SettingsError for a file that is no such head.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                tensors = {name: file.get_tensor(name).astype("float32") for name in file.keys()}  # noqa: SIM118 - not a dict
+                about = file.metadata() or {}
+            labels, threshold = tuple(about["labels"].split(",")), float(tensors["threshold"][0])
+            weight, bias, centroids = (tensors[name] for name in ("weight", "bias", "centroids"))
+        except (OSError, KeyError, SafetensorError) as error:
+            raise SettingsError(f"{path} is no head of a router", "name one, such as router-lite2") from error
+        return cls(labels, weight, bias, centroids, threshold, about.get("encoder", ""))
 
     def probabilities(self, vector: NDArray[np.float32]) -> dict[str, float]:
         """Probability of each domain for one unit vector (d,); all on "other" when it is far from every class."""
@@ -118,17 +130,20 @@ class DomainRouter:
         return Route(domain, round(confidence, 4), weights, tuple(reasons))
 
     def _weights(self, query: Query, kind: str) -> dict[str, float]:
-        weights = {name: self.overrides.get(name, WEIGHTS[kind].get(name, 1.0)) for name in self.retrievers}
-        for name in weights:
-            if (name == "similar" and not query.images) or (name != "similar" and not query.text.strip()):
-                weights[name] = 0.0
+        weights: dict[str, float] = {}
+        for name in self.retrievers:
+            looks = name.startswith("similar")  # further names count as the plain source of their sort
+            usual = WEIGHTS[kind].get(name, WEIGHTS[kind]["similar" if looks else "dense"])
+            asked = bool(query.images) if looks else bool(query.text.strip())
+            weights[name] = self.overrides.get(name, usual) if asked else 0.0
         return weights
 
     def _pointless(self, query: Query, domain: str, confidence: float) -> bool:
-        """An image that is surely of no domain, and a question without a telling word."""
+        """An image that is surely of no domain and no medical file, and a question without a telling word."""
         if not query.images:
             return not content_words(query.text)
-        return domain == "other" and confidence >= SURE and not _word_witness(query)
+        medical = self._file_witness(query) or _word_witness(query)
+        return domain == "other" and confidence >= SURE and not medical
 
     def _file_witness(self, query: Query) -> list[tuple[dict[str, float], str]]:
         for image in query.images:
@@ -164,7 +179,8 @@ def question_kind(text: str) -> str:
 
 def _word_witness(query: Query) -> list[tuple[dict[str, float], str]]:
     """Domains whose telling words the question holds; more words, more confidence."""
-    found = {domain: sorted(set(words(query.text)) & telling) for domain, telling in DOMAIN_WORDS.items()}
+    said = set(words(_MISTER.sub("", query.text)))
+    found = {domain: sorted(said & telling) for domain, telling in DOMAIN_WORDS.items()}
     scores = {domain: 1 - (1 - WORDY) ** len(hits) for domain, hits in found.items() if hits}
     if not scores:
         return []

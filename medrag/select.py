@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medrag._util.render import page_of
 from medrag._util.text import content_words, count_tokens
 from medrag.prompts import evidence_block
 from medrag.settings import SelectSettings
@@ -46,20 +47,20 @@ def gap_cut(scores: Sequence[float], gamma: float | None, k_min: int, k_max: int
 
 
 class AdaptiveSelector:
-    """Domain, floors, gap rule, near-duplicates, share of one document, source quota, size: in this order."""
+    """Text, domain, floors, gap rule, near-duplicates, share of one document, source quota, size: in this order."""
 
     def __init__(self, settings: SelectSettings | None = None) -> None:
         self.settings = settings or SelectSettings()  # type: ignore[call-arg]
 
     def select(self, query: Query, hits: Sequence[Hit], budget: int | None = None) -> Context:
         """``hits`` best first. Every hit ends in ``kept`` or in ``dropped``."""
-        cuts, best = self._cuts(hits), _best_scores(hits)
+        cuts, best = self._cuts(hits)
         kept: list[Hit] = []
         dropped: list[Drop] = []
         tokens = 0
         limit = self.settings.budget if budget is None else budget
         for hit in hits:
-            reason = _domain_reason(hit, query) or self._source_reason(hit, cuts, best) or self._set_reason(hit, kept)
+            reason = _item_reason(hit, query) or self._source_reason(hit, cuts, best) or self._set_reason(hit, kept)
             cost = 0 if reason else count_tokens(evidence_block("E1", hit))
             reason = reason or self._room_reason(kept, tokens + cost, limit)
             if reason:
@@ -74,17 +75,25 @@ class AdaptiveSelector:
         )
         return Context(query, tuple(kept), tuple(dropped), tokens, notes)
 
-    def _cuts(self, hits: Sequence[Hit]) -> dict[str, Cut]:
-        """The gap rule on each retriever's own list, with k_max over the list's length: the total is bounded later."""
+    def _cuts(self, hits: Sequence[Hit]) -> tuple[dict[str, Cut], dict[str, float]]:
+        """For each retriever where the gap rule cuts its own list (k_max bounds the total later), and its best score;
+        the question's own image counts for neither."""
         lists: dict[str, list[float]] = {}
         for hit in hits:
             for parent in hit.parents or (hit,):
                 lists.setdefault(parent.retriever, []).append(parent.score)
         s = self.settings
-        return {
-            name: gap_cut(sorted(scores, reverse=True), s.gaps.get(name), s.k_min, len(scores), s.temperature)
-            for name, scores in lists.items()
-        }
+        cuts, best = {}, {}
+        for name, scores in lists.items():
+            others = sorted((score for score in scores if not self._is_own(name, score)), reverse=True)
+            own = len(scores) - len(others)
+            cut = gap_cut(others, s.gaps.get(name), s.k_min, len(others), s.temperature)
+            cuts[name], best[name] = Cut(own + cut.keep, cut.gap), others[0] if others else 0.0
+        return cuts, best
+
+    def _is_own(self, retriever: str, score: float) -> bool:
+        """Whether a look-alike image is the question's own."""
+        return retriever.startswith("similar") and score >= self.settings.same_image
 
     def _source_reason(self, hit: Hit, cuts: dict[str, Cut], best: dict[str, float]) -> str:
         """Why the hit's own scores rule it out; empty when one of its sources still vouches for it."""
@@ -96,7 +105,7 @@ class AdaptiveSelector:
         return same[0] if same else (reasons[0] if all(reasons) else "")
 
     def _parent_reason(self, parent: Hit, cut: Cut, best: float) -> str:
-        if parent.retriever == "similar" and parent.score >= self.settings.same_image:
+        if self._is_own(parent.retriever, parent.score):
             return f"the question's own image (similarity {parent.score:.3f})"
         if parent.score < self.settings.floors.get(parent.retriever, -math.inf):
             return f"below the floor of {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
@@ -123,15 +132,6 @@ class AdaptiveSelector:
         return f"over the budget of {budget} tokens" if tokens > budget else ""
 
 
-def _best_scores(hits: Sequence[Hit]) -> dict[str, float]:
-    """The best score of each retriever, the question's own image apart."""
-    best: dict[str, float] = {}
-    for hit in hits:
-        for parent in hit.parents or (hit,):
-            best[parent.retriever] = max(best.get(parent.retriever, parent.score), parent.score)
-    return best
-
-
 def jaccard(a: str, b: str) -> float:
     """Overlap of the content words of two texts, 0–1; two texts without words are no duplicates."""
     first, second = _word_set(a), _word_set(b)
@@ -143,7 +143,10 @@ def _word_set(text: str) -> frozenset[str]:
     return frozenset(content_words(text))
 
 
-def _domain_reason(hit: Hit, query: Query) -> str:
+def _item_reason(hit: Hit, query: Query) -> str:
+    """Why the item is no evidence for this question, whatever its scores."""
+    if not hit.item.text.strip():
+        return "it has no text"
     domain = domain_of(hit.item)
     return (
         f"another domain ({domain}, not {query.domain})" if query.domain and domain and domain != query.domain else ""
@@ -155,7 +158,7 @@ def _place(hit: Hit) -> str:
     item = hit.item
     if item.kind in ("triple", "concept"):
         return item.id
-    page = getattr(item, "page", None)
+    page = page_of(item)
     return f"{item.doc}, page {page}" if page else item.doc
 
 

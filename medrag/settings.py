@@ -67,7 +67,7 @@ class SelectSettings(Strict):
     """Adaptive context selection (see medrag/select.py)."""
 
     k_min: int = Field(1, ge=0)
-    k_max: int = Field(6, ge=1)
+    k_max: int = Field(8, ge=1)
     budget: int = Field(1200, ge=16)  # tokens
     # by retriever; one that is not named is not cut in that way (the graph's definitions and paths have two scales)
     gaps: dict[str, float] = {
@@ -77,7 +77,7 @@ class SelectSettings(Strict):
         "lexical": 0.5,
         "reports-lexical": 0.5,
     }  # γ
-    floors: dict[str, float] = {"dense": 0.25, "reports": 0.25}  # lowest score that counts
+    floors: dict[str, float] = {"dense": 0.25, "reports": 0.25, "similar": 0.45}  # lowest score that counts
     shares: dict[str, float] = {
         "dense": 0.7,
         "reports": 0.7,
@@ -88,7 +88,7 @@ class SelectSettings(Strict):
     near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard overlap of content words
     same_image: float = Field(0.985, gt=0, le=1)  # image similarity from which a hit is the question's own image
     per_place: int = Field(3, ge=1)  # pieces kept of the same study or page
-    quota: int = Field(4, ge=1)  # pieces kept of one corpus and kind
+    quota: int = Field(3, ge=1)  # pieces kept of one corpus and kind
 
 
 class PipelineSettings(Strict):

@@ -370,7 +370,7 @@ class Answer:
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
-    """A sequence that is no string as a tuple; anything else as a tuple of one."""
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    """A sequence that is no string and no bytes as a tuple; anything else as a tuple of one."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         return tuple(value)
     return (value,)

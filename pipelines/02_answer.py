@@ -3,11 +3,11 @@
     python pipelines/02_answer.py sample questions.jsonl --out answers.jsonl --page answers.html
 
 ``questions.jsonl`` holds one object a line: ``{"question": "…", "image": "chest.dcm", "exclude": ["openi:17"]}``. The
-image is a path (relative to the file) or a list of paths; it may be left out. ``exclude`` names studies or documents
-that must not be used, such as the one that the image comes from.
+image is a path (relative to the file) or a list of paths; it may be left out. ``exclude`` names studies or documents (a list,
+or one) that must not be used, such as the one that the image comes from.
 
-Hardware: any CPU; with ``--model`` whatever that model needs. Lines that are answered already in ``--out`` are not
-asked again, so a run that was stopped goes on. Expect one line on the terminal for each question: its status, the
+Hardware: any CPU; with ``--model`` whatever that model needs. Questions that have a line in ``--out`` already, answered
+or failed, are not asked again, so a run that was stopped goes on; a line that was cut short is. Expect one line on the terminal for each question: its status, the
 domain, how many pieces of evidence it cites, and the seconds that it took. A question that fails is written with its
 error and the run goes on; the exit status is then 1.
 """
@@ -37,10 +37,10 @@ def main() -> int:
     try:
         rag = MedRAG.open(arguments.config, model=arguments.model)
         questions = read(arguments.questions)
+        done = whole_lines(arguments.out)
     except (MedragError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    done = len(read(arguments.out)) if arguments.out.exists() else 0
     answers: list[Answer] = []
     failed = 0
     with arguments.out.open("a", encoding="utf-8") as sink:
@@ -64,19 +64,30 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
+def whole_lines(path: Path) -> int:
+    """How many answers a file holds; one that a stopped run cut short is taken out of it."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return 0
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        path.write_bytes(b"".join(lines[:-1]))
+    return sum(line.endswith(b"\n") for line in lines)
+
+
 def ask(rag: MedRAG, row: dict[str, Any], base: Path) -> Answer | MedragError:
     """The answer to one line, or the failure."""
     given = row.get("image") or []
     images = [base / name for name in ([given] if isinstance(given, str) else given)]
     try:
-        return rag.answer(images or None, row.get("question", ""), exclude=row.get("exclude", ()))
+        return rag.answer(images or None, row.get("question") or "", exclude=row.get("exclude", ()))
     except MedragError as error:
         return error
 
 
 def summary(row: dict[str, Any], result: Answer | MedragError) -> str:
     """One line about one question."""
-    question = row.get("question", "")[:60]
+    question = (row.get("question") or "")[:60]
     if not isinstance(result, Answer):
         return f"failed     {question}: {result}"
     seconds = sum(result.timings.values())

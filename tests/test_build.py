@@ -537,3 +537,79 @@ def test_query_exclusion_is_turned_into_ids(small: Recipe, folder: Path) -> None
     gone = store.items.ids_of(query.exclude)
     assert gone == {"notes:d0#0", "notes:d0#1", "notes:d0#2", "terms:d1#4"}
     assert not gone & set(store.index("words").search(query.text, 100, exclude=gone)[1])
+
+
+def test_deleting_after_a_build_of_another_recipe_was_cut_off(small: Recipe, folder: Path, tmp_path: Path) -> None:
+    whole = build(small, folder)
+    other = recipe_of(plan(tmp_path / "other", "notes", count=5), plan(tmp_path, "terms", count=9, graph=True))
+    broken = other.model_copy(update={"indexes": {"bad": other.indexes["text"].model_copy(update={"kind": "nothing"})}})
+    with pytest.raises(SettingsError):
+        build(broken, folder)  # it read the other notes into the workspace
+    report = delete(folder, ["notes:d0"])
+    assert report.counts["passage"] == whole.counts["passage"] - 3
+    assert not build(small, folder).fresh
+
+
+def test_a_damaged_manifest_is_said_to_lose_the_deletions(small: Recipe, folder: Path) -> None:
+    build(small, folder)
+    delete(folder, ["notes:d0"])
+    (folder / "manifest.json").write_text("{}")
+    assert any("what was deleted from it comes back" in warning for warning in build(small, folder).warnings)
+
+
+class Gone(Notes):
+    def read(self, report: Any) -> Iterator[Item]:
+        yield from super().read(report)
+        (self.path.parent / "vanished.txt").read_text()
+
+
+def test_a_file_that_vanishes_is_told_as_the_corpus_own(tmp_path: Path, folder: Path) -> None:
+    gone = {**plan(tmp_path, "gone", count=3), "reader": f"{ME}:Gone"}
+    report = build(recipe_of(plan(tmp_path, "notes", count=3), gone), folder)
+    assert report.counts == {"passage": 3}
+    assert any("vanished.txt: cannot be read" in one and "MEDRAG_HOME" not in one for one in report.warnings)
+
+
+def test_a_broken_file_whose_name_is_no_utf8_is_only_skipped(tmp_path: Path, folder: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xe4.png")).write_bytes(b"no picture")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    raw = {"name": "tiny", "corpora": [{"name": "im", "reader": "images", "path": str(tmp_path)}]}
+    report = build(Recipe.model_validate(raw), folder)
+    assert report.counts == {"image": 1} and "\\udce4.png" in report.skipped[0].source
+    assert read_manifest(folder).skipped[0]["source"] == report.skipped[0].source
+
+
+def test_what_a_recipe_no_longer_names_is_told(tmp_path: Path, folder: Path) -> None:
+    notes, terms = plan(tmp_path, "notes", count=3), plan(tmp_path, "terms", count=3)
+    build(recipe_of(notes, terms), folder)
+    report = build(recipe_of(notes), folder)
+    assert report.counts == {"passage": 3}
+    assert "the old index held terms, which the recipe does not name" in report.warnings
+
+
+def test_a_delete_that_fails_leaves_no_half_graph(small: Recipe, folder: Path) -> None:
+    build(small, folder)
+    with pytest.raises(SettingsError):
+        delete(folder, ["nothing:of:this:name"])
+    assert not list(workspace(folder).rglob("*.part"))
+
+
+class Locked(Notes):
+    def signature(self) -> str:
+        return "the same before and after: neither size nor time of a file change with its rights"
+
+
+def test_a_corpus_that_was_left_out_is_tried_again(tmp_path: Path, folder: Path) -> None:
+    locked = {**plan(tmp_path, "locked", count=3, fail=True), "reader": f"{ME}:Locked"}
+    recipe = recipe_of(plan(tmp_path, "notes", count=3), locked)
+    assert build(recipe, folder).counts == {"passage": 3}
+    plan(tmp_path, "locked", count=3)
+    mended = build(recipe, folder)
+    assert mended.fresh and mended.counts == {"passage": 6}
+    assert (tmp_path / "notes.reads").read_text().count("read") == 1
+    assert not build(recipe, folder).fresh

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from medrag.cite import cite, claims_of, keys_in, strip_invented
 from medrag.prompts import REFUSAL, UNSEEN
-from medrag.types import Box, Context, Hit, Passage, Query
+from medrag.types import Block, Box, Context, Hit, Page, Passage, Query
 
 ONE = Passage(
     "c:1#p2~0", "c:1", "A nodule is small. A mass is an opacity larger than 3 cm.", page=2, boxes=(Box(1, 2, 3, 4),)
@@ -61,3 +61,18 @@ def test_only_known_keys_are_left(pieces):
     assert set(keys_in(text)) <= {"E1", "E2"}
     assert [citation.key for citation in citations] == (keys_in(text) if status == "answered" else [])
     assert cite(text, CONTEXT)[0] == text or status == "abstained"
+
+
+def test_keys_in_words_and_ranges_are_keys_too():
+    assert keys_in("Yes [E1 and E2], [E4-E6].") == ["E1", "E2", "E4", "E5", "E6"]
+    assert strip_invented("Yes [E1 and E9], [E2–E7], [E8 & E9].", {"E1", "E2"}) == "Yes [E1], [E2],."
+
+
+def test_keys_without_words_are_no_answer():
+    assert cite("[E1][E2].", CONTEXT) == (REFUSAL, "abstained", (), "the model wrote no answer")
+
+
+def test_a_whole_page_is_cited_by_its_number():
+    page = Page("b:1#p7", "b:1", 7, (Block("A mass is large."),), 100, 100, "b.pdf")
+    (citation,) = cite("A mass is large [E1].", Context(Query("q"), (Hit(page, 1.0, 1, "dense"),)))[2]
+    assert citation.page == 7

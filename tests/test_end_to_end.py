@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 from pathlib import Path
@@ -18,6 +19,7 @@ from medrag.build import build
 from medrag.cli.app import app
 from medrag.errors import ImageError, IndexMismatch, IndexMissing, ModelMissing, SettingsError
 from medrag.langchain import as_retriever
+from medrag.route import ImageHead
 from medrag.settings import load_recipe
 
 RECIPE = {
@@ -161,11 +163,38 @@ def test_opening_checks_recipe_settings_and_index(recipe_file, tmp_path):
     absent.write_text(yaml.safe_dump({**RECIPE, "name": "never-built"}))
     with pytest.raises(IndexMissing, match="medrag index build"):
         MedRAG.open(absent)
-    with pytest.raises(SettingsError, match="no retriever 'denes'"):
-        MedRAG.open(recipe_file, retrievers=("denes",))
+    for wrong in ({"retrievers": ("denes",)}, {"weights": {"denes": 0.5}}, {"select": {"gaps": {"denes": 1}}}):
+        with pytest.raises(SettingsError, match=r"no retriever 'denes' here → known: .*lexical"):
+            MedRAG.open(recipe_file, **wrong)
     with pytest.raises(SettingsError, match="no generator is named 'extractiv'"):
         MedRAG.open(recipe_file, model="extractiv")
     assert MedRAG.open(recipe_file, model="extractive", model_options={"sentences": 1}).generator.sentences == 1
+
+
+def test_hints_name_the_file_or_the_name_that_a_build_takes(tmp_path):
+    absent = tmp_path / "absent.yaml"
+    absent.write_text(yaml.safe_dump({**RECIPE, "name": "never-built"}))
+    for command in (["ask", "q", "--index"], ["index", "search"]):
+        done = CliRunner().invoke(app, [*command, str(absent)])
+        assert f"→ medrag index build {absent}" in done.stderr
+    with pytest.raises(IndexMissing, match=r"medrag index build never-built$"):
+        MedRAG.open(load_recipe(absent))
+
+
+def test_names_of_retrievers_and_the_routers_encoder_are_checked(recipe_file, monkeypatch):
+    recipe = load_recipe(recipe_file)
+    for index, name in (("image", "films"), ("text", "similar-texts")):
+        called = recipe.indexes | {index: recipe.indexes[index].model_copy(update={"retriever": name})}
+        with pytest.raises(SettingsError, match=f"indexes.{index}: '{name}' is no name"):
+            MedRAG.open(recipe.model_copy(update={"indexes": called}))
+    called = recipe.indexes | {"image": recipe.indexes["image"].model_copy(update={"retriever": "similar-films"})}
+    other = MedRAG.open(recipe.model_copy(update={"indexes": called}))
+    assert other.retrieve("", package_file(RETINA), k=1)[0].sources == ("similar-films",)
+    head = ImageHead.open(models.resolve("router-lite2"))
+    strange = dataclasses.replace(head, encoder="another")
+    monkeypatch.setattr(ImageHead, "open", classmethod(lambda cls, path: strange))
+    with pytest.raises(SettingsError, match="reads the images of the encoder 'another'"):
+        MedRAG.open(recipe_file)
 
 
 def test_a_second_build_has_nothing_to_do(recipe_file):

@@ -89,3 +89,48 @@ def test_fusion_and_selection_follow_the_settings():
 
 def test_fingerprint_follows_the_settings():
     assert rag().fingerprint == rag().fingerprint != rag(k=3).fingerprint
+
+
+def test_k_of_zero_is_no_hits():
+    assert rag().retrieve("pulmonary mass effusion", k=0) == []
+
+
+def test_one_excluded_id_may_be_given_as_it_is():
+    answer = rag().answer(None, "What is a pulmonary mass or effusion?", exclude="book:lung")
+    assert [hit.item.doc for hit in answer.context.kept] == ["book:pleura"]
+
+
+def test_half_a_character_in_a_question_does_not_end_it():
+    answer = rag().answer(None, "What is a pulmonary mass, caf\udce9?")
+    assert answer.context.query.text.encode("utf-8").endswith(b"caf??")
+
+
+class NoRoute:
+    """A router that asks nobody and says no reason."""
+
+    def route(self, query):
+        return Route("other", 0.0, {"lexical": 0.0})
+
+
+@pytest.mark.parametrize(("image", "sees"), [(None, True), (PIXELS, False)])
+def test_neither_evidence_nor_a_visible_image_is_abstention(image, sees):
+    pipeline = rag(reply="It is a cat.")
+    pipeline.router, pipeline.generator = NoRoute(), FakeGenerator(["It is a cat."], sees_images=sees)
+    answer = pipeline.answer(image, "What is this?")
+    assert (answer.text, answer.status, answer.reason) == (REFUSAL, "abstained", "nothing was retrieved")
+    assert not pipeline.generator.prompts
+
+
+def test_a_model_that_is_shown_no_image_is_not_told_to_use_one():
+    for image, sees, told in ((PIXELS, True, True), (PIXELS, False, False), (None, True, False)):
+        pipeline = rag()
+        pipeline.generator = FakeGenerator(["A mass [E1]."], sees_images=sees)
+        pipeline.answer(image, "What is a pulmonary mass?")
+        (prompt,) = pipeline.generator.prompts
+        assert ("Use the image" in prompt.system) == told
+        assert ("You are shown no image" in prompt.system) != told
+
+
+def test_fingerprint_takes_options_that_are_no_plain_values():
+    one, same, other = (rag(model_options={"layout": f}).fingerprint for f in (print, print, len))
+    assert one == same != other

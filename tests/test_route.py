@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from medrag.errors import SettingsError
 from medrag.route import DomainRouter, ImageHead, question_kind
 from medrag.types import DOMAINS, Query, QueryImage
 
@@ -117,4 +118,30 @@ def test_head_survives_saving(tmp_path):
     vector = np.array([0.8, 0.6, 0.0], dtype=np.float32)
     assert opened.labels == HEAD.labels
     assert opened.probabilities(vector) == HEAD.probabilities(vector)
+    assert opened.encoder == ""
+    (tmp_path / "other.safetensors").write_bytes(b"no head")
+    for wrong in (tmp_path, tmp_path / "other.safetensors"):
+        with pytest.raises(SettingsError, match="is no head of a router"):
+            ImageHead.open(wrong)
     assert sum(opened.probabilities(vector).values()) == pytest.approx(1.0)
+
+
+def test_a_title_is_no_modality():
+    for text in ("Does Mr Smith have pneumonia?", "Did Mr. Smith cough?"):
+        assert DomainRouter(ALL).route(Query(text)).domain == "other"
+    assert DomainRouter(ALL).route(Query("Is this an MR of the knee?")).domain == "mr"
+
+
+@pytest.mark.parametrize("meta", [{"modality": "DX", "body_part": "HAND"}, {"modality": "ES"}])
+def test_a_medical_file_of_no_domain_is_looked_up_in_texts_but_has_no_look_alikes(meta):
+    weights = DomainRouter(ALL).route(Query("Is there a fracture?", (picture(**meta),))).weights
+    assert weights["similar"] == 0
+    assert weights["dense"] > 0
+    assert not DomainRouter(ALL).route(Query("", (picture(**meta),))).retrieves
+
+
+def test_retrievers_of_further_names_count_as_their_sort():
+    router = DomainRouter(["similar-ct", "books"])
+    assert router.route(Query("", (picture(),))).weights == {"similar-ct": 1.0, "books": 0.0}
+    assert router.route(Query("Write the findings.", (picture(),))).weights["books"] == 0
+    assert router.route(Query("Is there a mass?")).weights["similar-ct"] == 0

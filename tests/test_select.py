@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive
 from medrag.settings import SelectSettings
-from medrag.types import Hit, Passage, Query, Study
+from medrag.types import Block, Hit, ImageRecord, Page, Passage, Query, Study
 
 OPEN = {"gaps": {}, "shares": {}, "floors": {}, "k_max": 50, "quota": 50, "per_place": 50, "budget": 100_000}
 WORDS = ["opacity", "effusion", "heart", "lung", "mass", "nodule", "rib", "clear", "left", "right", "apex", "hilum"]
@@ -115,3 +115,27 @@ def test_nothing_is_lost_and_every_bound_holds(rows, budget, k_max):
     assert all(drop.reason for drop in context.dropped)
     texts = [one.item.text for one in context.kept]
     assert all(jaccard(a, b) < 0.9 for i, a in enumerate(texts) for b in texts[:i])
+
+
+def test_the_questions_own_image_does_not_push_the_others_past_the_gap():
+    scores = [1.0, 0.62, 0.61, 0.3]
+    hits = [hit(n, score, retriever="similar") for n, score in enumerate(scores)]
+    context = select(hits, gaps={"similar": 0.35}, shares={"similar": 0.9})
+    assert [kept.score for kept in context.kept] == [0.62, 0.61]
+    assert [drop.reason.split(" (")[0] for drop in context.dropped] == [
+        "the question's own image",
+        "far below the best of similar",
+    ]
+
+
+def test_what_has_no_text_is_no_evidence():
+    bare = ImageRecord("a:1", "a:1", " ", "a.png")
+    context = select([Hit(bare, 0.9, 1, "similar")])
+    assert context.kept == ()
+    assert context.dropped[0].reason == "it has no text"
+
+
+def test_pages_of_one_book_are_places_of_their_own():
+    pages = [Page(f"b:1#p{n}", "b:1", n, (Block(f"{WORDS[n]} {n}"),), 9, 9, "b.pdf") for n in range(1, 4)]
+    hits = [Hit(page, 0.9, page.number, "dense") for page in pages]
+    assert len(select(hits, per_place=1).kept) == 3

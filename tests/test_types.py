@@ -19,6 +19,7 @@ from medrag.types import (
     Query,
     Study,
     Triple,
+    as_tuple,
     domain_of,
     item_from_json,
     item_to_json,
@@ -93,3 +94,9 @@ def test_domain_is_read_from_field_or_meta():
     assert domain_of(Study("s", {}, domain="chest-xray")) == "chest-xray"
     assert domain_of(Passage("p", "p", "t", meta={"domain": "fundus"})) == "fundus"
     assert domain_of(Study("s", {})) == domain_of(Passage("p", "p", "t")) == ""
+
+
+def test_bytes_of_any_sort_are_one_value():
+    for value in (b"ab", bytearray(b"ab"), memoryview(b"ab"), "ab"):
+        assert as_tuple(value) == (value,)
+    assert as_tuple([1, 2]) == (1, 2)

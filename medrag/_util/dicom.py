@@ -180,7 +180,7 @@ def _windowed(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[np.ui
     voi = _group(data, frame, "FrameVOILUTSequence")
     voi = data if voi is None else voi
     if voi is data and data.get("VOILUTSequence"):
-        values = apply_voi_lut(values.astype(array.dtype, copy=False), data, prefer_lut=True)
+        values = apply_voi_lut(np.rint(values).astype(np.int64), data, prefer_lut=True)  # HU may be below zero
     elif limits := _limits(voi):
         inside = values[real]
         if inside.size and inside.max() > limits[0] and inside.min() < limits[1]:

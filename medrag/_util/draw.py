@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_DPI = 150
 _MARK = (220, 60, 20)
-_REBUILD = "put the file back, or build the index again: medrag index build"
+_REBUILD = "put the file back, or build the index again: medrag index build NAME"
 
 
 def picture_of(item: Item, boxes: Sequence[Box] = (), max_side: int | None = None) -> Image:

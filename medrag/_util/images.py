@@ -46,6 +46,7 @@ def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
     Raises ImageError as `load_image` would; a JPEG that lacks its end marker is decoded to be sure.
     """
+    from PIL import UnidentifiedImageError
 
     try:
         with path.open("rb") as handle:
@@ -56,7 +57,16 @@ def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
                 return check_dicom(path, max_pixels)
             handle.seek(0)
-            with _open(handle) as picture:
+            try:
+                opened = _open(handle)
+            except UnidentifiedImageError:
+                from medrag._util.dicom import check_dicom, looks_like_dicom
+
+                handle.seek(0)
+                if looks_like_dicom(handle):  # without the magic
+                    return check_dicom(path, max_pixels)
+                raise
+            with opened as picture:
                 size, kind = picture.size, picture.format
                 _not_huge(size, str(path), max_pixels)
                 picture.verify()

@@ -54,7 +54,7 @@ ABSENT_AFTER = (
     f"(?:is|are|was|were|being) {_ADV}absent",
     rf"{_BE} no longer {_ADV}\w+",
     f"(?:has|have|had|is|are) {_ADV}(?:resolved|cleared|disappeared)",
-    rf"(?:has|have) (?:\w+ )?been {_ADV}(?:removed|{_OUT})",
+    rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
     "ruled out",
 )
@@ -65,11 +65,11 @@ UNCERTAIN_BEFORE = (
     "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did) not {_ADV}(?:exclude|rule out)",
     f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
     "assess(?:ment)? for", "not (?:certain|clear|sure)(?: if| whether)?", "unclear(?: if| whether)?", "uncertain", "whether",
-    "if", "query",
+    "if", "query", "(?:not enough|insufficient|no) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (
     f"{_CANNOT} {_ADV}be {_ADV}{_OUT}",
-    rf"(?:{_BE} )?not {_ADV}(?:been )?{_OUT}",
+    rf"(?:(?:{_BE}|has|have) )?not {_ADV}(?:been )?{_OUT}",
     rf"{_BE} {_ADV}(?:possible|probable|suspected|questioned|questionable|likely|unlikely|uncertain|equivocal|considered)",
     "(?:less|more|most|not) likely",
     "unlikely",
@@ -90,6 +90,7 @@ _TURN = re.compile(
     rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|secondary to|due to|"
     rf"with the exception of|nevertheless|yet|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
+    rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable)\b(?!.*\b(?:or|nor)\b))"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"
     rf"|(?<=fied|seen|oted|sent|ated|ized),\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b)".replace(
         " ", r"\s+"

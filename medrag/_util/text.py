@@ -37,7 +37,7 @@ def sentences(text: str) -> list[str]:
         pending = ""
         for piece in _END.split(line):
             pending = f"{pending} {piece}".strip() if pending else piece.strip()
-            if pending and not _ABBREVIATION.search(pending):
+            if pending and not _ABBREVIATION.search(pending[-12:]):  # its end is enough
                 result.append(pending)
                 pending = ""
         if pending:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medrag.cli.needs import recipe_of
+from medrag.cli.needs import is_file_name, recipe_of
 from medrag.cli.output import Json, emit, note, say
 from medrag.errors import MedragError
 
@@ -58,7 +58,8 @@ def open_index(index: str, model: str) -> MedRAG:
     """The built index with its pipeline. Raises IndexMissing with the command that builds it."""
     from medrag.pipeline import MedRAG
 
-    return MedRAG.open(recipe_of(index), model=model or None)
+    source = index if is_file_name(index) else recipe_of(index)  # hints then name the file
+    return MedRAG.open(source, model=model or None)
 
 
 def streamed(rag: MedRAG, image: Any, question: str) -> Answer:

@@ -10,6 +10,7 @@ import typer
 from medrag._util.text import shorten
 from medrag.cli.index import show_skipped
 from medrag.cli.output import Json, emit, options_of, say, table
+from medrag.errors import SettingsError
 
 if TYPE_CHECKING:
     from medrag.corpora import CheckReport
@@ -48,7 +49,10 @@ def cards() -> list[dict[str, Any]]:
 
     rows = []
     for path in sorted((share() / "corpora").glob("*/card.yaml")):
-        card = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        try:
+            card = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{path} is not readable YAML: {error}", "mend the file") from error
         rows.append(card_row(path.parent.name, card))
     return rows
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medrag.cli.needs import folder_of, recipe_of
+from medrag.cli.needs import folder_of
 from medrag.cli.output import Json, emit, note, say, size_text, table
 from medrag.errors import SettingsError
 
@@ -115,7 +115,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for; may be empty with --image.")] = "",
     image: Annotated[list[str] | None, typer.Option("--image", "-i", help="An image file; may be repeated.")] = None,
     retriever: Annotated[
-        str, typer.Option("--retriever", help="Ask only this one: dense, lexical, similar or graph.")
+        str, typer.Option("--retriever", help="Ask only this one, such as dense, lexical, similar or graph.")
     ] = "",
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     as_json: Json = False,
@@ -132,9 +132,10 @@ def search(
 
 def find(name: str, query: str, image: Any, retriever: str, k: int) -> list[Hit]:
     """The hits of one retriever, or of all of them fused."""
-    from medrag.pipeline import MedRAG, make_query
+    from medrag.cli.ask import open_index
+    from medrag.pipeline import make_query
 
-    rag = MedRAG.open(recipe_of(name))
+    rag = open_index(name, "")
     if not retriever:
         return rag.retrieve(query, image, k=k)
     if retriever not in rag.retrievers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,20 @@ class JsonlReports:
     license: str = ""
 
     def signature(self) -> str:
-        return files.signature_of(self, files.discover(self.path, (".jsonl", ".ndjson")))
+        found = files.discover(self.path, (".jsonl", ".ndjson"))
+        pictures = {Path(image.source) for _, images in self._studies(lambda _: None) for image in images}
+        return files.signature_of(self, [*found, *sorted(pictures)])
 
     def read(self, report: Report) -> Iterator[Item]:
-        """Each study, followed by its images."""
+        """Each study, followed by its images; one that cannot be read is reported and no image of the study."""
+        for study, images in self._studies(report):
+            kept = [image for image in images if readable(image, report)]
+            meta = clean({**study.meta, "paths": [image.source for image in kept]})
+            yield replace(study, images=tuple(image.id for image in kept), meta=meta)
+            yield from kept
+
+    def _studies(self, report: Report) -> Iterator[tuple[Study, list[ImageRecord]]]:
+        """Each study with the images that it names."""
         seen: set[str] = set()
         for file in files.discover(self.path, (".jsonl", ".ndjson")):
             for where, raw in json_lines(self.path, file, self.encoding, report):
@@ -43,8 +53,7 @@ class JsonlReports:
                     report(error)
                     continue
                 seen.add(study.id)
-                yield study
-                yield from (image for image in images if readable(image, report))
+                yield study, images
 
     def _study(self, where: str, raw: Any, file: Path) -> tuple[Study, list[ImageRecord]]:
         if not isinstance(raw, dict):

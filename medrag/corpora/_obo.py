@@ -20,7 +20,10 @@ from medrag.protocols import Report
 def read_terms(path: Path, report: Report) -> dict[str, Term]:
     """The terms of an ontology file by CURIE, whichever of the two formats it has."""
     with open_binary(path) as handle:
-        start = handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+        try:
+            start = handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+        except BROKEN_ARCHIVE as error:
+            raise CorpusError(f"{path}: the archive is cut short or damaged", "fetch the file again") from error
     return graph_terms(path, report) if start[:1] in (b"[", b"{") else obo_terms(path, report)
 
 

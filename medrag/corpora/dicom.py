@@ -58,7 +58,8 @@ class DicomFolder:
                 report(files.whole(self.path, file, error))
                 continue
             if meta is not None:
-                studies.setdefault(str(meta.get("study_uid") or f"file-{file.stem}"), []).append((file, meta))
+                alone = f"file-{files.local_id(file, self.path, keep_suffix=True)}"  # names no study: is one of its own
+                studies.setdefault(str(meta.get("study_uid") or alone), []).append((file, meta))
         for uid, instances in studies.items():
             yield from self._study(uid, sorted(instances, key=_place), report)
 

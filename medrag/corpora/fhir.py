@@ -1,7 +1,7 @@
 """FHIR R4 DiagnosticReport resources to studies: one resource, a Bundle, or NDJSON; a file or a folder.
 
 ``conclusion`` is the impression; the text of ``presentedForm`` (else the narrative) is split by its headings.
-Resources of other types are passed over. Nothing is fetched: an attachment with a url only has no text.
+Resources of other types are passed over, withdrawn reports reported. Nothing is fetched: an attachment with a url only has no text.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from medrag.protocols import Report
 from medrag.types import Item, Study
 
 _SUFFIXES = (".json", ".ndjson", ".jsonl")
+_WITHDRAWN = ("entered-in-error", "cancelled")  # statuses of reports that say nothing of a patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class FhirReports:
         identity = str(resource.get("id") or "")
         if not identity:
             raise BadRecord(where, "a DiagnosticReport has no id", "give each resource its id")
+        if resource.get("status") in _WITHDRAWN:
+            raise BadRecord(
+                f"{where} ({identity})", f"the report is marked {resource['status']!r}", "leave withdrawn reports out"
+            )
         try:
             sections = self._sections(resource, where)
             period, subject = resource.get("effectivePeriod") or {}, resource.get("subject") or {}

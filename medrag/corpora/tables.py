@@ -6,6 +6,7 @@ Each row that does not fit is reported and skipped. Knows nothing of the graph t
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -95,7 +96,8 @@ class RadLex:
 
 
 class HpoAnnotations:
-    """Disease–phenotype rows of ``phenotype.hpoa``: *disease* ``has_phenotype`` *term*; NOT rows are absent.
+    """Disease–phenotype rows of ``phenotype.hpoa``: *disease* ``has_phenotype`` *term*; NOT rows are absent, and so are
+    those whose frequency is none of the patients (``0/7``, ``0%``, HP:0040285), unless a row beside them saw some.
 
     ``terms`` and ``diseases`` limit the rows to an ontology, or to its descendants of ``roots``:
     ``{path: hp.obo, roots: [HP:0002086], without: []}``; a disease belongs to an ontology when one of its terms refers to it.
@@ -121,21 +123,40 @@ class HpoAnnotations:
             else None
         )
         seen: set[tuple[str, str, bool]] = set()
-        for where, row in _rows(self.path, report, self.COLUMNS, "\t"):
+        for where, row, absent in _with_polarity(_rows(self.path, report, self.COLUMNS, "\t")):
             disease, term = normal_curie(row["database_id"]), normal_curie(row["hpo_id"])
-            key = (disease, term, row["qualifier"] == "NOT")
+            key = (disease, term, absent)
             if not row["disease_name"] or not term.startswith("HP:") or ":" not in disease:
                 report(BadRecord(where, "not a row of a disease and an HPO term"))
             elif key not in seen and (wanted is None or disease in wanted) and (self.terms is None or term in names):
                 seen.add(key)
-                yield self._triple(disease, row, term, names.get(term, term))
+                yield self._triple(disease, row, term, names.get(term, term), absent)
 
-    def _triple(self, disease: str, row: Mapping[str, str], term: str, name: str) -> Item:
+    def _triple(self, disease: str, row: Mapping[str, str], term: str, name: str, absent: bool) -> Item:
         kept = ("frequency", "onset", "evidence", "reference", "modifier", "sex")
         meta = {key: row[key] for key in kept if row.get(key)}
-        absent = row["qualifier"] == "NOT"
         result = triple(self.name, disease, row["disease_name"], "has_phenotype", term, name, meta=meta)
         return replace(result, id=f"{result.id}!not", polarity="absent") if absent else result
+
+
+_NOBODY = re.compile(r"0/\d+|0+(?:\.0*)?%|HP:0040285")  # of the patients; HP:0040285 is called "Excluded"
+
+
+def _with_polarity(
+    rows: Iterator[tuple[str, dict[str, str]]],
+) -> Iterator[tuple[str, dict[str, str], bool]]:
+    """(where, row, absent); rows of one disease stand together, and one that saw a term in nobody yields to one that did."""
+    for _, group in itertools.groupby(rows, key=lambda pair: pair[1]["database_id"]):
+        told = list(group)
+        nobody = [bool(_NOBODY.fullmatch(row["frequency"])) for _, row in told]
+        seen = {row["hpo_id"] for (_, row), none in zip(told, nobody, strict=True) if not none and not _denied(row)}
+        for (where, row), none in zip(told, nobody, strict=True):
+            if _denied(row) or not (none and row["hpo_id"] in seen):
+                yield where, row, none or _denied(row)
+
+
+def _denied(row: Mapping[str, str]) -> bool:
+    return row["qualifier"] == "NOT"
 
 
 Cut = tuple[Path, tuple[str, ...], tuple[str, ...]]

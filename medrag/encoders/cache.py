@@ -34,8 +34,7 @@ class VectorCache:
         except sqlite3.OperationalError as error:
             raise write_error(path, OSError(0, str(error))) from error
         except sqlite3.DatabaseError:
-            path.replace(path.with_suffix(".damaged"))
-            self._db = self._connect()
+            self._set_aside()
         except OSError as error:
             raise write_error(path, error) from error
 
@@ -47,9 +46,26 @@ class VectorCache:
         )
         return connection
 
+    def _set_aside(self) -> None:
+        """A new, empty file in place of a damaged one."""
+        self.path.replace(self.path.with_suffix(".damaged"))
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(f"{self.path.name}{suffix}").unlink(missing_ok=True)
+        self._db = self._connect()
+
     def get_many(self, keys: Iterable[str]) -> dict[str, Vectors]:
         """The vectors that are there, (d,) float32 each."""
         wanted = list(dict.fromkeys(keys))
+        try:
+            return self._found(wanted)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # a page in the middle is damaged
+            self._db.close()
+            self._set_aside()
+            return {}
+
+    def _found(self, wanted: Sequence[str]) -> dict[str, Vectors]:
         found: dict[str, Vectors] = {}
         for start in range(0, len(wanted), MANY):
             part = wanted[start : start + MANY]

@@ -85,7 +85,7 @@ class GraphStore:
         """
         path = FilePath(path)
         if not path.is_file():
-            raise IndexMissing(f"there is no graph at {path}", "medrag index build")
+            raise IndexMissing(f"there is no graph at {path}", "medrag index build NAME")
         try:
             base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
             base.execute("PRAGMA mmap_size=8589934592")

@@ -8,6 +8,7 @@ linked is not found: this source says nothing to a question without a known term
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from medrag._util.text import content_words
@@ -61,8 +62,8 @@ class GraphRetriever:
         words = {stem(word) for word in content_words(query.text)}
         shares: dict[str, set[str]] = {}
         for starts, weight in asked.items():
-            for path in self.store.paths(starts, self.hops, WALKS):
-                if not any(set(edge.docs) <= query.exclude for edge in path.edges):
+            for walk in self.store.paths(starts, self.hops, WALKS):
+                if path := _without(walk, query.exclude):
                     for node in path.nodes:
                         if node not in shares:
                             held = content_words(self.store.concept(node).name)
@@ -127,6 +128,14 @@ class GraphRetriever:
             titled = all(word[:1].isupper() and word[1:].islower() for word in rest)
             return " ".join((start.lower(), *(w.lower() if titled and w not in self.store.proper else w for w in rest)))
         return name
+
+
+def _without(path: Path, exclude: frozenset[str]) -> Path | None:
+    """The path as the documents that are not excluded state it; None where they do not state all of it."""
+    if exclude.isdisjoint(doc for edge in path.edges for doc in edge.docs):
+        return path
+    edges = tuple(replace(edge, docs=tuple(doc for doc in edge.docs if doc not in exclude)) for edge in path.edges)
+    return replace(path, edges=edges) if all(edge.docs for edge in edges) else None
 
 
 def _weight(mention: Mention) -> float:

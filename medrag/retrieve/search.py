@@ -14,7 +14,10 @@ Found = tuple[Sequence[float], Sequence[str]]  # scores, ids, best first
 
 
 class Memo:
-    """An encoder that remembers the vectors of the last query, which the router and several retrievers ask for."""
+    """An encoder that remembers the vectors of the last query, which the router and several retrievers ask for.
+
+    Images are told apart by their ``sha256``; one without it is encoded every time.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -22,10 +25,12 @@ class Memo:
 
     def query(self, query: Query) -> Vectors:
         """(1, d) float32."""
-        key = query.text if self.encoder.modality == "text" else tuple(image.sha256 for image in query.images)
-        if self._last is None or self._last[0] != key:
-            self._last = (key, self.encoder.encode_queries([query]))
-        return self._last[1]
+        seen = tuple(image.sha256 for image in query.images)
+        key = seen if self.encoder.modality == "image" else (query.text, *seen)  # text encoders may read images too
+        last = self._last  # read once: another thread may ask at the same time
+        if last is None or last[0] != key or "" in seen:
+            last = self._last = (key, self.encoder.encode_queries([query]))
+        return last[1]
 
 
 def search_allowed(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from medrag._util.polarity import Polarity, clauses, polarity
 from medrag._util.text import sentences
+from medrag.prompts import unkeyed
 from medrag.types import Context, Hit
 from medrag.vlms import _words as words
 
@@ -21,7 +22,7 @@ _CLOSED = re.compile(
     r"(?:^|[,:;]\s*)(?:is|are|was|were|does|do|did|has|have|any|isn't|aren't|doesn't)\b", re.IGNORECASE
 )
 _REPORT = re.compile(
-    r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.*\b(?:report|findings|impression)\b"
+    r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.{0,300}?\b(?:report|findings|impression)\b"
     r"|^\W*(?:findings|impression|report)\b|^what (?:are|is) the (?:findings|impression)\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -107,7 +108,9 @@ class Sentence:
 
 
 def is_similar(hit: Hit) -> bool:
-    """Whether the hit is a study (or a part of one) that was found because its image looks alike."""
+    """Whether the hit is a study (or a part of one) that was found because its image looks alike; a figure of a book is none."""
+    if hit.item.kind == "image" and hit.item.page:
+        return False
     return hit.item.kind in ("study", "passage", "image") and any(s.startswith("similar") for s in hit.sources)
 
 
@@ -136,8 +139,8 @@ def collect(context: Context) -> list[Sentence]:
 
 
 def split(text: str) -> list[str]:
-    """Sentences without list numbers and bullets."""
-    return [clean for s in sentences(text) if (clean := re.sub(r"^(?:\d{1,2}[.)]|[-•*–])\s*", "", s).strip())]
+    """Sentences without list numbers, bullets, and what could be mistaken for an evidence key."""
+    return [clean for s in sentences(unkeyed(text)) if (clean := re.sub(r"^(?:\d{1,2}[.)]|[-•*–])\s*", "", s).strip())]
 
 
 def usable(text: str) -> bool:

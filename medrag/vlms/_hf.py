@@ -69,6 +69,7 @@ def encode(loaded: Loaded, turns: Turns, images: list[Image]) -> Mapping[str, An
     """The turns in the model's own chat template; one without a system role gets that text in the first user turn."""
     from jinja2 import TemplateError
 
+    turns = [(role, inert(loaded.tokenizer, text)) for role, text in turns]
     if not getattr(loaded.processor, "chat_template", None):
         return _encode_plain(loaded, "\n\n".join([*(text for _, text in turns), "Answer:"]), images)
     try:
@@ -76,6 +77,14 @@ def encode(loaded: Loaded, turns: Turns, images: list[Image]) -> Mapping[str, An
     except TemplateError:
         (_, system), (role, first), *rest = turns
         return _template(loaded, _messages(loaded, [(role, f"{system}\n\n{first}"), *rest], images))
+
+
+def inert(tokenizer: Any, text: str) -> str:
+    """The text with the model's own marks ("<|im_end|>", "<image>") broken up, so that evidence cannot end its turn."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    for mark in {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}:
+        text = text.replace(mark, f"{mark[:1]} {mark[1:]}") if len(mark) > 2 else text
+    return text
 
 
 def _messages(loaded: Loaded, turns: Turns, images: Sequence[Image]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from medrag.vlms._evidence import Ask, split, stance, usable
 
 ORDER: tuple[Polarity, ...] = ("present", "uncertain", "absent")  # of a report's sentences the first of these counts
 MARGIN = 0.55  # share of the weight that makes a vote more than a draw
+LONGEST = 120  # characters of a finding that is named back
 NOTE = "This rests on their reports, not on the image itself."
 
 
@@ -106,7 +107,9 @@ def phrase(ask: Ask) -> str:
     """The finding in the question's own words: from the first content word that names something to the last."""
     wanted = set(ask.finding) | ask.sites | (set(ask.topic) & words.STATES)
     named = [word for word in words.content(ask.text) if word.stem in wanted]
-    if not named:
+    if named and (stop := re.search(r"[?!](?=\s)", ask.text[named[0].end :])):  # of several questions the first
+        named = [word for word in named if word.end <= named[0].end + stop.start()]
+    if not named or named[-1].end - named[0].start > LONGEST:
         return "this"
     if ask.negated:  # "Are the lungs free of effusion?" asks about effusion
         named = [word for word in named if word.stem in ask.finding] or named

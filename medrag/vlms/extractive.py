@@ -64,7 +64,7 @@ class Extractive:
         ranked = rank(ask, pool) if ask.topic else []
         if ask.sort == "closed":
             ranked = [(n, s) for n, s in ranked if set(ask.finding) & (s.stems | s.carried | s.heading)]
-        running = [(n, s) for n, s in ranked if s.hit.item.meta.get("role") not in ("caption", "table")]
+        running = [(n, s) for n, s in ranked if not _is_title(s)]
         ranked = running if running and running[0][0] >= self.floor else ranked
         ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried | s.heading] or ranked
         chosen: list[Sentence] = []
@@ -75,6 +75,12 @@ class Extractive:
                 chosen += [s for s in _with_antecedent(sentence, pool) if s not in chosen]
         chosen = sorted(chosen[:most], key=lambda s: (int(s.key[1:]), s.place))
         return [_quote(s, [s.key, *_twins(s, pool)]) for s in chosen]
+
+
+def _is_title(sentence: Sentence) -> bool:
+    """The number and title of a figure, or a cell of a table: they name a thing and say little of it."""
+    role = sentence.hit.item.meta.get("role")
+    return role == "table" or (role == "caption" and sentence.place <= 1)
 
 
 def _with_antecedent(sentence: Sentence, pool: Sequence[Sentence]) -> list[Sentence]:
@@ -96,7 +102,8 @@ def _quote(sentence: Sentence, keys: Sequence[str]) -> str:
     text = sentence.text.rstrip(" .;")
     if is_report(sentence.hit):
         whose = "a look-alike" if is_similar(sentence.hit) else "another"
-        text = f'The report of {whose} study reads "{text}"'
+        what = f"The caption of {whose} image" if sentence.hit.item.kind == "image" else f"The report of {whose} study"
+        text = f'{what} reads "{text}"'
     return f"{text[:1].upper()}{text[1:]} {cite_keys(keys)}."
 
 

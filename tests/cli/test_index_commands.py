@@ -121,6 +121,8 @@ def test_the_pipelines_build_and_answer_and_go_on_where_they_stopped(recipe, tmp
     assert script("02_answer.py", str(recipe), str(questions), "--out", str(out), "--page", str(page)).returncode == 0
     assert page.read_text(encoding="utf-8").count("<article") == 1
     questions.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write('{"question": "Is it cl')  # a run that was killed while it wrote
     done = script("02_answer.py", str(recipe), str(questions), "--out", str(out))
     assert done.returncode == 1  # the second question has no image
     answers = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]

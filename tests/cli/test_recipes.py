@@ -118,5 +118,15 @@ def test_cards_are_listed():
         assert card["name"] and card["here"] in ("present", "absent")
 
 
+def test_a_broken_card_or_option_is_an_expected_failure(tmp_path, monkeypatch):
+    (tmp_path / "corpora" / "x").mkdir(parents=True)
+    (tmp_path / "corpora" / "x" / "card.yaml").write_text("a: b: c", encoding="utf-8")
+    monkeypatch.setattr("medrag._util.places.share", lambda: tmp_path)
+    listed = run("corpus", "list")
+    assert listed.exit_code == 1 and "card.yaml is not readable YAML" in listed.stderr
+    added = run("corpus", "add", "x", "text", "y", "--option", "a=[")
+    assert added.exit_code == 2 and "'a=['" in added.stderr and "Traceback" not in added.output
+
+
 def test_paths_are_found_anywhere_in_a_card():
     assert card_paths({"a": [{"path": "x"}, {"b": {"paths": ["y", "z"]}}], "path": "w"}) == ["w", "x", "y", "z"]

@@ -88,6 +88,19 @@ def test_the_same_instance_twice_is_reported(tmp_path: Path) -> None:
     assert len(errors) == 1 and "b.dcm" in str(errors[0])
 
 
+def test_files_that_name_no_study_are_not_put_together(tmp_path: Path) -> None:
+    for patient in ("a", "b"):
+        (tmp_path / patient).mkdir()
+        dicom(
+            tmp_path / patient / "IM1.dcm", StudyInstanceUID="", SOPInstanceUID=f"1.2.{ord(patient)}", PatientID=patient
+        )
+    items = list(DicomFolder("p", tmp_path).read(never))
+    assert [(i.id, i.patient) for i in items if i.kind == "study"] == [
+        ("p:file-a/IM1.dcm", "a"),
+        ("p:file-b/IM1.dcm", "b"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("meta", "domain"),
     [

@@ -236,6 +236,36 @@ def test_hpo_annotations(tmp_path: Path) -> None:
     assert len(bad) == 2
 
 
+def test_a_phenotype_that_no_patient_had_is_absent(tmp_path: Path) -> None:
+    cells = [
+        ("HP:1", "0/7"),
+        ("HP:2", "0%"),
+        ("HP:3", "HP:0040285"),
+        ("HP:4", "0/2"),
+        ("HP:4", "3/5"),
+        ("HP:5", "10/20"),
+    ]
+    rows = "".join(f"OMIM:1\tA\t\t{term}\t{frequency}\n" for term, frequency in cells)
+    head = "database_id\tdisease_name\tqualifier\thpo_id\tfrequency\n"
+    items, bad = read(HpoAnnotations("hpoa", written(tmp_path / "p.hpoa", head + rows)))
+    told = {item.object_id: (item.polarity, item.id.endswith("!not"), item.meta["frequency"]) for item in items}
+    assert told == {
+        "HP:1": ("absent", True, "0/7"),
+        "HP:2": ("absent", True, "0%"),
+        "HP:3": ("absent", True, "HP:0040285"),
+        "HP:4": ("present", False, "3/5"),  # one report saw it, another did not
+        "HP:5": ("present", False, "10/20"),
+    }
+    assert len(items) == 5 and bad == []
+
+
+def test_a_limit_that_is_a_damaged_archive(tmp_path: Path) -> None:
+    terms = tmp_path / "hp.obo.gz"
+    terms.write_bytes(gzip.compress(OBO.encode())[:12])
+    with pytest.raises(CorpusError, match="damaged"):
+        read(HpoAnnotations("hpoa", written(tmp_path / "p.hpoa", HPOA), terms=str(terms)))
+
+
 def test_hpo_annotations_limited_to_ontologies(tmp_path: Path) -> None:
     path, obo = written(tmp_path / "p.hpoa", HPOA), written(tmp_path / "hp.obo", OBO)
     items, _ = read(HpoAnnotations("hpoa", path, terms={"path": str(obo), "roots": ["HP:2"]}))

@@ -141,6 +141,18 @@ def test_jsonl_takes_sections_fields_or_text(tmp_path: Path) -> None:
     assert items[3].sections == {"indication": "cough", "findings": "Mass.", "impression": "Tumour?"}
 
 
+def test_jsonl_names_only_images_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "r.jsonl").write_text(json.dumps({"id": "a", "text": "Mass.", "images": ["gone.png", "a.png"]}))
+    reader, errors = JsonlReports("j", tmp_path), list[BadRecord]()
+    study, *images = reader.read(errors.append)
+    assert study.images == ("j:a#a.png",) == tuple(image.id for image in images)
+    assert study.meta["paths"] == [str(tmp_path / "a.png")] and len(errors) == 1
+    before = reader.signature()
+    (tmp_path / "a.png").write_bytes(png(30, 20))
+    assert reader.signature() != before
+
+
 def test_sections_of_a_text() -> None:
     assert sections_of("Clear lungs.") == {"findings": "Clear lungs."}
     assert sections_of("Clinical History: fall\nFinding: none\nConclusion: normal") == {
@@ -203,6 +215,15 @@ def test_fhir_of_the_wrong_shape_is_one_clear_error(tmp_path: Path, change: dict
     errors: list[BadRecord] = []
     assert list(FhirReports("f", tmp_path).read(errors.append)) == []
     assert len(errors) == 1 and errors[0].hint
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_fhir_leaves_withdrawn_reports_out(tmp_path: Path, status: str) -> None:
+    one = {"resourceType": "DiagnosticReport", "id": "r", "status": "final", "conclusion": "Large mass."}
+    (tmp_path / "a.ndjson").write_text(json.dumps(one) + "\n" + json.dumps({**one, "id": "w", "status": status}))
+    errors: list[BadRecord] = []
+    assert [item.id for item in FhirReports("f", tmp_path).read(errors.append)] == ["f:r"]
+    assert len(errors) == 1 and status in errors[0].problem
 
 
 def test_golden_openi_of_the_registry_package() -> None:

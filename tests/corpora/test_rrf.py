@@ -116,6 +116,14 @@ def test_relations_option_and_repeated_facts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_fact_told_from_both_ends_passes_the_check(tmp_path: Path) -> None:
+    from medrag.corpora import check
+
+    rows = [rel("C0032285", "PAR", "C0024115", "inverse_isa"), rel("C0024115", "CHD", "C0032285", "isa")]
+    report = check(Rrf("u", folder(tmp_path, MRCONSO=basic(), MRREL=rows)))
+    assert report.counts["triple"] == 2
+
+
 def test_inverse_names() -> None:
     assert direction("RO", "part_of") == ("part_of", False)
     assert direction("RO", "has_part") == ("part_of", True)

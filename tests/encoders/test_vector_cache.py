@@ -78,3 +78,18 @@ def test_a_damaged_cache_is_begun_anew(tmp_path: Path) -> None:
     cache.put_many({"a": np.ones(2, dtype=np.float32)})
     assert len(cache) == 1
     assert (tmp_path / "v.damaged").is_file()
+
+
+def test_a_cache_with_a_damaged_page_is_begun_anew(tmp_path: Path) -> None:
+    path, keys = tmp_path / "v.db", [f"{n:064x}" for n in range(2000)]
+    cache = VectorCache(path)
+    cache.put_many({key: np.ones(64, dtype=np.float32) for key in keys})
+    cache.close()
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 4 : 3 * len(raw) // 4] = b"\xa5" * (3 * len(raw) // 4 - len(raw) // 4)
+    path.write_bytes(raw)
+    cache = VectorCache(path)
+    assert cache.get_many(keys) == {}
+    cache.put_many({"a": np.ones(2, dtype=np.float32)})
+    assert len(cache) == 1 and set(cache.get_many(["a"])) == {"a"}
+    assert (tmp_path / "v.damaged").is_file()

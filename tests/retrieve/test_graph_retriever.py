@@ -114,6 +114,20 @@ def test_exclusion_by_id_document_and_evidence(retriever: GraphRetriever) -> Non
     assert not any("related to" in text for text in texts(held_out))
 
 
+def test_a_statement_of_two_documents_names_the_one_that_is_left(tmp_path: Path) -> None:
+    said = [
+        Triple(f"r:s{n}#1", f"r:s{n}", "lung cancer", "related_to", "Pulmonary mass", "MONDO:2", "HP:1") for n in (1, 2)
+    ]
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add([*CONCEPTS, *said])
+        builder.finish()
+    found = GraphRetriever(GraphStore.open(tmp_path / "g"))
+    for gone, left in (("r:s1", "r:s2"), ("r:s2", "r:s1")):
+        hits = found.retrieve(Query("pulmonary mass", exclude=frozenset({gone})), 50)
+        (item,) = (hit.item for hit in hits if isinstance(hit.item, Triple))
+        assert item.doc == left and item.meta["docs"] == [left]
+
+
 def test_k_and_repeatability(retriever: GraphRetriever) -> None:
     many = retriever.retrieve(Query("pulmonary mass and mediastinal mass"), 50)
     assert retriever.retrieve(Query("pulmonary mass and mediastinal mass"), 50) == many

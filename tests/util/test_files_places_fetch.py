@@ -105,3 +105,12 @@ def test_fetch_refuses_another_archive_and_hostile_names(registry):
 def test_unknown_package_is_named():
     with pytest.raises(SettingsError, match="no package named 'toyy'"):
         fetch.package_file("toyy/x")
+
+
+def test_a_package_that_is_not_pinned_is_to_be_installed(registry, monkeypatch):
+    registry()
+    loose = fetch.Package("toy", "pypi", "", "", ("toy/model.bin",), "MIT", "a toy")
+    monkeypatch.setattr(fetch, "packages", lambda: {"toy": loose})
+    for ask in (lambda: fetch.package_file("toy/toy/model.bin"), lambda: fetch.fetch("toy")):
+        with pytest.raises(ModelMissing, match="pip install toy"):
+            ask()

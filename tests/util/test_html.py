@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -14,7 +15,7 @@ from some_answers import PASSAGE, PATH, STUDY, chest_answer, hostile_answer
 from medrag._util.cards import caution, flow, marked, picture
 from medrag._util.diagram import diagrams, walk
 from medrag._util.html import answer_fragment, answer_page, answer_segments
-from medrag.types import ImageRecord, Passage, Study, Triple
+from medrag.types import Context, Hit, ImageRecord, Passage, Query, Study, Triple
 
 VOID = {"meta", "img", "line", "path", "rect", "br"}
 
@@ -77,6 +78,13 @@ def test_retrieved_markup_is_shown_not_obeyed(page):
     assert not [values for _, values in read.tags if "onerror" in values]
     assert '<script>alert("x")</script>' in "".join(read.words)
     assert "\u202e" not in page and "\x00" not in page
+
+
+def test_labels_are_cleaned_and_escaped_once():
+    study = Study("s:1", {"findings": "Clear."}, labels=("a\u202eb", "<b> & c"))
+    answer = dataclasses.replace(chest_answer(), context=Context(Query("q"), (Hit(study, 1.0, 1, "similar"),)))
+    page = answer_page([answer], "t")
+    assert "Labels: ab, &lt;b&gt; &amp; c" in page
 
 
 @given(st.text(max_size=40))

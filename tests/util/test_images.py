@@ -263,3 +263,27 @@ def test_a_dataset_is_taken_as_it_is(tmp_path: Path) -> None:
 
     path = dicom(tmp_path / "a.dcm")
     assert load_image(pydicom.dcmread(path)).sha256 == load_image(path).sha256
+
+
+def test_a_dicom_file_without_its_magic_is_checked_as_it_is_read(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.dcm"
+    bare.write_bytes(dicom(tmp_path / "a.dcm").read_bytes()[132:])
+    assert check_image(bare) == load_image(bare).image.size == (8, 6)
+
+
+def test_a_voi_table_takes_values_below_zero() -> None:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    data, table = Dataset(), Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID, data.Rows, data.Columns, data.SamplesPerPixel = "1.2.840.10008.5.1.4.1.1.2", 1, 4, 1
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+    data.PhotometricInterpretation, data.RescaleIntercept, data.RescaleSlope = "MONOCHROME2", "-1024", "1"
+    data.PixelData = np.array([0, 512, 1024, 2000], np.uint16).tobytes()  # air … bone
+    table.add_new((0x0028, 0x3002), "SS", [2048, -1024, 16])
+    table.add_new((0x0028, 0x3006), "OW", np.arange(2048, dtype=np.uint16).tobytes())
+    data.VOILUTSequence = [table]
+    row = np.asarray(load_image(data).image, int)[0].tolist()
+    assert row[0] == 0 and row[-1] == 255 and row == sorted(row) and 50 < row[1] < 80

@@ -107,3 +107,18 @@ def test_a_phrase_is_found_as_whole_words_and_in_the_plural() -> None:
 def test_a_phrase_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ValueError, match="does not occur"):
         polarity("Lungs are clear.", "effusion")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "finding", "expected"),
+    [
+        ("Pneumonia has not been excluded.", "pneumonia", "uncertain"),
+        ("Pneumonia has been excluded.", "pneumonia", "absent"),
+        ("There is not enough evidence to exclude a mass.", "mass", "uncertain"),
+        ("No pneumothorax, small left effusion.", "effusion", "present"),
+        ("No pneumothorax, small left effusion.", "pneumothorax", "absent"),
+        ("No pneumothorax, small effusion or consolidation.", "effusion", "absent"),
+    ],
+)
+def test_what_a_review_found(sentence, finding, expected):
+    assert polarity(sentence, finding) == expected

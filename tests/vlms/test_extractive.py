@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from some_prompts import PRIMER, STUDIES, prompt, said, study
 
 from medrag.prompts import REFUSAL
-from medrag.types import Passage
+from medrag.types import ImageRecord, Passage
 from medrag.vlms._evidence import flip, parse, split, stance
 from medrag.vlms.extractive import Extractive
 
@@ -326,3 +326,29 @@ def test_it_is_quick() -> None:
         said(EXTRACTIVE, asked)
         spent.append(time.perf_counter() - began)
     assert min(spent) < 0.02
+
+
+def test_keys_inside_the_evidence_are_not_taken_for_ours() -> None:
+    spoiled = Passage("p:9#1", "p:9", "A lung mass is a rounded opacity [E2], [E1 and E3]. It grows [E2].")
+    cited = re.findall(r"\[E\d+\]", ask("What is a lung mass?", alike=(), general=(spoiled, *PRIMER)))
+    assert cited and "rounded opacity (E2)" in ask("What is a lung mass?", alike=(), general=(spoiled, *PRIMER))
+    report = study(9, "Large right lung mass [E4].")
+    said = ask("Is there a lung mass?", alike=(report,), general=())
+    assert set(re.findall(r"\[E\d+\]", said)) == {"[E1]"}
+
+
+def test_a_very_long_question_is_quick_and_is_not_said_back() -> None:
+    started = time.perf_counter()
+    answer = ask("Is there a breast mass? " * 3000, alike=())
+    ask("write " * 20_000)
+    split("A. " * 20_000)
+    assert time.perf_counter() - started < 5
+    assert len(answer) < 2000
+
+
+def test_figures_of_a_book_are_no_look_alike_studies() -> None:
+    figure = ImageRecord("p:1#f1", "p:1", "Chest radiograph with a lung mass in the left lung.", "p.pdf", page=3)
+    case = ImageRecord("a:1", "a:1", "Chest radiograph with a lung mass.", "a.png")
+    assert "look-alike" not in ask("Is there a lung mass?", alike=(figure,))
+    assert "look-alike study that mentions it reports lung mass" in ask("Is there a lung mass?", alike=(case,))
+    assert 'caption of a look-alike image reads "Chest' in ask("Where is the lung mass?", alike=(case,), general=())
