@@ -133,11 +133,11 @@ def test_a_title_is_no_modality():
 
 
 @pytest.mark.parametrize("meta", [{"modality": "DX", "body_part": "HAND"}, {"modality": "ES"}])
-def test_a_medical_file_of_no_domain_is_looked_up_in_texts_but_has_no_look_alikes(meta):
+def test_a_medical_file_of_no_named_domain_is_looked_up_all_the_same(meta):
     weights = DomainRouter(ALL).route(Query("Is there a fracture?", (picture(**meta),))).weights
-    assert weights["similar"] == 0
+    assert weights["similar"] > 0  # the user's own corpus may hold such images
     assert weights["dense"] > 0
-    assert not DomainRouter(ALL).route(Query("", (picture(**meta),))).retrieves
+    assert DomainRouter(ALL).route(Query("", (picture(**meta),))).retrieves
 
 
 def test_retrievers_of_further_names_count_as_their_sort():
