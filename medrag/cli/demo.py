@@ -61,11 +61,11 @@ def open_sample(model: str, offline: bool) -> MedRAG:
 
 
 def warm_up(rag: MedRAG) -> None:
-    """Loads the encoders, so that the times of the first answer are those of every answer."""
-    from PIL import Image
+    """Loads the encoders and the DICOM reader, so that the times of the first answer are those of every answer."""
+    from medrag._util.fetch import package_file
 
     note("loading the encoders …")
-    rag.retrieve("loading", Image.new("RGB", (64, 64)), k=1)
+    rag.retrieve("loading", package_file(DEMO_IMAGES["chest"]), k=1)
 
 
 def is_built(folder: Path) -> bool:

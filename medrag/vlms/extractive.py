@@ -79,7 +79,8 @@ class Extractive:
 
 def _is_title(sentence: Sentence) -> bool:
     """The number and title of a figure, or a cell of a table: they name a thing and say little of it."""
-    role = sentence.hit.item.meta.get("role")
+    item = sentence.hit.item
+    role = "caption" if item.kind == "image" else item.meta.get("role")
     return role == "table" or (role == "caption" and sentence.place <= 1)
 
 
