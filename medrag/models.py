@@ -56,9 +56,9 @@ def resolve(name: str) -> Path:
 
     Raises ModelMissing, with the command that fetches it, when it is not here; SettingsError for an unknown name.
     """
-    if Path(name).exists():
-        return Path(name)
     model = describe(name)
+    if model is None and Path(name).exists():  # a folder named like a model is meant as ./NAME
+        return Path(name)
     if model is None and "/" not in name:
         near = difflib.get_close_matches(name, table())
         raise SettingsError(

@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# examples are not timed: machines are shared; in CI they are the same at every run
+settings.register_profile("medrag", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("medrag")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 
 Polarity = Literal["present", "absent", "uncertain"]
 Span = tuple[int, int]
+REACH = 1000
 
 _BE = "(?:is|are|was|were|be|been|being)"
 _ADV = r"(?:(?:\w+ly|well|yet|at all|any longer|otherwise) )?"
@@ -130,8 +131,14 @@ def polarity(sentence: str, target: str | Span) -> Polarity:
     spans = mentions(sentence, target) if isinstance(target, str) else [target]
     if not spans:
         raise ValueError(f"{target!r} does not occur in {sentence!r}")
-    found = {_of_span(sentence, span) for span in spans}
+    found = {_of_span(*_near(sentence, span)) for span in spans}
     return next(kind for kind in ("present", "uncertain", "absent") if kind in found)  # type: ignore[return-value]
+
+
+def _near(sentence: str, span: Span) -> tuple[str, Span]:
+    """The sentence, or of a text without full stops the part around the span: no trigger acts over ``REACH`` characters."""
+    start = max(0, span[0] - REACH)
+    return sentence[start : span[1] + REACH], (span[0] - start, span[1] - start)
 
 
 def mentions(sentence: str, phrase: str) -> list[Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medrag.retrieve.search import Memo, ranked, search_allowed
@@ -29,12 +30,20 @@ class Similar:
             scores, ids = index.search(vectors, n)
             return list(scores[0]), ids[0]
 
-        images = search_allowed(find, self.store.items.get, query, PER_STUDY * k)
-        studies = {
-            item.id: item for item in self.store.items.get([image.doc for image, _ in images]) if item.kind == "study"
-        }
+        ask = PER_STUDY * k
+        while True:
+            images = search_allowed(find, self.store.items.get, query, ask)
+            best = self._by_study(images)
+            if len(best) >= k or len(images) < ask:
+                return ranked(best[:k], self.name)
+            ask *= 4  # a series of slices: many images, few studies
+
+    def _by_study(self, images: Sequence[tuple[Item, float]]) -> list[tuple[Item, float]]:
+        """The studies of the images, or an image that has none, each with the score of its best image."""
+        docs = self.store.items.get([image.doc for image, _ in images])
+        studies = {item.id: item for item in docs if item.kind == "study"}
         best: dict[str, tuple[Item, float]] = {}
         for image, score in images:
             item = studies.get(image.doc, image)
             best.setdefault(item.id, (item, score))
-        return ranked(list(best.values())[:k], self.name)
+        return list(best.values())

@@ -122,3 +122,9 @@ def test_a_phrase_that_is_not_there_is_an_error() -> None:
 )
 def test_what_a_review_found(sentence, finding, expected):
     assert polarity(sentence, finding) == expected
+
+
+def test_a_text_without_full_stops_is_read_around_the_finding():
+    long = "the lungs are clear and " * 8000
+    assert polarity(f"{long} no effusion, {long}", "effusion") == "absent"
+    assert polarity(f"no nodule {long} effusion {long}", "effusion") == "present"
