@@ -52,7 +52,7 @@ _MISTER = re.compile(r"\bMrs?\b\.?|\bmrs?\.")  # no magnetic resonance
 WEIGHTS: Mapping[str, Mapping[str, float]] = {  # by kind of question
     # a request for a report names no finding: only the image can lead to evidence
     "report": {"dense": 0.0, "lexical": 0.0, "reports": 0.0, "reports-lexical": 0.0, "similar": 1.0, "graph": 0.0},
-    "closed": {"dense": 1.0, "lexical": 1.0, "reports": 0.7, "reports-lexical": 0.7, "similar": 1.5, "graph": 0.7},
+    "closed": {"dense": 1.0, "lexical": 1.0, "reports": 0.5, "reports-lexical": 0.5, "similar": 1.5, "graph": 1.0},
     "definition": {"dense": 1.0, "lexical": 1.0, "reports": 0.1, "reports-lexical": 0.1, "similar": 0.3, "graph": 1.0},
     "open": {"dense": 1.0, "lexical": 1.0, "reports": 0.5, "reports-lexical": 0.5, "similar": 1.0, "graph": 1.0},
 }

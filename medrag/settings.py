@@ -67,7 +67,7 @@ class SelectSettings(Strict):
     """Adaptive context selection (see medrag/select.py)."""
 
     k_min: int = Field(1, ge=0)
-    k_max: int = Field(8, ge=1)
+    k_max: int = Field(10, ge=1)
     budget: int = Field(1200, ge=16)  # tokens
     # by retriever; one that is not named is not cut in that way (the graph's definitions and paths have two scales)
     gaps: dict[str, float] = {
