@@ -47,7 +47,7 @@ def card_view(key: str, item: Item, citation: Citation | None, hit: Hit | None) 
         "key": key,
         "cited": citation is not None,
         "support": citation.support if citation else None,
-        "kind": kind_name(item),
+        "kind": kind_name(item, hit),
         "title": shorten(card_title(item), 140),
         "place": where(item, citation.page if citation else None),
         "caution": caution(item),
@@ -60,8 +60,10 @@ def card_view(key: str, item: Item, citation: Citation | None, hit: Hit | None) 
     }
 
 
-def kind_name(item: Item) -> str:
-    """The kind in a reader's words."""
+def kind_name(item: Item, hit: Hit | None = None) -> str:
+    """The kind in a reader's words; a study that was found by its words and not by its look is a report."""
+    if isinstance(item, Study) and hit and not any(name.startswith("similar") for name in hit.sources):
+        return "Report"
     if isinstance(item, Triple):
         return "Graph path" if len(walk(item)[1]) > 1 else "Graph statement"
     if isinstance(item, ImageRecord):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from some_answers import PASSAGE, PATH, STUDY, chest_answer, hostile_answer
 
-from medrag._util.cards import caution, flow, marked, picture
+from medrag._util.cards import caution, flow, kind_name, marked, picture
 from medrag._util.diagram import diagrams, walk
 from medrag._util.html import answer_fragment, answer_page, answer_segments
 from medrag.types import Context, Hit, ImageRecord, Passage, Query, Study, Triple
@@ -161,6 +161,11 @@ def test_a_study_shows_its_image(tmp_path):
     shown = picture(Study("a:s", {}, meta={"paths": [str(path)]}), ())
     assert shown and shown["src"].startswith("data:image/jpeg") and shown["alt"] == "Image of a:s"
     assert picture(STUDY, ()) is None
+
+
+def test_a_study_is_a_similar_case_only_when_its_image_was_found():
+    assert kind_name(STUDY, Hit(STUDY, 0.8, 1, "similar")) == "Similar case"
+    assert kind_name(STUDY, Hit(STUDY, 0.1, 1, "fused", (Hit(STUDY, 0.8, 2, "reports"),))) == "Report"
 
 
 def test_only_examinations_are_marked_as_other_cases():
