@@ -2,7 +2,7 @@
 
     MEDRAG_DATA=/path/to/pack python eval/benchmarks/kill_build.py full --kills 3 --within 600 --home /some/empty/folder
 
-Both builds start without cached vectors; a build left alone that is there already (``alone.json``) is not made again.
+Both builds start without cached vectors; a build left alone that is there already (``alone.json``, written by an earlier run) is not made again.
 ``--within`` is the span, in seconds, in which each kill falls. Prints one JSON
 object: seconds and peak memory of the build that was left alone, the moments of the kills, the seconds of the last run,
 and the content hashes of both indexes (over items, vectors, words and graph rows), which must be equal.
