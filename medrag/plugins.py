@@ -38,6 +38,16 @@ BUILTIN: dict[str, dict[str, str]] = {
         "timm": "medrag.encoders.image:TimmEncoder",
         "open-clip-image": "medrag.encoders.image_text:OpenClipImages",
         "open-clip-text": "medrag.encoders.image_text:OpenClipTexts",
+        "bert": "medrag.encoders.bert:BertEncoder",
+        "clip-image": "medrag.encoders.clip:ClipImages",
+        "clip-text": "medrag.encoders.clip:ClipTexts",
+        "flair-image": "medrag.encoders.flair:FlairImages",
+        "flair-text": "medrag.encoders.flair:FlairTexts",
+        "pmc-clip-image": "medrag.encoders.open_towers:PmcClipImages",
+        "pmc-clip-text": "medrag.encoders.open_towers:PmcClipTexts",
+        "unimed-image": "medrag.encoders.open_towers:UniMedImages",
+        "conch-image": "medrag.encoders.conch:ConchImages",
+        "conch-text": "medrag.encoders.conch:ConchTexts",
     },
     "indexes": {
         "flat": "medrag.indexes.flat:FlatIndex",
@@ -49,9 +59,10 @@ BUILTIN: dict[str, dict[str, str]] = {
         "transformers": "medrag.vlms.transformers:Transformers",
         "openai": "medrag.vlms.openai:OpenAICompatible",
         "langchain": "medrag.vlms.langchain:LangChainModel",
-        "small": "medrag.vlms.small:Small",
+        "medrag-small": "medrag.vlms.small:MedragSmall",
         "replay": "medrag.vlms.replay:Replay",
     },
+    "readers": {"findings": "medrag.encoders.findings:FindingsReader"},
     "scorers": {},
 }
 

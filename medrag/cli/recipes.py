@@ -84,6 +84,6 @@ def new_recipe(path: Path, settings: CorpusSettings, kinds: set[str]) -> str:
             "  lexical: {kind: bm25, items: [passage]}",
         ]
     if "image" in kinds:
-        encoders.append("  image: {model: efficientnet-lite2}")
+        encoders.append("  image: {model: medrag-small}")
         indexes.append("  similar: {kind: faiss, encoder: image, items: [image]}")
     return "\n".join([f"name: {name}", fragment(settings).rstrip(), *encoders, *indexes, ""])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from medrag._util.files import sha256_file, sha256_text
+from medrag._util.weights import weights_id as weights_id
 from medrag.errors import BadRecord, ImageError, SettingsError
 from medrag.types import Concept, ImageRecord, Item, Page, Passage, Study
 
@@ -27,42 +27,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 U = TypeVar("U")
-WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".onnx", ".gguf")
-EDGE = 1 << 20
 PRECISIONS = ("auto", "float32", "bfloat16")
 _DRAWING = threading.Lock()  # MuPDF draws in one thread at a time
 
 SMALL = 50_000_000  # parameters of a network whose single queries one thread answers soonest
-
-
-def weights_id(path: Path) -> str:
-    """Names the weights in a file or folder: every file's name and size, the first and last MiB of weight files and
-    the whole of small ones (configuration, vocabulary). 20 ms for a large model; other weights of the same size differ
-    in their first or last MiB in practice, as both hold tensors."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if _counts(p, path))
-    parts = [
-        f"{file.relative_to(path) if file != path else ''}:{file.stat().st_size}:{_sample(file)}" for file in files
-    ]
-    return sha256_text(*parts)[:16]
-
-
-def _counts(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
-    return (
-        file.is_file()
-        and not hidden
-        and file.suffix in (*WEIGHTS, ".json", ".txt", ".model")
-        and file.name != "data_config.json"
-    )
-
-
-def _sample(file: Path) -> str:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        digest = hashlib.sha256(stream.read(EDGE))
-        stream.seek(max(EDGE, size - EDGE))
-        digest.update(stream.read())
-    return digest.hexdigest()
 
 
 @functools.cache

@@ -171,21 +171,46 @@ def _completed(folder: Path) -> Iterator[Path]:
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        for file in folder.iterdir():
-            if (
-                file.is_file()
-                and file.name != CONFIG
-                and (file.suffix in (".json", ".txt", ".model") or file == weights)
-            ):
-                (scratch / file.name).symlink_to(file.resolve())
         text = config.get("model_cfg", {}).get("text_cfg", {})
-        if tower := text.get("hf_model_name"):
-            text["hf_model_name"] = str(_tower(tower, folder, scratch))
+        if locked := config.get("locked_text_tower"):
+            tower = models.resolve(locked)
+            _join(weights, tower, scratch)
+            _link(
+                tower,
+                scratch,
+                ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
+            )
+            text["hf_model_name"] = text["hf_tokenizer_name"] = str(scratch)
+        else:
+            _link(
+                folder,
+                scratch,
+                [f.name for f in folder.iterdir() if f.suffix in (".json", ".txt", ".model") or f == weights],
+            )
+            if tower_name := text.get("hf_model_name"):
+                text["hf_model_name"] = str(_tower(tower_name, folder, scratch))
+        if "hf_model_name" in text:
             text["hf_model_pretrained"] = False
         if "timm_model_name" in config.get("model_cfg", {}).get("vision_cfg", {}):
             config["model_cfg"]["vision_cfg"]["timm_model_pretrained"] = False
         (scratch / CONFIG).write_text(json.dumps(config), encoding="utf-8")
         yield scratch
+
+
+def _link(folder: Path, scratch: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if name != CONFIG and (folder / name).is_file():
+            (scratch / name).symlink_to((folder / name).resolve())
+
+
+def _join(weights: Path, tower: Path, scratch: Path) -> None:
+    """One checkpoint of the shipped half and the locked text tower, which is a model of its own (LiT, arXiv 2111.07991)."""
+    from safetensors.torch import load_file, save_file
+
+    own = {name: tensor.float() for name, tensor in load_file(weights).items()}
+    words = {name: t for name, t in load_file(tower / "model.safetensors").items() if not name.startswith("pooler.")}
+    own.update({f"text.transformer.{name}": t.float() for name, t in words.items() if "position_ids" not in name})
+    save_file(own, scratch / WEIGHTS[0])
 
 
 def _tower(tower: str, folder: Path, scratch: Path) -> Path:

@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 def open_generator(model: Any, **options: Any) -> Generator:
     """The generator that a name or an object stands for.
 
-    ``"extractive"`` and other plug-in names; a generator of ``presets/models.yaml`` (``"small"``); ``"kind:rest"`` such
+    ``"extractive"`` and other plug-in names; a generator of ``presets/models.yaml`` (``"medrag-small"``); ``"kind:rest"`` such
     as ``"openai:MODEL"``, ``"langchain:PROVIDER:MODEL"``, ``"replay:PATH"``; a folder, a GGUF file or a hub id, which
     transformers loads; ``"module:Class"``; a LangChain chat model; or any object with ``name``, ``sees_images`` and
     ``stream``. Raises SettingsError for a name or an option that nothing knows.
     """
     if not isinstance(model, str):
         return _from_object(model, options)
-    if row := models.describe(model):
+    row = models.describe(model)
+    if row and row.role != "generator":  # an encoder and a generator of one name: "medrag-small" here is the latter
+        row = models.describe(f"{model}-vlm") or row
+        model = row.name
+    if row:
         if row.role != "generator":
             raise SettingsError(
                 f"model {model!r} is a {row.role}, it writes no answers", f"known: {', '.join(_known())}"

@@ -49,7 +49,7 @@ def consensus(alike: Iterable[tuple[str, Hit]], wanted: Sequence[str] = ()) -> t
 
 def _said(pairs: Sequence[tuple[str, Hit]], section: str) -> list[_Said]:
     found = [(key, text) for key, hit in pairs for text in split(_section(hit, section)) if usable(text)]
-    return [_Said(key, text.rstrip(" .;"), n / len(found), _tags(text)) for n, (key, text) in enumerate(found)]
+    return [_Said(key, text.rstrip(" .;"), n / len(found), marked(text)) for n, (key, text) in enumerate(found)]
 
 
 def _section(hit: Hit, name: str) -> str:
@@ -59,25 +59,25 @@ def _section(hit: Hit, name: str) -> str:
     return hit.item.text if (str(getattr(hit.item, "section", "")).lower() or "findings") == name else ""
 
 
-def _tags(text: str) -> frozenset[str]:
+def marked(text: str) -> frozenset[str]:
     return frozenset(word.stem + _MARK[polarity(text, (word.start, word.end))] for word in content(text))
 
 
-def _alike(a: frozenset[str], b: frozenset[str]) -> float:
+def dice(a: frozenset[str], b: frozenset[str]) -> float:
     """Dice overlap, 0–1."""
     return 2 * len(a & b) / max(1, len(a) + len(b))
 
 
 def _shared(said: dict[str, list[_Said]], weights: dict[str, float]) -> list[Line]:
     whole = {doc: frozenset().union(*(line.tags for line in lines)) for doc, lines in said.items()}
-    medoid = max(whole, key=lambda doc: sum(weights[other] * _alike(whole[doc], tags) for other, tags in whole.items()))
+    medoid = max(whole, key=lambda doc: sum(weights[other] * dice(whole[doc], tags) for other, tags in whole.items()))
     chosen: list[tuple[_Said, tuple[str, ...]]] = []
     for doc in sorted(said, key=lambda doc: doc != medoid):
         for line in said[doc]:
-            backing = {o: next((x.key for x in said[o] if _alike(line.tags, x.tags) >= 0.5), "") for o in said}
+            backing = {o: next((x.key for x in said[o] if dice(line.tags, x.tags) >= 0.5), "") for o in said}
             docs = [o for o, key in backing.items() if key]
             enough = len(docs) >= min(2, len(said)) and sum(weights[o] for o in docs) * 2 >= sum(weights.values())
-            if enough and all(_alike(line.tags, other.tags) < 0.5 for other, _ in chosen):
+            if enough and all(dice(line.tags, other.tags) < 0.5 for other, _ in chosen):
                 chosen.append((line, tuple(dict.fromkeys([line.key, *(backing[o] for o in docs)]))))
     if not chosen:
         return [(line.text, (line.key,)) for line in said[medoid]]

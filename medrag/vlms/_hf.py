@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def encode(loaded: Loaded, turns: Turns, images: list[Image]) -> Mapping[str, An
     from jinja2 import TemplateError
 
     turns = [(role, inert(loaded.tokenizer, text)) for role, text in turns]
-    if not getattr(loaded.processor, "chat_template", None):
+    if not getattr(loaded.processor, "chat_template", None) and not _converses(loaded.processor):
         return _encode_plain(loaded, "\n\n".join([*(text for _, text in turns), "Answer:"]), images)
     try:
         return _template(loaded, _messages(loaded, turns, images))
@@ -97,19 +98,59 @@ def _messages(loaded: Loaded, turns: Turns, images: Sequence[Image]) -> list[dic
 
 
 def _template(loaded: Loaded, turns: list[dict[str, Any]]) -> Mapping[str, Any]:
+    if _converses(loaded.processor):
+        return _placed(loaded, _conversation(loaded.processor, turns))
     ready = loaded.processor.apply_chat_template(
         turns, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )
     return _placed(loaded, ready)
 
 
+def _converses(processor: Any) -> bool:
+    """Whether a processor takes the turns themselves (Hulu-Med, VideoLLaMA3)."""
+    return "conversation" in inspect.signature(type(processor).__call__).parameters
+
+
+def _conversation(processor: Any, turns: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """A picture stands where a path may stand."""
+    for turn in turns:
+        for part in turn["content"]:
+            if part["type"] == "image":
+                part["image"] = {"image_path": part["image"]}
+    ready: Mapping[str, Any] = processor(conversation=turns, add_generation_prompt=True, return_tensors="pt")
+    return ready
+
+
+def sees(config: Any) -> bool:
+    """Whether a configuration has a vision tower, under the names that model families give it."""
+    return any(hasattr(config, name) for name in ("vision_config", "vision_encoder_config", "vision_encoder"))
+
+
 def _placed(loaded: Loaded, ready: Mapping[str, Any]) -> dict[str, Any]:
     """Tensors on the model's device; pixels, not token ids, in its precision."""
     model = loaded.model
-    return {
-        name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
-        for name, value in ready.items()
-    }
+
+    def placed(value: Any) -> Any:
+        if not hasattr(value, "is_floating_point"):  # Hulu-Med's list of modalities
+            return value
+        return value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+
+    return {name: placed(value) for name, value in ready.items() if value is not None}
+
+
+def padded(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
+    """Inputs of one prompt each as one batch: token rows padded on the left, pixels one after the other."""
+    import torch
+
+    longest = max(row["input_ids"].shape[1] for row in rows)
+    together: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value.ndim == 2 and value.shape == row["input_ids"].shape:
+                fill = pad if name == "input_ids" else 0
+                value = torch.nn.functional.pad(value, (longest - value.shape[1], 0), value=fill)
+            together.setdefault(name, []).append(value)
+    return {name: torch.cat(values) for name, values in together.items()}
 
 
 def _encode_plain(loaded: Loaded, text: str, images: list[Image]) -> Mapping[str, Any]:
@@ -152,10 +193,11 @@ class loading:  # noqa: N801 - used as a function
 
 
 def failed(name: str, what: str, error: BaseException) -> GeneratorError:
-    line = " ".join(str(error).split())[:240] or type(error).__name__
+    whole = " ".join(str(error).split())
+    line = whole[:240] or type(error).__name__
     if "out of memory" in line.lower() or isinstance(error, MemoryError):
         hint = "take a smaller model, dtype=bfloat16, a smaller image_size, or device=cpu"
-    elif "trust_remote_code" in line:
+    elif "trust_remote_code" in whole:
         hint = "the model brings its own code: read it, then set trust_remote_code"
     else:
         hint = "see that the folder holds config.json, the tokenizer and safetensors or GGUF weights of one model"

@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from medrag import models
 from medrag.errors import GeneratorError, SettingsError
-from medrag.vlms._hf import Loaded, Turns, encode, failed, gguf_option, loading, quiet, unpack_gguf, window_of
+from medrag.vlms._hf import (
+    Loaded,
+    Turns,
+    encode,
+    failed,
+    gguf_option,
+    loading,
+    padded,
+    quiet,
+    sees,
+    unpack_gguf,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,7 +83,7 @@ class Transformers:
     @property
     def sees_images(self) -> bool:
         """Whether the model has a vision tower; reads its configuration, not its weights."""
-        return not self._where()[1] and hasattr(self._read_config(), "vision_config")
+        return not self._where()[1] and sees(self._read_config())
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Pieces of text as they are generated; closing the iterator stops the generation."""
@@ -82,6 +94,36 @@ class Transformers:
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             raise failed(self.name, "could not read the prompt", error) from error
         yield from self._generate(loaded, inputs, limit, prompt.seed)
+
+    def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
+        """One text for each prompt, written together: padded on the left, each with its own images. Greedy or seeded by the first."""
+        loaded = self._load()
+        if not prompts:
+            return []
+        limit = self.max_new_tokens or max(prompt.max_tokens for prompt in prompts)
+        try:
+            rows = [self._fit(loaded, p, self._shown(i), limit) for p, i in zip(prompts, images, strict=True)]
+            inputs = padded(rows, self._sampling(loaded)["pad_token_id"])
+        except (ValueError, RuntimeError, TypeError, IndexError) as error:
+            raise failed(self.name, "could not read the prompts", error) from error
+        options = {**inputs, **self._sampling(loaded), "max_new_tokens": limit}
+        found = _seeded(loaded.model, options, prompts[0].seed if self.temperature > 0 else None)
+        written = found[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in loaded.tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+    def first_word(self, prompt: Prompt, images: Sequence[Image], one: Sequence[str], other: Sequence[str]) -> float:
+        """The share of the words ``one`` in the probability that the answer begins with a word of ``one`` or ``other``.
+
+        Each word must be a single token. Raises SettingsError where it is not.
+        """
+        import torch
+
+        loaded = self._load()
+        inputs = self._fit(loaded, prompt, self._shown(images), 1)
+        with torch.inference_mode():
+            chances = loaded.model(**inputs).logits[0, -1].float().softmax(0)
+        left, right = (sum(float(chances[_token(loaded, word)]) for word in words) for words in (one, other))
+        return left / max(left + right, 1e-12)
 
     def _shown(self, images: Sequence[Image]) -> list[Image]:
         """The images in RGB and no larger than wanted; none for a model without eyes."""
@@ -110,6 +152,11 @@ class Transformers:
                 )
         return self._config
 
+    def _own_class(self) -> bool:
+        """Whether a model with eyes is a class of its repository's code that calls itself a causal language model."""
+        known = getattr(self._read_config(), "auto_map", None) or {}
+        return self.trust_remote_code and "AutoModelForCausalLM" in known and "AutoModelForImageTextToText" not in known
+
     def _load(self) -> Loaded:
         with self._lock:
             if self._loaded is None:
@@ -126,7 +173,7 @@ class Transformers:
         common = {"trust_remote_code": self.trust_remote_code, **gguf_option(gguf)}
         eyes = self.sees_images
         with loading(self.name), quiet():
-            maker = AutoModelForImageTextToText if eyes else AutoModelForCausalLM
+            maker = AutoModelForImageTextToText if eyes and not self._own_class() else AutoModelForCausalLM
             if gguf:
                 model = unpack_gguf(folder / gguf, self._read_config(), dtype)
             else:
@@ -197,12 +244,18 @@ def _all(ids: Any, stop: bool) -> Any:
     return torch.full((ids.shape[0],), stop, dtype=torch.bool, device=ids.device)
 
 
-def _seeded(model: Any, options: dict[str, Any], seed: int | None) -> None:
+def _token(loaded: Loaded, word: str) -> int:
+    ids = loaded.tokenizer(word, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise SettingsError(f"{word!r} is {len(ids)} tokens of this model, not one", "choose a shorter word")
+    return int(ids[0])
+
+
+def _seeded(model: Any, options: dict[str, Any], seed: int | None) -> Any:
     import torch
 
     if seed is None:
-        model.generate(**options)
-        return
+        return model.generate(**options)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model.generate(**options)
+        return model.generate(**options)

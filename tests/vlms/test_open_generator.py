@@ -16,13 +16,13 @@ from medrag.vlms import open_generator
 from medrag.vlms.extractive import Extractive
 from medrag.vlms.openai import OpenAICompatible
 from medrag.vlms.replay import Replay
-from medrag.vlms.small import Small
+from medrag.vlms.small import MedragSmall
 from medrag.vlms.transformers import Transformers
 
 
 def test_plain_names() -> None:
     assert isinstance(open_generator("extractive"), Extractive)
-    assert isinstance(open_generator("small"), Small)
+    assert isinstance(open_generator("medrag-small"), MedragSmall)
     assert open_generator("extractive", sentences=2).sentences == 2  # type: ignore[attr-defined]
 
 
@@ -60,7 +60,7 @@ def test_objects_are_taken_as_they_are() -> None:
     ("name", "options", "hint"),
     [
         ("extractiv", {}, "did you mean 'extractive'?"),
-        ("smal", {}, "did you mean 'small'?"),
+        ("medrag-smal", {}, "did you mean 'medrag-small'?"),
         ("qqqq", {}, "known: extractive"),
         ("minilm", {}, "known: extractive"),
         ("extractive", {"sentence": 3}, "did you mean 'sentences'?"),
@@ -79,7 +79,7 @@ def test_what_nothing_knows_is_refused(name: str, options: dict[str, int], hint:
 
 def test_opening_loads_no_heavy_library() -> None:
     code = (
-        "import sys; from medrag.vlms import open_generator; open_generator('extractive'); open_generator('small'); "
+        "import sys; from medrag.vlms import open_generator; open_generator('extractive'); open_generator('medrag-small'); "
         "open_generator('openai:m', base_url='http://localhost:1/v1'); "
         "print(sorted({'torch', 'transformers', 'openai', 'langchain_core', 'numpy'} & set(sys.modules)))"
     )

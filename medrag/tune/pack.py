@@ -1,0 +1,192 @@
+"""What the real-data pack (``MEDRAG_DATA``) holds for training: pictures with words, findings and domains, and who is held back.
+
+Only the split ``train`` of IU X-Ray is read for training. Of every other source each fifth picture (by name) is held back.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medrag._util.places import expand, share
+from medrag.errors import CorpusError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FINDINGS = (
+    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
+    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
+)  # fmt: skip
+MESH_LEAST = 12  # training studies that a MeSH heading needs to be learned beside the findings
+CAPTIONS = {
+    "AbdomenCT": ("ct", "an axial CT slice of the abdomen"),
+    "BreastMRI": ("mr", "a breast MRI slice"),
+    "CXR": ("chest-xray", "a chest x-ray"),
+    "ChestCT": ("ct", "an axial CT slice of the chest"),
+    "Hand": ("other", "an x-ray of the hand"),
+    "HeadCT": ("ct", "an axial CT slice of the head"),
+}
+ULTRASOUND = ("examples_jpeg2k.dcm", "examples_palette.dcm", "examples_rgb_color.dcm", "examples_ybr_color.dcm")
+ORGANS = {"HEAD": "brain", "CHEST": "chest", "ABD": "abdomen"}
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One IU X-Ray study: its words without the blotted ones, its labels, its pictures with their views."""
+
+    uid: str
+    text: str
+    findings: str
+    impression: str
+    positive: frozenset[str]  # NegBio findings and "normal"
+    mesh: frozenset[str]
+    images: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A picture with a caption. ``held`` says that it is not trained on."""
+
+    path: Path
+    domain: str
+    text: str
+    held: bool = False
+
+
+@functools.cache
+def studies(data: Path, split: str) -> tuple[Study, ...]:
+    """The studies of a split that have a report, in the split's order. Raises CorpusError where the pack is not there."""
+    root = data / "noncommercial/iu_xray"
+    try:
+        uids = json.loads((root / "splits.json").read_text())[split]
+    except (OSError, KeyError) as error:
+        raise CorpusError(
+            f"{root}: no split {split!r} of IU X-Ray", "set MEDRAG_DATA to the folder of the data pack"
+        ) from error
+    reports = {row["uid"]: row for row in _rows(root / "reports.csv")}
+    labels = {row["filename"].removeprefix("CXR"): row for row in _rows(root / "labels_negbio14.csv")}
+    views: dict[str, list[tuple[Path, str]]] = {}
+    for row in _rows(root / "projections.csv"):
+        views.setdefault(row["uid"], []).append((root / "images" / row["image"], row["projection"]))
+    return tuple(_study(uid, reports[uid], labels[uid], views.get(uid, [])) for uid in uids if uid in reports)
+
+
+def _study(uid: str, report: dict[str, str], labels: dict[str, str], views: list[tuple[Path, str]]) -> Study:
+    findings, impression = (" ".join(report[name].replace("XXXX", " ").split()) for name in ("findings", "impression"))
+    positive = frozenset(name for name in (*FINDINGS, "normal") if labels[name] == "1")
+    mesh = frozenset(term.split("/")[0].strip() for term in report["MeSH"].split(";") if term.strip())
+    return Study(uid, f"{findings} {impression}".strip(), findings, impression, positive, mesh, tuple(views))
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8") as stream:
+        yield from csv.DictReader(stream)
+
+
+def headings(data: Path) -> list[str]:
+    """MeSH headings of the training reports that are frequent enough to be learned."""
+    counts: dict[str, int] = {}
+    for study in studies(data, "train"):
+        for term in study.mesh:
+            counts[term] = counts.get(term, 0) + 1
+    return sorted(term for term, n in counts.items() if n >= MESH_LEAST and term not in ("normal", "No Indexing"))
+
+
+def others(data: Path) -> list[Example]:
+    """Pictures of the other domains, each fifth of a source held back."""
+    free, nc = data / "open", data / "noncommercial"
+    found: list[Example] = []
+
+    def add(paths: list[Path], domain: str, text: str) -> None:
+        found.extend(Example(path, domain, text, n % 5 == 4) for n, path in enumerate(paths))
+
+    for folder, (domain, text) in CAPTIONS.items():
+        add(sorted((free / "mednist" / folder).glob("*.jp*g"))[:150], domain, text)
+    for grades in sorted((nc / "fundus").iterdir()):
+        grade = grades.name.partition("-")[2].strip().replace("DR", "diabetic retinopathy")
+        add(sorted(grades.glob("*.jpg")), "fundus", f"a fundus photograph of the retina, {grade}")
+    add(sorted((nc / "derm").glob("*.jpg")), "dermoscopy", "a dermoscopy photograph of a skin lesion")
+    smears = sorted((free / "pathology/blood_smear").glob("*.jp*g"))
+    add(smears, "blood-smear", "a stained blood smear under the microscope with red and white blood cells")
+    tiles = sorted(p for p in (free / "pathology/he").rglob("*") if p.suffix in (".jpg", ".png", ".jpeg", ".tif"))
+    add(tiles, "histology", "a histology slide stained with haematoxylin and eosin")
+    add(sorted((free / "cxr_hannover").glob("*.jpg")), "chest-xray", "a portable chest x-ray")
+    return found + vqa_rad_images(data) + atlas()
+
+
+def vqa_rad_held(data: Path) -> frozenset[str]:
+    """Names of the VQA-RAD pictures that are held back: each fifth by name."""
+    names = sorted({str(row["image_name"]) for row in vqa_rad(data)})
+    return frozenset(names[4::5])
+
+
+def vqa_rad(data: Path) -> list[dict[str, str]]:
+    """The questions of VQA-RAD's training part."""
+    rows: list[dict[str, str]] = json.loads((data / "open/vqa_rad/train.json").read_text())
+    return rows
+
+
+def vqa_rad_images(data: Path) -> list[Example]:
+    """Pictures of VQA-RAD whose modality an answer names (chest pictures are radiographs)."""
+    named: dict[str, tuple[str, str]] = {}
+    for row in vqa_rad(data):
+        answer, organ = str(row["answer"]).lower(), row["image_organ"]
+        place = ORGANS.get(organ, organ.lower())
+        words = set(answer.replace(",", " ").replace("-", " ").split())
+        if "MODALITY" in row["question_type"]:
+            if words & {"mri", "mr", "flair", "t2", "t1", "dwi"}:
+                named[row["image_name"]] = ("mr", f"an MRI slice of the {place}")
+            elif "ct" in words and organ != "CHEST":
+                named[row["image_name"]] = ("ct", f"a CT slice of the {place}")
+            elif "ray" in words or "xray" in words:
+                chest = organ == "CHEST"
+                named[row["image_name"]] = ("chest-xray" if chest else "other", f"an x-ray of the {place}")
+    held, root = vqa_rad_held(data), data / "open/vqa_rad/images"
+    return [
+        Example(root / name, domain, text, name in held)
+        for name, (domain, text) in sorted(named.items())
+        if (root / name).exists()
+    ]
+
+
+def atlas() -> list[Example]:
+    """Ultrasound of the registry, since the pack has none: pydicom-data's files are trained on, pydicom's own are held back."""
+    import pydicom
+
+    with (share() / "corpora/sample/images.csv").open(encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["domain"] == "ultrasound"]
+    text = "an ultrasound image"
+    folder = Path(pydicom.__file__).parent / "data/test_files"
+    kept = [Example(expand(row["file"]), "ultrasound", text) for row in rows]
+    return kept + [Example(folder / name, "ultrasound", text, True) for name in ULTRASOUND if (folder / name).exists()]
+
+
+def domains(data: Path) -> list[Example]:
+    """Pictures of every domain for the router: `others`, and each seventh chest film of the training studies."""
+    films = [path for study in studies(data, "train") for path, _ in study.images][::7]
+    return [*(Example(path, "chest-xray", "", n % 5 == 4) for n, path in enumerate(films)), *others(data)]
+
+
+def figures(data: Path) -> Iterator[tuple[Image, str]]:
+    """Every figure of the textbooks with its caption."""
+    from medrag.corpora import open_corpus
+    from medrag.encoders._shared import picture
+    from medrag.settings import CorpusSettings
+    from medrag.types import ImageRecord
+
+    corpus = open_corpus(CorpusSettings(name="books", reader="pdf", path=str(data / "open/openstax")), data)
+    for item in corpus.read(lambda _: None):
+        if isinstance(item, ImageRecord) and len(item.text) > 20:
+            yield picture(item), item.text
+
+
+def iu_vqa(data: Path) -> list[dict[str, str]]:
+    """The published closed questions about training studies, with worded answers."""
+    path = data / "noncommercial/iu_xray/vqa_train.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

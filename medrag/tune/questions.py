@@ -1,0 +1,143 @@
+"""Closed questions with their answers, made from labels and from the words of reports.
+
+`from_labels` asks about findings that a study's labels settle; `balanced` takes as many studies with as without each finding, so that
+the question alone tells nothing. `from_report` turns what the sentences of a report say or deny into questions, as the published
+question sets were made. `answer_of` reads yes or no out of a worded answer. Nothing here looks at a picture.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medrag._util.polarity import mentions, polarity
+from medrag._util.text import sentences
+from medrag.tune.pack import Study
+
+# label → how it is asked about; the first wording is the plain one
+ASKED = {
+    "Atelectasis": ("atelectasis", "atelectasis in the lungs"),
+    "Cardiomegaly": ("cardiomegaly", "an enlarged heart", "enlargement of the cardiac silhouette"),
+    "Effusion": ("a pleural effusion", "pleural effusion", "fluid in the pleural space"),
+    "Infiltration": ("a pulmonary infiltrate", "infiltration"),
+    "Mass": ("a mass in the lungs", "a lung mass"),
+    "Nodule": ("a pulmonary nodule", "a nodule in the lungs"),
+    "Pneumonia": ("pneumonia", "evidence of pneumonia"),
+    "Pneumothorax": ("a pneumothorax", "pneumothorax"),
+    "Consolidation": ("consolidation", "focal consolidation"),
+    "Edema": ("pulmonary edema", "edema of the lungs"),
+    "Emphysema": ("emphysema", "emphysematous change"),
+    "Fibrosis": ("pulmonary fibrosis", "fibrosis of the lungs"),
+    "Pleural_Thickening": ("pleural thickening", "thickening of the pleura"),
+    "mesh:Opacity": ("a lung opacity", "an opacity in the lungs"),
+    "mesh:Airspace Disease": ("airspace disease",),
+    "mesh:Calcified Granuloma": ("a calcified granuloma", "calcified granulomas"),
+    "mesh:Granulomatous Disease": ("granulomatous disease",),
+    "mesh:Scoliosis": ("scoliosis", "scoliosis of the spine"),
+    "mesh:Fractures, Bone": ("a fracture", "a rib fracture or another bone fracture"),
+    "mesh:Catheters, Indwelling": ("an indwelling catheter", "a central venous catheter"),
+    "mesh:Implanted Medical Device": ("an implanted medical device", "a pacemaker or another implanted device"),
+    "mesh:Hernia, Hiatal": ("a hiatal hernia",),
+    "mesh:Pulmonary Congestion": ("pulmonary vascular congestion",),
+    "mesh:Atherosclerosis": ("atherosclerosis of the aorta", "aortic calcification"),
+}
+FRAMES = ("Is there {}?", "Does the chest X-ray show {}?", "Is there evidence of {}?", "Is {} present?")
+LEAST = 5  # studies with a finding that a balanced set needs to ask about it
+
+# what reports say or deny in so many words → how it is asked about
+SAID = {
+    "pneumothorax": "a pneumothorax", "pleural effusion": "a pleural effusion", "effusion": "an effusion",
+    "focal consolidation": "focal consolidation", "airspace disease": "airspace disease",
+    "pulmonary edema": "pulmonary edema", "cardiomegaly": "cardiomegaly", "atelectasis": "atelectasis",
+    "infiltrate": "an infiltrate", "nodule": "a nodule", "mass": "a mass", "granuloma": "a granuloma",
+    "fracture": "a fracture", "scoliosis": "scoliosis", "hernia": "a hernia", "opacity": "an opacity",
+    "pneumonia": "pneumonia", "emphysema": "emphysema", "scarring": "scarring", "hyperinflated": "hyperinflation",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A question with "yes" or "no", the study it is asked of, and what it asks about."""
+
+    uid: str
+    question: str
+    answer: str
+    topic: str
+
+
+def _marks(study: Study) -> frozenset[str]:
+    return study.positive | {f"mesh:{term}" for term in study.mesh}
+
+
+def ask(study: Study, topic: str, chance: random.Random) -> Closed:
+    """One question about a label, in one of its wordings."""
+    wording = chance.choice(FRAMES).format(chance.choice(ASKED[topic]))
+    return Closed(study.uid, wording[:1].upper() + wording[1:], "yes" if topic in _marks(study) else "no", topic)
+
+
+def balanced(studies: Sequence[Study], seed: int = 0, topics: Sequence[str] = tuple(ASKED)) -> list[Closed]:
+    """For each topic with enough studies: the same plain question of as many studies with as without it.
+
+    "Without" are studies whose labels name neither the topic nor, for "Is it normal?", anything else.
+    """
+    chance, made = random.Random(seed), []
+    for topic in topics:
+        having = [study for study in studies if topic in _marks(study)]
+        if len(having) < LEAST:
+            continue
+        lacking = chance.sample([study for study in studies if topic not in _marks(study)], len(having))
+        question = f"Is there {ASKED[topic][0]}?"
+        made += [Closed(study.uid, question, "yes", topic) for study in having]
+        made += [Closed(study.uid, question, "no", topic) for study in lacking]
+    return made
+
+
+def from_labels(study: Study, rates: dict[str, float], chance: random.Random, most: int) -> list[Closed]:
+    """Questions for training: a study's own findings, and absent ones drawn as often as others have them."""
+    own = [topic for topic in ASKED if topic in _marks(study)]
+    absent = [topic for topic in ASKED if topic not in own]
+    chosen = chance.sample(own, min(len(own), most))
+    picked = chance.choices(absent, [rates.get(topic, 0.0) + 1e-3 for topic in absent], k=max(1, most - len(chosen)))
+    made = [ask(study, topic, chance) for topic in dict.fromkeys([*chosen, *picked])]
+    chance.shuffle(made)
+    return made
+
+
+def from_report(study: Study) -> list[Closed]:
+    """What the sentences of a report say or deny, as questions; what they leave open is not asked."""
+    made: dict[str, Closed] = {}
+    for sentence in sentences(study.text):
+        for phrase, wording in SAID.items():
+            if not mentions(sentence, phrase) or (phrase == "effusion" and mentions(sentence, "pleural effusion")):
+                continue
+            view = polarity(sentence, phrase)
+            if view != "uncertain":
+                answer = "yes" if view == "present" else "no"
+                old = made.get(phrase)
+                if old is None or answer == "yes":
+                    made[phrase] = Closed(study.uid, f"Is there {wording}?", answer, phrase)
+    return list(made.values())
+
+
+def answer_of(text: str) -> str:
+    """ "yes", "no", or "" for an answer that says neither; a worded denial without "no" in front counts as no."""
+    first = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
+    return first[1].lower() if first else ""
+
+
+def worded(answer: str) -> str:
+    """A published answer that begins with yes or no: one that begins otherwise is given the word its sentence means."""
+    if answer_of(answer):
+        return answer
+    word = "No" if re.search(r"\b(no|not|without|cannot)\b", answer, re.IGNORECASE) else "Yes"
+    return f"{word}, {answer[:1].lower()}{answer[1:]}"
+
+
+def sentence(closed: Closed, chance: random.Random) -> str:
+    """A worded answer to a question made from labels."""
+    thing = ASKED[closed.topic][0]
+    if closed.answer == "yes":
+        return chance.choice([f"Yes, the chest X-ray shows {thing}.", f"Yes, there is {thing}."])
+    return chance.choice([f"No, the chest X-ray does not show {thing}.", f"No, there is no sign of {thing.removeprefix('a ').removeprefix('an ')}."])  # fmt: skip

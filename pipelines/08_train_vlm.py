@@ -1,0 +1,65 @@
+"""Trains the small vision-language model ``medrag-small-vlm`` over the registry's language model and the shipped encoder.
+
+    MEDRAG_DATA=/path/to/pack python pipelines/08_train_vlm.py medrag/presets/medrag-small-vlm --minutes 240
+
+Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware: 2 CPU cores, 12 GB of memory, 14 s for a
+batch of about 7 studies with 6 questions each; one epoch is about 365 batches (85 minutes). --minutes sets the clock that the learning
+rate follows to its end: what ships was trained for the minutes that its card states. Measured by
+eval/benchmarks/small_vlm.py. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from medrag import models
+from medrag.encoders.findings import FindingsReader
+from medrag.tune.sequences import Features, Sequences
+from medrag.tune.vlm import VlmTraining, train
+from medrag.vlms.medrag_small import ADAPTER, IMAGE_TOKEN, RECIPE, blank
+
+BASE, ENCODER = "smollm2", "medrag-small"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("vlm-work"))
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=0.0, help="end by then (0: when the epochs are over)")
+    parser.add_argument("--normal", type=float, default=0.5, help="share of the normal studies that an epoch holds")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs)
+    model, processor = blank(models.resolve(BASE))
+    reader = FindingsReader(ENCODER)
+    sequences = Sequences(data, Features.of(data, ENCODER), reader, reader.names)
+    epochs = (sequences.epoch(n, options.normal) for n in range(options.epochs))
+    began = time.time()
+    tensors = train(model, processor.tokenizer, epochs, IMAGE_TOKEN, settings, options.work, options.minutes)
+    ship(
+        tensors,
+        options.folder,
+        settings,
+        f"at most {options.epochs} epochs, {(time.time() - began) / 60:.0f} minutes on {torch.get_num_threads()} CPU threads, seed {settings.seed}",
+    )
+
+
+def ship(tensors: dict[str, Any], folder: Path, settings: VlmTraining, training: str) -> None:
+    """The adapter in half precision, and what it is put together with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: t.half().contiguous() for name, t in tensors.items()}, folder / ADAPTER)
+    recipe = {"base": BASE, "encoder": ENCODER, "rank": settings.rank, "alpha": settings.alpha, "training": training}
+    (folder / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Writes the model cards of medrag's own models: the words below, and the tables from what was measured in eval/results/.
+
+    python pipelines/09_write_cards.py
+
+No figure is typed: a card cannot say what no result file says. Takes a second.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMITS = """Intended use: research and education; finding evidence, and a baseline that runs without a hub. Not for diagnosis.
+Trained on films of two hospitals in Indiana with labels drawn from their reports: other machines, children, portable films
+and rare findings are not represented. Findings with fewer than ten positive validation studies were not measured well."""
+DATA = """IU X-Ray (Open-i, NLM; CC BY-NC-ND 4.0), {iu}; MedNIST (CC BY-SA 4.0), VQA-RAD (CC0), BCCD
+blood smears (MIT), mopadi H&E tiles (CC BY), COVID-19 image repository of Hannover (CC BY 3.0), HAM10000 (CC BY-NC 4.0), fundus
+photographs of S. Rahim (academic use), OpenStax figures (CC BY 4.0), ultrasound of pydicom-data (MIT). No image or text is contained."""
+
+
+def result(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "eval/results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def row(*cells: Any) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def spread(pair: list[float]) -> str:
+    return f"{pair[0]:.3f} – {pair[1]:.3f}"
+
+
+def encoder_card() -> str:
+    found, router = result("encoder"), result("router")
+    reader, search = found["findings reader"], found["image to report, IU val"]
+    lines = [
+        "# medrag-small: image-text encoder, findings reader, domain head", "",
+        "An open_clip model: EfficientNet-lite2 (6.1 M parameters, from ImageNet, two of seven stages frozen) and the sentence "
+        "encoder all-MiniLM-L6-v2 as it is (22.6 M, fetched from its own package), each with a linear projection to 384 "
+        "dimensions. Beside it a linear reader of 14 chest findings, and (router-small) a head that names the domain.", "",
+        f"Data: {DATA.format(iu='train split only, both views')}", "",
+        "Licence: Apache-2.0 for these weights; the terms of the data bind whoever they bind.", "",
+        "Recipe: `pipelines/06_train_encoder.py` (8 epochs at 192 px, seed 0; 52 minutes on 2 CPU cores without a GPU) and "
+        "`pipelines/07_train_router.py`. Probabilities are Platt-scaled on the validation split, which nothing else was fitted on.", "",
+        "## Findings reader, IU X-Ray val", "", f"`{found['command']}`, {reader['studies']} studies.", "",
+        row("finding", "positives", "AUC"), row("---", "---", "---"),
+        *(row(name, one["positives"], f"{one['auc']:.3f}") for name, one in reader["by finding"].items()),
+        row(f"**macro over {', '.join(reader['over'])}**", "", f"**{reader['macro auc']:.3f}** ({spread(reader['interval'])})"),
+        row("chance", "", f"{reader['chance']:.3f}"), "",
+        f"Expected calibration error, each half of the studies scaled on the other: {reader['expected calibration error, other half']:.3f}.", "",
+        "## First report that a film finds, IU X-Ray val", "",
+        f"Micro F1 over the 14 findings, {search['abnormal studies']} abnormal studies, reports of the training split. Same command.", "",
+        row("way", "findings F1", "95 % interval", "times a random report"), row("---", "---", "---", "---"),
+        *(row(name, f"{one['findings f1']:.3f}", spread(one["interval"]), one["times random"]) for name, one in search.items() if isinstance(one, dict)),
+        row("random report", f"{search['random report']:.3f}", "", 1), "",
+        "## Domain head (router-small)", "", f"`{router['command']}`", "",
+        f"{router['held back']} images that were not trained on: {router['accuracy']:.1%} right (majority class {router['majority baseline']:.1%}); "
+        f"calibration error {router['expected calibration error']:.3f}; {router['photographs flagged']:.1%} of {router['photographs']} ordinary "
+        f"photographs flagged as of no domain. {router['weaker'][:1].upper()}{router['weaker'][1:]}.", "",
+        row("domain", "held back", "right"), row("---", "---", "---"),
+        *(row(name, one["held back"], f"{one['accuracy']:.1%}") for name, one in router["domains"].items()), "",
+        LIMITS, "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def vlm_card() -> str:
+    found = result("small_vlm")
+    training = json.loads((ROOT / "medrag/presets/medrag-small-vlm/medrag_vlm.json").read_text())["training"]
+    lines = [
+        "# medrag-small-vlm: a small vision-language model", "",
+        "LLaVA over SmolLM2-135M-Instruct (fetched from its own package): the encoder's feature map as 16 patches, a two-layer projector, and "
+        "a low-rank adapter of all linear layers. The findings reader's line stands in the prompt. What ships is projector and adapter.", "",
+        f"Data: {DATA.format(iu='train split only; its reports, and the yes/no questions of the RULE alignment set')}", "",
+        f"Recipe: `pipelines/08_train_vlm.py`, {training}.", "",
+        f"## Closed questions\n\n`{found['command']}`. “Question only” is TF-IDF and logistic regression over the training questions.", "",
+    ]  # fmt: skip
+    for name, one in found["sets"].items():
+        lines += [f"### {name}: {one['questions']} questions, {one['pictures or studies']} studies or pictures, {one['yes']:.0%} yes", "",
+                  row("arm", "accuracy", "AUROC", "F1"), row("---", "---", "---", "---")]  # fmt: skip
+        lines += [row(arm, *(f"{s[key]:.3f}" for key in ("accuracy", "auroc", "f1"))) for arm, s in one["arms"].items()]
+        lines += ["", row("difference", "accuracy, 95 % interval", "AUROC, 95 % interval"), row("---", "---", "---")]
+        lines += [
+            row(pair, *(f"{d[key]['difference']:+.3f} ({spread(d[key]['interval'])})" for key in ("accuracy", "auroc")))
+            for pair, d in one["differences"].items()
+        ]
+        lines.append("")
+    return "\n".join([*lines, LIMITS, ""])
+
+
+def main(folder: Path = ROOT / "medrag/presets") -> None:
+    for name, text in (("medrag-small", encoder_card()), ("medrag-small-vlm", vlm_card())):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "README.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

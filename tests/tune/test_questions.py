@@ -1,0 +1,73 @@
+"""Closed questions made from labels and reports."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag.tune import questions
+from medrag.tune.pack import Study
+
+
+def study(uid: str, text: str = "", positive: set[str] = frozenset(), mesh: set[str] = frozenset()) -> Study:  # type: ignore[assignment]
+    return Study(uid, text, text, "", frozenset(positive), frozenset(mesh), ())
+
+
+@given(
+    st.lists(st.sets(st.sampled_from(["Effusion", "Cardiomegaly", "Nodule"])), min_size=30, max_size=80),
+    st.integers(0, 9),
+)
+def test_a_balanced_set_says_yes_as_often_as_no_to_each_question(labels: list[set[str]], seed: int) -> None:
+    pool = [study(str(n), positive=own) for n, own in enumerate(labels)]
+    counts = Counter(label for own in labels for label in own)
+    topics = [t for t in ("Effusion", "Cardiomegaly", "Nodule") if counts[t] * 2 <= len(pool)]
+    made = questions.balanced(pool, seed, topics)
+    by = Counter((one.question, one.answer) for one in made)
+    for question in {one.question for one in made}:
+        assert by[question, "yes"] == by[question, "no"] >= questions.LEAST
+    truth = {s.uid: s.positive for s in pool}
+    assert all((one.topic in truth[one.uid]) == (one.answer == "yes") for one in made)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("No pneumothorax or pleural effusion.", {"pneumothorax": "no", "pleural effusion": "no"}),
+        ("Small left pleural effusion. No pneumothorax.", {"pleural effusion": "yes", "pneumothorax": "no"}),
+        ("Possible pneumonia.", {}),
+        ("No nodule. There is a nodule in the left apex.", {"nodule": "yes"}),
+        ("The heart is normal.", {}),
+    ],
+)
+def test_reports_become_questions_with_their_polarity(text: str, wanted: dict[str, str]) -> None:
+    assert {one.topic: one.answer for one in questions.from_report(study("1", text))} == wanted
+
+
+def test_questions_for_training_hold_a_study_s_own_findings_and_absent_ones() -> None:
+    own = study("1", positive={"Effusion"}, mesh={"Scoliosis"})
+    made = questions.from_labels(own, {"Cardiomegaly": 0.5}, random.Random(1), 4)
+    answers = {one.topic: one.answer for one in made}
+    assert answers["Effusion"] == answers["mesh:Scoliosis"] == "yes"
+    assert "no" in answers.values()
+    assert all(questions.answer_of(questions.sentence(one, random.Random(2))) == one.answer for one in made)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("Yes, there is.", "yes"),
+        ("The chest x-ray does not show any opacity.", "no"),
+        ("The arteries appear to be calcified.", "yes"),
+        ("No.", "no"),
+    ],
+)
+def test_worded_answers_begin_with_yes_or_no(answer: str, wanted: str) -> None:
+    assert questions.answer_of(questions.worded(answer)) == wanted
+
+
+def test_an_answer_that_says_neither_is_no_default() -> None:
+    assert questions.answer_of("Northern views are missing") == ""

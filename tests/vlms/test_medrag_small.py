@@ -1,0 +1,135 @@
+"""The small vision-language model: put together from its parts, run through the real loading code, its sentences attributed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny_small import base, tiny
+
+from medrag.prompts import Prompt
+from medrag.types import Context, Hit, Query, Study
+from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
+from medrag.vlms.small import MedragSmall
+
+
+def film(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (90, 70), dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ships (recipe, adapter) beside a tiny base and an encoder's checkpoint."""
+    root = tmp_path_factory.mktemp("parts")
+    model, _ = tiny(root / "base")
+    encoder, folder = root / "encoder", root / "tiny-vlm"
+    encoder.mkdir()
+    folder.mkdir()
+    trunk = {f"visual.trunk.{n}": t.clone() for n, t in model.model.vision_tower.trunk.state_dict().items()}
+    save_file(trunk, encoder / "open_clip_model.safetensors")
+    torch.manual_seed(2)
+    name = "model.language_model.layers.0.mlp.up_proj"
+    save_file(
+        {f"{name}.lora_A": torch.randn(2, 32), f"{name}.lora_B": torch.randn(48, 2),
+         **{n: p.detach().clone() for n, p in model.named_parameters() if "projector" in n}},
+        folder / ADAPTER,
+    )  # fmt: skip
+    (folder / RECIPE).write_text(
+        json.dumps({"base": str(base(root / "base")), "encoder": str(encoder), "rank": 2, "alpha": 4})
+    )
+    return folder
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path))
+    return tmp_path
+
+
+def context(*reports: str, question: str = "") -> Context:
+    items = [Study(f"c:{n}", {"findings": text}, domain="chest-xray") for n, text in enumerate(reports)]
+    return Context(Query(question), tuple(Hit(item, 1.0, n, "similar") for n, item in enumerate(items, 1)))
+
+
+def prompt(question: str, *reports: str) -> Prompt:
+    return Prompt(question, context(*reports, question=question), max_tokens=12)
+
+
+def test_the_adapter_is_merged_and_the_whole_is_kept(parts: Path, at_home: Path) -> None:
+    whole = assembled(parts)
+    assert whole.is_relative_to(at_home)
+    merged = load_file(whole / "model.safetensors")
+    adapter = load_file(parts / ADAPTER)
+    plain = load_file(parts.parent / "base" / "model.safetensors")
+    wanted = plain["model.layers.0.mlp.up_proj.weight"] + 2 * (
+        adapter["model.language_model.layers.0.mlp.up_proj.lora_B"]
+        @ adapter["model.language_model.layers.0.mlp.up_proj.lora_A"]
+    )
+    found = next(t for n, t in merged.items() if n.endswith("layers.0.mlp.up_proj.weight"))
+    assert torch.allclose(found.float(), wanted, rtol=2e-3, atol=2e-3)
+    stamp = (whole / "model.safetensors").stat().st_mtime_ns
+    assert assembled(parts) == whole and (whole / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_it_runs_with_pictures_through_the_loading_code_of_any_model(parts: Path, at_home: Path) -> None:
+    model = MedragSmall(str(parts), reader="", max_new_tokens=8, device="cpu")
+    asked = prompt("Is there an effusion?", "No effusion.", "Small effusion.")
+    text = "".join(model.stream(asked, [film(1)]))
+    assert text.strip()
+    one, other = (model.probability_yes(asked, [film(n)]) for n in (1, 2))
+    assert 0 <= one <= 1 and one != pytest.approx(other, abs=1e-7)
+    two = model.inner.batch([asked, prompt("Why?")], [[film(1)], [film(2)]])
+    alone = model.inner.batch([prompt("Why?")], [[film(2)]])
+    assert len(two) == 2 and two[1] == alone[0]  # padding and neighbours change nothing
+
+
+class Says(MedragSmall):
+    """The model with its words given."""
+
+    def __init__(self, *pieces: str) -> None:
+        super().__init__("x", reader="")
+        self.pieces, self.seen = pieces, []  # type: ignore[var-annotated]
+
+    @property
+    def inner(self) -> Any:  # type: ignore[override]
+        return self
+
+    def stream(self, prompt: Prompt, images: Any = ()) -> Iterator[str]:
+        if prompt.system == "":
+            self.seen.append(prompt)
+            return iter(self.pieces)
+        return super().stream(prompt, images)
+
+
+def said(pieces: list[str], question: str, *reports: str) -> str:
+    model = Says(*pieces)
+    asked = Prompt(question, context(*reports, question=question))
+    return "".join(MedragSmall.stream(model, asked, [film(1)]))
+
+
+def test_an_answer_names_the_evidence_that_agrees_and_that_which_does_not() -> None:
+    text = said(["No, there is no pleural", " effusion."], "Is there a pleural effusion?", "No pleural effusion.", "Large pleural effusion.", "The heart is big.")  # fmt: skip
+    assert text == "No, there is no pleural effusion [E1]. The evidence [E2] says otherwise."
+
+
+def test_a_turned_question_is_read_the_other_way() -> None:
+    text = said(["Yes."], "Are the lungs free of effusion?", "No effusion.", "Small effusion.")
+    assert text.startswith("Yes [E1].") and "[E2] says otherwise" in text
+
+
+def test_each_sentence_of_a_report_gets_the_keys_of_its_like() -> None:
+    text = said(["Findings: The heart is enlarged. ", "No pneumothorax is seen."], "Write the findings.", "The heart is enlarged.", "Pneumothorax is seen.")  # fmt: skip
+    assert text == "Findings: The heart is enlarged [E1]. No pneumothorax is seen."
+
+
+def test_without_a_picture_the_evidence_alone_answers() -> None:
+    model = MedragSmall("x", reader="")
+    text = "".join(model.stream(prompt("What is an effusion?", "An effusion is fluid in the pleural space.")))
+    assert "[E1]" in text
