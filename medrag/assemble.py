@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.places import built
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
-from medrag.settings import PipelineSettings, Recipe, SelectSettings, load_recipe, override
+from medrag.settings import IndexSettings, PipelineSettings, Recipe, SelectSettings, load_recipe, override
 
 if TYPE_CHECKING:
     from medrag.indexes.store import Store
@@ -95,14 +95,14 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
     for name, index in recipe.indexes.items():
         if index.kind == "bm25":
             one: Retriever = Lexical(store, name, index.retriever or "lexical")
-        elif encoders[index.encoder].encoder.modality == "image":
+        elif encoders[index.encoder].encoder.modality == "image" or _looks(index, encoders):
             one = Similar(store, name, encoders[index.encoder], index.retriever or "similar")
         else:
             one = Dense(store, name, encoders[index.encoder], index.retriever or "dense")
         if one.name.startswith("similar") != isinstance(one, Similar):  # routes and selection go by the name
             raise SettingsError(
                 f"indexes.{name}: {one.name!r} is no name for this retriever",
-                "those that search images, and no others, have names that begin with 'similar'",
+                "those that search with the image, and no others, have names that begin with 'similar'",
             )
         if one.name in found:
             raise SettingsError(
@@ -114,6 +114,12 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
 
         found["graph"] = GraphRetriever(GraphStore.open(store.graph_path))
     return found
+
+
+def _looks(index: IndexSettings, encoders: Mapping[str, Memo]) -> bool:
+    """Whether words are searched with the question's image: both lie in one space, and the index is named for it."""
+    joint = getattr(encoders[index.encoder].encoder, "cross_modal", False)
+    return bool(joint) and (index.retriever or "").startswith("similar")
 
 
 def _router(

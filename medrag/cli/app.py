@@ -101,10 +101,11 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import ask, corpus, demo, doctor, index, models
+    from medrag.cli import ask, corpus, demo, doctor, findings, index, models
 
     app.command()(demo.demo)
     app.command()(ask.ask)
+    app.command()(findings.findings)
     app.add_typer(corpus.app, name="corpus")
     app.add_typer(index.app, name="index")
     app.add_typer(models.app, name="models")

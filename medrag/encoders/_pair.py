@@ -52,6 +52,7 @@ class PairEncoder:
 
     family = ""
     modality = ""
+    cross_modal = True  # a query may be an image or words, whatever the items are
 
     def __init__(
         self,

@@ -54,6 +54,8 @@ BERT_BASE = (
 class _OpenClip:
     """One side of an open_clip model; both sides share the loaded model."""
 
+    cross_modal = True  # a query may be an image or words, whatever the items are
+
     def __init__(
         self, model: str, *, batch: int = 32, device: str = "auto", workers: int = 2, precision: str = "auto"
     ) -> None:

@@ -1,4 +1,7 @@
-"""Image → studies with look-alike images. An image that belongs to no study stands for itself."""
+"""Image → studies with look-alike images, or whose words lie near the image in a common space.
+
+An image that belongs to no study stands for itself.
+"""
 
 from __future__ import annotations
 

@@ -167,12 +167,6 @@ def atlas() -> list[Example]:
     return kept + [Example(folder / name, "ultrasound", text, True) for name in ULTRASOUND if (folder / name).exists()]
 
 
-def domains(data: Path) -> list[Example]:
-    """Pictures of every domain for the router: `others`, and each seventh chest film of the training studies."""
-    films = [path for study in studies(data, "train") for path, _ in study.images][::7]
-    return [*(Example(path, "chest-xray", "", n % 5 == 4) for n, path in enumerate(films)), *others(data)]
-
-
 def figures(data: Path) -> Iterator[tuple[Image, str]]:
     """Every figure of the textbooks with its caption."""
     from medrag.corpora import open_corpus

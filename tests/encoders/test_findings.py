@@ -103,3 +103,17 @@ def test_findings_as_words() -> None:
         == "Effusion 0.70, Pleural Thickening 0.25"
     )
     assert as_words({"Nodule": 0.01}) == "none"
+
+
+def test_the_command_prints_the_likeliest_finding_first(folder: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from medrag.cli.app import app
+
+    film(1).save(tmp_path / "film.png")
+    done = CliRunner().invoke(app, ["findings", str(tmp_path / "film.png"), "--model", str(folder), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert set(found) == {"Effusion", "Nodule"} and list(found.values()) == sorted(found.values(), reverse=True)
+    lost = CliRunner().invoke(app, ["findings", str(tmp_path / "no.png"), "--model", str(folder)])
+    assert lost.exit_code == 1
