@@ -66,7 +66,7 @@ def test_every_corpus_of_a_recipe_has_a_card(name):
     covered = {one for path in CARDS for one in card_of(path).get("covers", [path.parent.name])}
     recipe = load_recipe(name)
     assert {corpus.name for corpus in recipe.corpora} <= covered
-    assert set(recipe.indexes) == {"text", "lexical", "reports", "reports-lexical", "image"}
+    assert set(recipe.indexes) == {"text", "lexical", "reports", "reports-lexical", "image", "similar-reports"}
 
 
 def test_sample_needs_nothing_of_the_real_data_pack():

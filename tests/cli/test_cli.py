@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -305,9 +304,7 @@ def started(*arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
-    best = min(_timed() for _ in range(3))
-    assert best < 0.5
+def test_help_imports_nothing_heavy():
     code = "import sys; import medrag.cli.app; print(*sys.modules)"
     loaded = set(
         subprocess.run(
@@ -326,12 +323,6 @@ def test_help_is_quick_and_imports_nothing_heavy():
         "httpx",
         "langchain_core",
     }
-
-
-def _timed() -> float:
-    start = time.perf_counter()
-    assert started("--help").returncode == 0
-    return time.perf_counter() - start
 
 
 def test_a_terminal_without_unicode_does_not_crash():
