@@ -96,7 +96,7 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
         if index.kind == "bm25":
             one: Retriever = Lexical(store, name, index.retriever or "lexical")
         elif encoders[index.encoder].encoder.modality == "image" or _looks(index, encoders):
-            one = Similar(store, name, encoders[index.encoder], index.retriever or "similar")
+            one = Similar(store, name, _eyes(encoders, encoders[index.encoder]), index.retriever or "similar")
         else:
             one = Dense(store, name, encoders[index.encoder], index.retriever or "dense")
         if one.name.startswith("similar") != isinstance(one, Similar):  # routes and selection go by the name
@@ -114,6 +114,16 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
 
         found["graph"] = GraphRetriever(GraphStore.open(store.graph_path))
     return found
+
+
+def _eyes(encoders: Mapping[str, Memo], memo: Memo) -> Memo:
+    """The image side of the same model where the recipe has it, so that a question's image is encoded once."""
+    same = [
+        m
+        for m in encoders.values()
+        if m.encoder.fingerprint == memo.encoder.fingerprint and m.encoder.modality == "image"
+    ]
+    return same[0] if same else memo
 
 
 def _looks(index: IndexSettings, encoders: Mapping[str, Memo]) -> bool:

@@ -28,6 +28,7 @@ from medrag.encoders._shared import (
     picture_key,
     quiet,
     readable,
+    small_work,
     unit,
     weights_id,
 )
@@ -104,6 +105,10 @@ class _OpenClip:
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """(n, d) float32, rows of unit length: the mean over a query's images, its text where it has none."""
+        with small_work(self._loaded[0], device_of(self.device)):
+            return self._queries(queries)
+
+    def _queries(self, queries: Sequence[Query]) -> Vectors:
         found = np.zeros((len(queries), self.dim), dtype=np.float32)
         owners = [n for n, query in enumerate(queries) for _ in query.images]
         wordy = [n for n, query in enumerate(queries) if not query.images]

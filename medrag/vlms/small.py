@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from medrag import models, plugins
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._consensus import dice, marked
-from medrag.vlms._evidence import Ask, parse, split, stance, usable
+from medrag.vlms._evidence import Ask, is_report, parse, split, stance, usable
 from medrag.vlms._hf import Turns
 from medrag.vlms._vote import cite_keys
 from medrag.vlms.extractive import Extractive
@@ -114,8 +114,8 @@ class MedragSmall:
 
 
 def _views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
-    """Keys of the evidence whose strongest view of the finding is the wanted one."""
-    views = {key: {stance(ask, text) for text in split(hit.item.text)} for key, hit in prompt.context}
+    """Keys of the reports whose strongest view of the finding is the wanted one; textbooks speak of no patient."""
+    views = {key: {stance(ask, text) for text in split(hit.item.text)} for key, hit in prompt.context if is_report(hit)}
     return [key for key, said in views.items() if wanted == _strongest(said)]
 
 
