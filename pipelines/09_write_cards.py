@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMITS = """Intended use: research and education; finding evidence, and a baseline that runs without a hub. Not for diagnosis.
-Trained on films of two hospitals in Indiana with labels drawn from their reports: other machines, children, portable films
+Trained on films of two hospital systems in Indiana with labels drawn from their reports: other machines, children, portable films
 and rare findings are not represented. Findings with fewer than ten positive validation studies were not measured well."""
 DATA = """IU X-Ray (Open-i, NLM; CC BY-NC-ND 4.0), {iu}; MedNIST (CC BY-SA 4.0), VQA-RAD (CC0), BCCD
 blood smears (MIT), mopadi H&E tiles (CC BY), COVID-19 image repository of Hannover (CC BY 3.0), HAM10000 (CC BY-NC 4.0), fundus
@@ -67,8 +67,9 @@ def vlm_card() -> str:
         "# medrag-small-vlm: a small vision-language model", "",
         "LLaVA over SmolLM2-135M-Instruct (fetched from its own package): the encoder's feature map as 16 patches, a two-layer projector, and "
         "a low-rank adapter of all linear layers. The findings reader's line stands in the prompt. What ships is projector and adapter.", "",
-        f"Data: {DATA.format(iu='train split only; its reports, and the yes/no questions of the RULE alignment set')}", "",
-        f"Recipe: `pipelines/08_train_vlm.py`, {training}.", "",
+        "Data: IU X-Ray (Open-i, NLM; CC BY-NC-ND 4.0), train split, its reports, and the yes/no questions of the RULE alignment set; VQA-RAD (CC0) "
+        "without each fifth picture. Its eyes are the encoder's: see that card. No image or text is contained.", "",
+        f"Recipe: `pipelines/08_train_vlm.py`; these weights: {training}.", "",
     ]  # fmt: skip
     if not (ROOT / "eval/results/small_vlm.json").exists():
         return "\n".join(

@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._util.places import expand, share
+from medrag.encoders.findings import CHEXPERT_TYPE as FINDINGS
 from medrag.errors import CorpusError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FINDINGS = (
-    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
-    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
-)  # fmt: skip
 MESH_LEAST = 12  # training studies that a MeSH heading needs to be learned beside the findings
 CAPTIONS = {
     "AbdomenCT": ("ct", "an axial CT slice of the abdomen"),

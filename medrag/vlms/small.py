@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from medrag.prompts import Prompt
 
-EVIDENCE = 4  # pieces of evidence that it was trained to read
+EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
 OPPOSITE = {"present": "absent", "absent": "present"}
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
