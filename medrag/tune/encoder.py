@@ -21,6 +21,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.images import load_image
+from medrag.encoders.findings import CHEXPERT_TYPE
 from medrag.tune import pack
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Pool:
 
 def outputs(data: Path) -> list[str]:
     """What the linear head is trained to tell: the findings, "normal", and MeSH headings as companions."""
-    return [*pack.FINDINGS, "normal", *(f"mesh:{name}" for name in pack.headings(data))]
+    return [*CHEXPERT_TYPE, "normal", *(f"mesh:{name}" for name in pack.headings(data))]
 
 
 def squashed(path: Path | Any) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._util.places import expand, share
-from medrag.encoders.findings import CHEXPERT_TYPE as FINDINGS
+from medrag.encoders.findings import CHEXPERT_TYPE
 from medrag.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def studies(data: Path, split: str) -> tuple[Study, ...]:
 
 def _study(uid: str, report: dict[str, str], labels: dict[str, str], views: list[tuple[Path, str]]) -> Study:
     findings, impression = (" ".join(report[name].replace("XXXX", " ").split()) for name in ("findings", "impression"))
-    positive = frozenset(name for name in (*FINDINGS, "normal") if labels[name] == "1")
+    positive = frozenset(name for name in (*CHEXPERT_TYPE, "normal") if labels[name] == "1")
     mesh = frozenset(term.split("/")[0].strip() for term in report["MeSH"].split(";") if term.strip())
     return Study(uid, f"{findings} {impression}".strip(), findings, impression, positive, mesh, tuple(views))
 
