@@ -5,7 +5,7 @@
 Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware: 2 CPU cores, 12 GB of memory, 14 s for a
 batch of about 7 studies with 6 questions each; one epoch is about 365 batches (85 minutes). --minutes sets the clock that the learning
 rate follows to its end: what ships was trained for the minutes that its card states. Measured by
-eval/benchmarks/small_vlm.py. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
+eval/benchmarks/small_vlm.py. A run that was cut off goes on from --work; --start goes on from weights that were shipped. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from medrag import models
 from medrag.encoders.findings import FindingsReader
@@ -33,24 +33,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--work", type=Path, default=Path("vlm-work"))
+    parser.add_argument("--start", type=Path, help="folder of an earlier model whose adapter the training begins from")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0.0, help="end by then (0: when the epochs are over)")
     parser.add_argument("--normal", type=float, default=0.5, help="share of the normal studies that an epoch holds")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs)
+    data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs, seed=options.seed)
     model, processor = blank(models.resolve(BASE))
     reader = FindingsReader(ENCODER)
-    sequences = Sequences(data, Features.of(data, ENCODER), reader, reader.names)
+    sequences = Sequences(data, Features.of(data, ENCODER), reader, reader.names, settings.seed)
     epochs = (sequences.epoch(n, options.normal) for n in range(options.epochs))
     began = time.time()
-    tensors = train(model, processor.tokenizer, epochs, IMAGE_TOKEN, settings, options.work, options.minutes)
-    ship(
-        tensors,
-        options.folder,
-        settings,
-        f"at most {options.epochs} epochs, {(time.time() - began) / 60:.0f} minutes on {torch.get_num_threads()} CPU threads, seed {settings.seed}",
-    )
+    start = load_file(options.start / ADAPTER) if options.start else None
+    tensors = train(model, processor.tokenizer, epochs, IMAGE_TOKEN, settings, options.work, options.minutes, start)
+    minutes = (time.time() - began) / 60
+    about = f"at most {options.epochs} epochs, {minutes:.0f} minutes on {torch.get_num_threads()} CPU threads, seed {settings.seed}"
+    if options.start:
+        earlier = json.loads((options.start / RECIPE).read_text(encoding="utf-8"))["training"]
+        about += f"; begun from the weights of: {earlier}"
+    ship(tensors, options.folder, settings, about)
 
 
 def ship(tensors: dict[str, Any], folder: Path, settings: VlmTraining, training: str) -> None:

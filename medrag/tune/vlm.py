@@ -118,12 +118,13 @@ def batches(lengths: Sequence[int], tokens: int, chance: random.Random) -> list[
 
 def train(
     model: Any, tokenizer: Any, epochs: Iterator[list[Packed]], image_token: str, settings: VlmTraining, work: Path,
-    minutes: float = 0.0,
+    minutes: float = 0.0, start: dict[str, torch.Tensor] | None = None,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
     """Trains in place and returns projector and adapter, named as `medrag.vlms.medrag_small.adopt` reads them.
 
-    ``epochs`` yields the packed sequences of each epoch. Every 50 steps ``work/vlm.pt`` is kept; with ``minutes`` the schedule follows
-    the clock and ends by then.
+    ``epochs`` yields the packed sequences of each epoch, the same ones for the same seed. Every 50 steps ``work/vlm.pt`` is kept, and a
+    run that finds it goes on from there. With ``minutes`` the schedule follows the clock and ends by then. ``start``: an earlier
+    run's tensors to begin from.
     """
     import numpy as np
     import torch
@@ -143,12 +144,22 @@ def train(
         weight_decay=0.0, betas=(0.9, 0.98),
     )  # fmt: skip
     rates = [group["lr"] for group in optimiser.param_groups]
-    began, chance, step, running = time.time(), random.Random(settings.seed), 0, 0.0
+    begin_from(model, start or {})
+    chance, step, running, began = random.Random(settings.seed), 0, 0.0, time.time()
+    earlier = resumed(work / "vlm.pt", settings)
+    if earlier:
+        begin_from(model, earlier["tensors"])
+        optimiser.load_state_dict(earlier["optimiser"])
+        step, running, began = earlier["step"], earlier["loss"], began - earlier["seconds"]
+    behind = step
     model.train()
     for epoch, examples in zip(range(settings.epochs), epochs, strict=False):
         rows = [packed_ids(tokenizer, packed, image_token) for packed in examples]
         groups = batches([len(ids) for ids, *_ in rows], settings.tokens, chance)
         for n, group in enumerate(groups):
+            if behind:
+                behind -= 1
+                continue
             done = (epoch + n / len(groups)) / settings.epochs
             if minutes:
                 done = max(done, (time.time() - began) / 60 / minutes)
@@ -168,10 +179,9 @@ def train(
             if step % 20 == 0:
                 print(json.dumps({"step": step, "of": len(groups) * settings.epochs, "loss": round(running, 4), "minutes": round((time.time() - began) / 60, 1)}), flush=True)  # fmt: skip
             if step % 50 == 0:
-                keep(model, work / "vlm.pt", settings)
-    tensors = trained(model)
-    keep(model, work / "vlm.pt", settings)
-    return tensors
+                keep(work / "vlm.pt", {"tensors": trained(model), "settings": asdict(settings), "optimiser": optimiser.state_dict(), "step": step, "loss": running, "seconds": time.time() - began})  # fmt: skip
+    (work / "vlm.pt").unlink(missing_ok=True)
+    return trained(model)
 
 
 def trained(model: Any) -> dict[str, torch.Tensor]:
@@ -185,12 +195,33 @@ def trained(model: Any) -> dict[str, torch.Tensor]:
     return found
 
 
-def keep(model: Any, path: Path, settings: VlmTraining) -> None:
+def begin_from(model: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Writes what `trained` returned back into the model."""
+    own = {name.replace(".default.weight", ""): p for name, p in model.named_parameters()}
+    for name, tensor in tensors.items():
+        own[name].data.copy_(tensor)
+
+
+def keep(path: Path, state: dict[str, Any]) -> None:
     import torch
 
     part = path.with_suffix(".part")
-    torch.save({"tensors": trained(model), "settings": asdict(settings)}, part)
+    torch.save(state, part)
     part.replace(path)
+
+
+def resumed(path: Path, settings: VlmTraining) -> dict[str, Any] | None:
+    """The state of an interrupted run with the same settings. Raises SettingsError where they differ."""
+    import torch
+
+    from medrag.errors import SettingsError
+
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if state["settings"] != asdict(settings):
+        raise SettingsError(f"{path} is of a run with other settings: {state['settings']}", "delete it, or name another --work folder")  # fmt: skip
+    return state
 
 
 def probabilities_yes(model: Any, tokenizer: Any, packed: Packed, image_token: str) -> list[float]:
