@@ -109,6 +109,17 @@ class MedRAG:
         clock.lap("generate")
         yield Event("answer", self._finish("".join(pieces), context, route, clock))
 
+    def answer_from(self, context: Context, route: Route | None = None) -> Answer:
+        """The answer to ``context.query`` from evidence that the caller chose: nothing is searched or selected.
+
+        Raises GeneratorError when the language model fails.
+        """
+        clock = _Clock()
+        route = route or self.router.route(context.query)
+        text = "".join(self._generate(context, route))
+        clock.lap("generate")
+        return self._finish(text, context, route, clock)
+
     def retrieve(
         self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()
     ) -> list[Hit]:

@@ -34,17 +34,18 @@ _STATUS = {"answered": "Answered from evidence", "abstained": "Abstained", "unci
 
 def answer_fragment(answer: Answer) -> str:
     """The answer with its evidence, for a notebook: one scoped block without scripts."""
-    return _template().render(answers=[answer_view(answer, _anchor(answer))], title="", page=False, rule=render.RULE)
+    return template("answer.html.j2").render(answers=[answer_view(answer, _anchor(answer))], title="", page=False, rule=render.RULE)
 
 
 def answer_page(answers: Sequence[Answer], title: str) -> str:
     """A whole HTML page with all answers; its own policy forbids scripts and requests."""
     views = [answer_view(answer, f"q{n}") for n, answer in enumerate(answers, start=1)]
-    return _template().render(answers=views, title=title, page=True, rule=render.RULE)
+    return template("answer.html.j2").render(answers=views, title=title, page=True, rule=render.RULE)
 
 
 @functools.cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of ``presets/`` that escapes every value."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).resolve().parent.parent / "presets"
@@ -56,7 +57,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("answer.html.j2")
+    return environment.get_template(name)
 
 
 def _shown(value: Any) -> Any:

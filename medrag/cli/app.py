@@ -101,7 +101,7 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import ask, corpus, demo, doctor, findings, index, models
+    from medrag.cli import ask, corpus, demo, doctor, evaluate, findings, index, models
 
     app.command()(demo.demo)
     app.command()(ask.ask)
@@ -109,6 +109,7 @@ def _register() -> None:
     app.add_typer(corpus.app, name="corpus")
     app.add_typer(index.app, name="index")
     app.add_typer(models.app, name="models")
+    app.add_typer(evaluate.app, name="eval")
     app.command()(doctor.doctor)
 
 

@@ -1,0 +1,137 @@
+"""``medrag eval``: tasks, arms, comparisons and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medrag.cli.output import Json, emit, note, options_of, table
+
+app = typer.Typer(
+    no_args_is_help=True, help="Measure what retrieval gains, beside trivial baselines and with intervals."
+)
+
+
+@app.command("list")
+def list_tasks(as_json: Json = False) -> None:
+    """The tasks that ship and the arms that can be put to them."""
+    from medrag.eval.arms import ABOUT
+    from medrag.eval.tasks import known_tasks
+
+    tasks = known_tasks()
+    if as_json:
+        emit({"tasks": {task.name: task.about for task in tasks}, "arms": ABOUT})
+        return
+    table(("task", "split", "first score", "what it asks"), [(t.name, t.split, t.headline, t.about) for t in tasks])
+    table(("arm", "what answers"), list(ABOUT.items()))
+
+
+@app.command("run")
+def run(
+    task: Annotated[str, typer.Argument(help="A task by name, or its YAML file.")],
+    arm: Annotated[
+        list[str], typer.Option("--arm", help="What answers: an arm, or module:function. Repeat for several.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with the pack's layout (default: MEDRAG_DATA).")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="A split that the folder lists (default: the task's).")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Result of a single arm, or a folder for several.")] = None,
+    model: Annotated[str, typer.Option("--model", help="Generator (default: the recipe's).")] = "",
+    recipe: Annotated[str, typer.Option("--recipe", help="Index that is asked (default: the task's).")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many studies, drawn with the seed.")] = 0,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of the pipeline. Repeat for several.")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=100, help="Resamplings of the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Examples at a time, for generators behind a server.")
+    ] = 1,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget what an earlier run answered.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run arms through a task. A run that was cut off goes on where it stopped."""
+    from medrag.eval import runner, sources
+
+    planned = runner.plan(
+        task, data or sources.training_data(), split=split, model=model or None, recipe=recipe, limit=limit, seed=seed,
+        options=options_of(option or []),
+    )  # fmt: skip
+    found = {}
+    for name in arm:
+        path = _path(out, planned, name, len(arm))
+        found[name] = runner.run(planned, name, path, draws=draws, workers=workers, restart=restart)
+        if not as_json:
+            _show(found[name])
+            note(f"written: {path}")
+    if as_json:
+        emit(found[arm[0]] if len(arm) == 1 else found)
+
+
+def _path(out: Path | None, planned: Any, arm: str, arms: int) -> Path:
+    usual = f"{planned.task.name}-{planned.split}-{arm.replace(':', '.')}.json"
+    if out is None:
+        return Path("eval-results") / usual
+    if out.suffix != ".json":
+        return out / usual
+    if arms > 1:
+        raise typer.BadParameter("--out names one file, but several arms are asked for: name a folder")
+    return out
+
+
+def _show(result: dict[str, Any]) -> None:
+    """Every score beside the baselines, and how sure the difference is."""
+    names = list(result["baselines"])
+    rows = []
+    for score, value in result["scores"].items():
+        if score.startswith("f1/"):
+            continue
+        low, high = result["intervals"][score]
+        cells = [score, f"{value:.3f}", f"{low:.3f} – {high:.3f}"]
+        for name in names:
+            base = result["baselines"][name].get(score)
+            gain = result["over_baselines"][name].get(score)
+            cells.append(f"{base[0]:.3f} ({gain['difference']:+.3f}, p {gain['p']:.3f})" if base and gain else "")
+        rows.append(tuple(cells))
+    note(
+        f"{result['task']} · {result['arm']} · {result['split']} · {result['n']} examples of {result['groups']} groups · {result['seconds']} s"
+    )
+    table(("score", "value", "95 %", *names), rows)
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(help="A result (.json), its answers (.jsonl) beside it.")],
+    second: Annotated[Path, typer.Argument(help="Another result of the same task.")],
+    draws: Annotated[int, typer.Option("--draws", min=100)] = 1000,
+    as_json: Json = False,
+) -> None:
+    """First less second, paired: difference, 95 % interval, p-value of approximate randomisation."""
+    from medrag.eval.compare import compare as compared
+
+    result = compared(first, second, draws)
+    if as_json:
+        emit(result)
+        return
+    note(f"{result['task']} · {result['first']} − {result['second']} · {result['n']} examples")
+    rows = [
+        (name, f"{d['difference']:+.4f}", f"{d['interval'][0]:+.4f} – {d['interval'][1]:+.4f}", f"{d['p']:.4f}")
+        for name, d in result["differences"].items()
+    ]
+    table(("score", "difference", "95 %", "p"), rows)
+
+
+@app.command("report")
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(help="Results (.json) of one or more tasks and arms, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("eval-report.html"),
+) -> None:
+    """One self-contained page: tables, plots, and cases that were won and lost with their evidence."""
+    from medrag.eval.report import write
+
+    note(f"written: {write(results, out)}")

@@ -1,0 +1,317 @@
+"""The systems that a task is put to: medrag with and without retrieval, sanity checks that break one thing, or anything callable.
+
+An arm is made once and then called with each example. It never sees a reference, except ``oracle-context``, which is shown it as
+evidence on purpose: what is lost there is lost by the generator, not by retrieval.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from medrag.errors import SettingsError
+from medrag.eval.tasks import Example, Output
+from medrag.types import Answer, Context, Hit, Query, Study
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from medrag.pipeline import MedRAG
+
+K = 3  # pieces of evidence of the arms that do not select
+GRAPH, PAGES = ("graph",), ("dense", "lexical")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A name, what it says of itself in results, and the call."""
+
+    name: str
+    settings: Mapping[str, Any]
+    call: Callable[[Example], Output]
+
+    def __call__(self, example: Example) -> Output:
+        return self.call(example)
+
+
+class FirstK:
+    """A selector that keeps the first k hits and thinks nothing of them."""
+
+    def __init__(self, k: int = K) -> None:
+        self.k = k
+
+    def select(self, query: Query, hits: Sequence[Hit], budget: int) -> Context:
+        kept = tuple(hit for hit in hits if not {hit.item.doc, hit.item.id} & query.exclude)[: self.k]
+        return Context(query, kept)
+
+
+def make_arm(name: str, rag: Callable[[], MedRAG], examples: Sequence[Example], seed: int = 0) -> Arm:
+    """An arm by name, or ``module:function`` of a callable that takes (image paths, question) and returns a text or an Answer.
+
+    ``rag`` opens the pipeline; it is not called for arms that need none. Raises SettingsError for a name that nothing has.
+    """
+    if ":" in name:
+        return _own(name)
+    if name not in ARMS:
+        import difflib
+
+        near = difflib.get_close_matches(name, ARMS)
+        raise SettingsError(
+            f"there is no arm {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ARMS)}"
+        )
+    opened = rag()
+    made = ARMS[name](opened, examples, seed)
+    return Arm(name, {"generator": opened.generator.name, "fingerprint": opened.fingerprint, "seed": seed}, made)
+
+
+def _own(name: str) -> Arm:
+    module, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"arm {name!r}: {error}", "name a function that Python can import") from error
+
+    def call(example: Example) -> Output:
+        said = function([str(path) for path in example.images] or None, example.question)
+        return output_of(said) if isinstance(said, Answer) else Output(str(said))
+
+    return Arm(name, {"callable": name}, call)
+
+
+def output_of(answer: Answer, rag: MedRAG | None = None, images: Sequence[Image] = ()) -> Output:
+    """What a result keeps of an answer. P(yes) is asked of generators that know it, for questions that begin like closed ones."""
+    kept = tuple(
+        {
+            "key": key,
+            "id": hit.item.id,
+            "retriever": "+".join(hit.sources),
+            "score": round(hit.score, 5),
+            "text": hit.item.text,
+        }
+        for key, hit in answer.context
+    )
+    cited = [{"key": c.key, "id": c.item.id, "support": c.support} for c in answer.citations]
+    chance = None
+    if (
+        rag is not None
+        and hasattr(rag.generator, "probability_yes")
+        and images
+        and is_closed(answer.context.query.text)
+    ):
+        from medrag.prompts import make_prompt
+
+        chance = float(rag.generator.probability_yes(make_prompt(answer.context.query.text, answer.context), images))
+    return Output(
+        plain(answer.text),
+        chance,
+        answer.status,
+        kept,
+        {"cited": cited, "domain": answer.route.domain, "timings": dict(answer.timings)},
+    )
+
+
+def is_closed(question: str) -> bool:
+    from medrag.route import question_kind
+
+    return question_kind(question) == "closed"
+
+
+def plain(text: str) -> str:
+    """The answer without its evidence keys: they are measured as grounding, not as words."""
+    from medrag.prompts import KEYS
+
+    return " ".join(KEYS.sub("", text).replace(" .", ".").split())
+
+
+def _with(rag: MedRAG, **changes: Any) -> MedRAG:
+    """The same pipeline with some parts exchanged."""
+    from medrag.pipeline import MedRAG
+
+    parts = {
+        "retrievers": rag.retrievers, "router": rag.router, "selector": rag.selector, "generator": rag.generator,
+        "settings": rag.settings, "store": rag.store, "recipe": rag.recipe,
+    } | changes  # fmt: skip
+    return MedRAG(**parts)
+
+
+def _without(rag: MedRAG, *names: str) -> dict[str, Any]:
+    return {name: one for name, one in rag.retrievers.items() if name not in names}
+
+
+def _router_for(rag: MedRAG, names: Sequence[str]) -> Any:
+    """The router with weights for these retrievers only."""
+    router = rag.router
+    if not hasattr(router, "retrievers"):
+        return router
+    import copy
+
+    other = copy.copy(router)
+    other.retrievers = tuple(names)
+    return other
+
+
+def _limited(rag: MedRAG, retrievers: Mapping[str, Any], **changes: Any) -> MedRAG:
+    return _with(rag, retrievers=dict(retrievers), router=_router_for(rag, list(retrievers)), **changes)
+
+
+def _asked(rag: MedRAG, pictures: Callable[[Example], list[Image] | None] | None = None) -> Callable[[Example], Output]:
+    def call(example: Example) -> Output:
+        images = pictures(example) if pictures else _pictures(example)
+        answer = rag.answer(images, example.question, exclude=example.exclude)
+        return output_of(answer, rag, [image.image for image in answer.context.query.images])
+
+    return call
+
+
+def _pictures(example: Example) -> Any:
+    return list(example.images) or None
+
+
+def _none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    return _asked(_limited(rag, {}))
+
+
+def _fixed(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    return _asked(_limited(rag, _without(rag, *GRAPH), selector=FirstK()))
+
+
+def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    return _asked(_limited(rag, _without(rag, *GRAPH)))
+
+
+def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    if "graph" not in rag.retrievers:
+        raise SettingsError(
+            "the arm adaptive+graph needs a graph, and the recipe has none", "name a recipe with ontologies"
+        )
+    return _asked(rag)
+
+
+def _pages(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    found = {name: one for name, one in rag.retrievers.items() if name in PAGES}
+    if not found:
+        raise SettingsError(
+            "the arm pages needs an index of passages, and the recipe has none", "name a recipe with books"
+        )
+    return _asked(_limited(rag, found))
+
+
+def _text_only(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    return _asked(_limited(rag, _without(rag, *GRAPH)), lambda _: None)
+
+
+def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    import numpy as np
+    from PIL import Image
+
+    def pictures(example: Example) -> list[Image.Image] | None:
+        draw = np.random.default_rng([seed, *example.id.encode()])
+        return [Image.fromarray(draw.integers(0, 256, (256, 256), dtype=np.uint8)) for _ in example.images] or None
+
+    return _asked(_limited(rag, _without(rag, *GRAPH)), pictures)
+
+
+def _blank(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    from PIL import Image
+
+    return _asked(
+        _limited(rag, _without(rag, *GRAPH)),
+        lambda example: [Image.new("L", (256, 256), 127) for _ in example.images] or None,
+    )
+
+
+def _blank_none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    return _blank(_limited(rag, {}), examples, seed)
+
+
+def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Callable[[Example], Output]:
+    """Answers with evidence that is put there rather than found."""
+    from medrag.pipeline import make_query
+
+    def call(example: Example) -> Output:
+        query = make_query(_pictures(example), example.question, example.exclude)
+        route = rag.router.route(query)
+        context = Context(
+            dataclasses.replace(query, domain="" if route.domain == "other" else route.domain), tuple(evidence(example))
+        )
+        answer = rag.answer_from(context, route)
+        return output_of(answer, rag, [image.image for image in query.images])
+
+    return call
+
+
+def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    ids = sorted(_studies(rag))
+
+    def evidence(example: Example) -> list[Hit]:
+        drawn = [
+            one
+            for one in random.Random(f"{seed}/{example.id}").sample(ids, min(K + 1, len(ids)))
+            if one not in example.exclude
+        ][:K]
+        return [Hit(item, 0.0, n, "random") for n, item in enumerate(rag.store.items.get(drawn), 1)]  # type: ignore[union-attr]
+
+    return _told(rag, evidence)
+
+
+def _studies(rag: MedRAG) -> list[str]:
+    if rag.store is None:
+        raise SettingsError("this arm draws from an index, and there is none", "name a recipe")
+    found = [item.id for item in rag.store.items.iterate(kinds=("study",))]
+    if not found:
+        raise SettingsError("this arm draws reports, and the index has none", "name a recipe with reports")
+    return found
+
+
+def _wrong_patient(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    """The evidence that was found for somebody else: the next study of a shuffled circle."""
+    finder = _limited(rag, _without(rag, *GRAPH))
+    circle = list(dict.fromkeys(example.group for example in examples))
+    random.Random(seed).shuffle(circle)
+    first = {example.group: example for example in reversed(examples)}
+    after = dict(zip(circle, circle[1:] + circle[:1], strict=True))
+
+    def evidence(example: Example) -> Sequence[Hit]:
+        other = first[after[example.group]]
+        for event in finder.stream(_pictures(other), example.question, exclude=(*other.exclude, *example.exclude)):
+            if event.stage == "selected":
+                return event.data.kept  # type: ignore[no-any-return]
+        return ()
+
+    return _told(rag, evidence)
+
+
+def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+    """The study's own report as evidence: the sources put it into the example for this arm alone."""
+
+    def evidence(example: Example) -> list[Hit]:
+        text = example.truth
+        return [Hit(Study(f"oracle:{example.group}", {"findings": text}), 1.0, 1, "oracle")] if text else []
+
+    return _told(rag, evidence)
+
+
+Maker = Callable[["MedRAG", Sequence[Example], int], Callable[[Example], Output]]
+ARMS: dict[str, Maker] = {
+    "none": _none, "fixed-k": _fixed, "adaptive": _adaptive, "adaptive+graph": _graph, "pages": _pages,
+    "text-only": _text_only, "noise-image": _noise, "blank-image": _blank, "blank-image-none": _blank_none,
+    "random-context": _random_context, "wrong-patient-context": _wrong_patient, "oracle-context": _oracle,
+}  # fmt: skip
+ABOUT: dict[str, str] = {
+    "none": "the generator and the image alone",
+    "fixed-k": f"the first {K} fused hits, unselected",
+    "adaptive": "routing, fusion and adaptive selection, without the graph",
+    "adaptive+graph": "the same with the knowledge graph",
+    "pages": "passages of books alone",
+    "text-only": "the question without its image",
+    "noise-image": "seeded noise in place of the image",
+    "blank-image": "a grey picture in place of the image",
+    "blank-image-none": "a grey picture and no retrieval",
+    "random-context": f"{K} reports drawn at random as evidence",
+    "wrong-patient-context": "what was found for another study as evidence",
+    "oracle-context": "the study's own report as evidence",
+}

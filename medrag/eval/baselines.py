@@ -1,0 +1,118 @@
+"""What any system must beat: answers that need no look at the image, or no thought.
+
+``majority`` says what training answers most often say. ``question-only`` is TF-IDF and logistic regression over the training
+questions: it never sees an image. ``constant-report`` gives everyone the training report that is most like all others.
+``nearest-report`` copies the report of the training study that looks most alike. They learn from the folder that MEDRAG_DATA
+names, never from what is measured.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medrag.errors import MissingDependency, SettingsError
+from medrag.eval import sources
+from medrag.eval.tasks import Example, Output, Task
+from medrag.tune import pack, questions
+
+if TYPE_CHECKING:
+    from medrag.pipeline import MedRAG
+
+Answers = list[Output]
+
+
+def majority(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    if task.kind == "closed":
+        _, answers = training_questions(task)
+        share = sum(answer == "yes" for answer in answers) / len(answers)
+        return [Output("yes" if share >= 0.5 else "no", share)] * len(examples)
+    commonest = Counter(answer for _, answer in _open_questions()).most_common(1)[0][0]
+    return [Output(commonest)] * len(examples)
+
+
+def question_only(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    """Its answers to closed questions, and to open ones the commonest answer of the most similar training question."""
+    asked = [example.question for example in examples]
+    if task.kind == "closed":
+        seen, answers = training_questions(task)
+        model = _pipeline("logistic").fit(seen, [answer == "yes" for answer in answers])
+        return [Output("yes" if p >= 0.5 else "no", float(p)) for p in model.predict_proba(asked)[:, 1]]
+    pairs = _open_questions()
+    model = _pipeline("nearest").fit([q for q, _ in pairs], [a for _, a in pairs])
+    return [Output(str(answer)) for answer in model.predict(asked)]
+
+
+def constant_report(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    """The medoid of the training reports under TF-IDF's cosine."""
+    import numpy as np
+
+    texts = [study.text for study in pack.studies(sources.training_data(), "train") if study.text]
+    vectors = _sklearn("feature_extraction.text").TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
+    mean = np.asarray(vectors.mean(axis=0)).ravel()
+    return [Output(texts[int(np.argmax(vectors @ mean))])] * len(examples)
+
+
+def nearest_report(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    """The first report that the image finds, word for word."""
+    from medrag.eval.arms import _limited
+
+    opened = rag()
+    names = [name for name in opened.retrievers if name.startswith("similar")]
+    if not names:
+        raise SettingsError("nearest-report needs an index of images", "name a recipe with images")
+    finder = _limited(opened, {name: opened.retrievers[name] for name in names})
+    made = []
+    for example in examples:
+        hits = finder.retrieve(example.question, list(example.images), k=5, exclude=example.exclude)
+        found = next((hit for hit in hits if hit.item.text), None)
+        made.append(Output(found.item.text if found else ""))
+    return made
+
+
+def training_questions(task: Task) -> tuple[list[str], list[str]]:
+    """(questions, answers) of everything closed that the pack's training part asks, or that is made of its labels and reports."""
+    data, chance = sources.training_data(), random.Random(0)
+    train = pack.studies(data, "train")
+    rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in train) / len(train) for t in questions.ASKED}
+    pairs = [(row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in pack.iu_vqa(data)]
+    for study in train:
+        pairs += [(c.question, c.answer) for c in questions.from_labels(study, rates, chance, 3)]
+        pairs += [(c.question, c.answer) for c in questions.from_report(study)]
+    pairs += [(q, a.lower()) for q, a in _vqa_rad_train() if a.lower() in ("yes", "no")]
+    return [question for question, _ in pairs], [answer for _, answer in pairs]
+
+
+def _open_questions() -> list[tuple[str, str]]:
+    return [(q, a) for q, a in _vqa_rad_train() if a.lower() not in ("yes", "no")]
+
+
+def _vqa_rad_train() -> list[tuple[str, str]]:
+    data = sources.training_data()
+    held = pack.vqa_rad_held(data)
+    return [(str(r["question"]), str(r["answer"]).strip()) for r in pack.vqa_rad(data) if r["image_name"] not in held]
+
+
+def _pipeline(last: str) -> Any:
+    text, joined = _sklearn("feature_extraction.text"), _sklearn("pipeline").make_pipeline
+    if last == "logistic":
+        model = _sklearn("linear_model").LogisticRegression(C=10, max_iter=2000)
+    else:
+        model = _sklearn("neighbors").KNeighborsClassifier(5, metric="cosine", weights="distance")
+    return joined(text.TfidfVectorizer(ngram_range=(1, 2), min_df=1), model)
+
+
+def _sklearn(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"sklearn.{module}")
+    except ModuleNotFoundError as error:
+        raise MissingDependency("the baselines need scikit-learn", 'pip install "medrag[eval]"') from error
+
+
+BASELINES: dict[str, Callable[[Task, Sequence[Example], Callable[[], MedRAG]], Answers]] = {
+    "majority": majority, "question-only": question_only, "constant-report": constant_report, "nearest-report": nearest_report,
+}  # fmt: skip

@@ -1,0 +1,185 @@
+"""Results as one self-contained page: tables, drawings, and cases that were won and lost with their evidence.
+
+It turns results into plain values; ``presets/eval.html.j2`` turns those into markup and escapes every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medrag._util import render
+from medrag._util.files import atomic_open
+from medrag.errors import CorpusError
+from medrag.eval import charts, scoring
+from medrag.eval.compare import load
+from medrag.eval.tasks import Task
+
+CASES = 4  # won and lost, each
+DRAWS = 1000
+Loaded = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+def write(results: Sequence[Path], out: Path) -> Path:
+    """Writes the page of all results, grouped by task. Raises CorpusError where nothing is found."""
+    paths = [p for path in results for p in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    if not paths:
+        raise CorpusError(f"no result in {', '.join(map(str, results))}", "run one: medrag eval run …")
+    by: dict[str, list[Loaded]] = {}
+    for path in paths:
+        result, lines = load(path)
+        by.setdefault(f"{result['task']} · {result['split']}", []).append((result, lines))
+    from medrag._util.html import template
+
+    page = template("eval.html.j2").render(
+        tasks=[section(title, found) for title, found in by.items()], rule=render.RULE
+    )
+    with atomic_open(out, "w") as stream:
+        stream.write(page)
+    return out
+
+
+def section(title: str, found: list[Loaded]) -> dict[str, Any]:
+    """One task: every arm and baseline in one table, the drawings, the cases."""
+    first = found[0][0]
+    task = Task.model_validate(first["settings"]["task"])
+    return {
+        "title": title, "about": task.about, "licence": task.licence, "headline": task.headline, "n": first["n"], "groups": first["groups"],
+        "table": table(found, task.headline), "charts": drawings(task, found), "cases": cases(task, found),
+        "arms": [{"name": r["arm"], "generator": r["settings"].get("generator", ""), "fingerprint": r["settings"].get("fingerprint", ""),
+                  "seconds": r["seconds"], "abstained": r["abstained"], "failed": r["failed"]} for r, _ in found],
+        "versions": ", ".join(f"{name} {version}" for name, version in first["versions"].items()),
+    }  # fmt: skip
+
+
+def table(found: list[Loaded], headline: str) -> dict[str, Any]:
+    """Scores by row, arms and then baselines by column: value and interval."""
+    first = found[0][0]
+    names = [headline, *(name for name in first["scores"] if name != headline and not name.startswith("f1/"))]
+    columns = [(r["arm"], {k: (v, *r["intervals"][k]) for k, v in r["scores"].items()}) for r, _ in found]
+    columns += [
+        (f"{name} (baseline)", {k: tuple(v) for k, v in scores.items()}) for name, scores in first["baselines"].items()
+    ]
+    rows = [
+        (name, [f"{s[name][0]:.3f} [{s[name][1]:.3f}, {s[name][2]:.3f}]" if name in s else "–" for _, s in columns])
+        for name in names
+    ]
+    return {"columns": [name for name, _ in columns], "rows": rows}
+
+
+def _rows(task: Task, lines: Sequence[Mapping[str, Any]]) -> scoring.Scored:
+    return scoring.rows_of(task, scoring.line_triples(lines))
+
+
+def pair(found: list[Loaded]) -> tuple[Loaded, Loaded] | None:
+    """What is compared in drawings and cases: adaptive (or else the last arm) with none (or else the first)."""
+    arms = {r["arm"]: (r, lines) for r, lines in found}
+    if len(arms) < 2:
+        return None
+    new = arms.get("adaptive") or found[-1]
+    old = arms.get("none") or found[0]
+    return None if new[0]["arm"] == old[0]["arm"] else (new, old)
+
+
+def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
+    made = []
+    if both := pair(found):
+        (new, mine), (old, theirs) = both
+        by = {line["id"]: line for line in theirs}
+        mine = [line for line in mine if line["id"] in by]
+        gains = scoring.differences(
+            _rows(task, mine),
+            _rows(task, [by[line["id"]] for line in mine]),
+            [line["group"] for line in mine],
+            DRAWS,
+            0,
+        )
+        named = f"{new['arm']} − {old['arm']}, with 95 % intervals"
+        scores = [
+            (k, d["difference"], *d["interval"])
+            for k, d in gains.items()
+            if not k.startswith("f1/") and abs(d["difference"]) <= 1
+        ]
+        made.append({"title": f"Gain by score: {named}", **charts.forest(scores, "difference")})
+        if findings := [(k[3:], d["difference"], *d["interval"]) for k, d in gains.items() if k.startswith("f1/")]:
+            made.append({"title": f"Gain by finding (F1): {named}", **charts.forest(findings, "difference")})
+    if task.kind == "closed":
+        made += _closed(found)
+    if task.kind == "ranking":
+        made += [
+            {
+                "title": f"Rank of the first relevant document: {r['arm']}",
+                **charts.bars(charts.first_ranks(lines), "queries"),
+            }
+            for r, lines in found
+        ]
+    return made
+
+
+def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
+    """Calibration of P(yes) and accuracy by coverage, for arms that know P(yes)."""
+    calibrated, covered = {}, {}
+    for result, lines in found:
+        known = [line for line in lines if line["probability"] is not None]
+        if len(known) < 20:
+            continue
+        chances, truth = [line["probability"] for line in known], [line["reference"] == "yes" for line in known]
+        calibrated[result["arm"]] = charts.calibration(chances, truth)
+        covered[result["arm"]] = charts.coverage(
+            [abs(p - 0.5) for p in chances], [(p >= 0.5) == y for p, y in zip(chances, truth, strict=True)]
+        )
+    if not calibrated:
+        return []
+    return [
+        {
+            "title": "Calibration of the answer “yes”",
+            **charts.curve(calibrated, "probability said", "share that is yes", True),
+        },
+        {
+            "title": "Accuracy by coverage, the surest answers first",
+            **charts.curve(covered, "share answered", "share right"),
+        },
+    ]
+
+
+def cases(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
+    """The examples that retrieval won and lost most, one of a study."""
+    both = pair(found)
+    if not both or task.kind == "ranking":
+        return []
+    (new, mine), (old, theirs) = both
+    by = {line["id"]: line for line in theirs}
+    lines = [line for line in mine if line["id"] in by]
+    gains = single(task, lines) - single(task, [by[line["id"]] for line in lines])
+    order = [int(n) for n in np.argsort(-gains, kind="stable")]
+    chosen = [("won", n) for n in order[:CASES] if gains[n] > 0] + [
+        ("lost", n) for n in order[::-1][:CASES] if gains[n] < 0
+    ]
+    return [_case(how, float(gains[n]), lines[n], by[lines[n]["id"]], new["arm"], old["arm"]) for how, n in chosen]
+
+
+def single(task: Task, lines: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
+    """The first measure's leading score of each example alone (n,); 0 where nothing defines it."""
+    measure, rows = _rows(task, lines)[0]
+    values = [next(iter(measure.totals(row[None], np.ones((1, 1))).values()))[0] for row in rows]
+    return np.nan_to_num(np.array(values, dtype=float))
+
+
+def _case(
+    how: str, gain: float, line: Mapping[str, Any], other: Mapping[str, Any], new: str, old: str
+) -> dict[str, Any]:
+    return {
+        "how": how, "gain": f"{gain:+.2f}", "id": line["id"], "question": line["question"], "reference": line["reference"],
+        "answers": [(new, line["value"]), (old, other["value"])], "images": [_thumbnail(path) for path in line["images"] if Path(path).is_file()],
+        "evidence": [(e["key"], e["id"], e["text"]) for e in line["evidence"]],
+    }  # fmt: skip
+
+
+def _thumbnail(path: str) -> str:
+    from medrag._util.cards import data_url
+    from medrag._util.images import load_image
+
+    return data_url(load_image(path, max_side=256).image, 256)

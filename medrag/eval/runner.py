@@ -1,0 +1,188 @@
+"""One arm through one task: every answer is kept as it comes, then scored beside the baselines.
+
+``<out>.jsonl`` holds one line per example; a run that finds lines of the same settings goes on behind them. ``<out>.json`` is written
+last. Scores, intervals and differences come from `medrag.score` and `medrag.eval.statistics`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from medrag import __version__
+from medrag._util.files import sha256_text, write_json
+from medrag._util.progress import track
+from medrag.errors import CorpusError, MedragError
+from medrag.eval import scoring
+from medrag.eval.arms import Arm, make_arm
+from medrag.eval.baselines import BASELINES
+from medrag.eval.sources import SOURCES
+from medrag.eval.tasks import Example, Output, Task, load_task
+from medrag.pipeline import MedRAG
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """What is measured on what."""
+
+    task: Task
+    data: Path
+    split: str
+    examples: tuple[Example, ...]
+    rag: Callable[[], MedRAG]
+    seed: int = 0
+
+
+def plan(
+    task: str | Path | Task, data: Path, *, split: str = "", model: Any = None, recipe: str = "", limit: int = 0,
+    seed: int = 0, options: Mapping[str, Any] | None = None,
+) -> Run:  # fmt: skip
+    """Reads the examples; the pipeline is opened when an arm first needs it. ``limit`` keeps a part drawn with the seed, whole groups at once."""
+    found = task if isinstance(task, Task) else load_task(task)
+    split = split or found.split
+    examples = limited(SOURCES[found.source](data, split, found), limit, seed)
+    if not examples:
+        raise CorpusError(
+            f"{found.name}: the split {split!r} of {data} holds no example", "name another split with --split"
+        )
+    opened = functools.cache(lambda: MedRAG.open(recipe or found.recipe, model=model, **(options or {})))
+    return Run(found, data, split, tuple(examples), opened, seed)
+
+
+def limited(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
+    """At most ``limit`` groups, in their order."""
+    import random
+
+    groups = list(dict.fromkeys(example.group for example in examples))
+    if not limit or limit >= len(groups):
+        return list(examples)
+    chosen = set(random.Random(seed).sample(groups, limit))
+    return [example for example in examples if example.group in chosen]
+
+
+def run(
+    planned: Run, arm: str, out: Path, *, draws: int = 1000, workers: int = 1, restart: bool = False
+) -> dict[str, Any]:
+    """Runs, scores, and writes ``out`` (a .json path) and the answers beside it; returns what it wrote.
+
+    One example that fails is kept as a failure and scored as wrong; a generator that always fails ends the run.
+    """
+    began = time.time()
+    made = make_arm(arm, planned.rag, planned.examples, planned.seed)
+    lines = answers(planned, made, out.with_suffix(".jsonl"), workers, restart)
+    result = summary(planned, made, lines, draws)
+    result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
+    result["seconds_of_this_run"] = round(time.time() - began, 1)
+    write_json(out, result)
+    return result
+
+
+def answers(planned: Run, arm: Arm, path: Path, workers: int = 1, restart: bool = False) -> list[dict[str, Any]]:
+    """One line per example, in the examples' order; those that the file has are not asked again."""
+    key = sha256_text(
+        json.dumps([planned.task.model_dump(mode="json"), arm.name, dict(arm.settings), planned.seed], sort_keys=True)
+    )[:16]
+    done = {} if restart else kept(path, key)
+    wanted = [example for example in planned.examples if example.id not in done]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not done:
+        path.unlink(missing_ok=True)
+    failed = 0
+    with path.open("a", encoding="utf-8") as stream:
+        for line in track(_lines(arm, wanted, key, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
+            failed = failed + 1 if line["status"] == "failed" else 0
+            if failed >= 10:
+                raise MedragError(
+                    f"ten examples in a row failed, the last with: {line['problem']}",
+                    "mend that, then run again: what was answered is kept",
+                )
+            if line["status"] != "failed":  # a failure is tried again by the next run
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+                stream.flush()
+            done[line["id"]] = line
+    return [done[example.id] for example in planned.examples]
+
+
+def kept(path: Path, key: str) -> dict[str, dict[str, Any]]:
+    """The finished lines of the same settings; a last line that was cut short is cut off."""
+    found: dict[str, dict[str, Any]] = {}
+    if not path.is_file():
+        return found
+    whole, raw = 0, path.read_bytes()
+    for piece in raw.splitlines(keepends=True):
+        try:
+            line = json.loads(piece)
+        except ValueError:
+            break
+        if not piece.endswith(b"\n") or line.get("key") != key:
+            break
+        whole += len(piece)
+        found[line["id"]] = line
+    if found and whole < len(raw):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+    return found
+
+
+def _lines(arm: Arm, examples: Sequence[Example], key: str, workers: int) -> Iterator[dict[str, Any]]:
+    one = functools.partial(_line, arm, key)
+    if workers <= 1:
+        yield from map(one, examples)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(one, examples)
+
+
+def _line(arm: Arm, key: str, example: Example) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        output, problem = arm(example), ""
+    except MedragError as error:
+        output, problem = Output("", None, "failed"), str(error)
+    line = {"id": example.id, "group": example.group, "question": example.question, "reference": example.reference}
+    line |= dataclasses.asdict(output) | {"images": [str(path) for path in example.images], "tags": list(example.tags)}
+    return line | {"problem": problem, "seconds": round(time.perf_counter() - began, 3), "key": key}
+
+
+def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: int) -> dict[str, Any]:
+    """The result without its times."""
+    task = planned.task
+    mine = scoring.rows_of(task, scoring.line_triples(lines))
+    groups = [line["group"] for line in lines]
+    scores = scoring.scores(mine, groups, draws, planned.seed)
+    result: dict[str, Any] = {
+        "task": task.name, "arm": arm.name, "split": planned.split, "n": len(lines), "groups": len(set(groups)),
+        "headline": task.headline, "scores": {name: v[0] for name, v in scores.items()},
+        "intervals": {name: [v[1], v[2]] for name, v in scores.items()},
+        "parts": scoring.parts(mine, [line["tags"] for line in lines], groups, draws, planned.seed, task.headline),
+        "baselines": {}, "over_baselines": {},
+    }  # fmt: skip
+    for name in task.baselines:
+        theirs = scoring.rows_of(task, [(o.value, o.probability, e.reference) for o, e in zip(BASELINES[name](task, planned.examples, planned.rag), planned.examples, strict=True)])  # fmt: skip
+        found = scoring.scores(theirs, groups, draws, planned.seed)
+        result["baselines"][name] = {key: list(value) for key, value in found.items()}
+        result["over_baselines"][name] = scoring.differences(mine, theirs, groups, draws, planned.seed)
+    return result | {
+        "failed": sum(line["status"] == "failed" for line in lines), "abstained": sum(line["status"] == "abstained" for line in lines),
+        "settings": {**arm.settings, "task": task.model_dump(mode="json"), "draws": draws, "seed": planned.seed},
+        "versions": versions(),
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """What the figures depend on."""
+    found = {"medrag": __version__, "python": platform.python_version()}
+    for name in ("torch", "transformers", "faiss-cpu", "open_clip_torch", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,152 @@
+"""Examples of each task, read from a folder with the data pack's layout. What is learned from training data is not here.
+
+A source takes (folder, split, task) and returns examples in a fixed order. ``split`` is looked up where the source keeps its splits:
+``splits.json`` (IU X-Ray), ``vqa_<split>.jsonl``, ``<split>.json`` (VQA-RAD), ``<split>.docs.gz`` (NFCorpus).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medrag.errors import CorpusError
+from medrag.eval.tasks import Example, Task
+from medrag.tune import pack, questions
+
+Source = Callable[[Path, str, Task], list[Example]]
+
+
+def iu_reports(data: Path, split: str, task: Task) -> list[Example]:
+    """One example for each study that has both a picture and a report."""
+    twins = training_texts() if split != "train" else frozenset()
+    return [
+        Example(
+            study.uid,
+            study.uid,
+            task.question,
+            study.text,
+            _views(study, task),
+            own(study),
+            _tags(study, twins),
+            study.text,
+        )
+        for study in pack.studies(data, split)
+        if study.images and study.text
+    ]
+
+
+def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
+    """The questions of ``vqa_<split>.jsonl``, or where there is none those made of what the reports say or deny."""
+    known = {study.uid: study for study in pack.studies(data, split) if study.images}
+    path = data / f"noncommercial/iu_xray/vqa_{split}.jsonl"
+    if path.is_file():
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        asked = [(row["uid"], row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in rows]
+    else:
+        asked = [(c.uid, c.question, c.answer) for study in known.values() for c in questions.from_report(study)]
+    return _closed(task, known, [(uid, question, answer, "") for uid, question, answer in asked])
+
+
+def iu_balanced(data: Path, split: str, task: Task) -> list[Example]:
+    """Each finding asked of as many studies with as without it: the question alone tells nothing."""
+    known = {study.uid: study for study in pack.studies(data, split) if study.images and study.text}
+    made = questions.balanced(list(known.values()))
+    return _closed(task, known, [(c.uid, c.question, c.answer, c.topic.removeprefix("mesh:")) for c in made])
+
+
+def _closed(task: Task, known: dict[str, pack.Study], asked: list[tuple[str, str, str, str]]) -> list[Example]:
+    return [
+        Example(
+            f"{uid}/{n}",
+            uid,
+            question,
+            answer,
+            _views(known[uid], task),
+            own(known[uid]),
+            (topic,) if topic else (),
+            known[uid].text,
+        )
+        for n, (uid, question, answer, topic) in enumerate(asked)
+        if uid in known
+    ]
+
+
+def vqa_rad(data: Path, split: str, task: Task) -> list[Example]:
+    """Questions of one kind (``options: {answers: closed | open}``). ``held``: of train.json those pictures that nothing was trained on."""
+    root = data / "open/vqa_rad"
+    path = root / ("train.json" if split == "held" else f"{split}.json")
+    rows = _json(path)
+    if split == "held":
+        held = pack.vqa_rad_held(data)
+        rows = [row for row in rows if row["image_name"] in held]
+    closed = task.options.get("answers", "closed") == "closed"
+    made = []
+    for n, row in enumerate(rows):
+        answer = str(row["answer"]).strip()
+        if (answer.lower() in ("yes", "no")) != closed or not answer:
+            continue
+        name, tags = (
+            row["image_name"],
+            (str(row["image_organ"]).lower(), *str(row["question_type"]).lower().split(", ")),
+        )
+        made.append(
+            Example(
+                f"{row['qid']}/{n}",
+                name,
+                str(row["question"]),
+                answer.lower() if closed else answer,
+                (root / "images" / name,),
+                (),
+                tags,
+            )
+        )
+    return made
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CorpusError(
+            f"{path} is not there", "name a folder with the pack's layout (--data) and a split it has (--split)"
+        ) from error
+
+
+def own(study: pack.Study) -> tuple[str, ...]:
+    """The ids under which the index may know this very study."""
+    return (f"iu_xray:{study.uid}", f"openi:CXR{study.uid}", f"openi:{study.uid}")
+
+
+def _views(study: pack.Study, task: Task) -> tuple[Path, ...]:
+    ordered = sorted(study.images, key=lambda one: one[1] != "Frontal")
+    return tuple(path for path, _ in ordered[: 1 if task.views == "frontal" else 2])
+
+
+def _tags(study: pack.Study, twins: frozenset[str]) -> tuple[str, ...]:
+    normal = "normal" if "normal" in study.positive else "abnormal"
+    return (normal, "twin of a training report" if folded(study.text) in twins else "no twin")
+
+
+def folded(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def training_texts() -> frozenset[str]:
+    """The training reports, to tell exact twins from others."""
+    return frozenset(folded(study.text) for study in pack.studies(training_data(), "train"))
+
+
+def training_data() -> Path:
+    """The folder that MEDRAG_DATA names: what indexes and baselines were made from. Raises CorpusError where it is not set."""
+    import os
+
+    if not (named := os.environ.get("MEDRAG_DATA")):
+        raise CorpusError("MEDRAG_DATA is not set", "set it to the folder of the data pack")
+    return Path(named)
+
+
+SOURCES: dict[str, Source] = {
+    "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "vqa_rad": vqa_rad,
+}  # fmt: skip

@@ -1,0 +1,90 @@
+"""A task: which examples, which question, which measures. Read from ``eval/tasks/<name>.yaml``; it runs nothing.
+
+``split`` names one that the data folder lists; the index an answer is drawn from is the recipe's and stays the same
+whatever folder is measured, so that held-out studies meet an index built from the training ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from medrag._util.places import share
+from medrag.errors import SettingsError
+from medrag.settings import Strict, parse
+
+Kind = Literal["report", "closed", "open", "ranking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One thing asked. ``group`` is what is drawn in a bootstrap: a study, a picture, a query."""
+
+    id: str
+    group: str
+    question: str
+    reference: Any  # text, or for a ranking {document: grade}
+    images: tuple[Path, ...] = ()
+    exclude: tuple[str, ...] = ()  # ids that must not be retrieved: the study itself
+    tags: tuple[str, ...] = ()  # parts of the task that are scored alone
+    truth: str = ""  # the study's own report, for the arm oracle-context alone
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an arm said. ``value`` is a text, or for a ranking {document: score}."""
+
+    value: Any
+    probability: float | None = None  # of "yes", where the arm knows it
+    status: str = "answered"
+    evidence: tuple[Mapping[str, Any], ...] = ()  # kept pieces: key, id, score, text
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Task(Strict):
+    """One benchmark, as its YAML file says."""
+
+    name: str
+    kind: Kind
+    about: str
+    source: str  # a loader of medrag.eval.sources
+    split: str
+    recipe: str = ""  # whose index is asked; empty: the task indexes its own documents
+    question: str = ""  # what is asked of each study, where the examples bring no question
+    views: Literal["both", "frontal"] = "both"
+    measures: tuple[str, ...]
+    headline: str  # the score that is read first
+    baselines: tuple[str, ...] = ()
+    sanity: tuple[str, ...] = ()
+    licence: str
+    options: dict[str, Any] = {}
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """A task by name or by the path of its YAML file. Raises SettingsError, naming the nearest known one."""
+    path, folder = Path(name_or_path), share() / "eval" / "tasks"
+    if path.suffix not in (".yaml", ".yml"):
+        path = folder / f"{name_or_path}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in folder.glob("*.yaml"))
+        near = difflib.get_close_matches(str(name_or_path), known)
+        raise SettingsError(
+            f"there is no task {str(name_or_path)!r}",
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}",
+        )
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not readable YAML: {' '.join(str(error).split())}", "mend the file") from error
+    task: Task = parse(Task, raw, str(path))
+    return task
+
+
+def known_tasks() -> list[Task]:
+    """All tasks that ship, by name."""
+    return [load_task(path) for path in sorted((share() / "eval" / "tasks").glob("*.yaml"))]
