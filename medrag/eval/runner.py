@@ -24,6 +24,8 @@ from medrag.errors import CorpusError, MedragError
 from medrag.eval import scoring
 from medrag.eval.arms import Arm, make_arm
 from medrag.eval.baselines import BASELINES
+from medrag.eval.collections import COLLECTIONS
+from medrag.eval.rankers import make_ranker
 from medrag.eval.sources import SOURCES
 from medrag.eval.tasks import Example, Output, Task, load_task
 from medrag.pipeline import MedRAG
@@ -76,13 +78,20 @@ def run(
     One example that fails is kept as a failure and scored as wrong; a generator that always fails ends the run.
     """
     began = time.time()
-    made = make_arm(arm, planned.rag, planned.examples, planned.seed)
+    made = _arm(planned, arm)
     lines = answers(planned, made, out.with_suffix(".jsonl"), workers, restart)
     result = summary(planned, made, lines, draws)
     result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
     result["seconds_of_this_run"] = round(time.time() - began, 1)
     write_json(out, result)
     return result
+
+
+def _arm(planned: Run, name: str) -> Arm:
+    task = planned.task
+    if task.source in COLLECTIONS and ":" not in name:
+        return make_ranker(name, task, planned.data, planned.split, planned.seed)
+    return make_arm(name, planned.rag, planned.examples, planned.seed)
 
 
 def answers(planned: Run, arm: Arm, path: Path, workers: int = 1, restart: bool = False) -> list[dict[str, Any]]:
@@ -166,7 +175,11 @@ def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: i
         "baselines": {}, "over_baselines": {},
     }  # fmt: skip
     for name in task.baselines:
-        theirs = scoring.rows_of(task, [(o.value, o.probability, e.reference) for o, e in zip(BASELINES[name](task, planned.examples, planned.rag), planned.examples, strict=True)])  # fmt: skip
+        said = _baseline(planned, name)
+        pairs = zip(said, planned.examples, strict=True)
+        theirs = scoring.rows_of(
+            task, [(output.value, output.probability, example.reference) for output, example in pairs]
+        )
         found = scoring.scores(theirs, groups, draws, planned.seed)
         result["baselines"][name] = {key: list(value) for key, value in found.items()}
         result["over_baselines"][name] = scoring.differences(mine, theirs, groups, draws, planned.seed)
@@ -175,6 +188,13 @@ def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: i
         "settings": {**arm.settings, "task": task.model_dump(mode="json"), "draws": draws, "seed": planned.seed},
         "versions": versions(),
     }  # fmt: skip
+
+
+def _baseline(planned: Run, name: str) -> list[Output]:
+    if name in BASELINES:
+        return BASELINES[name](planned.task, planned.examples, planned.rag)
+    arm = _arm(planned, name)
+    return [arm(example) for example in planned.examples]
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medrag.errors import CorpusError
+from medrag.eval import collections
 from medrag.eval.tasks import Example, Task
 from medrag.tune import pack, questions
 
@@ -149,4 +150,5 @@ def training_data() -> Path:
 
 SOURCES: dict[str, Source] = {
     "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "vqa_rad": vqa_rad,
+    **{name: collections.source(name) for name in collections.COLLECTIONS},
 }  # fmt: skip

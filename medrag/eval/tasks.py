@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import Field
 
 from medrag._util.places import share
 from medrag.errors import SettingsError
@@ -62,7 +63,7 @@ class Task(Strict):
     baselines: tuple[str, ...] = ()
     sanity: tuple[str, ...] = ()
     licence: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
 
 
 def load_task(name_or_path: str | Path) -> Task:

@@ -1,0 +1,120 @@
+"""Arms of ranking tasks: medrag's own indexes over a benchmark's documents, and the retrievers of a built index.
+
+``lexical`` is BM25, ``dense`` an exact search with the text encoder (one vector for a document's first 256 tokens), ``fused`` reciprocal rank
+fusion of both (Cormack 2009, c = 60), ``random`` the trivial baseline. Vectors are kept in medrag's home, so that a
+second run starts at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medrag._util.files import atomic_open, sha256_text
+from medrag._util.places import home
+from medrag._util.progress import track
+from medrag.encoders import open_encoder
+from medrag.errors import SettingsError
+from medrag.eval.arms import Arm
+from medrag.eval.collections import COLLECTIONS, Collection
+from medrag.eval.tasks import Example, Output, Task
+from medrag.indexes.bm25 import Bm25Index
+from medrag.indexes.flat import FlatIndex
+from medrag.settings import EncoderSettings
+from medrag.types import Passage, Query
+
+DEPTH = 100
+ENCODER = "minilm"
+Ranking = dict[str, float]
+
+
+def make_ranker(name: str, task: Task, data: Path, split: str, seed: int, encoder: str = "") -> Arm:
+    """An arm over the task's own documents. Raises SettingsError for a name that nothing has."""
+    if name not in RANKERS:
+        raise SettingsError(f"there is no arm {name!r} for rankings", f"known: {', '.join(RANKERS)}")
+    collection = COLLECTIONS[task.source](data, split)
+    parts = Parts(collection, encoder or ENCODER, seed)
+    settings = {
+        "documents": len(collection.texts),
+        "depth": DEPTH,
+        "encoder": parts.name if name in ("dense", "fused") else "",
+        "seed": seed,
+    }
+    return Arm(name, settings, lambda example: Output(RANKERS[name](parts, example)))
+
+
+class Parts:
+    """The indexes of a collection, each made when it is first asked."""
+
+    def __init__(self, collection: Collection, encoder: str, seed: int) -> None:
+        self.collection, self.name, self.seed = collection, encoder, seed
+
+    @functools.cached_property
+    def words(self) -> Bm25Index:
+        index = Bm25Index()
+        index.add(list(self.collection.texts), list(self.collection.texts.values()))
+        return index
+
+    @functools.cached_property
+    def encoder(self) -> Any:
+        return open_encoder(EncoderSettings(model=self.name))  # type: ignore[call-arg]
+
+    @functools.cached_property
+    def vectors(self) -> FlatIndex:
+        texts = self.collection.texts
+        path = home() / "eval" / f"{sha256_text(self.encoder.fingerprint, *texts, *texts.values())[:24]}.npy"
+        index = FlatIndex()
+        index.add(list(texts), np.load(path) if path.exists() else self._encoded(path))
+        return index
+
+    def _encoded(self, path: Path) -> Any:
+        items = [Passage(doc, doc, text) for doc, text in self.collection.texts.items()]
+        parts = [
+            self.encoder.encode_items(items[n : n + 256]) for n in track(range(0, len(items), 256), "encode documents")
+        ]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_open(path) as stream:
+            np.save(stream, np.concatenate(parts))
+        return np.concatenate(parts)
+
+
+def _lexical(parts: Parts, example: Example) -> Ranking:
+    scores, ids = parts.words.search(example.question, DEPTH)
+    return dict(zip(ids, map(float, scores), strict=False))
+
+
+def _dense(parts: Parts, example: Example) -> Ranking:
+    scores, ids = parts.vectors.search(parts.encoder.encode_queries([Query(example.question)]), DEPTH)
+    return dict(zip(ids[0], map(float, scores[0]), strict=False))
+
+
+def _fused(parts: Parts, example: Example) -> Ranking:
+    return rrf([_lexical(parts, example), _dense(parts, example)])
+
+
+def rrf(rankings: Sequence[Ranking], c: int = 60) -> Ranking:
+    """Σ 1/(c + rank) over the rankings, at most DEPTH documents."""
+    sums: Ranking = {}
+    for ranking in rankings:
+        for rank, document in enumerate(sorted(ranking, key=lambda d: -ranking[d]), 1):
+            sums[document] = sums.get(document, 0.0) + 1 / (c + rank)
+    return dict(sorted(sums.items(), key=lambda pair: -pair[1])[:DEPTH])
+
+
+def _random(parts: Parts, example: Example) -> Ranking:
+    documents = list(parts.collection.texts)
+    drawn = random.Random(f"{parts.seed}/{example.id}").sample(documents, min(DEPTH, len(documents)))
+    return {document: 1 / rank for rank, document in enumerate(drawn, 1)}
+
+
+RANKERS: dict[str, Callable[[Parts, Example], Ranking]] = {
+    "lexical": _lexical,
+    "dense": _dense,
+    "fused": _fused,
+    "random": _random,
+}
