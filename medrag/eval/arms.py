@@ -131,11 +131,9 @@ def _with(rag: MedRAG, **changes: Any) -> MedRAG:
     """The same pipeline with some parts exchanged."""
     from medrag.pipeline import MedRAG
 
-    parts = {
-        "retrievers": rag.retrievers, "router": rag.router, "selector": rag.selector, "generator": rag.generator,
-        "settings": rag.settings, "store": rag.store, "recipe": rag.recipe,
-    } | changes  # fmt: skip
-    return MedRAG(**parts)
+    names = ("retrievers", "router", "selector", "generator", "settings", "store", "recipe")
+    parts: dict[str, Any] = {name: getattr(rag, name) for name in names}
+    return MedRAG(**parts | changes)
 
 
 def _without(rag: MedRAG, *names: str) -> dict[str, Any]:

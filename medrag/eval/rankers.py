@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from medrag.eval.collections import COLLECTIONS, Collection
 from medrag.eval.tasks import Example, Output, Task
 from medrag.indexes.bm25 import Bm25Index
 from medrag.indexes.flat import FlatIndex
+from medrag.retrieve import fuse
 from medrag.settings import EncoderSettings
-from medrag.types import Passage, Query
+from medrag.types import Hit, Passage, Query
 
 DEPTH = 100
 ENCODER = "minilm"
@@ -94,16 +95,13 @@ def _dense(parts: Parts, example: Example) -> Ranking:
 
 
 def _fused(parts: Parts, example: Example) -> Ranking:
-    return rrf([_lexical(parts, example), _dense(parts, example)])
+    both = {"lexical": _hits(_lexical(parts, example)), "dense": _hits(_dense(parts, example))}
+    return {hit.item.id: hit.score for hit in fuse.rrf(both, dict.fromkeys(both, 1.0))[:DEPTH]}
 
 
-def rrf(rankings: Sequence[Ranking], c: int = 60) -> Ranking:
-    """Σ 1/(c + rank) over the rankings, at most DEPTH documents."""
-    sums: Ranking = {}
-    for ranking in rankings:
-        for rank, document in enumerate(sorted(ranking, key=lambda d: -ranking[d]), 1):
-            sums[document] = sums.get(document, 0.0) + 1 / (c + rank)
-    return dict(sorted(sums.items(), key=lambda pair: -pair[1])[:DEPTH])
+def _hits(ranking: Ranking) -> list[Hit]:
+    ordered = sorted(ranking, key=lambda document: -ranking[document])
+    return [Hit(Passage(doc, doc, ""), ranking[doc], rank, "") for rank, doc in enumerate(ordered, 1)]
 
 
 def _random(parts: Parts, example: Example) -> Ranking:

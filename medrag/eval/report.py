@@ -165,7 +165,8 @@ def single(task: Task, lines: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, An
     """The first measure's leading score of each example alone (n,); 0 where nothing defines it."""
     measure, rows = _rows(task, lines)[0]
     values = [next(iter(measure.totals(row[None], np.ones((1, 1))).values()))[0] for row in rows]
-    return np.nan_to_num(np.array(values, dtype=float))
+    scores: np.ndarray[Any, Any] = np.nan_to_num(np.array(values, dtype=float))
+    return scores
 
 
 def _case(

@@ -1,0 +1,60 @@
+"""Collections and rankers on a small folder with the pack's layout."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from medrag.errors import CorpusError, SettingsError
+from medrag.eval import collections
+from medrag.eval.rankers import Parts, make_ranker
+from medrag.eval.tasks import load_task
+from medrag.testing import FakeEncoder
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    root = tmp_path / "noncommercial/nfcorpus"
+    root.mkdir(parents=True)
+    (root / "mini.docs.gz").write_bytes(gzip.compress(b"D1\tstatins lower cholesterol\nD2\tbroccoli and cancer\n"))
+    (root / "mini.3-2-1.qrel").write_text("Q1\t0\tD1\t3\nQ2\t0\tD2\t1\n")
+    (root / "mini.titles.queries").write_text("Q1\tcholesterol drugs\nQ2\tdoes broccoli help\nQ3\tnot judged\n")
+    bio = tmp_path / "open/bioasq"
+    bio.mkdir(parents=True)
+    snippet = {"text": "VPS4A is mutated.", "document": "http://x/pubmed/7"}
+    question = {"id": "a", "body": "Is VPS4A mutated?", "type": "yesno", "snippets": [snippet, snippet]}
+    (bio / "9B1_golden.json").write_text(json.dumps({"questions": [question]}))
+    return tmp_path
+
+
+def test_nfcorpus_reads_what_is_judged(pack: Path) -> None:
+    found = collections.nfcorpus(pack, "mini")
+    assert found.texts == {"D1": "statins lower cholesterol", "D2": "broccoli and cancer"}
+    assert [(e.group, e.reference) for e in found.examples] == [("Q1", {"D1": 3}), ("Q2", {"D2": 1})]
+    with pytest.raises(CorpusError, match="--split"):
+        collections.nfcorpus(pack, "nothing")
+
+
+def test_bioasq_joins_snippets_by_article(pack: Path) -> None:
+    found = collections.bioasq(pack, "9B")
+    assert found.texts == {"7": "VPS4A is mutated."}
+    assert found.examples[0].reference == {"7": 1}
+
+
+def test_rankers_find_the_document(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(Parts, "encoder", FakeEncoder())
+    examples = collections.nfcorpus(pack, "mini").examples
+    for name in ("lexical", "dense", "fused"):
+        arm = make_ranker(name, load_task("retrieval_nfcorpus"), pack, "mini", 0)
+        ranking = arm(examples[0]).value
+        assert max(ranking, key=ranking.__getitem__) == "D1", name
+    assert set(make_ranker("random", load_task("retrieval_nfcorpus"), pack, "mini", 0)(examples[0]).value) == {
+        "D1",
+        "D2",
+    }
+    with pytest.raises(SettingsError, match="fused"):
+        make_ranker("fusion", load_task("retrieval_nfcorpus"), pack, "mini", 0)

@@ -1,0 +1,202 @@
+"""The runner: it asks each example once, goes on where it was cut off, and never lets a failure become an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medrag import MedRAG
+from medrag.errors import CorpusError, GeneratorError, MedragError, SettingsError
+from medrag.eval import runner
+from medrag.eval.arms import ARMS, make_arm
+from medrag.eval.compare import compare
+from medrag.eval.report import write
+from medrag.eval.runner import Run, answers, kept, limited, run
+from medrag.eval.tasks import Example, Task, known_tasks, load_task
+from medrag.route import DomainRouter
+from medrag.select import AdaptiveSelector
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.types import Study
+
+
+def film(folder: Path, grey: int) -> Path:
+    path = folder / f"{grey}.png"
+    Image.new("L", (32, 32), grey).save(path)
+    return path
+
+
+def task(**changes: Any) -> Task:
+    raw = {
+        "name": "closed-test", "kind": "closed", "about": "a test", "source": "iu_balanced", "split": "val",
+        "measures": ("closed",), "headline": "accuracy", "licence": "none",
+    }  # fmt: skip
+    return Task.model_validate(raw | changes)
+
+
+def pipeline(replies: tuple[str, ...] = ("Yes, there is an effusion.", "No.")) -> MedRAG:
+    reports = [Study(f"iu:{n}", {"findings": f"There is a pleural effusion, number {n}."}) for n in range(6)]
+    retrievers = {"dense": ListRetriever(reports, "dense"), "lexical": ListRetriever(reports[::-1], "lexical")}
+    return MedRAG(retrievers, DomainRouter(list(retrievers)), AdaptiveSelector(), FakeGenerator(replies))
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Run:
+    examples = tuple(
+        Example(
+            f"{n}/0", str(n), "Is there a pleural effusion?", "yes" if n % 2 == 0 else "no", (film(tmp_path, 20 * n),),
+            (f"iu:{n}",), ("even",) if n % 2 == 0 else ("odd",), "Pleural effusion.",
+        )
+        for n in range(12)
+    )  # fmt: skip
+    rag = pipeline()
+    return Run(task(), tmp_path, "val", examples, lambda: rag)
+
+
+def test_an_arm_is_scored_with_intervals_and_its_answers_are_kept(planned: Run, tmp_path: Path) -> None:
+    result = run(planned, "none", tmp_path / "out.json", draws=100)
+    assert result["scores"]["accuracy"] == 1.0
+    assert result["intervals"]["accuracy"] == [1.0, 1.0]
+    assert result["n"] == 12 and result["failed"] == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == [example.id for example in planned.examples]
+    assert json.loads((tmp_path / "out.json").read_text())["scores"] == result["scores"]
+
+
+def test_a_run_that_was_cut_off_asks_only_what_is_left(planned: Run, tmp_path: Path) -> None:
+    asked: list[str] = []
+    arm = make_arm("none", planned.rag, planned.examples)
+    counted = type(arm)(arm.name, arm.settings, lambda example: (asked.append(example.id), arm.call(example))[1])
+    whole = answers(planned, counted, tmp_path / "a.jsonl")
+    text = (tmp_path / "a.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "a.jsonl").write_bytes(b"".join(text[:5]) + text[5][:20])  # killed while it wrote the sixth
+    asked.clear()
+    again = answers(planned, counted, tmp_path / "a.jsonl")
+    assert asked == [example.id for example in planned.examples[5:]]
+    assert [line["id"] for line in again] == [line["id"] for line in whole]
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 12
+
+
+def test_answers_of_other_settings_are_not_taken_over(planned: Run, tmp_path: Path) -> None:
+    answers(planned, make_arm("none", planned.rag, planned.examples), tmp_path / "a.jsonl")
+    assert len(kept(tmp_path / "a.jsonl", "another key")) == 0
+
+
+def test_a_failure_is_wrong_and_is_tried_again(planned: Run, tmp_path: Path) -> None:
+    broken = {"3/0"}
+
+    def call(example: Example) -> Any:
+        if example.id in broken:
+            raise GeneratorError("the model fell over", "start it again")
+        return make_arm("none", planned.rag, planned.examples).call(example)
+
+    arm = type(make_arm("none", planned.rag, planned.examples))("none", {}, call)
+    lines = answers(planned, arm, tmp_path / "a.jsonl")
+    assert [line["status"] for line in lines].count("failed") == 1
+    result = runner.summary(planned, arm, lines, 100)
+    assert result["failed"] == 1 and result["scores"]["accuracy"] < 1
+    broken.clear()
+    assert all(line["status"] != "failed" for line in answers(planned, arm, tmp_path / "a.jsonl"))
+
+
+def test_a_generator_that_always_fails_ends_the_run(planned: Run, tmp_path: Path) -> None:
+    def call(example: Example) -> Any:
+        raise GeneratorError("no server", "start one")
+
+    arm = type(make_arm("none", planned.rag, planned.examples))("none", {}, call)
+    with pytest.raises(MedragError, match="ten examples in a row"):
+        answers(planned, arm, tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("name", sorted(set(ARMS) - {"adaptive+graph", "random-context"}))
+def test_every_arm_answers(planned: Run, name: str) -> None:
+    output = make_arm(name, planned.rag, planned.examples)(planned.examples[0])
+    assert isinstance(output.value, str) and output.value
+
+
+def test_no_arm_but_the_oracle_sees_the_study_itself(planned: Run) -> None:
+    for name in sorted(set(ARMS) - {"adaptive+graph", "random-context", "oracle-context"}):
+        arm = make_arm(name, planned.rag, planned.examples)
+        for example in planned.examples[:6]:
+            assert not {piece["id"] for piece in arm(example).evidence} & set(example.exclude), name
+
+
+def test_wrong_patient_evidence_was_found_for_somebody_else(planned: Run) -> None:
+    arm = make_arm("wrong-patient-context", planned.rag, planned.examples)
+    output = arm(planned.examples[1])
+    assert output.evidence and "iu:1" not in {piece["id"] for piece in output.evidence}
+
+
+def test_noise_is_the_same_each_time_and_no_look_at_the_image(planned: Run) -> None:
+    generator = planned.rag().generator
+    for _ in range(2):
+        make_arm("noise-image", planned.rag, planned.examples)(planned.examples[0])
+    first, second = (np.asarray(images[0]) for images in generator.images[-2:])  # type: ignore[attr-defined]
+    assert (first == second).all() and first.std() > 10
+
+
+def test_a_callable_is_an_arm(planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("def says_yes(images, question):\n    return 'Yes.'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = run(planned, "mine:says_yes", tmp_path / "out.json", draws=100)
+    assert result["scores"]["accuracy"] == 0.5
+    with pytest.raises(SettingsError, match="mine:nothing"):
+        run(planned, "mine:nothing", tmp_path / "out.json")
+
+
+def test_an_unknown_arm_names_the_near_one(planned: Run) -> None:
+    with pytest.raises(SettingsError, match="adaptive"):
+        make_arm("adaptiv", planned.rag, planned.examples)
+
+
+def test_limits_keep_whole_groups(planned: Run) -> None:
+    some = limited(planned.examples, 4, 0)
+    assert len(some) == 4 and some == [example for example in planned.examples if example in some]
+    assert limited(planned.examples, 0, 0) == list(planned.examples)
+
+
+def test_two_results_are_compared_pairwise(planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine2.py").write_text("def says_yes(images, question):\n    return 'Yes.'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    run(planned, "none", tmp_path / "a.json", draws=100)
+    run(planned, "mine2:says_yes", tmp_path / "b.json", draws=100)
+    found = compare(tmp_path / "a.json", tmp_path / "b.json", draws=200)
+    assert found["differences"]["accuracy"]["difference"] == pytest.approx(0.5)
+    assert found["differences"]["accuracy"]["p"] < 0.1
+    same = compare(tmp_path / "a.json", tmp_path / "a.json", draws=200)
+    assert same["differences"]["accuracy"]["difference"] == 0 and same["differences"]["accuracy"]["p"] == 1
+    (tmp_path / "c.json").write_text("{}")
+    with pytest.raises(CorpusError, match="finished result"):
+        compare(tmp_path / "a.json", tmp_path / "c.json")
+
+
+def test_the_report_reaches_nothing_outside_itself(planned: Run, tmp_path: Path) -> None:
+    evil = Run(task(), tmp_path, "val", planned.examples, lambda: evil_rag)
+    evil_rag = pipeline(("Yes <script>alert(1)</script>.", "Yes."))
+    run(evil, "none", tmp_path / "r" / "none.json", draws=100)
+    run(planned, "adaptive", tmp_path / "r" / "adaptive.json", draws=100)
+    page = write([tmp_path / "r"], tmp_path / "page.html").read_text()
+    assert "<script" not in page and "http" not in page.split("</style>")[-1]
+    assert "Gain by score: adaptive − none" in page and "won" in page
+    with pytest.raises(CorpusError, match="no result"):
+        write(
+            [tmp_path / "nothing-here-at-all"] if (tmp_path / "nothing-here-at-all").mkdir() is None else [],
+            tmp_path / "x.html",
+        )
+
+
+def test_every_task_that_ships_is_whole() -> None:
+    from medrag.eval.sources import SOURCES
+    from medrag.plugins import BUILTIN
+
+    tasks = known_tasks()
+    assert len(tasks) >= 8
+    for one in tasks:
+        assert one.source in SOURCES and set(one.measures) <= set(BUILTIN["scorers"])
+        assert one.licence and one.about
+    with pytest.raises(SettingsError, match="vqa_rad"):
+        load_task("vqa-rad")
