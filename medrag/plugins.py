@@ -63,7 +63,18 @@ BUILTIN: dict[str, dict[str, str]] = {
         "replay": "medrag.vlms.replay:Replay",
     },
     "readers": {"findings": "medrag.encoders.findings:FindingsReader"},
-    "scorers": {},
+    "scorers": {
+        "findings": "medrag.score.findings:Findings",
+        "entities": "medrag.score.entities:Entities",
+        "factuality": "medrag.score.factuality:Factuality",
+        "bleu": "medrag.score.overlap:Bleu",
+        "rouge-l": "medrag.score.overlap:RougeL",
+        "meteor": "medrag.score.overlap:Meteor",
+        "cider": "medrag.score.overlap:Cider",
+        "closed": "medrag.score.closed:Closed",
+        "open": "medrag.score.open_answers:OpenAnswers",
+        "ranking": "medrag.score.ranking:Ranking",
+    },
 }
 
 

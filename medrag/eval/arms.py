@@ -152,7 +152,7 @@ def _router_for(rag: MedRAG, names: Sequence[str]) -> Any:
     return other
 
 
-def _limited(rag: MedRAG, retrievers: Mapping[str, Any], **changes: Any) -> MedRAG:
+def limited_to(rag: MedRAG, retrievers: Mapping[str, Any], **changes: Any) -> MedRAG:
     return _with(rag, retrievers=dict(retrievers), router=_router_for(rag, list(retrievers)), **changes)
 
 
@@ -170,15 +170,15 @@ def _pictures(example: Example) -> Any:
 
 
 def _none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
-    return _asked(_limited(rag, {}))
+    return _asked(limited_to(rag, {}))
 
 
 def _fixed(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
-    return _asked(_limited(rag, _without(rag, *GRAPH), selector=FirstK()))
+    return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK()))
 
 
 def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
-    return _asked(_limited(rag, _without(rag, *GRAPH)))
+    return _asked(limited_to(rag, _without(rag, *GRAPH)))
 
 
 def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
@@ -195,11 +195,11 @@ def _pages(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Exa
         raise SettingsError(
             "the arm pages needs an index of passages, and the recipe has none", "name a recipe with books"
         )
-    return _asked(_limited(rag, found))
+    return _asked(limited_to(rag, found))
 
 
 def _text_only(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
-    return _asked(_limited(rag, _without(rag, *GRAPH)), lambda _: None)
+    return _asked(limited_to(rag, _without(rag, *GRAPH)), lambda _: None)
 
 
 def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
@@ -210,20 +210,20 @@ def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Exa
         draw = np.random.default_rng([seed, *example.id.encode()])
         return [Image.fromarray(draw.integers(0, 256, (256, 256), dtype=np.uint8)) for _ in example.images] or None
 
-    return _asked(_limited(rag, _without(rag, *GRAPH)), pictures)
+    return _asked(limited_to(rag, _without(rag, *GRAPH)), pictures)
 
 
 def _blank(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
     from PIL import Image
 
     return _asked(
-        _limited(rag, _without(rag, *GRAPH)),
+        limited_to(rag, _without(rag, *GRAPH)),
         lambda example: [Image.new("L", (256, 256), 127) for _ in example.images] or None,
     )
 
 
 def _blank_none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
-    return _blank(_limited(rag, {}), examples, seed)
+    return _blank(limited_to(rag, {}), examples, seed)
 
 
 def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Callable[[Example], Output]:
@@ -243,7 +243,7 @@ def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Callable
 
 
 def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
-    ids = sorted(_studies(rag))
+    ids = sorted(study_ids(rag))
 
     def evidence(example: Example) -> list[Hit]:
         drawn = [
@@ -256,7 +256,7 @@ def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Call
     return _told(rag, evidence)
 
 
-def _studies(rag: MedRAG) -> list[str]:
+def study_ids(rag: MedRAG) -> list[str]:
     if rag.store is None:
         raise SettingsError("this arm draws from an index, and there is none", "name a recipe")
     found = [item.id for item in rag.store.items.iterate(kinds=("study",))]
@@ -267,7 +267,7 @@ def _studies(rag: MedRAG) -> list[str]:
 
 def _wrong_patient(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
     """The evidence that was found for somebody else: the next study of a shuffled circle."""
-    finder = _limited(rag, _without(rag, *GRAPH))
+    finder = limited_to(rag, _without(rag, *GRAPH))
     circle = list(dict.fromkeys(example.group for example in examples))
     random.Random(seed).shuffle(circle)
     first = {example.group: example for example in reversed(examples)}

@@ -57,13 +57,13 @@ def constant_report(task: Task, examples: Sequence[Example], rag: Callable[[], M
 
 def nearest_report(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
     """The first report that the image finds, word for word."""
-    from medrag.eval.arms import _limited
+    from medrag.eval.arms import limited_to
 
     opened = rag()
     names = [name for name in opened.retrievers if name.startswith("similar")]
     if not names:
         raise SettingsError("nearest-report needs an index of images", "name a recipe with images")
-    finder = _limited(opened, {name: opened.retrievers[name] for name in names})
+    finder = limited_to(opened, {name: opened.retrievers[name] for name in names})
     made = []
     for example in examples:
         hits = finder.retrieve(example.question, list(example.images), k=5, exclude=example.exclude)

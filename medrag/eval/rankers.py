@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from medrag._util.places import home
 from medrag._util.progress import track
 from medrag.encoders import open_encoder
 from medrag.errors import SettingsError
-from medrag.eval.arms import Arm
+from medrag.eval.arms import Arm, limited_to, study_ids
 from medrag.eval.collections import COLLECTIONS, Collection
 from medrag.eval.tasks import Example, Output, Task
 from medrag.indexes.bm25 import Bm25Index
@@ -28,6 +28,9 @@ from medrag.indexes.flat import FlatIndex
 from medrag.retrieve import fuse
 from medrag.settings import EncoderSettings
 from medrag.types import Hit, Passage, Query
+
+if TYPE_CHECKING:
+    from medrag.pipeline import MedRAG
 
 DEPTH = 100
 ENCODER = "minilm"
@@ -47,6 +50,25 @@ def make_ranker(name: str, task: Task, data: Path, split: str, seed: int, encode
         "seed": seed,
     }
     return Arm(name, settings, lambda example: Output(RANKERS[name](parts, example)))
+
+
+def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
+    """An arm over a built index: one of its retrievers by name, ``fused`` (all that the route asks), or ``random`` studies."""
+    if name == "random":
+        return Arm(name, {"seed": seed}, lambda example: Output(_drawn(study_ids(rag), seed, example)))
+    if name != "fused" and name not in rag.retrievers:
+        raise SettingsError(
+            f"the index has no retriever {name!r}", f"known: fused, random, {', '.join(rag.retrievers)}"
+        )
+    finder = rag if name == "fused" else limited_to(rag, {name: rag.retrievers[name]})
+
+    def call(example: Example) -> Output:
+        found: Ranking = {}
+        for hit in finder.retrieve(example.question, list(example.images) or None, k=DEPTH, exclude=example.exclude):
+            found.setdefault(hit.item.doc, float(hit.score))
+        return Output(found)
+
+    return Arm(name, {"fingerprint": rag.fingerprint, "seed": seed}, call)
 
 
 class Parts:
@@ -105,9 +127,12 @@ def _hits(ranking: Ranking) -> list[Hit]:
 
 
 def _random(parts: Parts, example: Example) -> Ranking:
-    documents = list(parts.collection.texts)
-    drawn = random.Random(f"{parts.seed}/{example.id}").sample(documents, min(DEPTH, len(documents)))
-    return {document: 1 / rank for rank, document in enumerate(drawn, 1)}
+    return _drawn(list(parts.collection.texts), parts.seed, example)
+
+
+def _drawn(documents: Sequence[str], seed: int, example: Example) -> Ranking:
+    chosen = random.Random(f"{seed}/{example.id}").sample(documents, min(DEPTH, len(documents)))
+    return {document: 1 / rank for rank, document in enumerate(chosen, 1)}
 
 
 RANKERS: dict[str, Callable[[Parts, Example], Ranking]] = {

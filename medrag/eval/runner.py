@@ -25,7 +25,7 @@ from medrag.eval import scoring
 from medrag.eval.arms import Arm, make_arm
 from medrag.eval.baselines import BASELINES
 from medrag.eval.collections import COLLECTIONS
-from medrag.eval.rankers import make_ranker
+from medrag.eval.rankers import make_finder, make_ranker
 from medrag.eval.sources import SOURCES
 from medrag.eval.tasks import Example, Output, Task, load_task
 from medrag.pipeline import MedRAG
@@ -91,6 +91,8 @@ def _arm(planned: Run, name: str) -> Arm:
     task = planned.task
     if task.source in COLLECTIONS and ":" not in name:
         return make_ranker(name, task, planned.data, planned.split, planned.seed)
+    if task.kind == "ranking" and ":" not in name:
+        return make_finder(name, planned.rag(), planned.seed)
     return make_arm(name, planned.rag, planned.examples, planned.seed)
 
 

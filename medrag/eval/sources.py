@@ -115,6 +115,28 @@ def _json(path: Path) -> Any:
         ) from error
 
 
+def iu_similar(data: Path, split: str, task: Task) -> list[Example]:
+    """Each study's pictures look for training reports with the same findings: grade 2 for the same set, 1 for an F1 of a half or more."""
+    pool = [study for study in pack.studies(training_data(), "train") if study.images and study.text]
+    made = []
+    for study in pack.studies(data, split):
+        if not (study.images and study.positive):
+            continue
+        shared = {
+            f"iu_xray:{other.uid}": _grade(study.positive, other.positive) for other in pool if other.uid != study.uid
+        }
+        grades = {name: grade for name, grade in shared.items() if grade}
+        tags = ("normal" if "normal" in study.positive else "abnormal",)
+        if grades:
+            made.append(Example(study.uid, study.uid, task.question, grades, _views(study, task), own(study), tags))
+    return made
+
+
+def _grade(one: frozenset[str], other: frozenset[str]) -> int:
+    overlap = 2 * len(one & other) / max(1, len(one) + len(other))
+    return 2 if overlap == 1 else int(overlap >= 0.5)
+
+
 def own(study: pack.Study) -> tuple[str, ...]:
     """The ids under which the index may know this very study."""
     return (f"iu_xray:{study.uid}", f"openi:CXR{study.uid}", f"openi:{study.uid}")
@@ -149,6 +171,6 @@ def training_data() -> Path:
 
 
 SOURCES: dict[str, Source] = {
-    "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "vqa_rad": vqa_rad,
+    "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "iu_similar": iu_similar, "vqa_rad": vqa_rad,
     **{name: collections.source(name) for name in collections.COLLECTIONS},
 }  # fmt: skip
