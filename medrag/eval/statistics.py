@@ -1,115 +1,141 @@
-"""How sure a score is: intervals by the bootstrap, differences of paired answers with p-values.
+"""Intervals and paired tests for any measure: whole groups are drawn or swapped, and the measure is asked with weights.
 
-What is drawn are groups (studies, pictures, queries), never single questions of one study. It knows measures only by their
-contract: rows, and totals under weights.
-
-Efron 1979 (percentile bootstrap); Noreen 1989 (approximate randomisation).
+A group is what is independent: a patient or a study, never one of its several questions. Nothing here knows what a score
+means; it only weighs rows. The same seed gives the same numbers on every machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypedDict
+import warnings
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medrag.score import Measure
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-CHUNK = 4_000_000  # weights in memory at a time
-Floats = NDArray[np.float64]
+    from medrag.score import Measure, Rows
+
+    Values = dict[str, NDArray[np.float64]]  # name → (draws,)
+
+CELLS = 2_000_000  # weights held at once, 16 MB
 
 
 class Difference(TypedDict):
-    """First less second: the difference, its 95 % interval, and how often chance alone does as much."""
+    """First less second, its interval, and how often chance alone would differ as much."""
 
     difference: float
-    interval: list[float]
+    interval: tuple[float, float]
     p: float
 
 
 def interval(
-    measure: Measure, rows: Floats, groups: Sequence[Any] | None = None, *, draws: int = 1000, seed: int = 0, level: float = 0.95
+    measure: Measure, rows: Rows, groups: Sequence[Hashable] | None = None, draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, tuple[float, float, float]]:  # fmt: skip
-    """Each score of (n, columns) rows with its interval: name → (value, low, high). NaN where nothing defines it."""
-    places = members(groups, len(rows))
-    drawn = _collect(measure, rows, resampled(places, draws, seed))
-    values = measure.totals(rows, np.ones((1, len(rows))))
-    return {name: (float(value[0]), *_quantiles(drawn[name], level)) for name, value in values.items()}
+    """name → (score, low, high): the percentile bootstrap over groups (Efron and Tibshirani 1993).
+
+    ``rows`` is (n, columns), ``groups`` names the group of each row, each its own where None. Draws in which a score is
+    not defined are left out. Both bounds are NaN where fewer than two groups leave nothing to draw.
+    """
+    of, count = _numbered(groups, len(rows))
+    scores = measure.totals(rows, np.ones((1, len(rows))))
+    drawn = _collected(measure.totals(rows, weights) for weights in _bootstrap(of, count, draws, seed))
+    return {name: (float(value[0]), *_bounds(drawn.get(name), level)) for name, value in scores.items()}
 
 
 def difference(
-    measure: Measure, rows: Floats, others: Floats, groups: Sequence[Any] | None = None, *, draws: int = 1000, seed: int = 0,
+    measure: Measure, rows_a: Rows, rows_b: Rows, groups: Sequence[Hashable] | None = None, draws: int = 1000, seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Difference]:  # fmt: skip
-    """Paired: the same draws for both sides; p from exchanging the two answers of whole groups at random, (1 + hits) / (1 + draws).
+    """name → the score of A less that of B on the same examples, in the same order.
 
-    Raises ValueError for sides of unequal length.
+    The interval is the paired bootstrap's (both systems get the same drawn groups), ``p`` that of approximate
+    randomisation (Noreen 1989): the answers of whole groups are swapped at random, and p = (1 + hits) / (1 + draws) with
+    as hits the swaps that differ as much in either direction. An undefined swap counts as a hit; an undefined
+    difference has p NaN. Raises ValueError where the rows do not pair.
     """
-    if rows.shape != others.shape:
-        raise ValueError(f"the two sides differ in shape: {rows.shape} and {others.shape}")
-    n, places = len(rows), members(groups, len(rows))
-    one, two = (measure.totals(side, np.ones((1, n))) for side in (rows, others))
-    observed = {name: float(one[name][0] - two[name][0]) for name in one}
-    left, right = (_collect(measure, side, resampled(places, draws, seed)) for side in (rows, others))
-    chance = _exchanged(measure, rows, others, places, draws, seed)
-    found: dict[str, Difference] = {}
-    for name, value in observed.items():
-        low, high = _quantiles(left[name] - right[name], level)
-        hits = int((np.abs(chance[name]) >= abs(value) - 1e-12).sum())
-        p = float("nan") if np.isnan(value) else (1 + hits) / (1 + draws)
-        found[name] = {"difference": value, "interval": [low, high], "p": p}
-    return found
+    if rows_a.shape != rows_b.shape:
+        raise ValueError(f"rows do not pair: {rows_a.shape} and {rows_b.shape}")
+    of, count = _numbered(groups, len(rows_a))
+    both, ones = np.concatenate([rows_a, rows_b]), np.ones((1, len(rows_a)))
+    seen = _less(measure.totals(rows_a, ones), measure.totals(rows_b, ones))
+    drawn = _collected(
+        _less(measure.totals(rows_a, weights), measure.totals(rows_b, weights))
+        for weights in _bootstrap(of, count, draws, seed)
+    )
+    swapped = _collected(
+        _less(measure.totals(both, np.hstack([1 - s, s])), measure.totals(both, np.hstack([s, 1 - s])))
+        for s in _swaps(of, count, draws, seed)
+    )
+    return {
+        name: {
+            "difference": float(value[0]),
+            "interval": _bounds(drawn.get(name), level),
+            "p": _p_value(float(value[0]), swapped.get(name)),
+        }
+        for name, value in seen.items()
+    }
 
 
-def _exchanged(
-    measure: Measure, rows: Floats, others: Floats, places: NDArray[np.int64], draws: int, seed: int
-) -> dict[str, Floats]:
-    """Differences under the hypothesis that the two sides are alike: each group's answers swapped or not."""
-    n, stacked = len(rows), np.concatenate([rows, others])
-    count = int(places.max()) + 1
-    sides: list[dict[str, Floats]] = [{}, {}]
-    for side in (0, 1):
-        draw = np.random.default_rng([seed, 1])  # the same swaps for both sides
-        weights = (
-            np.concatenate([keep, 1 - keep] if side == 0 else [1 - keep, keep], axis=1)
-            for keep in (draw.integers(0, 2, (size, count))[:, places].astype(float) for size in _sizes(draws, 2 * n))
-        )
-        sides[side] = _collect(measure, stacked, weights)
-    return {name: sides[0][name] - sides[1][name] for name in sides[0]}
-
-
-def members(groups: Sequence[Any] | None, n: int) -> NDArray[np.int64]:
-    """The group's number of each row (n,); without groups each row is its own. Raises ValueError for another length."""
+def _numbered(groups: Sequence[Hashable] | None, n: int) -> tuple[NDArray[np.intp], int]:
+    """The number of each row's group, (n,), and how many groups there are."""
     if groups is None:
-        return np.arange(n)
+        return np.arange(n), n
     if len(groups) != n:
-        raise ValueError(f"{len(groups)} groups for {n} rows")
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
-    return np.array([numbers[name] for name in groups], dtype=np.int64)
+        raise ValueError(f"{len(groups)} groups are named for {n} rows")
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups], np.intp), len(numbers)
 
 
-def resampled(places: NDArray[np.int64], draws: int, seed: int) -> Iterator[Floats]:
-    """Weights (some draws, n): how often each row's group was drawn, as many groups with replacement as there are."""
-    draw, count = np.random.default_rng([seed, 0]), int(places.max()) + 1
-    for size in _sizes(draws, len(places)):
-        yield draw.multinomial(count, np.full(count, 1 / count), size)[:, places].astype(float)
+def _chunks(draws: int, n: int) -> Iterator[int]:
+    """How many draws at a time, so that their weights stay within CELLS."""
+    size = max(1, CELLS // max(1, n))
+    yield from (min(size, draws - start) for start in range(0, draws, size))
 
 
-def _sizes(draws: int, width: int) -> list[int]:
-    """Draws cut into parts whose weights fit in memory."""
-    step = max(1, CHUNK // max(1, width))
-    return [min(step, draws - start) for start in range(0, draws, step)]
+def _bootstrap(of: NDArray[np.intp], count: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Weights (chunk, n): how often the group of each row was drawn. Nothing where there is no second group."""
+    if count < 2:
+        return
+    chance = np.random.default_rng([seed, 0])
+    for size in _chunks(draws, len(of)):
+        yield chance.multinomial(count, np.full(count, 1 / count), size=size)[:, of].astype(float)
 
 
-def _collect(measure: Measure, rows: Floats, weights: Iterator[Floats]) -> dict[str, Floats]:
-    parts = [measure.totals(rows, one) for one in weights]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _swaps(of: NDArray[np.intp], count: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """1 where the group of a row is swapped, else 0, (chunk, n)."""
+    chance = np.random.default_rng([seed, 1])
+    for size in _chunks(draws, 2 * len(of)):
+        yield (chance.random((size, count)) < 0.5)[:, of].astype(float)
 
 
-def _quantiles(values: Floats, level: float) -> tuple[float, float]:
-    known = values[~np.isnan(values)]
-    if not len(known):
+def _less(first: Values, second: Values) -> Values:
+    return {name: first[name] - second[name] for name in first if name in second}
+
+
+def _collected(chunks: Iterator[Values]) -> Values:
+    """The values of all chunks, name by name."""
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    for chunk in chunks:
+        for name, values in chunk.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def _bounds(values: NDArray[np.float64] | None, level: float) -> tuple[float, float]:
+    if values is None:
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    tail = 100 * (1 - level) / 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing but NaN
+        low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def _p_value(seen: float, swapped: NDArray[np.float64] | None) -> float:
+    if np.isnan(seen) or swapped is None:
+        return float("nan")
+    rounding = 1e-9 * max(1.0, abs(seen))
+    hits = np.count_nonzero(~(np.abs(swapped) < abs(seen) - rounding))
+    return (1 + hits) / (1 + len(swapped))

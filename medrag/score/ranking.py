@@ -1,4 +1,4 @@
-"""Rankings against judgements: nDCG, recall, reciprocal rank, through ranx (Bassani 2022)."""
+"""Rankings against judgements: nDCG, recall, reciprocal rank, by trec_eval's code through ir-measures (MacAvaney et al. 2022)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from medrag.score import Rows, Weights
 
-METRICS = ("ndcg@10", "recall@10", "recall@100", "mrr@10", "hit_rate@1")
+METRICS = {
+    "ndcg@10": "nDCG@10",
+    "recall@10": "R@10",
+    "recall@100": "R@100",
+    "mrr@10": "RR@10",
+    "success@1": "Success@1",
+}
 
 
 class Ranking:
@@ -23,22 +29,22 @@ class Ranking:
     name = "ranking"
 
     def rows(self, answers: Sequence[Mapping[str, float]], references: Sequence[Mapping[str, int]]) -> Rows:
-        """``answers``: {document: score} of each query; ``references``: {document: grade}. Raises MissingDependency without ranx."""
+        """(n, metrics). ``answers``: {document: score} of each query; ``references``: {document: grade}.
+
+        Raises MissingDependency without ir-measures.
+        """
         try:
-            from ranx import Qrels, Run, evaluate
+            import ir_measures
         except ModuleNotFoundError as error:
-            raise MissingDependency("rankings are scored with ranx", 'pip install "medrag[eval]"') from error
-        if not answers:
-            return np.zeros((0, len(METRICS)))
-        names = [f"q{n:07d}" for n in range(len(answers))]
-        judged = {name: {str(d): int(g) for d, g in one.items()} for name, one in zip(names, references, strict=True)}
-        ranked = {
-            name: {str(d): float(s) for d, s in one.items()} or {"": 0.0}
-            for name, one in zip(names, answers, strict=True)
-        }
-        run = Run(ranked)
-        evaluate(Qrels(judged), run, list(METRICS), make_comparable=True)
-        return np.array([[float(run.scores[metric][name]) for metric in METRICS] for name in names])
+            raise MissingDependency("rankings are scored with ir-measures", 'pip install "medrag[eval]"') from error
+        judged = {str(n): {str(d): int(g) for d, g in one.items()} for n, one in enumerate(references)}
+        ranked = {str(n): {str(d): float(s) for d, s in one.items()} for n, one in enumerate(answers)}
+        wanted = [ir_measures.parse_measure(name) for name in METRICS.values()]
+        columns = {str(measure): n for n, measure in enumerate(wanted)}
+        rows = np.zeros((len(answers), len(METRICS)))
+        for found in ir_measures.iter_calc(wanted, judged, ranked):
+            rows[int(found.query_id), columns[str(found.measure)]] = found.value
+        return rows
 
     def totals(self, rows: Rows, weights: Weights) -> dict[str, NDArray[np.float64]]:
         means = weights @ rows / weights.sum(1, keepdims=True)

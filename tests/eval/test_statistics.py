@@ -1,0 +1,112 @@
+"""Intervals cover what they claim to, p-values are uniform under chance, and pairs stay pairs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag.eval import statistics
+from medrag.score.closed import Closed
+
+
+class Mean:
+    """The plain mean of one column."""
+
+    name = "mean"
+
+    def rows(self, answers: Any, references: Any) -> Any:
+        return np.array(answers, dtype=float)[:, None]
+
+    def totals(self, rows: Any, weights: Any) -> Any:
+        return {"mean": (weights @ rows)[:, 0] / weights.sum(1)}
+
+
+def column(values: Any) -> Any:
+    return np.asarray(values, dtype=float)[:, None]
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    draw = np.random.default_rng(0)
+    hits = 0
+    for n in range(200):
+        _, low, high = statistics.interval(Mean(), column(draw.normal(3, 1, 60)), draws=300, seed=n)["mean"]
+        hits += low <= 3 <= high
+    assert 0.89 <= hits / 200 <= 0.99
+
+
+def test_whole_groups_are_drawn() -> None:
+    """Ten copies of each value make an interval no narrower when they are one study."""
+    draw = np.random.default_rng(1)
+    single = draw.normal(0, 1, 40)
+    once = statistics.interval(Mean(), column(single), draws=2000)["mean"]
+    many = statistics.interval(
+        Mean(), column(np.repeat(single, 10)), np.repeat(np.arange(40), 10).tolist(), draws=2000
+    )["mean"]
+    naive = statistics.interval(Mean(), column(np.repeat(single, 10)), draws=2000)["mean"]
+    assert many[2] - many[1] == pytest.approx(once[2] - once[1], rel=0.15)
+    assert naive[2] - naive[1] < 0.5 * (many[2] - many[1])
+
+
+def test_p_is_uniform_when_the_sides_are_alike() -> None:
+    draw = np.random.default_rng(2)
+    found = []
+    for n in range(150):
+        left, right = draw.normal(0, 1, (2, 50))
+        found.append(statistics.difference(Mean(), column(left), column(right), draws=200, seed=n)["mean"]["p"])
+    assert 0.4 <= float(np.mean(found)) <= 0.6
+    assert float(np.mean(np.array(found) <= 0.05)) <= 0.11
+
+
+def test_a_real_difference_is_found_and_its_interval_excludes_zero() -> None:
+    draw = np.random.default_rng(3)
+    base = draw.normal(0, 1, 100)
+    found = statistics.difference(Mean(), column(base + 0.2), column(base), draws=500)["mean"]
+    assert found["difference"] == pytest.approx(0.2)
+    assert found["interval"] == pytest.approx((0.2, 0.2))  # paired: every draw has the same difference
+    assert found["p"] < 0.01
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=2, max_size=30))
+def test_exchanging_the_sides_changes_the_sign_and_nothing_else(pairs: list[tuple[float, float]]) -> None:
+    left, right = (column([pair[n] for pair in pairs]) for n in (0, 1))
+    one, other = (statistics.difference(Mean(), a, b, draws=100)["mean"] for a, b in ((left, right), (right, left)))
+    assert one["difference"] == pytest.approx(-other["difference"], abs=1e-9)
+    assert one["p"] == pytest.approx(other["p"])
+    assert one["interval"][0] == pytest.approx(-other["interval"][1], abs=1e-9)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30))
+def test_equal_sides_differ_by_nothing(values: list[float]) -> None:
+    found = statistics.difference(Mean(), column(values), column(values), draws=100)["mean"]
+    assert found["difference"] == 0 and found["p"] == 1
+    assert found["interval"] == (0, 0) or len(values) == 1  # one group leaves nothing to draw
+
+
+def test_small_chunks_give_the_same_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = column(np.random.default_rng(4).normal(0, 1, 50))
+    whole = statistics.difference(Mean(), values, values[::-1], draws=100)
+    monkeypatch.setattr(statistics, "CELLS", 500)
+    parts = statistics.difference(Mean(), values, values[::-1], draws=100)
+    assert parts["mean"]["difference"] == whole["mean"]["difference"]
+    assert parts["mean"]["interval"] == pytest.approx(whole["mean"]["interval"], abs=0.2)
+    assert parts["mean"]["p"] == pytest.approx(whole["mean"]["p"], abs=0.2)
+
+
+def test_what_is_not_defined_is_nan_and_does_not_spoil_the_rest() -> None:
+    rows = Closed().rows(["yes", "no", "yes"], ["yes", "yes", "yes"])
+    found = statistics.interval(Closed(), rows, draws=100)
+    assert math.isnan(found["auroc"][0]) and found["accuracy"][0] == pytest.approx(2 / 3)
+    difference = statistics.difference(Closed(), rows, rows, draws=100)
+    assert math.isnan(difference["auroc"]["p"]) and difference["accuracy"]["p"] == 1
+
+
+def test_sides_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not pair"):
+        statistics.difference(Mean(), column([1, 2]), column([1]))
+    with pytest.raises(ValueError, match="1 groups are named for 2 rows"):
+        statistics.interval(Mean(), column([1, 2]), ["a"])
