@@ -18,8 +18,9 @@ from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
 from medrag.cite import cite
 from medrag.errors import SettingsError
-from medrag.prompts import REFUSAL, make_prompt
+from medrag.prompts import REFUSAL, Prompt, make_prompt
 from medrag.retrieve import fuse
+from medrag.route import question_kind
 from medrag.settings import PipelineSettings, Recipe
 from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
 
@@ -109,6 +110,36 @@ class MedRAG:
         clock.lap("generate")
         yield Event("answer", self._finish("".join(pieces), context, route, clock))
 
+    def answers(self, asked: Sequence[tuple[Any, str, Sequence[str]]]) -> list[Answer]:
+        """Answers to several (image, question, exclude): evidence is found one by one, the texts are written together where the generator can.
+
+        Raises what `answer` raises.
+        """
+        found = [self._selected(image, question, exclude) for image, question, exclude in asked]
+        return self.answers_from([context for context, _ in found], [route for _, route in found])
+
+    def _selected(self, image: Any, question: str, exclude: Sequence[str]) -> tuple[Context, Route]:
+        stages = {}
+        for event in self.stream(image, question, exclude=exclude):
+            stages[event.stage] = event.data
+            if event.stage == "selected":
+                break
+        return stages["selected"], stages["routed"]
+
+    def answers_from(self, contexts: Sequence[Context], routes: Sequence[Route]) -> list[Answer]:
+        """`answer_from` for several contexts at once."""
+        together = getattr(self.generator, "batch", None)
+        grounded = [n for n, (c, r) in enumerate(zip(contexts, routes, strict=True)) if self._grounded(c, r)]
+        if together is None or len(grounded) < 2:
+            return [self.answer_from(context, route) for context, route in zip(contexts, routes, strict=True)]
+        prompts = [self._prompt(contexts[n]) for n in grounded]
+        texts = together(prompts, [[image.image for image in contexts[n].query.images] for n in grounded])
+        written = dict(zip(grounded, texts, strict=True))
+        return [
+            self._finish(written.get(n, REFUSAL), context, route, _Clock())
+            for n, (context, route) in enumerate(zip(contexts, routes, strict=True))
+        ]
+
     def answer_from(self, context: Context, route: Route | None = None) -> Answer:
         """The answer to ``context.query`` from evidence that the caller chose: nothing is searched or selected.
 
@@ -143,15 +174,22 @@ class MedRAG:
         return fuse.rrf(rankings, route.weights, self.settings.rrf_c)
 
     def _generate(self, context: Context, route: Route) -> Iterator[str]:
-        """The generator's words. It is not asked to answer without ground: where retrieval found nothing to use, or
-        where there is neither evidence nor an image that it can see."""
-        query = context.query
-        looks = bool(query.images) and self.generator.sees_images
-        if not context.kept and (route.retrieves or not looks):
+        if not self._grounded(context, route):
             yield REFUSAL
             return
-        prompt = make_prompt(query.text, context, self.settings.max_tokens, self.settings.seed, looks=looks)
-        yield from self.generator.stream(prompt, [image.image for image in query.images])
+        yield from self.generator.stream(self._prompt(context), [image.image for image in context.query.images])
+
+    def _grounded(self, context: Context, route: Route) -> bool:
+        """Whether the generator is asked at all: where there is evidence, or an image that it can see and the question is about."""
+        about_image = not route.retrieves or question_kind(context.query.text) != "definition"
+        return bool(context.kept) or (self._looks(context) and about_image)
+
+    def _looks(self, context: Context) -> bool:
+        return bool(context.query.images) and self.generator.sees_images
+
+    def _prompt(self, context: Context) -> Prompt:
+        looks = self._looks(context)
+        return make_prompt(context.query.text, context, self.settings.max_tokens, self.settings.seed, looks=looks)
 
     def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:
         text, status, citations, reason = cite(text, context)

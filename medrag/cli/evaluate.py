@@ -50,6 +50,9 @@ def run(
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Examples at a time, for generators behind a server.")
     ] = 1,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, help="Examples that the generator is given together.")
+    ] = 8,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what an earlier run answered.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +66,7 @@ def run(
     found = {}
     for name in arm:
         path = _path(out, planned, name, len(arm))
-        found[name] = runner.run(planned, name, path, draws=draws, workers=workers, restart=restart)
+        found[name] = runner.run(planned, name, path, draws=draws, at_once=at_once, workers=workers, restart=restart)
         if not as_json:
             _show(found[name])
             note(f"written: {path}")

@@ -26,16 +26,24 @@ K = 3  # pieces of evidence of the arms that do not select
 GRAPH, PAGES = ("graph",), ("dense", "lexical")
 
 
+Asked = Sequence[Example]
+Together = Callable[[Asked], list[Output]]  # several examples at once: generators write faster so
+
+
 @dataclass(frozen=True)
 class Arm:
     """A name, what it says of itself in results, and the call."""
 
     name: str
     settings: Mapping[str, Any]
-    call: Callable[[Example], Output]
+    together: Together
 
     def __call__(self, example: Example) -> Output:
-        return self.call(example)
+        return self.together([example])[0]
+
+
+def one_by_one(call: Callable[[Example], Output]) -> Together:
+    return lambda examples: [call(example) for example in examples]
 
 
 class FirstK:
@@ -79,11 +87,11 @@ def _own(name: str) -> Arm:
         said = function([str(path) for path in example.images] or None, example.question)
         return output_of(said) if isinstance(said, Answer) else Output(str(said))
 
-    return Arm(name, {"callable": name}, call)
+    return Arm(name, {"callable": name}, one_by_one(call))
 
 
-def output_of(answer: Answer, rag: MedRAG | None = None, images: Sequence[Image] = ()) -> Output:
-    """What a result keeps of an answer. P(yes) is asked of generators that know it, for questions that begin like closed ones."""
+def output_of(answer: Answer, chance: float | None = None) -> Output:
+    """What a result keeps of an answer."""
     kept = tuple(
         {
             "key": key,
@@ -95,23 +103,30 @@ def output_of(answer: Answer, rag: MedRAG | None = None, images: Sequence[Image]
         for key, hit in answer.context
     )
     cited = [{"key": c.key, "id": c.item.id, "support": c.support} for c in answer.citations]
-    chance = None
-    if (
-        rag is not None
-        and hasattr(rag.generator, "probability_yes")
-        and images
-        and is_closed(answer.context.query.text)
-    ):
+    details = {"cited": cited, "domain": answer.route.domain, "timings": dict(answer.timings)}
+    return Output(plain(answer.text), chance, answer.status, kept, details)
+
+
+def outputs_of(rag: MedRAG, answers: Sequence[Answer]) -> list[Output]:
+    """The same for several answers, with P(yes) of closed questions where the generator knows it."""
+    ask = getattr(rag.generator, "probabilities_yes", None)
+    wanted = [
+        n
+        for n, answer in enumerate(answers)
+        if ask and answer.context.query.images and is_closed(answer.context.query.text)
+    ]
+    chances: dict[int, float] = {}
+    if ask and wanted:
         from medrag.prompts import make_prompt
 
-        chance = float(rag.generator.probability_yes(make_prompt(answer.context.query.text, answer.context), images))
-    return Output(
-        plain(answer.text),
-        chance,
-        answer.status,
-        kept,
-        {"cited": cited, "domain": answer.route.domain, "timings": dict(answer.timings)},
-    )
+        contexts = [answers[n].context for n in wanted]
+        prompts = [make_prompt(context.query.text, context) for context in contexts]
+        chances = dict(
+            zip(
+                wanted, ask(prompts, [[one.image for one in context.query.images] for context in contexts]), strict=True
+            )
+        )
+    return [output_of(answer, chances.get(n)) for n, answer in enumerate(answers)]
 
 
 def is_closed(question: str) -> bool:
@@ -156,32 +171,31 @@ def limited_to(rag: MedRAG, retrievers: Mapping[str, Any], **changes: Any) -> Me
     return _with(rag, retrievers=dict(retrievers), router=_router_for(rag, list(retrievers)), **changes)
 
 
-def _asked(rag: MedRAG, pictures: Callable[[Example], list[Image] | None] | None = None) -> Callable[[Example], Output]:
-    def call(example: Example) -> Output:
-        images = pictures(example) if pictures else _pictures(example)
-        answer = rag.answer(images, example.question, exclude=example.exclude)
-        return output_of(answer, rag, [image.image for image in answer.context.query.images])
+def _asked(rag: MedRAG, pictures: Callable[[Example], list[Image] | None] | None = None) -> Together:
+    def together(examples: Asked) -> list[Output]:
+        wanted = [((pictures or _pictures)(example), example.question, example.exclude) for example in examples]
+        return outputs_of(rag, rag.answers(wanted))
 
-    return call
+    return together
 
 
 def _pictures(example: Example) -> Any:
     return list(example.images) or None
 
 
-def _none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, {}))
 
 
-def _fixed(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _fixed(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK()))
 
 
-def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH)))
 
 
-def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     if "graph" not in rag.retrievers:
         raise SettingsError(
             "the arm adaptive+graph needs a graph, and the recipe has none", "name a recipe with ontologies"
@@ -189,7 +203,7 @@ def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Exa
     return _asked(rag)
 
 
-def _pages(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _pages(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     found = {name: one for name, one in rag.retrievers.items() if name in PAGES}
     if not found:
         raise SettingsError(
@@ -198,11 +212,11 @@ def _pages(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Exa
     return _asked(limited_to(rag, found))
 
 
-def _text_only(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _text_only(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH)), lambda _: None)
 
 
-def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     import numpy as np
     from PIL import Image
 
@@ -213,7 +227,7 @@ def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Exa
     return _asked(limited_to(rag, _without(rag, *GRAPH)), pictures)
 
 
-def _blank(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _blank(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     from PIL import Image
 
     return _asked(
@@ -222,27 +236,30 @@ def _blank(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Exa
     )
 
 
-def _blank_none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _blank_none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _blank(limited_to(rag, {}), examples, seed)
 
 
-def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Callable[[Example], Output]:
+def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Together:
     """Answers with evidence that is put there rather than found."""
     from medrag.pipeline import make_query
 
-    def call(example: Example) -> Output:
-        query = make_query(_pictures(example), example.question, example.exclude)
-        route = rag.router.route(query)
-        context = Context(
-            dataclasses.replace(query, domain="" if route.domain == "other" else route.domain), tuple(evidence(example))
-        )
-        answer = rag.answer_from(context, route)
-        return output_of(answer, rag, [image.image for image in query.images])
+    def together(examples: Asked) -> list[Output]:
+        queries = [make_query(_pictures(example), example.question, example.exclude) for example in examples]
+        routes = [rag.router.route(query) for query in queries]
+        contexts = [
+            Context(
+                dataclasses.replace(query, domain="" if route.domain == "other" else route.domain),
+                tuple(evidence(example)),
+            )
+            for example, query, route in zip(examples, queries, routes, strict=True)
+        ]
+        return outputs_of(rag, rag.answers_from(contexts, routes))
 
-    return call
+    return together
 
 
-def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     ids = sorted(study_ids(rag))
 
     def evidence(example: Example) -> list[Hit]:
@@ -265,7 +282,7 @@ def study_ids(rag: MedRAG) -> list[str]:
     return found
 
 
-def _wrong_patient(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _wrong_patient(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     """The evidence that was found for somebody else: the next study of a shuffled circle."""
     finder = limited_to(rag, _without(rag, *GRAPH))
     circle = list(dict.fromkeys(example.group for example in examples))
@@ -283,7 +300,7 @@ def _wrong_patient(rag: MedRAG, examples: Sequence[Example], seed: int) -> Calla
     return _told(rag, evidence)
 
 
-def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Example], Output]:
+def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     """The study's own report as evidence: the sources put it into the example for this arm alone."""
 
     def evidence(example: Example) -> list[Hit]:
@@ -293,7 +310,7 @@ def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Callable[[Ex
     return _told(rag, evidence)
 
 
-Maker = Callable[["MedRAG", Sequence[Example], int], Callable[[Example], Output]]
+Maker = Callable[["MedRAG", Sequence[Example], int], Together]
 ARMS: dict[str, Maker] = {
     "none": _none, "fixed-k": _fixed, "adaptive": _adaptive, "adaptive+graph": _graph, "pages": _pages,
     "text-only": _text_only, "noise-image": _noise, "blank-image": _blank, "blank-image-none": _blank_none,

@@ -20,7 +20,7 @@ from medrag._util.places import home
 from medrag._util.progress import track
 from medrag.encoders import open_encoder
 from medrag.errors import SettingsError
-from medrag.eval.arms import Arm, limited_to, study_ids
+from medrag.eval.arms import Arm, limited_to, one_by_one, study_ids
 from medrag.eval.collections import COLLECTIONS, Collection
 from medrag.eval.tasks import Example, Output, Task
 from medrag.indexes.bm25 import Bm25Index
@@ -49,13 +49,14 @@ def make_ranker(name: str, task: Task, data: Path, split: str, seed: int, encode
         "encoder": parts.name if name in ("dense", "fused") else "",
         "seed": seed,
     }
-    return Arm(name, settings, lambda example: Output(RANKERS[name](parts, example)))
+    return Arm(name, settings, one_by_one(lambda example: Output(RANKERS[name](parts, example))))
 
 
 def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
     """An arm over a built index: one of its retrievers by name, ``fused`` (all that the route asks), or ``random`` studies."""
     if name == "random":
-        return Arm(name, {"seed": seed}, lambda example: Output(_drawn(study_ids(rag), seed, example)))
+        ids = study_ids(rag)
+        return Arm(name, {"seed": seed}, one_by_one(lambda example: Output(_drawn(ids, seed, example))))
     if name != "fused" and name not in rag.retrievers:
         raise SettingsError(
             f"the index has no retriever {name!r}", f"known: fused, random, {', '.join(rag.retrievers)}"
@@ -68,7 +69,7 @@ def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
             found.setdefault(hit.item.doc, float(hit.score))
         return Output(found)
 
-    return Arm(name, {"fingerprint": rag.fingerprint, "seed": seed}, call)
+    return Arm(name, {"fingerprint": rag.fingerprint, "seed": seed}, one_by_one(call))
 
 
 class Parts:

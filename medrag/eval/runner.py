@@ -71,15 +71,16 @@ def limited(examples: Sequence[Example], limit: int, seed: int) -> list[Example]
 
 
 def run(
-    planned: Run, arm: str, out: Path, *, draws: int = 1000, workers: int = 1, restart: bool = False
+    planned: Run, arm: str, out: Path, *, draws: int = 1000, at_once: int = 8, workers: int = 1, restart: bool = False
 ) -> dict[str, Any]:
     """Runs, scores, and writes ``out`` (a .json path) and the answers beside it; returns what it wrote.
 
-    One example that fails is kept as a failure and scored as wrong; a generator that always fails ends the run.
+    ``at_once`` examples are given to the generator together. One that fails is scored as wrong; a generator that always
+    fails ends the run.
     """
     began = time.time()
     made = _arm(planned, arm)
-    lines = answers(planned, made, out.with_suffix(".jsonl"), workers, restart)
+    lines = answers(planned, made, out.with_suffix(".jsonl"), at_once, workers, restart)
     result = summary(planned, made, lines, draws)
     result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
     result["seconds_of_this_run"] = round(time.time() - began, 1)
@@ -96,7 +97,9 @@ def _arm(planned: Run, name: str) -> Arm:
     return make_arm(name, planned.rag, planned.examples, planned.seed)
 
 
-def answers(planned: Run, arm: Arm, path: Path, workers: int = 1, restart: bool = False) -> list[dict[str, Any]]:
+def answers(
+    planned: Run, arm: Arm, path: Path, at_once: int = 8, workers: int = 1, restart: bool = False
+) -> list[dict[str, Any]]:
     """One line per example, in the examples' order; those that the file has are not asked again."""
     key = sha256_text(
         json.dumps([planned.task.model_dump(mode="json"), arm.name, dict(arm.settings), planned.seed], sort_keys=True)
@@ -108,7 +111,7 @@ def answers(planned: Run, arm: Arm, path: Path, workers: int = 1, restart: bool 
         path.unlink(missing_ok=True)
     failed = 0
     with path.open("a", encoding="utf-8") as stream:
-        for line in track(_lines(arm, wanted, key, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
+        for line in track(_lines(arm, wanted, key, at_once, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
             failed = failed + 1 if line["status"] == "failed" else 0
             if failed >= 10:
                 raise MedragError(
@@ -143,24 +146,35 @@ def kept(path: Path, key: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _lines(arm: Arm, examples: Sequence[Example], key: str, workers: int) -> Iterator[dict[str, Any]]:
-    one = functools.partial(_line, arm, key)
+def _lines(arm: Arm, examples: Sequence[Example], key: str, at_once: int, workers: int) -> Iterator[dict[str, Any]]:
+    parts = [examples[n : n + at_once] for n in range(0, len(examples), at_once)]
+    some = functools.partial(_some, arm, key)
     if workers <= 1:
-        yield from map(one, examples)
+        for part in parts:
+            yield from some(part)
         return
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(one, examples)
+        for lines in pool.map(some, parts):
+            yield from lines
 
 
-def _line(arm: Arm, key: str, example: Example) -> dict[str, Any]:
+def _some(arm: Arm, key: str, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    """The lines of a few examples that are asked together; where that fails, each is asked alone."""
     began = time.perf_counter()
     try:
-        output, problem = arm(example), ""
+        outputs, problem = arm.together(examples), ""
     except MedragError as error:
-        output, problem = Output("", None, "failed"), str(error)
+        if len(examples) > 1:
+            return [line for example in examples for line in _some(arm, key, [example])]
+        outputs, problem = [Output("", None, "failed")], str(error)
+    seconds = round((time.perf_counter() - began) / len(examples), 3)
+    return [_line(example, output, problem, seconds, key) for example, output in zip(examples, outputs, strict=True)]
+
+
+def _line(example: Example, output: Output, problem: str, seconds: float, key: str) -> dict[str, Any]:
     line = {"id": example.id, "group": example.group, "question": example.question, "reference": example.reference}
     line |= dataclasses.asdict(output) | {"images": [str(path) for path in example.images], "tags": list(example.tags)}
-    return line | {"problem": problem, "seconds": round(time.perf_counter() - began, 3), "key": key}
+    return line | {"problem": problem, "seconds": seconds, "key": key}
 
 
 def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: int) -> dict[str, Any]:
@@ -196,7 +210,7 @@ def _baseline(planned: Run, name: str) -> list[Output]:
     if name in BASELINES:
         return BASELINES[name](planned.task, planned.examples, planned.rag)
     arm = _arm(planned, name)
-    return [arm(example) for example in planned.examples]
+    return arm.together(planned.examples)
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag import models, plugins
@@ -58,12 +58,34 @@ class MedragSmall:
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Sentences with their keys as they are finished. Raises ModelMissing until `medrag models get` fetched the base."""
-        ask = parse(prompt.question)
-        if not images or ask.sort == "define":
+        if self._blind(prompt, images):
             yield from self._words.stream(prompt, images)
             return
-        pending, started, said = "", False, ""
-        for piece in self.inner.stream(self._told(prompt, images), images):
+        yield from self._sentences(prompt, self.inner.stream(self._told(prompt, images), images))
+
+    def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
+        """One text for each prompt, those that look at an image written together."""
+        looked = [n for n, (p, i) in enumerate(zip(prompts, images, strict=True)) if not self._blind(p, i)]
+        told = [self._told(prompts[n], images[n]) for n in looked]
+        written = dict(zip(looked, self.inner.batch(told, [images[n] for n in looked]) if looked else (), strict=True))
+        return [
+            "".join(self._sentences(p, [written[n]]) if n in written else self._words.stream(p, i))
+            for n, (p, i) in enumerate(zip(prompts, images, strict=True))
+        ]
+
+    def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float]:
+        """For each prompt how much of the first word's probability is on "yes", between "yes" and "no"."""
+        told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
+        return self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
+
+    def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
+        """Whether the words of the evidence answer: nothing to look at, or a definition is asked."""
+        return not images or parse(prompt.question).sort == "define"
+
+    def _sentences(self, prompt: Prompt, pieces: Iterable[str]) -> Iterator[str]:
+        """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise."""
+        ask, pending, started, said = parse(prompt.question), "", False, ""
+        for piece in pieces:
             pending += piece
             *whole, pending = _END.split(pending)
             for sentence in filter(str.strip, whole):
@@ -74,10 +96,6 @@ class MedragSmall:
             said = said or says(ask, pending)
         if ask.sort == "closed" and (keys := _views(ask, prompt, OPPOSITE.get(said, "-"))):
             yield f" The evidence {cite_keys(keys)} says otherwise."
-
-    def probability_yes(self, prompt: Prompt, images: Sequence[Image]) -> float:
-        """How much of the first word's probability is on "yes", between "yes" and "no"."""
-        return self.inner.first_word(self._told(prompt, images), images, ("Yes", "yes"), ("No", "no"))
 
     @functools.cached_property
     def inner(self) -> Transformers:

@@ -111,19 +111,24 @@ class Transformers:
         written = found[:, inputs["input_ids"].shape[1] :]
         return [text.strip() for text in loaded.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
-    def first_word(self, prompt: Prompt, images: Sequence[Image], one: Sequence[str], other: Sequence[str]) -> float:
-        """The share of the words ``one`` in the probability that the answer begins with a word of ``one`` or ``other``.
+    def first_words(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], one: Sequence[str], other: Sequence[str]
+    ) -> list[float]:  # fmt: skip
+        """For each prompt the share of the words ``one`` in the probability that the answer begins with a word of ``one`` or ``other``.
 
         Each word must be a single token. Raises SettingsError where it is not.
         """
         import torch
 
         loaded = self._load()
-        inputs = self._fit(loaded, prompt, self._shown(images), 1)
+        if not prompts:
+            return []
+        rows = [self._fit(loaded, p, self._shown(i), 1) for p, i in zip(prompts, images, strict=True)]
         with torch.inference_mode():
-            chances = loaded.model(**inputs).logits[0, -1].float().softmax(0)
-        left, right = (sum(float(chances[_token(loaded, word)]) for word in words) for words in (one, other))
-        return left / max(left + right, 1e-12)
+            found = loaded.model(**padded(rows, self._sampling(loaded)["pad_token_id"]), logits_to_keep=1)
+        chances = found.logits[:, -1].float().softmax(1)
+        left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1) for words in (one, other))
+        return (left / (left + right).clamp_min(1e-12)).tolist()  # type: ignore[no-any-return]
 
     def _shown(self, images: Sequence[Image]) -> list[Image]:
         """The images in RGB and no larger than wanted; none for a model without eyes."""

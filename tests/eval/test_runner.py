@@ -13,11 +13,11 @@ from PIL import Image
 from medrag import MedRAG
 from medrag.errors import CorpusError, GeneratorError, MedragError, SettingsError
 from medrag.eval import runner
-from medrag.eval.arms import ARMS, make_arm
+from medrag.eval.arms import ARMS, Arm, make_arm, one_by_one
 from medrag.eval.compare import compare
 from medrag.eval.report import write
 from medrag.eval.runner import Run, answers, kept, limited, run
-from medrag.eval.tasks import Example, Task, known_tasks, load_task
+from medrag.eval.tasks import Example, Output, Task, known_tasks, load_task
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
@@ -70,8 +70,8 @@ def test_an_arm_is_scored_with_intervals_and_its_answers_are_kept(planned: Run, 
 def test_a_run_that_was_cut_off_asks_only_what_is_left(planned: Run, tmp_path: Path) -> None:
     asked: list[str] = []
     arm = make_arm("none", planned.rag, planned.examples)
-    counted = type(arm)(arm.name, arm.settings, lambda example: (asked.append(example.id), arm.call(example))[1])
-    whole = answers(planned, counted, tmp_path / "a.jsonl")
+    counted = Arm(arm.name, arm.settings, lambda some: (asked.extend(one.id for one in some), arm.together(some))[1])
+    whole = answers(planned, counted, tmp_path / "a.jsonl", at_once=3)
     text = (tmp_path / "a.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "a.jsonl").write_bytes(b"".join(text[:5]) + text[5][:20])  # killed while it wrote the sixth
     asked.clear()
@@ -92,9 +92,9 @@ def test_a_failure_is_wrong_and_is_tried_again(planned: Run, tmp_path: Path) -> 
     def call(example: Example) -> Any:
         if example.id in broken:
             raise GeneratorError("the model fell over", "start it again")
-        return make_arm("none", planned.rag, planned.examples).call(example)
+        return Output(example.reference)
 
-    arm = type(make_arm("none", planned.rag, planned.examples))("none", {}, call)
+    arm = Arm("none", {}, one_by_one(call))
     lines = answers(planned, arm, tmp_path / "a.jsonl")
     assert [line["status"] for line in lines].count("failed") == 1
     result = runner.summary(planned, arm, lines, 100)
@@ -107,7 +107,7 @@ def test_a_generator_that_always_fails_ends_the_run(planned: Run, tmp_path: Path
     def call(example: Example) -> Any:
         raise GeneratorError("no server", "start one")
 
-    arm = type(make_arm("none", planned.rag, planned.examples))("none", {}, call)
+    arm = Arm("none", {}, one_by_one(call))
     with pytest.raises(MedragError, match="ten examples in a row"):
         answers(planned, arm, tmp_path / "a.jsonl")
 

@@ -83,7 +83,7 @@ def test_it_runs_with_pictures_through_the_loading_code_of_any_model(parts: Path
     asked = prompt("Is there an effusion?", "No effusion.", "Small effusion.")
     text = "".join(model.stream(asked, [film(1)]))
     assert text.strip()
-    one, other = (model.probability_yes(asked, [film(n)]) for n in (1, 2))
+    one, other = model.probabilities_yes([asked, asked], [[film(1)], [film(2)]])
     assert 0 <= one <= 1 and one != pytest.approx(other, abs=1e-7)
     two = model.inner.batch([asked, prompt("Why?")], [[film(1)], [film(2)]])
     alone = model.inner.batch([prompt("Why?")], [[film(2)]])
