@@ -57,6 +57,36 @@ def test_nothing_found_is_abstention_without_asking_the_generator():
     assert (answer.text, answer.status, answer.reason) == (REFUSAL, "abstained", "nothing relevant was found")
 
 
+def test_where_nothing_is_found_a_model_that_looks_answers_from_the_image_but_does_not_define():
+    answer = rag(reply="Yes.", items=()).answer(PIXELS, "Is there a mass?")
+    assert (answer.text, answer.status) == ("Yes.", "uncited")
+    assert rag(items=()).answer(PIXELS, "What is a pulmonary mass?").status == "abstained"
+    blind = rag(reply="Yes.", items=())
+    blind.generator = FakeGenerator(["Yes."], sees_images=False)
+    assert blind.answer(PIXELS, "Is there a mass?").status == "abstained"
+
+
+def test_several_questions_get_the_answers_that_each_gets_alone():
+    class Together(FakeGenerator):
+        def batch(self, prompts, images):
+            self.prompts += prompts
+            return [f"To {prompt.question} [E1]." for prompt in prompts]
+
+    pipeline = rag()
+    pipeline.generator = Together()
+    asked = [
+        (None, "What is a pulmonary mass?", ()),
+        (None, "What is a pleural effusion?", ("book:pleura",)),
+        (None, "zzz?", ()),
+    ]
+    answers = pipeline.answers(asked)
+    assert len(pipeline.generator.prompts) == sum(bool(answer.context.kept) for answer in answers)
+    assert answers[0].text.startswith("To What is a pulmonary mass?") and answers[0].citations[0].item == MASS
+    assert all(hit.item.doc != "book:pleura" for hit in answers[1].context.kept)
+    alone = [rag(reply="To it [E1].").answer(*one[:2], exclude=one[2]) for one in asked]
+    assert [answer.status for answer in answers] == [answer.status for answer in alone]
+
+
 def test_a_study_never_answers_from_itself():
     answer = rag(reply="Blunted [E1].").answer(None, "What is a pulmonary mass or effusion?", exclude=["book:lung"])
     assert [hit.item.doc for hit in answer.context.kept] == ["book:pleura"]

@@ -90,6 +90,18 @@ def test_it_runs_with_pictures_through_the_loading_code_of_any_model(parts: Path
     assert len(two) == 2 and two[1] == alone[0]  # padding and neighbours change nothing
 
 
+def test_several_questions_get_the_answers_that_each_gets_alone(parts: Path, at_home: Path) -> None:
+    model = MedragSmall(str(parts), reader="", max_new_tokens=8, device="cpu")
+    asked = [
+        prompt("Is there an effusion?", "Small effusion."),
+        prompt("What is an effusion?", "An effusion is fluid."),
+    ]
+    together = model.batch(asked, [[film(1)], [film(2)]])
+    assert together == ["".join(model.stream(one, [film(n)])) for n, one in enumerate(asked, 1)]
+    alone = [model.probabilities_yes([one], [[film(n)]])[0] for n, one in enumerate(asked, 1)]
+    assert model.probabilities_yes(asked, [[film(1)], [film(2)]]) == pytest.approx(alone, abs=1e-4)
+
+
 class Says(MedragSmall):
     """The model with its words given."""
 

@@ -1,0 +1,112 @@
+"""The labeller: CheXpert's own examples, the hand-labelled sentences (both halves), and properties."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag.score.labeler import label, mentions
+from medrag.score.observations import CONCEPTS, OBSERVATIONS, scanner
+
+SENTENCES = [json.loads(line) for line in (Path(__file__).parent / "labelled_sentences.jsonl").read_text().splitlines()]
+LEVELS = ("", "mild", "moderate", "severe")
+NAMED = (
+    "pleural effusion", "pneumothorax", "consolidation", "pulmonary edema", "cardiomegaly", "lung mass", "rib fracture", "atelectasis",
+)  # fmt: skip
+
+
+def f1(part: str, polar: bool) -> float:
+    both = whole = 0
+    for item in SENTENCES:
+        if item["part"] == part:
+            found = label(item["text"])
+            if item["about"] != "report":
+                found.pop("No Finding", None)
+            ours, theirs = (found.items(), item["labels"].items()) if polar else (found.keys(), item["labels"].keys())
+            both, whole = both + len(ours & theirs), whole + len(ours) + len(theirs)
+    return 2 * both / whole
+
+
+@pytest.mark.parametrize("part", ["tune", "check"])
+def test_the_hand_labelled_sentences(part: str) -> None:
+    assert sum(item["part"] == part for item in SENTENCES) >= 75
+    assert f1(part, polar=False) >= 0.95
+    assert f1(part, polar=True) >= 0.93
+
+
+@pytest.mark.parametrize("field", ["side", "severity"])
+def test_sides_and_severities_of_the_hand_labelled_sentences(field: str) -> None:
+    right = total = 0
+    for item in SENTENCES:
+        for name, wanted in item[field].items():
+            found = [m for m in mentions(item["text"]) if m.observation == name]
+            total += 1
+            right += any(wanted == (m.side if field == "side" else LEVELS[m.severity]) for m in found)
+    assert right / total >= 0.85
+
+
+@pytest.mark.data
+def test_the_labelled_reports_of_chexpert() -> None:
+    path = Path(os.environ["MEDRAG_DATA"], "open/factuality/chexpert_labeler/labeled_reports.csv")
+    names = {"1.0": "positive", "0.0": "negative", "-1.0": "uncertain"}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            text = row.pop("Reports")
+            assert label(text) == {name: names[value] for name, value in row.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("XXXX XXXX.", {}),
+        ("I cannot tell from this image.", {}),
+        ("The lungs are clear.", {"No Finding": "positive"}),
+        ("No effusion. Small effusion on the left.", {"Pleural Effusion": "positive"}),
+        ("No effusion. Possible effusion on the left.", {"Pleural Effusion": "uncertain"}),
+        ("Emphysema without effusion.", {"Pleural Effusion": "negative"}),
+        ("The heart, pulmonary XXXX and mediastinum are normal.", {"No Finding": "positive", "Enlarged Cardiomediastinum": "negative", "Cardiomegaly": "negative"}),
+        ("Enlarged heart, and the lungs are clear.", {"Cardiomegaly": "positive"}),
+        ("Bronchovascular markings normal.", {}),
+        ("Indication: pneumonia.", {}),
+        ("PICC line is no longer present.", {"No Finding": "positive", "Support Devices": "negative"}),
+        ("PICC tip is not seen.", {"No Finding": "positive", "Support Devices": "positive"}),
+    ],
+)  # fmt: skip
+def test_conventions(text: str, expected: dict[str, str]) -> None:
+    assert label(text) == expected
+
+
+@given(st.sampled_from(NAMED), st.sampled_from(["No {}.", "{} has resolved.", "Possible {}.", "There is {}."]))
+def test_polarity_and_case(finding: str, pattern: str) -> None:
+    text = pattern.format(finding)
+    kind = {"N": "negative", "P": "uncertain", "T": "positive"}.get(pattern[0], "negative")
+    assert set(label(text).values()) - {"positive"} <= {kind}
+    assert kind in label(text).values()
+    assert label(text.upper()) == label(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_labels_of_the_fourteen_and_spans_inside(text: str) -> None:
+    assert set(label(text)) <= set(OBSERVATIONS)
+    assert all(0 <= m.start < m.end <= len(text) for m in mentions(text))
+
+
+def test_every_concept_belongs_to_an_observation_and_none_matches_nothing() -> None:
+    assert {c.observation for c in CONCEPTS} - {None} == set(OBSERVATIONS) - {"No Finding"}
+    assert scanner().fullmatch("") is None
+    assert len({c.name for c in CONCEPTS}) == len(CONCEPTS)
+
+
+def test_spans_sides_severity_and_place() -> None:
+    text = "Lungs clear. Moderate right pleural effusion."
+    mention = mentions(text)[-1]
+    assert text[mention.start : mention.end] == "pleural effusion"
+    assert (mention.side, mention.severity, mention.sentence) == ("right", 2, 1)
+    assert mentions("Opacity in the right upper lobe.")[0].location == {"upper"}
