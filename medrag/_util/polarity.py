@@ -33,9 +33,15 @@ _OUT = "(?:excluded|ruled out)"
 _CANNOT = "(?:cannot|can not|can't|could not|couldn't|may not)"
 _CHANGE = "(?:changes?|increase|decrease|improvement|worsening|progression)"
 
+# "no degenerative changes of the spine" denies, "no interval change of the effusion" does not
+_KIND = (
+    r"(?:degenerative|arthritic|hypertrophic|emphysematous|fibrotic|fibronodular|bullous|cystic|granulomatous|reticular|interstitial"
+    r"|inflammatory|chronic|bony|osseous|(?:post)?surgical|postoperative)"
+)
+
 # One blank stands for any white space. Of triggers that overlap the longest counts.
 PSEUDO = (
-    rf"(?:no|without) (?:\w+ ){{0,3}}?{_CHANGE} (?:in|of|from|to|since)",
+    rf"(?:no|without) (?:(?!{_KIND}\b)\w+ ){{0,3}}?{_CHANGE} (?:in|of|from|to|since)",
     rf"not {_ADV}(?:changed|increased|decreased)",
     "not only",
     "no doubt",
@@ -61,12 +67,12 @@ ABSENT_AFTER = (
 )
 UNCERTAIN_BEFORE = (
     "possibl[ey]", "probabl[ey]", "likely", "unlikely", "may", "might", "could", "perhaps", "potential(?:ly)?", "presumed",
-    "presumably", "question of", "questionable", "equivocal", "suspicious for", "suspicion (?:of|for)", "suspect(?:ed)?",
+    "presumably", "question(?: of)?", "questionable", "equivocal", "suspicious for", "suspicion (?:of|for)", "suspect(?:ed)?",
     "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
     "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did) not {_ADV}(?:exclude|rule out)",
     f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
     "assess(?:ment)? for", "not (?:certain|clear|sure)(?: if| whether)?", "unclear(?: if| whether)?", "uncertain", "whether",
-    "if", "query", "(?:not enough|insufficient|no) evidence to (?:exclude|rule out)",
+    "if", "query", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (
     f"{_CANNOT} {_ADV}be {_ADV}{_OUT}",
@@ -77,7 +83,9 @@ UNCERTAIN_AFTER = (
     "versus",
     "vs",
     "to be (?:excluded|ruled out)",
-    "difficult to (?:see|assess)",
+    "(?:difficult|hard) to (?:see|assess)",
+    f"{_BE} {_ADV}(?:difficult|hard|impossible) to {_ADV}(?:exclude|rule out)",
+    f"{_BE} {_ADV}(?:doubtful|questionable)",
     "is a (?:possibility|consideration|concern)",
 )
 _ANSWERED_NO = re.compile(r"\s*(?:[:–=]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)", re.IGNORECASE)
@@ -88,10 +96,11 @@ _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 _VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|measures?|contains?)"
 _PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
 _TURN = re.compile(
-    rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|secondary to|due to|"
+    rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?:secondary to|due to)|"
     rf"with the exception of|nevertheless|yet|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
     rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable)\b(?!.*\b(?:or|nor)\b))"
+    rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"
     rf"|(?<=fied|seen|oted|sent|ated|ized),\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b)".replace(
         " ", r"\s+"
@@ -177,7 +186,9 @@ def _triggers(sentence: str) -> tuple[_Trigger, ...]:
 def _other_way(sentence: str, trigger: _Trigger) -> list[_Trigger]:
     """ "Unlikely" and "ruled out" colour what stands on either side of them, and "versus" its two neighbours only."""
     word = sentence[trigger.start : trigger.end].lower()
-    if trigger.forward or not (word in ("versus", "vs", "ruled out") or word.endswith("likely")):
+    if trigger.forward or not (
+        word in ("versus", "vs", "ruled out") or word.endswith(("likely", "exclude", "rule out"))
+    ):
         return []
     return [trigger._replace(forward=True)]
 

@@ -2,32 +2,82 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medrag.prompts import REFUSAL, UNSEEN
 from medrag.score.closed import Closed, auroc, parse
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("Yes.", "yes"), ("**No**, the lungs are clear", "no"), ("no", "no"), ("\"Yes\" it does", "yes"),
-        ("There is no pneumothorax.", "no"), ("There is a small effusion. No mass.", "yes"),
+        ("Yes.", "yes"), ("**No**, the lungs are clear", "no"), ("no", "no"), ("\"Yes\" it does", "yes"), ("No \u2014 clear", "no"),
+        ("Yes there is.", "yes"), ("No there is no mass", "no"), ("[E1] Yes, a mass [E2].", "yes"),
+        ("Answer: yes", "yes"), ("It shows a normal heart, so the answer is \"no.\"", "no"), ("The answer to this question is **yes**", "yes"),
+        ("The answer is yes. On reflection, the answer is no.", ""), ("Yes or no?", ""), ("yes/no", ""),
+        ("There is no pneumothorax.", "no"), ("There is a small effusion. No mass.", "yes"), ("There is a mass without effusion.", ""),
         ("The chest x-ray does not show any focal airspace opacity.", "no"), ("The film shows a fracture.", "yes"),
-        ("", ""), ("Nothing can be said.", ""), ("Normal.", ""), ("I cannot answer this from the evidence found.", ""), ("Yesterday's film is better.", ""),
+        ("The film shows no fracture.", "no"), ("No pleural effusion.", "no"), ("No evidence of pneumonia is seen.", "no"),
+        ("A nodule is seen.", "yes"), ("Pneumothorax is not identified.", "no"), ("According to the film, there are no masses.", "no"),
+        ("There may be a small effusion.", ""), ("There is a possible nodule.", ""), ("The film shows an effusion, probably.", ""),
+        ("The film shows a normal heart.", ""), ("The film shows a normal-sized heart.", ""), ("There is no change.", ""),
+        ("No information is available.", ""), ("No idea.", ""), ("", ""), ("Nothing can be said.", ""), ("Normal.", ""),
+        ("I cannot answer this from the evidence found.", ""), ("I cannot say whether there is a mass.", ""), ("Yesterday's film is better.", ""),
+        ("Nodules.", ""), ("Not sure.", ""),
     ],
 )  # fmt: skip
 def test_what_an_answer_says(answer: str, said: str) -> None:
     assert parse(answer) == said
 
 
+@given(st.sampled_from(["mass", "pleural effusion", "rib fracture", "nodule"]), st.booleans())
+def test_a_statement_and_its_denial_are_told_apart(finding: str, there: bool) -> None:
+    no, not_ = ("", "") if there else ("no ", "not ")
+    expected = "yes" if there else "no"
+    assert parse(f"There is {no or 'a '}{finding}.") == expected
+    assert parse(f"The radiograph shows {no or 'a '}{finding}.") == expected
+    assert parse(f"A {finding} is {not_}seen.") == expected
+
+
+@pytest.mark.data
+def test_what_real_answers_say_behind_their_first_word_is_what_that_word_says() -> None:
+    """Published answers that begin "Yes, …" or "No, …": the words behind are read alone."""
+    path = Path(os.environ["MEDRAG_DATA"]) / "noncommercial" / "iu_xray" / "vqa_train.jsonl"
+    answers = [json.loads(line)["answer"] for line in path.read_text(encoding="utf-8").splitlines()]
+    led = [match for answer in answers if (match := re.match(r"(yes|no), (.+)", answer, re.IGNORECASE | re.DOTALL))]
+    read = [(match[1].lower(), said) for match in led if (said := parse(match[2]))]
+    assert len(read) >= 0.5 * len(led) > 500
+    assert sum(word == said for word, said in read) >= 0.99 * len(read)
+
+
 def test_an_unparsable_answer_is_wrong_for_both_classes() -> None:
     measure = Closed()
     rows = measure.rows(["Perhaps.", "Perhaps."], ["yes", "no"])
     found = {name: float(value[0]) for name, value in measure.totals(rows, np.ones((1, 2))).items()}
-    assert found["accuracy"] == 0 and found["coverage"] == 0 and found["auroc"] == 0.5
+    assert found["accuracy"] == 0 and found["coverage"] == 0 and found["auroc"] == 0.5 and found["unparsable"] == 1
+
+
+def test_an_abstention_is_unanswered_and_not_unparsable() -> None:
+    measure = Closed()
+    rows = measure.rows_with([REFUSAL, UNSEEN.format(finding="a mass"), "no", "?"], ["no"] * 4, [None, None, 0.1, 0.2])
+    found = {name: float(value[0]) for name, value in measure.totals(rows, np.ones((1, 4))).items()}
+    assert (found["abstained"], found["coverage"], found["unparsable"], found["accuracy"]) == (0.5, 0.25, 0.25, 0.25)
+
+
+def test_what_nothing_defines_is_nan() -> None:
+    measure = Closed()
+    found = measure.totals(measure.rows(["yes", "yes"], ["yes", "no"]), np.array([[1.0, 0], [0, 0]]))
+    assert found["accuracy"][0] == 1 and np.isnan(found["accuracy"][1])
+    assert np.isnan(found["auroc"]).all() and np.isnan(found["macro_f1"]).all()
+    assert all(np.isnan(value).all() for value in measure.totals(measure.rows([], []), np.ones((1, 0))).values())
 
 
 def test_a_reference_that_is_no_answer_is_refused() -> None:
@@ -66,4 +116,8 @@ def test_scores_equal_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     if "yes" in said or "yes" in true:
         assert found["f1"][0] == pytest.approx(
             metrics.f1_score(true, said, labels=["yes"], average="macro", zero_division=0)
+        )
+    if {"yes", "no"} <= {*said, *true}:
+        assert found["macro_f1"][0] == pytest.approx(
+            metrics.f1_score(true, said, labels=["yes", "no"], average="macro", zero_division=0)
         )
