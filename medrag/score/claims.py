@@ -22,7 +22,7 @@ ALONE = 1.0  # omitted or invented
 RELATED = 0.5  # an unmatched claim beside a relative; a pair of relatives
 POSSIBLE = 0.5  # an unmatched claim that is only possible
 SIDE, SEVERITY, ZONE, CERTAINTY, UNSAID = 1.0, 0.5, 0.5, 0.25, 0.125
-_LIMITED = re.compile(r"\b(?:limit(?:s|ed|ing)?|preclud\w+|obscur\w+)\s+(?:[\w-]+\s+){0,6}$", re.IGNORECASE)
+_LIMITED = re.compile(r"\b(?:limit(?:s|ed|ing)?|preclud\w+|obscur\w+)[ \t]+(?:[\w-]+[ \t]+){0,6}$", re.IGNORECASE)
 _RELATIVES = {"atelectasis": "airspace", "scar": "airspace"}  # "consolidation versus atelectasis" is one shadow
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.6  # of a claim's content words that one sentence must hold
 NGRAM = 5
+_KEYED = re.compile(rf"\s*{KEYS.pattern}")
 _KEYS_BEHIND = re.compile(rf"([.!?])((?:\s*{KEYS.pattern})+)")
 _RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -36,7 +37,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _EMPTY = STOPWORDS | frozenset(
     "yes no not nor none never neither without absent absence negative free denies evidence sign signs resolved cannot "
     "possible possibly probable probably likely unlikely suspected suggests suggesting suspicious present identified noted "
-    "demonstrated demonstrates found also however but therefore xxxx".split()
+    "demonstrated demonstrates found excluded ruled also however but therefore xxxx".split()
 )
 
 
@@ -79,7 +80,7 @@ class Grounding:
         texts = {key: hit.item.text for key, hit in answer.context}
         found = claims(answer.text)
         borne = [any(supports(texts[key], c.text, self.share) for key in c.keys if key in texts) for c in found]
-        runs = ngrams(KEYS.sub("", answer.text), self.ngram)
+        runs = ngrams(_KEYED.sub("", answer.text), self.ngram)
         seen = set().union(*(ngrams(text, self.ngram) for text in texts.values()))
         return len(found), sum(bool(c.keys) for c in found), sum(borne), len(runs), sum(run in seen for run in runs)
 
@@ -117,7 +118,7 @@ def claims(text: str) -> list[Claim]:
     """The sentences of an answer that say something; a key behind the full stop belongs to the sentence before it."""
     found = []
     for sentence in sentences(_KEYS_BEHIND.sub(r"\2\1", text)):
-        plain = " ".join(KEYS.sub("", sentence).split())
+        plain = " ".join(_KEYED.sub("", sentence).split())
         if stances(plain):
             found.append(Claim(plain, tuple(_keys(sentence))))
     return found

@@ -69,7 +69,7 @@ _GONE = re.compile(r"\bextubat", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A statement about one concept: ``text[start:end]`` is its phrase, ``clause`` the span of what was read around it."""
+    """A statement about one concept: ``text[start:end]`` is its phrase."""
 
     start: int
     end: int

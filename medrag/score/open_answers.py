@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medrag._util.polarity import mentions, polarity
+from medrag._util.text import sentences
+from medrag.score.overlap import means
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -32,8 +36,22 @@ def token_f1(answer: str, reference: str) -> float:
     return 2 * shared / (len(said) + len(true))
 
 
+def stated(answer: str, reference: str) -> bool:
+    """Whether a sentence of the answer says the reference, word behind word, and neither denies nor doubts it.
+
+    >>> stated("This is an axial MRI.", "MRI"), stated("There is no pneumonia.", "pneumonia")
+    (True, False)
+    """
+    phrase = reference.strip().rstrip(".")
+    return any(polarity(s, phrase) == "present" for s in sentences(answer) if mentions(s, phrase))
+
+
 class OpenAnswers:
-    """token_f1, exact_match, and contains: whether every word of the reference stands in the answer (for answers in sentences)."""
+    """token_f1, exact_match, accuracy and contains.
+
+    ``accuracy`` counts an answer that equals the reference or, in a sentence, states it. ``contains`` asks only that every
+    word of the reference stands in the answer: what the answer denies it takes for said.
+    """
 
     name = "open"
 
@@ -44,12 +62,12 @@ class OpenAnswers:
                     token_f1(a, r),
                     normalised(a) == normalised(r),
                     bool(normalised(r)) and set(normalised(r)) <= set(normalised(a)),
+                    normalised(a) == normalised(r) or stated(a, r),
                 )
                 for a, r in zip(answers, references, strict=True)
             ],
             dtype=float,
-        ).reshape(len(answers), 3)
+        ).reshape(len(answers), 4)
 
     def totals(self, rows: Rows, weights: Weights) -> dict[str, NDArray[np.float64]]:
-        means = weights @ rows / weights.sum(1, keepdims=True)
-        return {"token_f1": means[:, 0], "exact_match": means[:, 1], "contains": means[:, 2]}
+        return means(("token_f1", "exact_match", "contains", "accuracy"), rows, weights)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medrag.errors import MissingDependency
+from medrag.score.overlap import means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,11 @@ METRICS = {
 
 
 class Ranking:
-    """Mean over the queries of each of ``METRICS``. A query for which nothing came back counts as 0."""
+    """Mean over the queries of each of ``METRICS``.
+
+    A query for which nothing came back counts as 0, one that judges nothing relevant as not asked. Gains are the grades
+    themselves, grade 1 and above is relevant, and equal scores are ordered by document id, as trec_eval does.
+    """
 
     name = "ranking"
 
@@ -44,8 +49,8 @@ class Ranking:
         rows = np.zeros((len(answers), len(METRICS)))
         for found in ir_measures.iter_calc(wanted, judged, ranked):
             rows[int(found.query_id), columns[str(found.measure)]] = found.value
+        rows[[n for n, one in enumerate(references) if not any(grade > 0 for grade in one.values())]] = np.nan
         return rows
 
     def totals(self, rows: Rows, weights: Weights) -> dict[str, NDArray[np.float64]]:
-        means = weights @ rows / weights.sum(1, keepdims=True)
-        return {metric: means[:, n] for n, metric in enumerate(METRICS)}
+        return means(tuple(METRICS), rows, weights)

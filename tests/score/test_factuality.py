@@ -78,10 +78,11 @@ def test_flips_and_order_on_500_real_reports() -> None:
     tried = 0
     for seed, text in enumerate(chosen):
         assert factuality_score(text, text) == factuality_score(shuffled(text, seed), text) == 1, text
-        for other in flips(text):
+        changed = list(flips(text))
+        for other in random.Random(seed).sample(changed, min(3, len(changed))):
             tried += 1
             assert factuality_score(other, text) < 1, other
-    assert tried > 1500
+    assert tried > 1000
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("ir_measures")
 
@@ -29,3 +31,35 @@ def test_weights_choose_queries() -> None:
     rows = measure.rows([{"a": 1.0}, {"b": 1.0}], [{"a": 1}, {"a": 1}])
     found = measure.totals(rows, np.array([[1.0, 1.0], [2.0, 0.0]]))
     assert found["success@1"].tolist() == [0.5, 1.0]
+
+
+def test_a_query_without_anything_relevant_is_not_asked() -> None:
+    measure = Ranking()
+    rows = measure.rows([{"a": 1.0}, {"a": 1.0}, {"a": 1.0}], [{"a": 1}, {"a": 0}, {}])
+    found = measure.totals(rows, np.array([[1.0, 1, 1], [0, 1, 1], [0, 0, 0]]))
+    assert found["success@1"][0] == 1
+    assert np.isnan(found["success@1"][1:]).all()
+
+
+def test_equal_scores_are_ordered_by_document_whatever_the_order_given() -> None:
+    one, other = ({"a": 1.0, "b": 1.0}, {"b": 1.0, "a": 1.0})
+    assert (Ranking().rows([one], [{"a": 1}]) == Ranking().rows([other], [{"a": 1}])).all()
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdefghijklmn"), st.integers(0, 3), min_size=1, max_size=12),
+    st.permutations("abcdefghijklmn"),
+)
+def test_ndcg_and_the_others_are_what_their_definitions_say(grades: dict[str, int], order: list[str]) -> None:
+    if not any(grades.values()):
+        grades["a"] = 1
+    run = {doc: float(-place) for place, doc in enumerate(order)}
+    found = dict(zip(METRICS, Ranking().rows([run], [grades])[0], strict=True))
+    gains = [grades.get(doc, 0) for doc in order]
+    best = sorted(grades.values(), reverse=True)
+    discounted = [sum(g / math.log2(place + 2) for place, g in enumerate(one[:10])) for one in (gains, best)]
+    relevant = sum(grade > 0 for grade in grades.values())
+    first = next(place for place, gain in enumerate(gains, 1) if gain)
+    assert found["ndcg@10"] == pytest.approx(discounted[0] / discounted[1])
+    assert found["recall@10"] == pytest.approx(sum(gain > 0 for gain in gains[:10]) / relevant)
+    assert found["mrr@10"] == pytest.approx(1 / first if first <= 10 else 0)
