@@ -74,6 +74,12 @@ BUILTIN: dict[str, dict[str, str]] = {
         "closed": "medrag.score.closed:Closed",
         "open": "medrag.score.open_answers:OpenAnswers",
         "ranking": "medrag.score.ranking:Ranking",
+        "grounding": "medrag.score.grounding:Grounding",
+        "abstention": "medrag.score.abstention:Abstention",
+        "bertscore": "medrag.score.neural:BertScore",
+        "radgraph": "medrag.score.neural:RadGraphF1",
+        "ratescore": "medrag.score.neural:RateScore",
+        "green": "medrag.score.neural:Green",
     },
 }
 

@@ -61,13 +61,19 @@ CLOSED_STARTS = frozenset("is are was were does do did has have can could".split
 
 @dataclass(frozen=True, slots=True)
 class ImageHead:
-    """A softmax over unit image embeddings, with class centroids to notice what belongs to no class."""
+    """A softmax over unit image embeddings, and the mean vectors of medical sources to notice what is like none of them.
+
+    What is not medical is noticed twice: the class "other" was trained on everyday pictures, drawings and textures, and a
+    picture whose greatest cosine to a mean is under the threshold counts as "other" whatever the softmax says. The threshold
+    is where the share KEPT of `pipelines/07_train_router.py` of the medical pictures passes, judged by means that left out
+    their own group; `eval/results/router.json` says what that keeps and flags on pictures of other sources.
+    """
 
     labels: tuple[str, ...]
     weight: NDArray[np.float32]  # (classes, d)
     bias: NDArray[np.float32]  # (classes,)
-    centroids: NDArray[np.float32]  # (classes, d), unit rows
-    threshold: float  # lowest similarity to the nearest centroid of an image that belongs
+    centroids: NDArray[np.float32]  # (means, d), unit rows; a class may have several
+    threshold: float  # least cosine to the nearest mean of a picture that belongs
     encoder: str = ""  # whose embeddings it reads; empty: not known
 
     @classmethod

@@ -99,7 +99,28 @@ def vlm_card() -> str:
     return "\n".join([*lines, LIMITS, ""])
 
 
+def router_card() -> str:
+    found = result("router")
+    sets = {"held back, same sources": found["held"], "other sources": found["elsewhere"], "DICOM studies left out": found["studies"]["one picture a study"]}
+    lines = [
+        "# router-lite2: which domain a picture belongs to", "",
+        "A softmax over ImageNet features (EfficientNet-lite2, fetched from its own package) with nine classes, and mean vectors of medical "
+        "sources: a picture far from all of them, or of the class other, is taken for not medical.", "",
+        f"Data: {DATA.format(iu='a part of the train split')} Further: CT, MR and radiographs of pydicom-data (one of CQ500, CC BY-NC-SA 4.0), two photographs of "
+        "scikit-learn (CC BY), simulated ultrasound and made textures.", "",
+        "Recipe: `pipelines/07_train_router.py`. Limits: few studies of ultrasound, and MR mostly of breast and head.", "",
+        f"`{found['command']}`; share named rightly with Wilson's 95 % interval.", "",
+        row("pictures", "n", "right", "95 % interval"), row("---", "---", "---", "---"),
+        *(row(name, one["all"]["n"], f"{one['all']['share']:.3f}", spread(one["all"]["interval"])) for name, one in sets.items()),
+        row("ordinary photographs taken for not medical", *(found["photographs"]["flagged"][k] for k in ("n", "share")), spread(found["photographs"]["flagged"]["interval"])), "",
+        f"Expected calibration error {found['expected calibration error']:.3f}.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
 def main(folder: Path = ROOT / "medrag/presets") -> None:
+    if "elsewhere" in result("router"):
+        (folder / "router-lite2.md").write_text(router_card(), encoding="utf-8")
     for name, text in (("medrag-small", encoder_card()), ("medrag-small-vlm", vlm_card())):
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "README.md").write_text(text, encoding="utf-8")

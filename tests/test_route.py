@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from medrag.errors import SettingsError
+from medrag import models
+from medrag._util.fetch import package_file
+from medrag._util.images import load_image
+from medrag.encoders import open_encoder
+from medrag.errors import ModelMissing, SettingsError
+from medrag.retrieve.search import Memo
 from medrag.route import DomainRouter, ImageHead, question_kind
+from medrag.settings import EncoderSettings
 from medrag.types import DOMAINS, Query, QueryImage
 
 ALL = ("dense", "lexical", "similar", "graph")
@@ -145,3 +151,56 @@ def test_retrievers_of_further_names_count_as_their_sort():
     assert router.route(Query("", (picture(),))).weights == {"similar-ct": 1.0, "books": 0.0}
     assert router.route(Query("Write the findings.", (picture(),))).weights["books"] == 0
     assert router.route(Query("Is there a mass?")).weights["similar-ct"] == 0
+
+
+def test_a_class_may_have_several_centroids():
+    centroids = np.array([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], dtype=np.float32)
+    head = ImageHead(HEAD.labels, HEAD.weight, HEAD.bias, centroids, HEAD.threshold)
+    vector = np.array([0.3, 0.0, 0.954], dtype=np.float32)
+    assert HEAD.probabilities(vector) == {"other": 1.0}
+    assert max(head.probabilities(vector).items(), key=lambda pair: pair[1])[0] == "chest-xray"
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=3, max_size=3).filter(lambda v: np.linalg.norm(v) > 0.1))
+def test_probabilities_are_of_domains_and_sum_to_one(values):
+    vector = np.asarray(values, dtype=np.float32) / np.linalg.norm(values)
+    found = HEAD.probabilities(vector)
+    assert set(found) <= set(DOMAINS)
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert ("other" in found) == (float((HEAD.centroids @ vector).max()) < HEAD.threshold)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The router that ships, with its own eyes."""
+    try:
+        encoder = open_encoder(EncoderSettings(model="efficientnet-lite2"))
+    except ModelMissing as missing:
+        pytest.skip(str(missing))
+    head = ImageHead.open(models.resolve("router-lite2"))
+    assert head.encoder == encoder.name
+    assert set(head.labels) == set(DOMAINS)
+    assert np.linalg.norm(head.centroids, axis=1) == pytest.approx(1, abs=1e-2)
+    return DomainRouter(ALL, head=head, encoder=Memo(encoder))
+
+
+@pytest.mark.parametrize(
+    ("picture", "domain"),
+    [
+        ("pydicom-data/data_store/data/RG1_UNCR.dcm", "chest-xray"),
+        ("scikit-image/skimage/data/retina.jpg", "fundus"),
+        ("scikit-image/skimage/data/ihc.png", "histology"),
+        ("pydicom-data/data_store/data/RG3_UNCR.dcm", "other"),
+        ("pydicom-data/data_store/data/US1_UNCR.dcm", "ultrasound"),
+        ("scikit-image/skimage/data/astronaut.png", "other"),
+        ("scikit-image/skimage/data/camera.png", "other"),
+        ("scikit-image/skimage/data/page.png", "other"),
+    ],
+)
+def test_the_shipped_head_knows_pictures_by_their_pixels(shipped, picture, domain):
+    try:
+        image = load_image(package_file(picture), max_side=1024).image
+    except ModelMissing as missing:
+        pytest.skip(str(missing))
+    route = shipped.route(Query("", (QueryImage(image),)))  # without what the file says of itself
+    assert route.domain == domain

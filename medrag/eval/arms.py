@@ -103,7 +103,7 @@ def output_of(answer: Answer, chance: float | None = None) -> Output:
         for key, hit in answer.context
     )
     cited = [{"key": c.key, "id": c.item.id, "support": c.support} for c in answer.citations]
-    details = {"cited": cited, "domain": answer.route.domain, "timings": dict(answer.timings)}
+    details = {"keyed": answer.text, "cited": cited, "domain": answer.route.domain, "timings": dict(answer.timings)}
     return Output(plain(answer.text), chance, answer.status, kept, details)
 
 

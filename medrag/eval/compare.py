@@ -36,7 +36,7 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
         raise SettingsError("the two results have no example in common", "run both on the same split")
     right = [by[line["id"]] for line in left]
     found = scoring.differences(
-        scoring.rows_of(task, scoring.line_triples(left)), scoring.rows_of(task, scoring.line_triples(right)),
+        scoring.rows_of(task, left), scoring.rows_of(task, right),
         [line["group"] for line in left], draws, seed,
     )  # fmt: skip
     return {

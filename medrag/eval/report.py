@@ -71,7 +71,7 @@ def table(found: list[Loaded], headline: str) -> dict[str, Any]:
 
 
 def _rows(task: Task, lines: Sequence[Mapping[str, Any]]) -> scoring.Scored:
-    return scoring.rows_of(task, scoring.line_triples(lines))
+    return scoring.rows_of(task, lines)
 
 
 def pair(found: list[Loaded]) -> tuple[Loaded, Loaded] | None:

@@ -180,7 +180,7 @@ def _line(example: Example, output: Output, problem: str, seconds: float, key: s
 def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: int) -> dict[str, Any]:
     """The result without its times."""
     task = planned.task
-    mine = scoring.rows_of(task, scoring.line_triples(lines))
+    mine = scoring.rows_of(task, lines)
     groups = [line["group"] for line in lines]
     scores = scoring.scores(mine, groups, draws, planned.seed)
     result: dict[str, Any] = {
@@ -193,9 +193,7 @@ def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: i
     for name in task.baselines:
         said = _baseline(planned, name)
         pairs = zip(said, planned.examples, strict=True)
-        theirs = scoring.rows_of(
-            task, [(output.value, output.probability, example.reference) for output, example in pairs]
-        )
+        theirs = scoring.rows_of(task, [{"reference": e.reference, **dataclasses.asdict(o)} for o, e in pairs])
         found = scoring.scores(theirs, groups, draws, planned.seed)
         result["baselines"][name] = {key: list(value) for key, value in found.items()}
         result["over_baselines"][name] = scoring.differences(mine, theirs, groups, draws, planned.seed)

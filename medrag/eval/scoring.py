@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,50 @@ from medrag import plugins
 from medrag.eval import statistics
 from medrag.eval.tasks import Task
 from medrag.score import Measure
+from medrag.score.closed import parse
 
 Scored = list[tuple[Measure, Any]]  # measures with their rows
-Triples = Sequence[tuple[Any, float | None, Any]]  # value, probability, reference
+Lines = Sequence[
+    Mapping[str, Any]
+]  # as the runner keeps them: value, probability, reference, status, evidence, details
 
 
-def rows_of(task: Task, answers: Triples) -> Scored:
+def rows_of(task: Task, lines: Lines) -> Scored:
     """Each measure of the task with one row per answer. Raises MissingDependency for a scorer that is not installed."""
-    values, chances, references = ([one[n] for one in answers] for n in range(3))
     found: Scored = []
     for name in task.measures:
         measure = plugins.load("scorers", name)()
-        with_chances = getattr(measure, "rows_with", None)
-        rows = with_chances(values, references, chances) if with_chances else measure.rows(values, references)
-        found.append((measure, rows))
+        found.append((measure, _ROWS.get(name, _plain)(measure, lines)))
     return found
+
+
+def _plain(measure: Any, lines: Lines) -> Any:
+    return measure.rows([line["value"] for line in lines], [line["reference"] for line in lines])
+
+
+def _closed(measure: Any, lines: Lines) -> Any:
+    values, references, chances = ([line[key] for line in lines] for key in ("value", "reference", "probability"))
+    return measure.rows_with(values, references, chances)
+
+
+def _grounding(measure: Any, lines: Lines) -> Any:
+    return measure.rows([_as_answer(line) for line in lines])
+
+
+def _abstention(measure: Any, lines: Lines) -> Any:
+    """Confidence: how far P(yes) is from a half, as a probability of the likelier answer; ½ where the arm knows none."""
+    chances = [0.5 if line["probability"] is None else line["probability"] for line in lines]
+    right = [float(parse(line["value"]) == line["reference"]) for line in lines]
+    return measure.rows([max(p, 1 - p) for p in chances], right)
+
+
+def _as_answer(line: Mapping[str, Any]) -> Any:
+    """What grounding reads of an answer, from what was kept of it."""
+    context = [(piece["key"], SimpleNamespace(item=SimpleNamespace(text=piece["text"]))) for piece in line["evidence"]]
+    return SimpleNamespace(text=line["details"].get("keyed", line["value"]), status=line["status"], context=context)
+
+
+_ROWS = {"closed": _closed, "grounding": _grounding, "abstention": _abstention}
 
 
 def scores(scored: Scored, groups: Sequence[str], draws: int, seed: int) -> dict[str, tuple[float, float, float]]:
@@ -35,7 +65,11 @@ def scores(scored: Scored, groups: Sequence[str], draws: int, seed: int) -> dict
     for measure, rows in scored:
         for name, value in statistics.interval(measure, rows, groups, draws=draws, seed=seed).items():
             if not math.isnan(value[0]):
-                found[name] = tuple(round(float(v), 5) for v in value)  # type: ignore[assignment]
+                score, low, high = (round(float(v), 5) for v in value)
+                found[name] = (
+                    score,
+                    *((low, high) if not math.isnan(low) else (score, score)),
+                )  # one group: nothing to draw
     return found
 
 
@@ -47,7 +81,10 @@ def differences(
     for (measure, rows), (_, others) in zip(mine, theirs, strict=True):
         for name, value in statistics.difference(measure, rows, others, groups, draws=draws, seed=seed).items():
             if not math.isnan(value["difference"]):
-                found[name] = dict(value)
+                found[name] = {
+                    **value,
+                    "interval": [v if not math.isnan(v) else value["difference"] for v in value["interval"]],
+                }
     return found
 
 
@@ -69,10 +106,6 @@ def parts(
                 inside = statistics.interval(measure, own, [groups[n] for n in places], draws=draws, seed=seed)[
                     headline
                 ]
-                names["interval"] = [round(float(v), 5) for v in inside[1:]]
+                names["interval"] = [round(float(v if not math.isnan(v) else inside[0]), 5) for v in inside[1:]]
         found[tag] = {"n": len(places), **names}
     return found
-
-
-def line_triples(lines: Sequence[Mapping[str, Any]]) -> list[tuple[Any, float | None, Any]]:
-    return [(line["value"], line["probability"], line["reference"]) for line in lines]

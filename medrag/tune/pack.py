@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,35 @@ CAPTIONS = {
 }
 ULTRASOUND = ("examples_jpeg2k.dcm", "examples_palette.dcm", "examples_rgb_color.dcm", "examples_ybr_color.dcm")
 ORGANS = {"HEAD": "brain", "CHEST": "chest", "ABD": "abdomen"}
+# pydicom's own files that are further pictures: (file, domain, study). Where the study is one of the sample's atlas, the file is a copy,
+# an excerpt or a neighbour of a picture there: whoever measures must leave out the whole study.
+FURTHER = (
+    ("examples_jpeg2k.dcm", "ultrasound", "us-node"), ("examples_rgb_color.dcm", "ultrasound", "us-node"),
+    ("examples_ybr_color.dcm", "ultrasound", "us-heart-2"), ("examples_palette.dcm", "ultrasound", "us-obstetric"),
+    ("examples_overlay.dcm", "mr", "mr-abdomen"), ("MR_small.dcm", "mr", "mr-small"),
+    ("CT_small.dcm", "ct", "ct-small"), ("J2K_pixelrep_mismatch.dcm", "ct", "ct-head-2"),
+)  # fmt: skip
+EVERY_FRAME = 8  # of a series, each eighth frame is read
+SAID = {  # what a question or an answer of VQA-RAD calls its picture
+    "mr": r"mri|mr|flair|t1|t2|dwi|gadolinium",
+    "ct": r"ct|computed tomography",
+    "x-ray": r"x-?rays?|radiograph|cxr|plain film",
+}
+NO_PHOTOGRAPH = ("micrograph", "lm ×", "em ×", "smear", "stain", "radiograph", "x-ray", "mri", "ct ", "tomograph", "ultraso", "skin", "mole", "melanom", "lesion", "rash", "histolog", "slide", "angiogram")  # fmt: skip
+FIGURES = {  # beginnings of captions of textbook figures that hold one sort of medical picture alone
+    "This figure is a view of the regular": "histology", "(a) In the lining of the small intestine": "histology",
+    "These slides show cross-sections of": "histology", "The epidermis is epithelium composed": "histology",
+    "This stained slide shows the two": "histology", "The slide shows a cross-section of a": "histology",
+    "In this micrograph of a skin": "histology", "The cell bodies of sensory neurons": "histology",
+    "The slide includes both a cross-section": "histology", "Zoom in on this slide of a nerve": "histology",
+    "Respiratory epithelium is": "histology", "Peristaltic contractions help to move": "histology",
+    "This micrograph shows the structure of the mucous": "histology", "Blood is a fluid connective": "blood-smear",
+    "This Wright’s stain of a blood": "blood-smear", "A peripheral blood smear from": "blood-smear",
+    "A blood smear (human blood stage)": "blood-smear", "In this blood smear from a patient": "blood-smear",
+    "Trypanosoma brucei, the causative": "blood-smear", "A chest radiograph of a patient": "chest-xray",
+    "A fungal ball can be observed": "chest-xray", "Brain CT scans of sagittal": "ct",
+}  # fmt: skip
+PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "chessboard_GRAY.png", "clock_motion.png", "coffee.png", "coins.png", "color.png", "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "moon.png", "motorcycle_left.png", "page.png", "rocket.jpg", "text.png", "chessboard_RGB.png", "motorcycle_right.png", "logo.png", "no_time_for_that_tiny.gif")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +84,16 @@ class Example:
     domain: str
     text: str
     held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A picture of a registry package. Pictures of one study are copies or neighbours of each other."""
+
+    path: Path
+    domain: str
+    study: str
+    frame: int = 0
 
 
 @functools.cache
@@ -153,7 +193,10 @@ def vqa_rad_images(data: Path) -> list[Example]:
 
 
 def atlas() -> list[Example]:
-    """Ultrasound of the registry, since the pack has none: pydicom-data's files are trained on, pydicom's own are held back."""
+    """Ultrasound of the registry, since the pack has none: pydicom-data's files are trained on, pydicom's own are held back.
+
+    Those held back are of the same studies (see `FURTHER`), so nothing can be measured on them: `registry` tells studies apart.
+    """
     import pydicom
 
     with (share() / "corpora/sample/images.csv").open(encoding="utf-8") as stream:
@@ -162,6 +205,72 @@ def atlas() -> list[Example]:
     folder = Path(pydicom.__file__).parent / "data/test_files"
     kept = [Example(expand(row["file"]), "ultrasound", text) for row in rows]
     return kept + [Example(folder / name, "ultrasound", text, True) for name in ULTRASOUND if (folder / name).exists()]
+
+
+def registry() -> list[Scan]:
+    """Every picture of the sample's atlas and of `FURTHER`; of a series each eighth frame."""
+    import pydicom
+
+    own = Path(pydicom.__file__).parent / "data/test_files"
+    with (share() / "corpora/sample/images.csv").open(encoding="utf-8") as stream:
+        found = [(expand(row["file"]), row["domain"], row["study"]) for row in csv.DictReader(stream)]
+    found += [(own / name, domain, study) for name, domain, study in FURTHER if (own / name).exists()]
+    return [Scan(path, domain, study, frame) for path, domain, study in found for frame in _frames(path)]
+
+
+def _frames(path: Path) -> range:
+    if path.suffix != ".dcm":
+        return range(1)
+    import pydicom
+
+    return range(0, int(pydicom.dcmread(path, stop_before_pixels=True).get("NumberOfFrames") or 1), EVERY_FRAME)
+
+
+def vqa_rad_said(data: Path) -> list[Example]:
+    """VQA-RAD's pictures whose modality any question or answer says: more than `vqa_rad_images`, without captions."""
+    votes: dict[tuple[str, str], dict[str, int]] = {}
+    for row in vqa_rad(data):
+        question, answer = row["question"].lower(), str(row["answer"]).lower()
+        for kind, pattern in SAID.items():
+            says = 3 * bool(re.search(rf"\b({pattern})\b", answer))
+            says = says or int(bool(re.search(rf"\b({pattern})\b", question)) and not answer.startswith("no"))
+            votes.setdefault((row["image_name"], row["image_organ"]), {}).setdefault(kind, 0)
+            votes[row["image_name"], row["image_organ"]][kind] += says
+    held, root, found = vqa_rad_held(data), data / "open/vqa_rad/images", []
+    for (name, organ), counts in sorted(votes.items()):
+        kind = max(counts, key=lambda one: counts[one])
+        if counts[kind] and (root / name).exists():
+            film = "chest-xray" if organ == "CHEST" else "other"
+            found.append(Example(root / name, film if kind == "x-ray" else kind, "", name in held))
+    return found
+
+
+def photographs() -> list[Path]:
+    """scikit-image's pictures that are not medical. Nothing of medrag's is trained on them: they measure the router."""
+    import skimage
+
+    return [path for name in PHOTOGRAPHS if (path := Path(skimage.__file__).parent / "data" / name).exists()]
+
+
+def everyday() -> list[Path]:
+    """Two ordinary photographs that scikit-learn ships (CC BY)."""
+    import sklearn.datasets
+
+    return sorted((Path(sklearn.datasets.__file__).parent / "images").glob("*.jpg"))
+
+
+def figures_by_domain(data: Path) -> Iterator[tuple[Image, str, bool]]:
+    """The textbooks' figures with a domain, and whether they are held back.
+
+    Drawings, charts and photographs of everyday things and people are "other", each fifth held back; the medical ones of
+    `FIGURES` are all held back. Figures of which neither is certain are left out.
+    """
+    for number, (image, caption) in enumerate(figures(data)):
+        domain = next((kind for start, kind in FIGURES.items() if caption.startswith(start)), "")
+        if domain:
+            yield image, domain, True
+        elif not any(word in caption.lower() for word in NO_PHOTOGRAPH):
+            yield image, "other", number % 5 == 4
 
 
 def figures(data: Path) -> Iterator[tuple[Image, str]]:
