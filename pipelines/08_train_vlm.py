@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -43,7 +44,8 @@ def main() -> None:
     data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs, seed=options.seed)
     model, processor = blank(models.resolve(BASE))
     reader = FindingsReader(ENCODER)
-    sequences = Sequences(data, Features.of(data, ENCODER), reader, reader.names, settings.seed)
+    features = Features.of(data, ENCODER)
+    sequences = Sequences(data, features, reader, reader.names, settings.seed)
     epochs = (sequences.epoch(n, options.normal) for n in range(options.epochs))
     began = time.time()
     start = load_file(options.start / ADAPTER) if options.start else None
@@ -53,14 +55,27 @@ def main() -> None:
     if options.start:
         earlier = json.loads((options.start / RECIPE).read_text(encoding="utf-8"))["training"]
         about += f"; begun from the weights of: {earlier}"
-    ship(tensors, options.folder, settings, about)
+    ship(tensors, options.folder, settings, about, usual(features, reader))
 
 
-def ship(tensors: dict[str, Any], folder: Path, settings: VlmTraining, training: str) -> None:
+def usual(features: Features, reader: FindingsReader) -> dict[str, float]:
+    """The reader's mean probability of each label over the training studies: what a single study is compared with."""
+    means = [reader.probabilities(features.logits[rows].mean(0)) for rows in features.rows("train").values()]
+    return {name: round(float(p), 5) for name, p in zip(reader.names, np.mean(means, axis=0), strict=True)}
+
+
+def ship(tensors: dict[str, Any], folder: Path, settings: VlmTraining, training: str, means: dict[str, float]) -> None:
     """The adapter in half precision, and what it is put together with."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: t.half().contiguous() for name, t in tensors.items()}, folder / ADAPTER)
-    recipe = {"base": BASE, "encoder": ENCODER, "rank": settings.rank, "alpha": settings.alpha, "training": training}
+    recipe = {
+        "base": BASE,
+        "encoder": ENCODER,
+        "rank": settings.rank,
+        "alpha": settings.alpha,
+        "training": training,
+        "usual": means,
+    }
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
 
 

@@ -33,6 +33,7 @@ from medrag.tune.finish import auc
 from medrag.tune.vlm import Packed, probabilities_yes
 from medrag.vlms import _small_layout as layout
 from medrag.vlms.medrag_small import IMAGE_TOKEN, assembled
+from medrag.vlms.small import MedragSmall
 
 ARMS = ("none", "retrieval", "none, picture blanked", "retrieval, picture blanked")
 BLANK = Image.new("RGB", (256, 256), (127, 127, 127))
@@ -102,6 +103,7 @@ class Model:
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
         self.reader, self.encoder = FindingsReader(), OpenClipImages("medrag-small")
+        self.answerer = MedragSmall(name)
         self.train = [study for study in pack.studies(data, "train") if study.images]
         self.bank = self._bank()
 
@@ -137,7 +139,17 @@ class Model:
         return Packed(patches.numpy().astype(np.float16), layout.before(line, evidence), turns)
 
     def yes(self, one: Asked, arm: str) -> list[float]:
-        return probabilities_yes(self.model, self.processor.tokenizer, self.packed(one, arm), IMAGE_TOKEN)
+        """P(yes) as the answerer gives it: the language model's odds, moved by the findings reader."""
+        from medrag.prompts import Prompt
+        from medrag.types import Context, Query
+
+        images = [BLANK] if "blanked" in arm else [load_image(path).image.convert("RGB") for path in one.paths]
+        chances = probabilities_yes(self.model, self.processor.tokenizer, self.packed(one, arm), IMAGE_TOKEN)
+        domain = "chest-xray" if one.chest else "other"
+        prompts = [Prompt(q, Context(Query(q, (), frozenset(), domain))) for q, _ in one.pairs]
+        shifts = [self.answerer.reader_shift(prompt, images) for prompt in prompts]
+        logits = np.clip(np.array(chances), 1e-4, 1 - 1e-4)
+        return (1 / (1 + np.exp(-(np.log(logits / (1 - logits)) + shifts)))).tolist()
 
 
 def scores(truth: np.ndarray, chance: np.ndarray) -> dict[str, float]:

@@ -12,49 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medrag._util.findings import ASKED, SAID
 from medrag._util.polarity import mentions, polarity
 from medrag._util.text import sentences
 from medrag.tune.pack import Study
 
-# label → how it is asked about; the first wording is the plain one
-ASKED = {
-    "Atelectasis": ("atelectasis", "atelectasis in the lungs"),
-    "Cardiomegaly": ("cardiomegaly", "an enlarged heart", "enlargement of the cardiac silhouette"),
-    "Effusion": ("a pleural effusion", "pleural effusion", "fluid in the pleural space"),
-    "Infiltration": ("a pulmonary infiltrate", "infiltration"),
-    "Mass": ("a mass in the lungs", "a lung mass"),
-    "Nodule": ("a pulmonary nodule", "a nodule in the lungs"),
-    "Pneumonia": ("pneumonia", "evidence of pneumonia"),
-    "Pneumothorax": ("a pneumothorax", "pneumothorax"),
-    "Consolidation": ("consolidation", "focal consolidation"),
-    "Edema": ("pulmonary edema", "edema of the lungs"),
-    "Emphysema": ("emphysema", "emphysematous change"),
-    "Fibrosis": ("pulmonary fibrosis", "fibrosis of the lungs"),
-    "Pleural_Thickening": ("pleural thickening", "thickening of the pleura"),
-    "mesh:Opacity": ("a lung opacity", "an opacity in the lungs"),
-    "mesh:Airspace Disease": ("airspace disease",),
-    "mesh:Calcified Granuloma": ("a calcified granuloma", "calcified granulomas"),
-    "mesh:Granulomatous Disease": ("granulomatous disease",),
-    "mesh:Scoliosis": ("scoliosis", "scoliosis of the spine"),
-    "mesh:Fractures, Bone": ("a fracture", "a rib fracture or another bone fracture"),
-    "mesh:Catheters, Indwelling": ("an indwelling catheter", "a central venous catheter"),
-    "mesh:Implanted Medical Device": ("an implanted medical device", "a pacemaker or another implanted device"),
-    "mesh:Hernia, Hiatal": ("a hiatal hernia",),
-    "mesh:Pulmonary Congestion": ("pulmonary vascular congestion",),
-    "mesh:Atherosclerosis": ("atherosclerosis of the aorta", "aortic calcification"),
-}
 FRAMES = ("Is there {}?", "Does the chest X-ray show {}?", "Is there evidence of {}?", "Is {} present?")
 LEAST = 5  # studies with a finding that a balanced set needs to ask about it
-
-# what reports say or deny in so many words → how it is asked about
-SAID = {
-    "pneumothorax": "a pneumothorax", "pleural effusion": "a pleural effusion", "effusion": "an effusion",
-    "focal consolidation": "focal consolidation", "airspace disease": "airspace disease",
-    "pulmonary edema": "pulmonary edema", "cardiomegaly": "cardiomegaly", "atelectasis": "atelectasis",
-    "infiltrate": "an infiltrate", "nodule": "a nodule", "mass": "a mass", "granuloma": "a granuloma",
-    "fracture": "a fracture", "scoliosis": "scoliosis", "hernia": "a hernia", "opacity": "an opacity",
-    "pneumonia": "pneumonia", "emphysema": "emphysema", "scarring": "scarring", "hyperinflated": "hyperinflation",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

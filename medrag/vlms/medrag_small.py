@@ -141,6 +141,12 @@ def adopt(model: Any, tensors: dict[str, Any], rank: int, alpha: float) -> None:
             own[name].data.copy_(tensor.float())
 
 
+def recipe_of(folder: Path) -> dict[str, Any]:
+    """What a trained folder says of itself; empty for one that is a whole checkpoint already."""
+    path = folder / RECIPE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def assembled(folder: Path) -> Path:
     """The whole model as a checkpoint that transformers loads, put together at the first use and kept in medrag's home.
 
@@ -149,9 +155,9 @@ def assembled(folder: Path) -> Path:
     from safetensors.torch import load_file
 
     register()
-    if not (folder / RECIPE).is_file():
+    about = recipe_of(folder)
+    if not about:
         return folder
-    about = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     base, encoder = models.resolve(about["base"]), models.resolve(about["encoder"])
     key = sha256_text(*(weights_id(path) for path in (folder, base, encoder)))[:16]
     target = home() / "models" / f"{folder.name}-{key}"

@@ -1,6 +1,7 @@
 """The small vision-language model as an answerer: it looks at the image, reads the evidence, and its sentences get their keys.
 
-The findings reader's line stands in the prompt beside the patches. The model was too small to be taught to cite, so each
+The findings reader's line stands in the prompt beside the patches. A closed question about one of the reader's findings is decided
+by Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. The model was too small to be taught to cite, so each
 of its sentences is attributed afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al.,
 arXiv 2210.08726); evidence that says the opposite is named too. Questions without an image, and definitions, are answered by
 `extractive`: the model's own knowledge is not to be trusted.
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag import models, plugins
+from medrag._util.findings import label_of
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import Ask, is_report, parse, split, stance, usable
@@ -55,37 +58,64 @@ class MedragSmall:
         self._device, self._reader_name = device, reader
         self._options: dict[str, Any] = {"device": device, "temperature": temperature, "max_new_tokens": max_new_tokens}
         self._words = Extractive()
+        self._last: tuple[tuple[int, ...], list[Any], dict[str, float]] = ((), [], {})
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Sentences with their keys as they are finished. Raises ModelMissing until `medrag models get` fetched the base."""
         if self._blind(prompt, images):
             yield from self._words.stream(prompt, images)
             return
-        yield from self._sentences(prompt, self.inner.stream(self._told(prompt, images), images))
+        decided = self._decided([prompt], [images])[0]
+        yield from self._sentences(prompt, self.inner.stream(self._told(prompt, images), images), decided)
 
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """One text for each prompt, those that look at an image written together."""
         looked = [n for n, (p, i) in enumerate(zip(prompts, images, strict=True)) if not self._blind(p, i)]
-        told = [self._told(prompts[n], images[n]) for n in looked]
-        written = dict(zip(looked, self.inner.batch(told, [images[n] for n in looked]) if looked else (), strict=True))
+        asked, seen = [prompts[n] for n in looked], [images[n] for n in looked]
+        decided = dict(zip(looked, self._decided(asked, seen), strict=True))
+        told = [self._told(p, i) for p, i in zip(asked, seen, strict=True)]
+        written = dict(zip(looked, self.inner.batch(told, seen) if looked else (), strict=True))
         return [
-            "".join(self._sentences(p, [written[n]]) if n in written else self._words.stream(p, i))
+            "".join(self._sentences(p, [written[n]], decided[n]) if n in written else self._words.stream(p, i))
             for n, (p, i) in enumerate(zip(prompts, images, strict=True))
         ]
 
     def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float]:
-        """For each prompt how much of the first word's probability is on "yes", between "yes" and "no"."""
+        """P(yes) of each closed question: of the model's first word, between "yes" and "no", moved by what the reader sees."""
         told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
-        return self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
+        chances = self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
+        moved = [self.reader_shift(p, i) for p, i in zip(prompts, images, strict=True)]
+        return [_chance(_logit(p) + shift) for p, shift in zip(chances, moved, strict=True)]
+
+    def _decided(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
+        """The first word of closed questions that the reader has a say in: "Yes" or "No"; empty for others."""
+        wanted = [
+            n for n, p in enumerate(prompts) if parse(p.question).sort == "closed" and self.reader_shift(p, images[n])
+        ]
+        chances = self.probabilities_yes([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
+        said = dict(zip(wanted, ("Yes" if p >= 0.5 else "No" for p in chances), strict=True))
+        return [said.get(n, "") for n in range(len(prompts))]
+
+    def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
+        """Log of how much likelier than in training the reader finds what is asked about; 0 where it has no say."""
+        label = label_of(prompt.question) if self._reads(prompt) else ""
+        usual = self._usual.get(label) if label else None
+        if usual is None:
+            return 0.0
+        shift = _logit(self._read(images)[label]) - _logit(usual)
+        return -shift if parse(prompt.question).negated else shift
 
     def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
         """Whether the words of the evidence answer: nothing to look at, or a definition is asked."""
         return not images or parse(prompt.question).sort == "define"
 
-    def _sentences(self, prompt: Prompt, pieces: Iterable[str]) -> Iterator[str]:
-        """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise."""
+    def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "") -> Iterator[str]:
+        """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise.
+
+        A text that does not begin as was ``decided`` gives way to that word alone.
+        """
         ask, pending, started, said = parse(prompt.question), "", False, ""
-        for piece in pieces:
+        for piece in _beginning(decided, pieces):
             pending += piece
             *whole, pending = _END.split(pending)
             for sentence in filter(str.strip, whole):
@@ -111,9 +141,24 @@ class MedragSmall:
         return dataclasses.replace(prompt, system=self._reader_line(prompt, images), context=context)
 
     def _reader_line(self, prompt: Prompt, images: Sequence[Image]) -> str:
-        if self._reader is None or prompt.context.query.domain not in ("", "chest-xray"):
-            return ""
-        return layout.reader_line(self._reader.read(images))
+        return layout.reader_line(self._read(images)) if self._reads(prompt) else ""
+
+    def _reads(self, prompt: Prompt) -> bool:
+        return self._reader is not None and prompt.context.query.domain in ("", "chest-xray")
+
+    def _read(self, images: Sequence[Image]) -> dict[str, float]:
+        """The reader's probabilities; those of the images read last are kept, since a question needs them three times."""
+        key = tuple(map(id, images))
+        if self._last[0] != key:
+            self._last = (key, list(images), self._reader.read(images))
+        return self._last[2]
+
+    @functools.cached_property
+    def _usual(self) -> dict[str, float]:
+        """The reader's mean probabilities over the training studies, by label."""
+        from medrag.vlms.medrag_small import recipe_of
+
+        return recipe_of(models.resolve(self.name)).get("usual", {})  # type: ignore[no-any-return]
 
     @functools.cached_property
     def _reader(self) -> Any:
@@ -129,6 +174,30 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def _beginning(decided: str, pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces as they are where nothing is decided or the text begins so; otherwise the decided word and a full stop."""
+    held, rest = "", iter(pieces)
+    if decided:
+        for piece in rest:
+            held += piece
+            if len(held.strip()) > len("Yes"):
+                break
+        if not re.match(rf"\W*{decided}\b", held, re.IGNORECASE):
+            yield f"{decided}."
+            return
+        yield held
+    yield from rest
+
+
+def _logit(p: float) -> float:
+    p = min(max(p, 1e-4), 1 - 1e-4)
+    return math.log(p / (1 - p))
+
+
+def _chance(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
 
 
 def _views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:

@@ -145,3 +145,60 @@ def test_without_a_picture_the_evidence_alone_answers() -> None:
     model = MedragSmall("x", reader="")
     text = "".join(model.stream(prompt("What is an effusion?", "An effusion is fluid in the pleural space.")))
     assert "[E1]" in text
+
+
+class Reads:
+    """A reader that sees what it is told to see."""
+
+    def __init__(self, **chances: float) -> None:
+        self.chances, self.times = {"Effusion": 0.05, "normal": 0.5} | chances, 0
+
+    def read(self, images: Any) -> dict[str, float]:
+        self.times += 1
+        return self.chances
+
+
+class Weighs(Says):
+    """The model with its words, its odds and its reader given."""
+
+    def __init__(self, reader: Reads, chance: float, *pieces: str) -> None:
+        super().__init__(*pieces)
+        self.__dict__["_reader"], self.__dict__["_usual"], self.chance = reader, {"Effusion": 0.05}, chance
+
+    def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[float]:
+        return [self.chance] * len(prompts)
+
+
+def closed(question: str) -> Prompt:
+    return prompt(question)
+
+
+@pytest.mark.parametrize(
+    ("question", "seen", "chance", "moved"),
+    [
+        ("Is there a pleural effusion?", 0.05, 0.3, 0.3),  # as usual: the model's own odds
+        ("Is there a pleural effusion?", 0.5, 0.3, 0.3 * 19 / (0.3 * 19 + 0.7)),  # odds 19 times the usual ones
+        ("Is the film free of a pleural effusion?", 0.5, 0.3, (0.3 / 19) / (0.3 / 19 + 0.7)),
+        ("Is the film rotated?", 0.5, 0.3, 0.3),  # the reader has no say
+    ],
+)
+def test_the_reader_moves_the_odds_as_bayes_says(question: str, seen: float, chance: float, moved: float) -> None:
+    model = Weighs(Reads(Effusion=seen), chance, "Yes.")
+    assert model.probabilities_yes([closed(question)], [[film(1)]])[0] == pytest.approx(moved, rel=1e-3)
+
+
+def test_the_text_says_what_was_decided() -> None:
+    asked = closed("Is there a pleural effusion?")
+    sure = Weighs(Reads(Effusion=0.9), 0.3, "No, ", "there is no effusion.")
+    assert "".join(sure._sentences(asked, sure.pieces, sure._decided([asked], [[film(1)]])[0])) == "Yes."
+    agrees = Weighs(Reads(Effusion=0.9), 0.9, "Yes", ", there is fluid.")
+    decided = agrees._decided([asked], [[film(1)]])[0]
+    assert "".join(agrees._sentences(asked, agrees.pieces, decided)) == "Yes, there is fluid."
+
+
+def test_the_same_images_are_read_once() -> None:
+    reader = Reads(Effusion=0.9)
+    model, images = Weighs(reader, 0.5, "Yes."), [film(1)]
+    for _ in range(3):
+        model.probabilities_yes([closed("Is there a pleural effusion?")], [images])
+    assert reader.times == 1

@@ -1,0 +1,82 @@
+"""What the findings reader's labels are called in questions and reports, and which of them a question asks about.
+
+Labels are NegBio's fourteen and MeSH headings ("mesh:…"). It knows nothing of models or studies.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from medrag._util.text import words
+
+# label → how it is asked about; the first wording is the plain one
+ASKED = {
+    "Atelectasis": ("atelectasis", "atelectasis in the lungs"),
+    "Cardiomegaly": ("cardiomegaly", "an enlarged heart", "enlargement of the cardiac silhouette"),
+    "Effusion": ("a pleural effusion", "pleural effusion", "fluid in the pleural space"),
+    "Infiltration": ("a pulmonary infiltrate", "infiltration"),
+    "Mass": ("a mass in the lungs", "a lung mass"),
+    "Nodule": ("a pulmonary nodule", "a nodule in the lungs"),
+    "Pneumonia": ("pneumonia", "evidence of pneumonia"),
+    "Pneumothorax": ("a pneumothorax", "pneumothorax"),
+    "Consolidation": ("consolidation", "focal consolidation"),
+    "Edema": ("pulmonary edema", "edema of the lungs"),
+    "Emphysema": ("emphysema", "emphysematous change"),
+    "Fibrosis": ("pulmonary fibrosis", "fibrosis of the lungs"),
+    "Pleural_Thickening": ("pleural thickening", "thickening of the pleura"),
+    "mesh:Opacity": ("a lung opacity", "an opacity in the lungs"),
+    "mesh:Airspace Disease": ("airspace disease",),
+    "mesh:Calcified Granuloma": ("a calcified granuloma", "calcified granulomas"),
+    "mesh:Granulomatous Disease": ("granulomatous disease",),
+    "mesh:Scoliosis": ("scoliosis", "scoliosis of the spine"),
+    "mesh:Fractures, Bone": ("a fracture", "a rib fracture or another bone fracture"),
+    "mesh:Catheters, Indwelling": ("an indwelling catheter", "a central venous catheter"),
+    "mesh:Implanted Medical Device": ("an implanted medical device", "a pacemaker or another implanted device"),
+    "mesh:Hernia, Hiatal": ("a hiatal hernia",),
+    "mesh:Pulmonary Congestion": ("pulmonary vascular congestion",),
+    "mesh:Atherosclerosis": ("atherosclerosis of the aorta", "aortic calcification"),
+}
+# what reports say or deny in so many words → how it is asked about
+SAID = {
+    "pneumothorax": "a pneumothorax", "pleural effusion": "a pleural effusion", "effusion": "an effusion",
+    "focal consolidation": "focal consolidation", "airspace disease": "airspace disease",
+    "pulmonary edema": "pulmonary edema", "cardiomegaly": "cardiomegaly", "atelectasis": "atelectasis",
+    "infiltrate": "an infiltrate", "nodule": "a nodule", "mass": "a mass", "granuloma": "a granuloma",
+    "fracture": "a fracture", "scoliosis": "scoliosis", "hernia": "a hernia", "opacity": "an opacity",
+    "pneumonia": "pneumonia", "emphysema": "emphysema", "scarring": "scarring", "hyperinflated": "hyperinflation",
+}  # fmt: skip
+LABELS = {  # phrases of reports that no wording above holds
+    "effusion": "Effusion", "focal consolidation": "Consolidation", "infiltrate": "Infiltration", "nodule": "Nodule", "mass": "Mass",
+    "granuloma": "mesh:Calcified Granuloma", "fracture": "mesh:Fractures, Bone", "hernia": "mesh:Hernia, Hiatal", "opacity": "mesh:Opacity",
+    "heart enlarged": "Cardiomegaly", "heart size enlarged": "Cardiomegaly", "cardiac enlargement": "Cardiomegaly",
+    "scarring": "mesh:Cicatrix", "hyperinflation": "mesh:Lung, Hyperlucent",
+}  # fmt: skip
+
+
+@functools.cache
+def _phrases() -> list[tuple[tuple[str, ...], str]]:
+    """Each wording as words, the longest first, with its label."""
+    pairs = [(wording, label) for label, wordings in ASKED.items() for wording in wordings]
+    cut = [
+        (tuple(word for word in words(wording) if word not in ("a", "an", "the")), label)
+        for wording, label in (*pairs, *LABELS.items())
+    ]
+    return sorted(cut, key=lambda pair: -len(pair[0]))
+
+
+def label_of(question: str) -> str:
+    """The label that a question asks about; empty where it names none, or two different ones that do not overlap.
+
+    >>> label_of("Is there fluid in the pleural space?"), label_of("Is the film rotated?")
+    ('Effusion', '')
+    """
+    asked = [word for word in words(question) if word not in ("a", "an", "the")]
+    found: list[str] = []
+    for phrase, label in _phrases():
+        for start in range(len(asked) - len(phrase) + 1):
+            if tuple(asked[start : start + len(phrase)]) == phrase:
+                found.append(label)
+                asked[start : start + len(phrase)] = [""] * len(
+                    phrase
+                )  # what is inside a longer wording is not asked again
+    return found[0] if len(set(found)) == 1 else ""

@@ -1,0 +1,37 @@
+"""Which finding a question asks about."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag._util.findings import ASKED, label_of
+
+
+@pytest.mark.parametrize("label", sorted(ASKED))
+def test_every_wording_of_a_label_leads_back_to_it(label: str) -> None:
+    for wording in ASKED[label]:
+        for frame in ("Is there {}?", "Does the chest X-ray show {}?", "{}, is it present?"):
+            assert label_of(frame.format(wording)) == label
+
+
+@pytest.mark.parametrize(
+    ("question", "label"),
+    [
+        ("Is the heart enlarged?", "Cardiomegaly"),
+        ("Is there a nodule?", "Nodule"),
+        ("Is there a calcified granuloma?", "mesh:Calcified Granuloma"),
+        ("Is there an effusion or a pneumothorax?", ""),  # two
+        ("Is the film rotated?", ""),
+        ("Is there massive change?", ""),  # "massive" is no mass
+        ("", ""),
+    ],
+)
+def test_questions(question: str, label: str) -> None:
+    assert label_of(question) == label
+
+
+@given(st.text())
+def test_any_text_has_an_answer(text: str) -> None:
+    assert label_of(text) == "" or label_of(text)[0].isalpha()
