@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from medrag.encoders.findings import CHEXPERT_TYPE, FindingsReader
+from medrag._util.findings import CHEXPERT_TYPE
+from medrag.corpora import realdata
+from medrag.encoders.findings import FindingsReader
 from medrag.encoders.image import TimmEncoder
 from medrag.encoders.image_text import OpenClipImages, OpenClipTexts
-from medrag.tune import encoder, finish, pack
+from medrag.tune import encoder, finish
 from medrag.types import ImageRecord, Passage
 
 
@@ -32,15 +34,15 @@ def train(data: Path, folder: Path, work: Path) -> None:
     names = encoder.outputs(data)
     parts = encoder.train(encoder.gather(data), names, encoder.EncoderTraining(), work)
     finish.export(parts, names, folder)
-    studies = [study for study in pack.studies(data, "val") if study.images]
+    studies = [study for study in realdata.studies(data, "val") if study.images]
     finish.calibrate(folder, finish.scores_of(FindingsReader(str(folder)), studies), finish.truth(studies, names))
 
 
-def records(studies: list[pack.Study]) -> list[ImageRecord]:
+def records(studies: list[realdata.Study]) -> list[ImageRecord]:
     return [ImageRecord(f"{s.uid}#{n}", s.uid, "", str(path)) for s in studies for n, (path, _) in enumerate(s.images)]
 
 
-def by_study(encode: Any, studies: list[pack.Study]) -> np.ndarray:
+def by_study(encode: Any, studies: list[realdata.Study]) -> np.ndarray:
     """(studies, d) unit means over the views."""
     pictures = records(studies)
     vectors, place = encode.encode_items(pictures), {s.uid: n for n, s in enumerate(studies)}
@@ -52,7 +54,7 @@ def by_study(encode: Any, studies: list[pack.Study]) -> np.ndarray:
 def measure(data: Path, folder: Path) -> dict[str, Any]:
     """The findings reader's AUC and the findings F1 of the first report that a picture finds."""
     began, reader = time.time(), FindingsReader(str(folder))
-    val, train_ = ([s for s in pack.studies(data, split) if s.images] for split in ("val", "train"))
+    val, train_ = ([s for s in realdata.studies(data, split) if s.images] for split in ("val", "train"))
     scores, labels = finish.scores_of(reader, val), finish.truth(val, reader.names)
     images, texts = OpenClipImages(str(folder)), OpenClipTexts(str(folder))
     frozen = TimmEncoder("efficientnet-lite2", architecture="tf_efficientnet_lite2", size=260)

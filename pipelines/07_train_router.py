@@ -37,6 +37,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 from medrag._util.images import load_image
+from medrag.corpora import realdata
 from medrag.encoders import open_encoder
 from medrag.settings import EncoderSettings
 from medrag.tune import pack
@@ -226,7 +227,7 @@ def rows(data: Path) -> list[Row]:
     for e in pack.vqa_rad_said(data):
         add(e.domain, "vqa_rad", e.path.name, "held" if e.held else "train", functools.partial(opened, e.path), 4)
     for split, step, part in (("train", 16, "train"), ("val", 2, "held")):
-        for study in [study for study in pack.studies(data, split) if study.images][::step]:
+        for study in [study for study in realdata.studies(data, split) if study.images][::step]:
             for path, _ in study.images[: 2 if part == "train" else 1]:
                 add("chest-xray", "iu_xray", study.uid, part, functools.partial(opened, path), 1)
     for scan in pack.registry():

@@ -101,7 +101,11 @@ def vlm_card() -> str:
 
 def router_card() -> str:
     found = result("router")
-    sets = {"held back, same sources": found["held"], "other sources": found["elsewhere"], "DICOM studies left out": found["studies"]["one picture a study"]}
+    sets = {
+        "held back, same sources": found["held"],
+        "other sources": found["elsewhere"],
+        "DICOM studies left out": found["studies"]["one picture a study"],
+    }
     lines = [
         "# router-lite2: which domain a picture belongs to", "",
         "A softmax over ImageNet features (EfficientNet-lite2, fetched from its own package) with nine classes, and mean vectors of medical "

@@ -24,11 +24,12 @@ import torch
 from PIL import Image
 
 from medrag import models
+from medrag._util.findings import ASKED
 from medrag._util.images import load_image
 from medrag._util.progress import track
+from medrag.corpora import questions, realdata
 from medrag.encoders.findings import FindingsReader
 from medrag.encoders.image_text import OpenClipImages
-from medrag.tune import pack, questions
 from medrag.tune.finish import auc
 from medrag.tune.vlm import Packed, probabilities_yes
 from medrag.vlms import _small_layout as layout
@@ -48,7 +49,7 @@ class Asked:
 
 def sets(data: Path) -> dict[str, list[Asked]]:
     """The three sets, grouped by study."""
-    val = {study.uid: study for study in pack.studies(data, "val") if study.images}
+    val = {study.uid: study for study in realdata.studies(data, "val") if study.images}
     made: dict[str, list[Asked]] = {}
     for name, closed in (
         ("balanced", questions.balanced(list(val.values()))),
@@ -58,8 +59,8 @@ def sets(data: Path) -> dict[str, list[Asked]]:
         for one in closed:
             by.setdefault(one.uid, []).append((one.question, one.answer))
         made[name] = [Asked(uid, [p for p, _ in val[uid].images[:2]], True, pairs) for uid, pairs in by.items()]
-    held, root, by_image = pack.vqa_rad_held(data), data / "open/vqa_rad/images", {}
-    for row in pack.vqa_rad(data):
+    held, root, by_image = realdata.vqa_rad_held(data), data / "open/vqa_rad/images", {}
+    for row in realdata.vqa_rad(data):
         if row["image_name"] in held and str(row["answer"]).strip().lower() in ("yes", "no"):
             by_image.setdefault(row["image_name"], []).append(row)
     made["vqa_rad"] = [
@@ -71,14 +72,14 @@ def sets(data: Path) -> dict[str, list[Asked]]:
 
 def training_questions(data: Path) -> tuple[list[str], list[str]]:
     """What the blind reader learns from: every closed question that the model was trained on, or could have been."""
-    chance, train = random.Random(0), pack.studies(data, "train")
-    rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in train) / len(train) for t in questions.ASKED}
-    pairs = [(row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in pack.iu_vqa(data)]
+    chance, train = random.Random(0), realdata.studies(data, "train")
+    rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in train) / len(train) for t in ASKED}
+    pairs = [(row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in realdata.iu_vqa(data)]
     for study in train:
         pairs += [(c.question, c.answer) for c in questions.from_labels(study, rates, chance, 3)]
         pairs += [(c.question, c.answer) for c in questions.from_report(study)]
-    held = pack.vqa_rad_held(data)
-    for row in pack.vqa_rad(data):
+    held = realdata.vqa_rad_held(data)
+    for row in realdata.vqa_rad(data):
         if row["image_name"] not in held and (answer := str(row["answer"]).strip().lower()) in ("yes", "no"):
             pairs.append((str(row["question"]), answer))
     return [q for q, _ in pairs], [a for _, a in pairs]
@@ -104,7 +105,7 @@ class Model:
         self.processor = AutoProcessor.from_pretrained(folder)
         self.reader, self.encoder = FindingsReader(), OpenClipImages("medrag-small")
         self.answerer = MedragSmall(name)
-        self.train = [study for study in pack.studies(data, "train") if study.images]
+        self.train = [study for study in realdata.studies(data, "train") if study.images]
         self.bank = self._bank()
 
     def _bank(self) -> Any:

@@ -9,6 +9,23 @@ import functools
 
 from medrag._util.text import words
 
+CHEXPERT_TYPE = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)  # in the order of NegBio's label table
+
 # label → how it is asked about; the first wording is the plain one
 ASKED = {
     "Atelectasis": ("atelectasis", "atelectasis in the lungs"),

@@ -34,7 +34,9 @@ _STATUS = {"answered": "Answered from evidence", "abstained": "Abstained", "unci
 
 def answer_fragment(answer: Answer) -> str:
     """The answer with its evidence, for a notebook: one scoped block without scripts."""
-    return template("answer.html.j2").render(answers=[answer_view(answer, _anchor(answer))], title="", page=False, rule=render.RULE)
+    return template("answer.html.j2").render(
+        answers=[answer_view(answer, _anchor(answer))], title="", page=False, rule=render.RULE
+    )
 
 
 def answer_page(answers: Sequence[Answer], title: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medrag import models
+from medrag._util.findings import CHEXPERT_TYPE
 from medrag.encoders._shared import computing, device_of
 from medrag.encoders.image_text import load_open_clip
 from medrag.errors import ModelMissing
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FILE = "findings.safetensors"
-CHEXPERT_TYPE = (
-    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
-    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
-)  # fmt: skip
+# fmt: skip
 
 
 class FindingsReader:

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.findings import ASKED
+from medrag.corpora import questions, realdata
 from medrag.errors import MissingDependency, SettingsError
 from medrag.eval import sources
 from medrag.eval.tasks import Example, Output, Task
-from medrag.tune import pack, questions
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -49,7 +50,7 @@ def constant_report(task: Task, examples: Sequence[Example], rag: Callable[[], M
     """The medoid of the training reports under TF-IDF's cosine."""
     import numpy as np
 
-    texts = [study.text for study in pack.studies(sources.training_data(), "train") if study.text]
+    texts = [study.text for study in realdata.studies(sources.training_data(), "train") if study.text]
     vectors = _sklearn("feature_extraction.text").TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
     mean = np.asarray(vectors.mean(axis=0)).ravel()
     return [Output(texts[int(np.argmax(vectors @ mean))])] * len(examples)
@@ -75,9 +76,9 @@ def nearest_report(task: Task, examples: Sequence[Example], rag: Callable[[], Me
 def training_questions(task: Task) -> tuple[list[str], list[str]]:
     """(questions, answers) of everything closed that the pack's training part asks, or that is made of its labels and reports."""
     data, chance = sources.training_data(), random.Random(0)
-    train = pack.studies(data, "train")
-    rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in train) / len(train) for t in questions.ASKED}
-    pairs = [(row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in pack.iu_vqa(data)]
+    train = realdata.studies(data, "train")
+    rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in train) / len(train) for t in ASKED}
+    pairs = [(row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in realdata.iu_vqa(data)]
     for study in train:
         pairs += [(c.question, c.answer) for c in questions.from_labels(study, rates, chance, 3)]
         pairs += [(c.question, c.answer) for c in questions.from_report(study)]
@@ -91,8 +92,10 @@ def _open_questions() -> list[tuple[str, str]]:
 
 def _vqa_rad_train() -> list[tuple[str, str]]:
     data = sources.training_data()
-    held = pack.vqa_rad_held(data)
-    return [(str(r["question"]), str(r["answer"]).strip()) for r in pack.vqa_rad(data) if r["image_name"] not in held]
+    held = realdata.vqa_rad_held(data)
+    return [
+        (str(r["question"]), str(r["answer"]).strip()) for r in realdata.vqa_rad(data) if r["image_name"] not in held
+    ]
 
 
 def _pipeline(last: str) -> Any:

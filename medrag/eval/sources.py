@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from medrag.corpora import questions, realdata
 from medrag.errors import CorpusError
 from medrag.eval import collections
 from medrag.eval.tasks import Example, Task
-from medrag.tune import pack, questions
 
 Source = Callable[[Path, str, Task], list[Example]]
 
@@ -33,14 +33,14 @@ def iu_reports(data: Path, split: str, task: Task) -> list[Example]:
             _tags(study, twins),
             study.text,
         )
-        for study in pack.studies(data, split)
+        for study in realdata.studies(data, split)
         if study.images and study.text
     ]
 
 
 def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
     """The questions of ``vqa_<split>.jsonl``, or where there is none those made of what the reports say or deny."""
-    known = {study.uid: study for study in pack.studies(data, split) if study.images}
+    known = {study.uid: study for study in realdata.studies(data, split) if study.images}
     path = data / f"noncommercial/iu_xray/vqa_{split}.jsonl"
     if path.is_file():
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -52,12 +52,12 @@ def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
 
 def iu_balanced(data: Path, split: str, task: Task) -> list[Example]:
     """Each finding asked of as many studies with as without it: the question alone tells nothing."""
-    known = {study.uid: study for study in pack.studies(data, split) if study.images and study.text}
+    known = {study.uid: study for study in realdata.studies(data, split) if study.images and study.text}
     made = questions.balanced(list(known.values()))
     return _closed(task, known, [(c.uid, c.question, c.answer, c.topic.removeprefix("mesh:")) for c in made])
 
 
-def _closed(task: Task, known: dict[str, pack.Study], asked: list[tuple[str, str, str, str]]) -> list[Example]:
+def _closed(task: Task, known: dict[str, realdata.Study], asked: list[tuple[str, str, str, str]]) -> list[Example]:
     return [
         Example(
             f"{uid}/{n}",
@@ -80,7 +80,7 @@ def vqa_rad(data: Path, split: str, task: Task) -> list[Example]:
     path = root / ("train.json" if split == "held" else f"{split}.json")
     rows = _json(path)
     if split == "held":
-        held = pack.vqa_rad_held(data)
+        held = realdata.vqa_rad_held(data)
         rows = [row for row in rows if row["image_name"] in held]
     closed = task.options.get("answers", "closed") == "closed"
     made = []
@@ -117,9 +117,9 @@ def _json(path: Path) -> Any:
 
 def iu_similar(data: Path, split: str, task: Task) -> list[Example]:
     """Each study's pictures look for training reports with the same findings: grade 2 for the same set, 1 for an F1 of a half or more."""
-    pool = [study for study in pack.studies(training_data(), "train") if study.images and study.text]
+    pool = [study for study in realdata.studies(training_data(), "train") if study.images and study.text]
     made = []
-    for study in pack.studies(data, split):
+    for study in realdata.studies(data, split):
         if not (study.images and study.positive):
             continue
         shared = {
@@ -137,17 +137,17 @@ def _grade(one: frozenset[str], other: frozenset[str]) -> int:
     return 2 if overlap == 1 else int(overlap >= 0.5)
 
 
-def own(study: pack.Study) -> tuple[str, ...]:
+def own(study: realdata.Study) -> tuple[str, ...]:
     """The ids under which the index may know this very study."""
     return (f"iu_xray:{study.uid}", f"openi:CXR{study.uid}", f"openi:{study.uid}")
 
 
-def _views(study: pack.Study, task: Task) -> tuple[Path, ...]:
+def _views(study: realdata.Study, task: Task) -> tuple[Path, ...]:
     ordered = sorted(study.images, key=lambda one: one[1] != "Frontal")
     return tuple(path for path, _ in ordered[: 1 if task.views == "frontal" else 2])
 
 
-def _tags(study: pack.Study, twins: frozenset[str]) -> tuple[str, ...]:
+def _tags(study: realdata.Study, twins: frozenset[str]) -> tuple[str, ...]:
     normal = "normal" if "normal" in study.positive else "abnormal"
     return (normal, "twin of a training report" if folded(study.text) in twins else "no twin")
 
@@ -158,7 +158,7 @@ def folded(text: str) -> str:
 
 def training_texts() -> frozenset[str]:
     """The training reports, to tell exact twins from others."""
-    return frozenset(folded(study.text) for study in pack.studies(training_data(), "train"))
+    return frozenset(folded(study.text) for study in realdata.studies(training_data(), "train"))
 
 
 def training_data() -> Path:

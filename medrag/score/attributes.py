@@ -18,7 +18,7 @@ Span = tuple[int, int]
 _JOINT = re.compile(
     r",|;|\b(?:and|or|with|but|versus|vs|without|which|may|could|suggesting|consistent|representing)\b", re.IGNORECASE
 )
-_PAIR = r"\b(?:left|right)(?:[- ]sided)? (?:\w+ )?(?:and|or|greater than|worse than|more than|less than|>|&|/) (?:the )?(?:left|right)\b"
+_PAIR = r"\b(?:left|right)(?:[- ]sided)? (?:(?:and|or|&|/)|(?:\w+ )?(?:greater than|worse than|more than|less than|>)) (?:the )?(?:left|right)\b"
 _SIDE = re.compile(
     rf"(?P<bilateral>{_PAIR}|\b(?:bilateral(?:ly)?|both|bi-?(?:basilar|basal|apical|basal)|bibasal|bases|apices|each lung|lower lobes|upper lobes)\b)"
     r"|(?P<left>\b(?:left|lingula\w*|lll|lul)\b)|(?P<right>\b(?:right|rml|rll|rul|middle lobe)\b)".replace(" ", r"\s+"),
@@ -37,6 +37,7 @@ _ZONE = re.compile(
     r"|(?P<spine>vertebra\w*|spine|[tl]\d{1,2})|(?P<rib>ribs?)|(?P<clavicle>clavic\w+)|(?P<humerus>humer\w+|shoulder))\b",
     re.IGNORECASE,
 )
+_DENIAL = re.compile(r"\W*(?:(?:and|or|but|with)\s+)?(?:no|not|without)\b", re.IGNORECASE)  # what begins anew
 _LEVEL = {"mild": 1, "moderate": 2, "severe": 3}
 
 
@@ -58,8 +59,10 @@ def _around(sentence: str, span: Span) -> Iterator[Span]:
         max((b for a, b in pieces if a < span[1]), default=high),
     )
     yield own
-    yield from (p for p in pieces if p[0] >= own[1])
-    yield from (p for p in reversed(pieces) if p[1] <= own[0])
+    after = (p for p in pieces if p[0] >= own[1])
+    yield from itertools.takewhile(lambda p: not _DENIAL.match(sentence, p[0]), after)
+    if not _DENIAL.match(sentence, own[0]):
+        yield from (p for p in reversed(pieces) if p[1] <= own[0])
 
 
 def _gap(match: re.Match[str], span: Span) -> int:

@@ -7,7 +7,9 @@ the assignment of least total error (Kuhn 1955, by scipy). The file knows no sco
 An omitted or an invented finding is one error; half an error where the other side has a finding of the same family (an
 "opacity" beside a consolidation), and half of it where it is only called possible. Within a pair: wrong side 1 (bilateral for
 one side 1/2), related concept 1/2, other severity 1/2 for each step, other zone 1/2, other certainty 1/4, and an attribute that
-only one side states 1/8; together never above 1. These were set by reasoning, none was fitted.
+only one side states 1/8; together never above 1. They are round numbers set by reasoning, but not blindly: the half for what is
+only possible, and the leave for limits of the film, came after reading the faults on RadPref's first half, whose figure is
+therefore in sample; ``eval/benchmarks/radpref.py`` reports other values and the choice with each case left out.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medrag import models
+from medrag._util.findings import CHEXPERT_TYPE
 from medrag._util.images import load_image
-from medrag.encoders.findings import CHEXPERT_TYPE
+from medrag.corpora import realdata
 from medrag.tune import pack
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def gather(data: Path) -> Pool:
     """All training pictures: IU X-Ray train (both views), the other domains, and the textbooks' figures."""
     names = outputs(data)
     texts, marks, pixels, rows, labels, chest = [], [], [], [], [], []  # type: ignore[var-annotated]
-    for study in pack.studies(data, "train"):
+    for study in realdata.studies(data, "train"):
         known = {*study.positive, *(f"mesh:{term}" for term in study.mesh)}
         texts.append(study.text or "no findings reported")
         marks.append(frozenset(known - {"mesh:normal", "mesh:No Indexing"}) or frozenset([study.uid]))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medrag.encoders.findings import CHEXPERT_TYPE, FILE
-from medrag.tune import pack
+from medrag._util.findings import CHEXPERT_TYPE
+from medrag.corpora import realdata
+from medrag.encoders.findings import FILE
 from medrag.tune.encoder import PEAK
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def config() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def scores_of(reader: FindingsReader, studies: Sequence[pack.Study]) -> NDArray[np.float32]:
+def scores_of(reader: FindingsReader, studies: Sequence[realdata.Study]) -> NDArray[np.float32]:
     """(studies, names) logits, each the mean over a study's views."""
     from medrag._util.images import load_image
     from medrag._util.progress import track
@@ -78,7 +79,7 @@ def scores_of(reader: FindingsReader, studies: Sequence[pack.Study]) -> NDArray[
     )
 
 
-def truth(studies: Sequence[pack.Study], names: Sequence[str]) -> NDArray[np.bool_]:
+def truth(studies: Sequence[realdata.Study], names: Sequence[str]) -> NDArray[np.bool_]:
     known = [study.positive | {f"mesh:{term}" for term in study.mesh} for study in studies]
     return np.array([[name in own for name in names] for own in known])
 

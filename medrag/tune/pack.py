@@ -6,8 +6,6 @@ Only the split ``train`` of IU X-Ray is read for training. Of every other source
 from __future__ import annotations
 
 import csv
-import functools
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._util.places import expand, share
-from medrag.encoders.findings import CHEXPERT_TYPE
-from medrag.errors import CorpusError
+from medrag.corpora import realdata
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,19 +61,6 @@ PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "chess
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
-    """One IU X-Ray study: its words without the blotted ones, its labels, its pictures with their views."""
-
-    uid: str
-    text: str
-    findings: str
-    impression: str
-    positive: frozenset[str]  # NegBio findings and "normal"
-    mesh: frozenset[str]
-    images: tuple[tuple[Path, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Example:
     """A picture with a caption. ``held`` says that it is not trained on."""
 
@@ -96,40 +80,10 @@ class Scan:
     frame: int = 0
 
 
-@functools.cache
-def studies(data: Path, split: str) -> tuple[Study, ...]:
-    """The studies of a split that have a report, in the split's order. Raises CorpusError where the pack is not there."""
-    root = data / "noncommercial/iu_xray"
-    try:
-        uids = json.loads((root / "splits.json").read_text())[split]
-    except (OSError, KeyError) as error:
-        raise CorpusError(
-            f"{root}: no split {split!r} of IU X-Ray", "set MEDRAG_DATA to the folder of the data pack"
-        ) from error
-    reports = {row["uid"]: row for row in _rows(root / "reports.csv")}
-    labels = {row["filename"].removeprefix("CXR"): row for row in _rows(root / "labels_negbio14.csv")}
-    views: dict[str, list[tuple[Path, str]]] = {}
-    for row in _rows(root / "projections.csv"):
-        views.setdefault(row["uid"], []).append((root / "images" / row["image"], row["projection"]))
-    return tuple(_study(uid, reports[uid], labels[uid], views.get(uid, [])) for uid in uids if uid in reports)
-
-
-def _study(uid: str, report: dict[str, str], labels: dict[str, str], views: list[tuple[Path, str]]) -> Study:
-    findings, impression = (" ".join(report[name].replace("XXXX", " ").split()) for name in ("findings", "impression"))
-    positive = frozenset(name for name in (*CHEXPERT_TYPE, "normal") if labels[name] == "1")
-    mesh = frozenset(term.split("/")[0].strip() for term in report["MeSH"].split(";") if term.strip())
-    return Study(uid, f"{findings} {impression}".strip(), findings, impression, positive, mesh, tuple(views))
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8") as stream:
-        yield from csv.DictReader(stream)
-
-
 def headings(data: Path) -> list[str]:
     """MeSH headings of the training reports that are frequent enough to be learned."""
     counts: dict[str, int] = {}
-    for study in studies(data, "train"):
+    for study in realdata.studies(data, "train"):
         for term in study.mesh:
             counts[term] = counts.get(term, 0) + 1
     return sorted(term for term, n in counts.items() if n >= MESH_LEAST and term not in ("normal", "No Indexing"))
@@ -157,22 +111,10 @@ def others(data: Path) -> list[Example]:
     return found + vqa_rad_images(data) + atlas()
 
 
-def vqa_rad_held(data: Path) -> frozenset[str]:
-    """Names of the VQA-RAD pictures that are held back: each fifth by name."""
-    names = sorted({str(row["image_name"]) for row in vqa_rad(data)})
-    return frozenset(names[4::5])
-
-
-def vqa_rad(data: Path) -> list[dict[str, str]]:
-    """The questions of VQA-RAD's training part."""
-    rows: list[dict[str, str]] = json.loads((data / "open/vqa_rad/train.json").read_text())
-    return rows
-
-
 def vqa_rad_images(data: Path) -> list[Example]:
     """Pictures of VQA-RAD whose modality an answer names (chest pictures are radiographs)."""
     named: dict[str, tuple[str, str]] = {}
-    for row in vqa_rad(data):
+    for row in realdata.vqa_rad(data):
         answer, organ = str(row["answer"]).lower(), row["image_organ"]
         place = ORGANS.get(organ, organ.lower())
         words = set(answer.replace(",", " ").replace("-", " ").split())
@@ -184,7 +126,7 @@ def vqa_rad_images(data: Path) -> list[Example]:
             elif "ray" in words or "xray" in words:
                 chest = organ == "CHEST"
                 named[row["image_name"]] = ("chest-xray" if chest else "other", f"an x-ray of the {place}")
-    held, root = vqa_rad_held(data), data / "open/vqa_rad/images"
+    held, root = realdata.vqa_rad_held(data), data / "open/vqa_rad/images"
     return [
         Example(root / name, domain, text, name in held)
         for name, (domain, text) in sorted(named.items())
@@ -229,14 +171,14 @@ def _frames(path: Path) -> range:
 def vqa_rad_said(data: Path) -> list[Example]:
     """VQA-RAD's pictures whose modality any question or answer says: more than `vqa_rad_images`, without captions."""
     votes: dict[tuple[str, str], dict[str, int]] = {}
-    for row in vqa_rad(data):
+    for row in realdata.vqa_rad(data):
         question, answer = row["question"].lower(), str(row["answer"]).lower()
         for kind, pattern in SAID.items():
             says = 3 * bool(re.search(rf"\b({pattern})\b", answer))
             says = says or int(bool(re.search(rf"\b({pattern})\b", question)) and not answer.startswith("no"))
             votes.setdefault((row["image_name"], row["image_organ"]), {}).setdefault(kind, 0)
             votes[row["image_name"], row["image_organ"]][kind] += says
-    held, root, found = vqa_rad_held(data), data / "open/vqa_rad/images", []
+    held, root, found = realdata.vqa_rad_held(data), data / "open/vqa_rad/images", []
     for (name, organ), counts in sorted(votes.items()):
         kind = max(counts, key=lambda one: counts[one])
         if counts[kind] and (root / name).exists():
@@ -284,9 +226,3 @@ def figures(data: Path) -> Iterator[tuple[Image, str]]:
     for item in corpus.read(lambda _: None):
         if isinstance(item, ImageRecord) and len(item.text) > 20:
             yield picture(item), item.text
-
-
-def iu_vqa(data: Path) -> list[dict[str, str]]:
-    """The published closed questions about training studies, with worded answers."""
-    path = data / "noncommercial/iu_xray/vqa_train.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

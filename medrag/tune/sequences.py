@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medrag.tune import pack, questions
+from medrag._util.findings import ASKED
+from medrag.corpora import questions, realdata
 from medrag.tune.vlm import Packed
 from medrag.vlms import _small_layout as layout
 
@@ -56,7 +57,7 @@ class Features:
 
         reader = FindingsReader(encoder)
         model, transform, _ = load_open_clip(models.resolve(encoder), "cpu")
-        files = [("train", s.uid, path) for s in pack.studies(data, "train") for path, _ in s.images]
+        files = [("train", s.uid, path) for s in realdata.studies(data, "train") for path, _ in s.images]
         files += [("vqarad", path.name, path) for path in sorted((data / "open/vqa_rad/images").iterdir())]
         patches, embeddings, logits = [], [], []
         with torch.inference_mode():
@@ -92,7 +93,7 @@ def neighbours(
     return found
 
 
-def report(study: pack.Study) -> str:
+def report(study: realdata.Study) -> str:
     """The answer to a request for a report: both sections, cut at a sentence where they are long."""
     text = f"Findings: {study.findings}" if study.findings else ""
     words = text.split()
@@ -107,14 +108,14 @@ class Sequences:
 
     def __init__(self, data: Path, features: Features, reader: Any, names: Sequence[str], seed: int = 0) -> None:
         self.data, self.features, self.reader, self.names, self.seed = data, features, reader, tuple(names), seed
-        self.studies = {study.uid: study for study in pack.studies(data, "train")}
+        self.studies = {study.uid: study for study in realdata.studies(data, "train")}
         self.rows = features.rows("train")
         self.near = neighbours(features, self.rows, self.rows, 8)
         self.spread = features.logits[[n for rows in self.rows.values() for n in rows]].std(0)
         count = len(self.studies)
-        self.rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in self.studies.values()) / count for t in questions.ASKED}  # fmt: skip
+        self.rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in self.studies.values()) / count for t in ASKED}  # fmt: skip
         self.worded: dict[str, list[tuple[str, str]]] = {}
-        for row in pack.iu_vqa(data):
+        for row in realdata.iu_vqa(data):
             pair = (row["question"], questions.worded(row["answer"]))
             if row["uid"] in self.studies and "XXXX" not in "".join(pair):
                 self.worded.setdefault(row["uid"], []).append(pair)
@@ -125,7 +126,7 @@ class Sequences:
         chosen = [s for s in self.studies.values() if s.uid in self.rows and ("normal" not in s.positive or chance.random() < share)]  # fmt: skip
         return [*(self._study(study, chance) for study in chosen), *self._vqa_rad(chance)]
 
-    def _study(self, study: pack.Study, chance: random.Random) -> Packed:
+    def _study(self, study: realdata.Study, chance: random.Random) -> Packed:
         rows = self.rows[study.uid]
         rows = [chance.choice(rows)] if chance.random() < 0.5 else rows[:2]
         line = ""
@@ -144,16 +145,16 @@ class Sequences:
         turns.append((layout.question_text(chance.choice(REPORT_ASKS)), report(study)))
         return Packed(self.features.patches[rows], layout.before(line, evidence), tuple(turns))
 
-    def _evidence(self, study: pack.Study, chance: random.Random) -> list[str]:
+    def _evidence(self, study: realdata.Study, chance: random.Random) -> list[str]:
         near = [u for u in self.near[study.uid] if self.studies[u].text != study.text][: chance.randint(1, 3)]
         if chance.random() < WRONG:
             near = [chance.choice(list(self.studies))]
         return [layout.evidence_line(f"E{n}", self.studies[u].text) for n, u in enumerate(near, 1) if u != study.uid]
 
     def _vqa_rad(self, chance: random.Random) -> Iterator[Packed]:
-        held, rows = pack.vqa_rad_held(self.data), self.features.rows("vqarad")
+        held, rows = realdata.vqa_rad_held(self.data), self.features.rows("vqarad")
         asked: dict[str, list[dict[str, str]]] = {}
-        for row in pack.vqa_rad(self.data):
+        for row in realdata.vqa_rad(self.data):
             asked.setdefault(str(row["image_name"]), []).append(row)
         for name, found in asked.items():
             if name in held or name not in rows:

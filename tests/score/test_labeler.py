@@ -110,3 +110,19 @@ def test_spans_sides_severity_and_place() -> None:
     assert text[mention.start : mention.end] == "pleural effusion"
     assert (mention.side, mention.severity, mention.sentence) == ("right", 2, 1)
     assert mentions("Opacity in the right upper lobe.")[0].location == {"upper"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Left effusion and right atelectasis.", ["left", "right"]),
+        ("Atelectasis and effusion at the left base.", ["left", "left"]),
+        ("Small left effusion, no pneumothorax.", ["left", ""]),
+        ("Effusion without pneumothorax on the right.", ["", "right"]),
+        ("Right and left effusions.", ["bilateral"]),
+        ("Atelectasis, left worse than right.", ["bilateral"]),
+        ("Left cardiomegaly.", [""]),
+    ],
+)
+def test_a_side_belongs_to_its_own_phrase_first(text: str, expected: list[str]) -> None:
+    assert [mention.side for mention in mentions(text)] == expected

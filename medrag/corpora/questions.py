@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from medrag._util.findings import ASKED, SAID
 from medrag._util.polarity import mentions, polarity
 from medrag._util.text import sentences
-from medrag.tune.pack import Study
+from medrag.corpora.realdata import Study
 
 FRAMES = ("Is there {}?", "Does the chest X-ray show {}?", "Is there evidence of {}?", "Is {} present?")
 LEAST = 5  # studies with a finding that a balanced set needs to ask about it

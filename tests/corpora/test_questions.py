@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medrag.tune import questions
-from medrag.tune.pack import Study
+from medrag.corpora import questions
+from medrag.corpora.realdata import Study
 
 
 def study(uid: str, text: str = "", positive: set[str] = frozenset(), mesh: set[str] = frozenset()) -> Study:  # type: ignore[assignment]
