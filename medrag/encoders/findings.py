@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FILE = "findings.safetensors"
-# fmt: skip
 
 
 class FindingsReader:
