@@ -248,17 +248,25 @@ def rows(data: Path) -> list[Row]:
 
 def features(data: Path, work: Path) -> tuple[list[Row], np.ndarray]:
     """The rows with their (n, d) unit embeddings. ``work`` keeps them, so that what was embedded once is not again."""
+    whole = work / "all.npz"
+    if whole.exists():
+        kept = np.load(whole)
+        return [Row(*names, int(copy)) for *names, copy in kept["rows"].tolist()], kept["vectors"]
     found, encoder = rows(data), open_encoder(EncoderSettings(model=ENCODER))
     work.mkdir(parents=True, exist_ok=True)
-    blocks = []
-    for start in range(0, len(found), CHUNK):
-        kept, mine = work / f"{start:06d}.npz", found[start : start + CHUNK]
-        names = [f"{row.domain}/{row.source}/{row.group}/{row.copy}" for row in mine]
-        if not (kept.exists() and list(np.load(kept)["names"]) == names):
-            block = encoder.encode_queries([Query("", (QueryImage(row.make()),)) for row in mine])
-            np.savez(kept, names=names, block=block)
-        blocks.append(np.load(kept)["block"])
+    names = np.array([[row.domain, row.source, row.group, row.part, str(row.copy)] for row in found])
+    blocks = [block(encoder, found[n : n + CHUNK], names[n : n + CHUNK], work / f"{n:06d}.npz") for n in range(0, len(found), CHUNK)]  # fmt: skip
+    np.savez(whole, rows=names, vectors=np.concatenate(blocks))
     return found, np.concatenate(blocks)
+
+
+def block(encoder: Any, found: list[Row], names: np.ndarray, kept: Path) -> np.ndarray:
+    """(n, d) of a few rows, from the file where it holds these."""
+    if not (kept.exists() and np.array_equal(np.load(kept)["names"], names)):
+        vectors = encoder.encode_queries([Query("", (QueryImage(row.make()),)) for row in found])
+        np.savez(kept, names=names, block=vectors)
+    vectors = np.load(kept)["block"]
+    return vectors
 
 
 def fit(x: np.ndarray, y: np.ndarray, found: list[Row], classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -318,6 +326,7 @@ def main(target: Path, data: Path, work: Path) -> dict[str, Any]:
     labels = sorted({row.domain for row in kept})
     y = np.array([labels.index(row.domain) for row in kept])
     values = left_out(x, y, kept, len(labels))
+    np.save(work / "left_out.npy", values)
     plain = np.array([row.copy == 0 for row in kept])
     temperature = cooled(values[plain, :-1], y[plain])
     known = plain & (y != labels.index("other"))

@@ -1,7 +1,7 @@
 """The small vision-language model as an answerer: it looks at the image, reads the evidence, and its sentences get their keys.
 
 The findings reader's line stands in the prompt beside the patches. A closed question about one of the reader's findings is decided
-by Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. The model was too small to be taught to cite, so each
+by Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it; a report is revised by what the reader sees. The model was too small to be taught to cite, so each
 of its sentences is attributed afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al.,
 arXiv 2210.08726); evidence that says the opposite is named too. Questions without an image, and definitions, are answered by
 `extractive`: the model's own knowledge is not to be trusted.
@@ -22,6 +22,7 @@ from medrag.vlms import _small_layout as layout
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import Ask, is_report, parse, split, stance, usable
 from medrag.vlms._hf import Turns
+from medrag.vlms._revise import revised, seen
 from medrag.vlms._vote import cite_keys
 from medrag.vlms.extractive import Extractive
 from medrag.vlms.transformers import Transformers
@@ -66,7 +67,8 @@ class MedragSmall:
             yield from self._words.stream(prompt, images)
             return
         decided = self._decided([prompt], [images])[0]
-        yield from self._sentences(prompt, self.inner.stream(self._told(prompt, images), images), decided)
+        pieces = self.inner.stream(self._told(prompt, images), images)
+        yield from self._sentences(prompt, self._revised(prompt, images, pieces), decided)
 
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """One text for each prompt, those that look at an image written together."""
@@ -75,8 +77,10 @@ class MedragSmall:
         decided = dict(zip(looked, self._decided(asked, seen), strict=True))
         told = [self._told(p, i) for p, i in zip(asked, seen, strict=True)]
         written = dict(zip(looked, self.inner.batch(told, seen) if looked else (), strict=True))
+        for n, text in written.items():
+            written[n] = "".join(self._sentences(prompts[n], self._revised(prompts[n], images[n], [text]), decided[n]))
         return [
-            "".join(self._sentences(p, [written[n]], decided[n]) if n in written else self._words.stream(p, i))
+            written[n] if n in written else "".join(self._words.stream(p, i))
             for n, (p, i) in enumerate(zip(prompts, images, strict=True))
         ]
 
@@ -109,21 +113,21 @@ class MedragSmall:
         """Whether the words of the evidence answer: nothing to look at, or a definition is asked."""
         return not images or parse(prompt.question).sort == "define"
 
+    def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
+        """A report's pieces, put right by what the reader sees; other texts as they are."""
+        if parse(prompt.question).sort != "report" or not self._reads(prompt):
+            return pieces
+        return (f"{sentence} " for sentence in revised(_whole(pieces), seen(self._read(images))))
+
     def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "") -> Iterator[str]:
         """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise.
 
         A text that does not begin as was ``decided`` gives way to that word alone.
         """
-        ask, pending, started, said = parse(prompt.question), "", False, ""
-        for piece in _beginning(decided, pieces):
-            pending += piece
-            *whole, pending = _END.split(pending)
-            for sentence in filter(str.strip, whole):
-                yield (" " if started else "") + self._keyed(ask, sentence, prompt)
-                started, said = True, said or says(ask, sentence)
-        if pending.strip():
-            yield (" " if started else "") + self._keyed(ask, pending, prompt)
-            said = said or says(ask, pending)
+        ask, started, said = parse(prompt.question), False, ""
+        for sentence in _whole(_beginning(decided, pieces)):
+            yield (" " if started else "") + self._keyed(ask, sentence, prompt)
+            started, said = True, said or says(ask, sentence)
         if ask.sort == "closed" and (keys := _views(ask, prompt, OPPOSITE.get(said, "-"))):
             yield f" The evidence {cite_keys(keys)} says otherwise."
 
@@ -174,6 +178,17 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def _whole(pieces: Iterable[str]) -> Iterator[str]:
+    """Whole sentences as they are finished."""
+    pending = ""
+    for piece in pieces:
+        pending += piece
+        *whole, pending = _END.split(pending)
+        yield from filter(str.strip, whole)
+    if pending.strip():
+        yield pending
 
 
 def _beginning(decided: str, pieces: Iterable[str]) -> Iterator[str]:
