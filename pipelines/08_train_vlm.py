@@ -2,9 +2,10 @@
 
     MEDRAG_DATA=/path/to/pack python pipelines/08_train_vlm.py medrag/presets/medrag-small-vlm --minutes 240
 
-Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware: 2 CPU cores, 12 GB of memory, 14 s for a
+Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware: 2 CPU cores, 12 GB of memory, 12 to 14 s for a
 batch of about 7 studies with 6 questions each; one epoch is about 365 batches (85 minutes). --minutes sets the clock that the learning
-rate follows to its end: what ships was trained for the minutes that its card states. Measured by
+rate follows to its end. With glibc, MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 in the environment keeps memory between
+steps: without it a third of the time went into page faults. What ships was trained for the minutes that its card states. Measured by
 eval/benchmarks/small_vlm.py. A run that was cut off goes on from --work; --start goes on from weights that were shipped. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
 """
 
