@@ -265,8 +265,7 @@ def block(encoder: Any, found: list[Row], names: np.ndarray, kept: Path) -> np.n
     if not (kept.exists() and np.array_equal(np.load(kept)["names"], names)):
         vectors = encoder.encode_queries([Query("", (QueryImage(row.make()),)) for row in found])
         np.savez(kept, names=names, block=vectors)
-    vectors = np.load(kept)["block"]
-    return vectors
+    return np.load(kept)["block"]  # type: ignore[no-any-return]
 
 
 def fit(x: np.ndarray, y: np.ndarray, found: list[Row], classes: int) -> tuple[np.ndarray, np.ndarray]:
