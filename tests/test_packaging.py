@@ -26,7 +26,7 @@ def test_the_wheel_holds_what_the_demo_needs(names):
     for name in (
         "medrag/py.typed", "medrag/presets/packages.yaml", "medrag/presets/models.yaml", "medrag/presets/answer.html.j2",
         "medrag/presets/router-lite2.safetensors", f"{share}/indexes/sample/recipe.yaml", f"{share}/corpora/sample/iu_uids.txt",
-        f"{share}/corpora/sample/images.csv", f"{share}/corpora/sample/primer/primer.pdf", f"{share}/pipelines/02_answer.py",
+        f"{share}/corpora/sample/images.csv", f"{share}/corpora/sample/primer/primer.pdf", f"{share}/pipelines/02_answer.py", f"{share}/eval/tasks/iu_xray_report.yaml",
     ):  # fmt: skip
         assert name in names, name
 
