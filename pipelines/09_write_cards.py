@@ -61,21 +61,47 @@ def encoder_card() -> str:
     return "\n".join(lines)
 
 
+def reports_table() -> list[str]:
+    """Reports of IU X-Ray val beside the trivial baselines."""
+    arms = {arm: result(f"iu_val/iu_xray_report-val-{arm}") for arm in ("none", "adaptive")}
+    first = arms["none"]
+    columns = {
+        arm: {k: (v, *one["intervals"][k]) for k, v in one["scores"].items()} for arm, one in arms.items()
+    } | first["baselines"]
+    wanted = (
+        "factuality",
+        "findings_micro_f1",
+        "hallucinated_per_report",
+        "omitted_per_report",
+        "rouge_l",
+        "bleu_4",
+        "claim_support",
+    )
+    return [
+        "## Reports, IU X-Ray val", "",
+        f"`medrag eval run {first['task']} --arm none --arm adaptive --limit {first['n']}`: {first['n']} studies; 95 % intervals over studies.", "",
+        row("score", *columns), row(*["---"] * (len(columns) + 1)),
+        *(row(name, *(f"{c[name][0]:.3f} ({spread(c[name][1:])})" for c in columns.values())) for name in wanted), "",
+    ]  # fmt: skip
+
+
 def vlm_card() -> str:
     training = json.loads((ROOT / "medrag/presets/medrag-small-vlm/medrag_vlm.json").read_text())["training"]
     lines = [
         "# medrag-small-vlm: a small vision-language model", "",
         "LLaVA over SmolLM2-135M-Instruct (fetched from its own package): the encoder's feature map as 16 patches, a two-layer projector, and "
-        "a low-rank adapter of all linear layers. The findings reader's line stands in the prompt. What ships is projector and adapter.", "",
+        "a low-rank adapter of all linear layers. The findings reader's line stands in the prompt, moves the odds of closed answers, and its "
+        "findings are stated in reports: what the words say of the image is mostly its doing. What ships is projector and adapter.", "",
         "Data: IU X-Ray (Open-i, NLM; CC BY-NC-ND 4.0), train split, its reports, and the yes/no questions of the RULE alignment set; VQA-RAD (CC0) "
         "without each fifth picture. Its eyes are the encoder's: see that card. No image or text is contained.", "",
         f"Recipe: `pipelines/08_train_vlm.py`; these weights: {training}.", "",
     ]  # fmt: skip
+    lines += reports_table()
     if not (ROOT / "eval/results/small_vlm.json").exists():
         return "\n".join(
             [
                 *lines,
-                "Not measured yet: nothing is known of how well it answers. `eval/benchmarks/small_vlm.py` measures it.",
+                "Closed questions: `eval/benchmarks/small_vlm.py` measures them; no result is kept yet.",
                 "",
                 LIMITS,
                 "",
