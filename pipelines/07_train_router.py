@@ -234,9 +234,8 @@ def rows(data: Path) -> list[Row]:
         part = "elsewhere" if scan.domain in FIXED or "skimage" in scan.path.parts else "train"
         add(scan.domain, "registry", scan.study, part, functools.partial(opened, scan.path, scan.frame), 1 if scan.frame else 4)  # fmt: skip
     for n, (figure, domain, held) in enumerate(pack.figures_by_domain(data)):
-        part = "train" if not held else "held" if domain == "other" else "elsewhere"
         figure.thumbnail((768, 768))
-        add(domain, "textbook", f"figure {n}", part, figure.copy, 1, wild=True)
+        add(domain, "textbook", f"figure {n}", "held" if held else "train", figure.copy, int(domain == "other"), wild=True)  # fmt: skip
     for path in pack.everyday():
         add("other", "everyday", path.name, "train", functools.partial(opened, path), 24, wild=True)
     found += [Row("ultrasound", "simulated", f"{n}", "train", 1, functools.partial(sonogram, n)) for n in range(160)]
