@@ -130,7 +130,7 @@ def router_card() -> str:
     sets = {
         "held back, same sources": found["held"],
         "other sources": found["elsewhere"],
-        "DICOM studies left out": found["studies"]["one picture a study"],
+        "DICOM studies left out": found["left out by group"]["one picture a DICOM study"],
     }
     lines = [
         "# router-lite2: which domain a picture belongs to", "",
@@ -138,7 +138,8 @@ def router_card() -> str:
         "sources: a picture far from all of them, or of the class other, is taken for not medical.", "",
         f"Data: {DATA.format(iu='a part of the train split')} Further: CT, MR and radiographs of pydicom-data (one of CQ500, CC BY-NC-SA 4.0), two photographs of "
         "scikit-learn (CC BY), simulated ultrasound and made textures.", "",
-        "Recipe: `pipelines/07_train_router.py`. Limits: few studies of ultrasound, and MR mostly of breast and head.", "",
+        "Recipe: `pipelines/07_train_router.py`; these weights are its fit on embeddings made in several runs of it while it was still changing, so a fresh run gives similar weights, not these. Limits: few studies of ultrasound, MR mostly of breast and head, "
+        f"immunohistochemistry is not known. Also: {found['weaker']}.", "",
         f"`{found['command']}`; share named rightly with Wilson's 95 % interval.", "",
         row("pictures", "n", "right", "95 % interval"), row("---", "---", "---", "---"),
         *(row(name, one["all"]["n"], f"{one['all']['share']:.3f}", spread(one["all"]["interval"])) for name, one in sets.items()),
