@@ -207,7 +207,8 @@ class MedRAG:
         """Changes when the index, the generator or a setting does."""
         index = self.store.manifest.content_hash if self.store else ""
         settings = json.dumps(self.settings.model_dump(), sort_keys=True, default=_name_of)
-        return sha256_text(index, self.generator.name, settings)[:16]
+        generator = getattr(self.generator, "fingerprint", "") or self.generator.name
+        return sha256_text(index, generator, settings)[:16]
 
 
 def _name_of(value: Any) -> str:

@@ -160,12 +160,16 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             if near
             else f"known: {', '.join(known) or 'none'}; or give the path of a YAML file",
         )
+    recipe: Recipe = parse(Recipe, read_yaml(path), str(path))
+    return recipe
+
+
+def read_yaml(path: Path) -> Any:
+    """Plain values of a YAML file. Raises SettingsError for what is not readable."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not readable YAML: {' '.join(str(error).split())}", "mend the file") from error
-    recipe: Recipe = parse(Recipe, raw, str(path))
-    return recipe
 
 
 def parse(cls: type[Any], raw: Any, where: str) -> Any:

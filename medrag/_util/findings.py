@@ -97,3 +97,23 @@ def label_of(question: str) -> str:
                     phrase
                 )  # what is inside a longer wording is not asked again
     return found[0] if len(set(found)) == 1 else ""
+
+
+# what a question may say beside the finding and still ask no more than whether it is there
+FRAME = frozenset(
+    "is are was there does do did any evidence sign signs of the a an this that chest x-ray xray radiograph film image study picture "
+    "scan show shows demonstrate have has present seen visible identified noted patient in on lung lungs free for negative no".split()
+)
+
+
+def presence_asked(question: str) -> str:
+    """The label whose presence, and nothing else of it, a question asks about; empty for side, size, change and the rest.
+
+    >>> presence_asked("Does the chest X-ray show a nodule?"), presence_asked("Is the nodule on the left?")
+    ('Nodule', '')
+    """
+    label = label_of(question)
+    if not label:
+        return ""
+    own = {word for phrase, named in _phrases() if named == label for word in phrase}
+    return label if set(words(question)) <= FRAME | own else ""

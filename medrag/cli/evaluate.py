@@ -18,14 +18,19 @@ app = typer.Typer(
 def list_tasks(as_json: Json = False) -> None:
     """The tasks that ship and the arms that can be put to them."""
     from medrag.eval.arms import ABOUT
+    from medrag.eval.baselines import BASELINES
+    from medrag.eval.rankers import RANKERS
     from medrag.eval.tasks import known_tasks
 
     tasks = known_tasks()
     if as_json:
-        emit({"tasks": {task.name: task.about for task in tasks}, "arms": ABOUT})
+        named = {"arms": ABOUT, "baselines": list(BASELINES), "arms of rankings": list(RANKERS)}
+        emit({"tasks": {task.name: task.about for task in tasks}, **named})
         return
     table(("task", "split", "first score", "what it asks"), [(t.name, t.split, t.headline, t.about) for t in tasks])
     table(("arm", "what answers"), list(ABOUT.items()))
+    note(f"trivial baselines, which stand in every result and are arms too: {', '.join(BASELINES)}")
+    note(f"arms of rankings: {', '.join(RANKERS)}; over a built index also its retrievers by name")
 
 
 @app.command("run")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medrag.errors import SettingsError
+from medrag.errors import GeneratorError, SettingsError
 from medrag.eval.tasks import Example, Output
 from medrag.types import Answer, Context, Hit, Query, Study
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 K = 3  # pieces of evidence of the arms that do not select
 GRAPH, PAGES = ("graph",), ("dense", "lexical")
-
-
 Asked = Sequence[Example]
 Together = Callable[[Asked], list[Output]]  # several examples at once: generators write faster so
 
@@ -69,7 +67,7 @@ def make_arm(name: str, rag: Callable[[], MedRAG], examples: Sequence[Example], 
 
         near = difflib.get_close_matches(name, ARMS)
         raise SettingsError(
-            f"there is no arm {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ARMS)}"
+            f"there is no arm {name!r}", f"did you mean {near[0]!r}?" if near else "medrag eval list names them"
         )
     opened = rag()
     made = ARMS[name](opened, examples, seed)
@@ -84,7 +82,12 @@ def _own(name: str) -> Arm:
         raise SettingsError(f"arm {name!r}: {error}", "name a function that Python can import") from error
 
     def call(example: Example) -> Output:
-        said = function([str(path) for path in example.images] or None, example.question)
+        try:
+            said = function([str(path) for path in example.images] or None, example.question)
+        except Exception as error:  # somebody's own code: one example that fails is no end of a run
+            raise GeneratorError(
+                f"{name}: {type(error).__name__}: {error}", "mend the function, then run again"
+            ) from error
         return output_of(said) if isinstance(said, Answer) else Output(str(said))
 
     return Arm(name, {"callable": name}, one_by_one(call))
@@ -302,6 +305,10 @@ def _wrong_patient(rag: MedRAG, examples: Sequence[Example], seed: int) -> Toget
 
 def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     """The study's own report as evidence: the sources put it into the example for this arm alone."""
+    if not any(example.truth for example in examples):
+        raise SettingsError(
+            "the arm oracle-context needs the studies' own reports, and this task has none", "leave it out"
+        )
 
     def evidence(example: Example) -> list[Hit]:
         text = example.truth
@@ -322,7 +329,7 @@ ABOUT: dict[str, str] = {
     "adaptive": "routing, fusion and adaptive selection, without the graph",
     "adaptive+graph": "the same with the knowledge graph",
     "pages": "passages of books alone",
-    "text-only": "the question without its image",
+    "text-only": "the question without its image; the small model then quotes evidence, as extractive does",
     "noise-image": "seeded noise in place of the image",
     "blank-image": "a grey picture in place of the image",
     "blank-image-none": "a grey picture and no retrieval",

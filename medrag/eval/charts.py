@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 WIDTH, LEFT, ROW = 720, 220, 24
 
 
-def forest(rows: Sequence[tuple[str, float, float, float]], unit: str) -> dict[str, Any]:
-    """Differences with their intervals about a line at zero: (name, value, low, high)."""
+def forest(rows: Sequence[tuple[str, float, float, float]], unit: str, falls: Collection[str] = ()) -> dict[str, Any]:
+    """Differences with their intervals about a line at zero: (name, value, low, high). Less is better of those in ``falls``."""
     reach = max([abs(v) for row in rows for v in row[1:]] + [1e-3]) * 1.05
     middle, half = LEFT + (WIDTH - LEFT) / 2, (WIDTH - LEFT) / 2 - 52
 
@@ -26,7 +26,7 @@ def forest(rows: Sequence[tuple[str, float, float, float]], unit: str) -> dict[s
             "x1": x(low),
             "x2": x(high),
             "sure": low > 0 or high < 0,
-            "good": v > 0,
+            "good": (v > 0) != (name in falls),
             "words": f"{v:+.3f}",
         }
         for n, (name, v, low, high) in enumerate(rows)

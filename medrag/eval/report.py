@@ -70,10 +70,6 @@ def table(found: list[Loaded], headline: str) -> dict[str, Any]:
     return {"columns": [name for name, _ in columns], "rows": rows}
 
 
-def _rows(task: Task, lines: Sequence[Mapping[str, Any]]) -> scoring.Scored:
-    return scoring.rows_of(task, lines)
-
-
 def pair(found: list[Loaded]) -> tuple[Loaded, Loaded] | None:
     """What is compared in drawings and cases: adaptive (or else the last arm) with none (or else the first)."""
     arms = {r["arm"]: (r, lines) for r, lines in found}
@@ -91,8 +87,8 @@ def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
         by = {line["id"]: line for line in theirs}
         mine = [line for line in mine if line["id"] in by]
         gains = scoring.differences(
-            _rows(task, mine),
-            _rows(task, [by[line["id"]] for line in mine]),
+            scoring.rows_of(task, mine),
+            scoring.rows_of(task, [by[line["id"]] for line in mine]),
             [line["group"] for line in mine],
             DRAWS,
             0,
@@ -103,7 +99,12 @@ def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
             for k, d in gains.items()
             if not k.startswith("f1/") and abs(d["difference"]) <= 1
         ]
-        made.append({"title": f"Gain by score: {named}", **charts.forest(scores, "difference")})
+        made.append(
+            {
+                "title": f"Gain by score: {named}",
+                **charts.forest(scores, "difference", [k for k, *_ in scores if scoring.fault(k)]),
+            }
+        )
         if findings := [(k[3:], d["difference"], *d["interval"]) for k, d in gains.items() if k.startswith("f1/")]:
             made.append({"title": f"Gain by finding (F1): {named}", **charts.forest(findings, "difference")})
     if task.kind == "closed":
@@ -163,7 +164,7 @@ def cases(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
 
 def single(task: Task, lines: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:
     """The first measure's leading score of each example alone (n,); 0 where nothing defines it."""
-    measure, rows = _rows(task, lines)[0]
+    measure, rows = scoring.rows_of(task, lines)[0]
     values = [next(iter(measure.totals(row[None], np.ones((1, 1))).values()))[0] for row in rows]
     scores: np.ndarray[Any, Any] = np.nan_to_num(np.array(values, dtype=float))
     return scores

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from medrag import __version__
-from medrag._util.files import sha256_text, write_json
+from medrag._util.files import sha256_text, write_error, write_json
 from medrag._util.progress import track
-from medrag.errors import CorpusError, MedragError
+from medrag.errors import CorpusError, MedragError, SettingsError
 from medrag.eval import scoring
-from medrag.eval.arms import Arm, make_arm
+from medrag.eval.arms import Arm, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES
 from medrag.eval.collections import COLLECTIONS
 from medrag.eval.rankers import make_finder, make_ranker
@@ -49,6 +49,8 @@ def plan(
 ) -> Run:  # fmt: skip
     """Reads the examples; the pipeline is opened when an arm first needs it. ``limit`` keeps a part drawn with the seed, whole groups at once."""
     found = task if isinstance(task, Task) else load_task(task)
+    if found.source not in SOURCES:
+        raise SettingsError(f"{found.name}: there is no source {found.source!r}", f"known: {', '.join(SOURCES)}")
     split = split or found.split
     examples = limited(SOURCES[found.source](data, split, found), limit, seed)
     if not examples:
@@ -80,7 +82,10 @@ def run(
     """
     began = time.time()
     made = _arm(planned, arm)
-    lines = answers(planned, made, out.with_suffix(".jsonl"), at_once, workers, restart)
+    try:
+        lines = answers(planned, made, out.with_suffix(".jsonl"), at_once, workers, restart)
+    except OSError as error:
+        raise write_error(out, error) from error
     result = summary(planned, made, lines, draws)
     result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
     result["seconds_of_this_run"] = round(time.time() - began, 1)
@@ -90,6 +95,8 @@ def run(
 
 def _arm(planned: Run, name: str) -> Arm:
     task = planned.task
+    if name in BASELINES:
+        return _baseline(planned, name)
     if task.source in COLLECTIONS and ":" not in name:
         return make_ranker(name, task, planned.data, planned.split, planned.seed)
     if task.kind == "ranking" and ":" not in name:
@@ -100,15 +107,17 @@ def _arm(planned: Run, name: str) -> Arm:
 def answers(
     planned: Run, arm: Arm, path: Path, at_once: int = 8, workers: int = 1, restart: bool = False
 ) -> list[dict[str, Any]]:
-    """One line per example, in the examples' order; those that the file has are not asked again."""
-    key = sha256_text(
-        json.dumps([planned.task.model_dump(mode="json"), arm.name, dict(arm.settings), planned.seed], sort_keys=True)
-    )[:16]
-    done = {} if restart else kept(path, key)
+    """One line per example, in the examples' order; those that the file has are not asked again.
+
+    Raises SettingsError where the file holds answers of other settings: they are not thrown away unasked.
+    """
+    about = [planned.task.model_dump(mode="json"), planned.split, arm.name, dict(arm.settings), planned.seed]
+    key = sha256_text(json.dumps(about, sort_keys=True))[:16]
+    if restart:
+        path.unlink(missing_ok=True)
+    done = kept(path, key, planned.examples)
     wanted = [example for example in planned.examples if example.id not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not done:
-        path.unlink(missing_ok=True)
     failed = 0
     with path.open("a", encoding="utf-8") as stream:
         for line in track(_lines(arm, wanted, key, at_once, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
@@ -125,22 +134,24 @@ def answers(
     return [done[example.id] for example in planned.examples]
 
 
-def kept(path: Path, key: str) -> dict[str, dict[str, Any]]:
-    """The finished lines of the same settings; a last line that was cut short is cut off."""
+def kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, dict[str, Any]]:
+    """The finished lines of the same settings that answer these very examples; a last line that was cut short is cut off."""
     found: dict[str, dict[str, Any]] = {}
-    if not path.is_file():
-        return found
-    whole, raw = 0, path.read_bytes()
+    asked = {example.id: (example.question, example.reference) for example in examples}
+    whole, raw = 0, path.read_bytes() if path.is_file() else b""
     for piece in raw.splitlines(keepends=True):
-        try:
-            line = json.loads(piece)
-        except ValueError:
+        if not piece.endswith(b"\n"):
             break
-        if not piece.endswith(b"\n") or line.get("key") != key:
-            break
+        line = json.loads(piece)
+        if line["key"] != key:
+            raise SettingsError(
+                f"{path} holds answers of another model, index, task or split",
+                "name another --out, or start again with --restart",
+            )
         whole += len(piece)
-        found[line["id"]] = line
-    if found and whole < len(raw):
+        if asked.get(line["id"]) == (line["question"], line["reference"]):
+            found[line["id"]] = line
+    if whole < len(raw):
         with path.open("r+b") as stream:
             stream.truncate(whole)
     return found
@@ -191,8 +202,7 @@ def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: i
         "baselines": {}, "over_baselines": {},
     }  # fmt: skip
     for name in task.baselines:
-        said = _baseline(planned, name)
-        pairs = zip(said, planned.examples, strict=True)
+        pairs = zip(_arm(planned, name).together(planned.examples), planned.examples, strict=True)
         theirs = scoring.rows_of(task, [{"reference": e.reference, **dataclasses.asdict(o)} for o, e in pairs])
         found = scoring.scores(theirs, groups, draws, planned.seed)
         result["baselines"][name] = {key: list(value) for key, value in found.items()}
@@ -204,11 +214,18 @@ def summary(planned: Run, arm: Arm, lines: Sequence[Mapping[str, Any]], draws: i
     }  # fmt: skip
 
 
-def _baseline(planned: Run, name: str) -> list[Output]:
-    if name in BASELINES:
-        return BASELINES[name](planned.task, planned.examples, planned.rag)
-    arm = _arm(planned, name)
-    return arm.together(planned.examples)
+def _baseline(planned: Run, name: str) -> Arm:
+    """A trivial baseline as an arm: it answers all examples at once, when the first is asked."""
+    said = functools.cache(
+        lambda: dict(
+            zip(
+                (example.id for example in planned.examples),
+                BASELINES[name](planned.task, planned.examples, planned.rag),
+                strict=True,
+            )
+        )
+    )
+    return Arm(name, {}, one_by_one(lambda example: said()[example.id]))
 
 
 def versions() -> dict[str, str]:

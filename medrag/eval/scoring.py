@@ -16,9 +16,14 @@ from medrag.score import Measure
 from medrag.score.closed import parse
 
 Scored = list[tuple[Measure, Any]]  # measures with their rows
-Lines = Sequence[
-    Mapping[str, Any]
-]  # as the runner keeps them: value, probability, reference, status, evidence, details
+Line = Mapping[str, Any]  # as the runner keeps it: value, probability, reference, status, evidence, details
+Lines = Sequence[Line]
+_FAULTS = ("_per_report", "unparsable", "abstained", "copy_rate", "over_reliance", "aurc", "ece", "ece_mass", "brier")
+
+
+def fault(score: str) -> bool:
+    """Whether less of a score is better."""
+    return score.endswith(_FAULTS)
 
 
 def rows_of(task: Task, lines: Lines) -> Scored:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field
 
 from medrag._util.places import share
 from medrag.errors import SettingsError
-from medrag.settings import Strict, parse
+from medrag.settings import Strict, parse, read_yaml
 
 Kind = Literal["report", "closed", "open", "ranking"]
 
@@ -78,11 +77,7 @@ def load_task(name_or_path: str | Path) -> Task:
             f"there is no task {str(name_or_path)!r}",
             f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}",
         )
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not readable YAML: {' '.join(str(error).split())}", "mend the file") from error
-    task: Task = parse(Task, raw, str(path))
+    task: Task = parse(Task, read_yaml(path), str(path))
     return task
 
 

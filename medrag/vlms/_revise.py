@@ -18,6 +18,10 @@ _ALL_WELL = re.compile(
     r"|\bnormal (?:chest|exam\w*|study)\b|\blungs are clear\b",
     re.IGNORECASE,
 )
+INCIDENTAL = frozenset(  # beside these the lungs may be clear, and nothing acute
+    {"mesh:Calcified Granuloma", "mesh:Granulomatous Disease", "mesh:Scoliosis", "mesh:Fractures, Bone", "mesh:Catheters, Indwelling",
+     "mesh:Implanted Medical Device", "mesh:Hernia, Hiatal", "mesh:Atherosclerosis"}
+)  # fmt: skip
 _HEAD = re.compile(r"^((?:findings|impression):\s*)", re.IGNORECASE)
 
 
@@ -28,7 +32,7 @@ def seen(probabilities: Mapping[str, float], least: float = SEEN) -> dict[str, A
 
 
 def revised(sentences: Iterable[str], found: Mapping[str, Ask]) -> Iterator[str]:
-    """A sentence for each finding, then the draft's sentences without those that deny one or call all well.
+    """A sentence for each finding, then the draft's sentences without those that deny one or, unless all are incidental, call all well.
 
     "Findings:" stands at the beginning once; "Impression:" goes with the next sentence that is kept.
     """
@@ -37,11 +41,11 @@ def revised(sentences: Iterable[str], found: Mapping[str, Ask]) -> Iterator[str]
         return
     for n, label in enumerate(found):
         yield f"{'' if n else 'Findings: '}There is {ASKED[label][0]}."
-    head = ""
+    head, ill = "", not found.keys() <= INCIDENTAL
     for sentence in sentences:
         if opening := _HEAD.match(sentence):
             head, sentence = opening[1], sentence[opening.end() :]
-        if _ALL_WELL.search(sentence) or any(stance(ask, sentence) == "absent" for ask in found.values()):
+        if (ill and _ALL_WELL.search(sentence)) or any(stance(ask, sentence) == "absent" for ask in found.values()):
             continue
         yield sentence if head.lower().startswith("findings") else head + sentence
         head = ""

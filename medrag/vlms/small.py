@@ -1,23 +1,27 @@
 """The small vision-language model as an answerer: it looks at the image, reads the evidence, and its sentences get their keys.
 
-The findings reader's line stands in the prompt beside the patches. A closed question about one of the reader's findings is decided
-by Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it; a report is revised by what the reader sees. The model was too small to be taught to cite, so each
-of its sentences is attributed afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al.,
-arXiv 2210.08726); evidence that says the opposite is named too. Questions without an image, and definitions, are answered by
-`extractive`: the model's own knowledge is not to be trusted.
+The findings reader's line stands in the prompt beside the patches. Whether a finding of the reader is there is decided by
+Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. A
+report is revised by what the reader sees. The model was too small to be taught to cite, so each of its sentences is attributed
+afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al., arXiv 2210.08726); evidence that
+says the opposite is named too. Questions without an image, and definitions, are answered by `extractive`: the model's own
+knowledge is not to be trusted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag import models, plugins
-from medrag._util.findings import label_of
+from medrag._util.files import sha256_text
+from medrag._util.findings import presence_asked
+from medrag._util.weights import weights_id
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import Ask, is_report, parse, split, stance, usable
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from medrag.prompts import Prompt
 
+KEPT = 64  # images, or sets of them, whose reading is remembered
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
 OPPOSITE = {"present": "absent", "absent": "present"}
@@ -59,7 +64,7 @@ class MedragSmall:
         self._device, self._reader_name = device, reader
         self._options: dict[str, Any] = {"device": device, "temperature": temperature, "max_new_tokens": max_new_tokens}
         self._words = Extractive()
-        self._last: tuple[tuple[int, ...], list[Any], dict[str, float]] = ((), [], {})
+        self._seen: dict[str, dict[str, float]] = {}  # what the reader said of the images asked about last
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Sentences with their keys as they are finished. Raises ModelMissing until `medrag models get` fetched the base."""
@@ -102,7 +107,7 @@ class MedragSmall:
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
         """Log of how much likelier than in training the reader finds what is asked about; 0 where it has no say."""
-        label = label_of(prompt.question) if self._reads(prompt) else ""
+        label = presence_asked(prompt.question) if self._reads(prompt) else ""
         usual = self._usual.get(label) if label else None
         if usual is None:
             return 0.0
@@ -151,11 +156,22 @@ class MedragSmall:
         return self._reader is not None and prompt.context.query.domain in ("", "chest-xray")
 
     def _read(self, images: Sequence[Image]) -> dict[str, float]:
-        """The reader's probabilities; those of the images read last are kept, since a question needs them three times."""
-        key = tuple(map(id, images))
-        if self._last[0] != key:
-            self._last = (key, list(images), self._reader.read(images))
-        return self._last[2]
+        """The reader's probabilities; a question needs them more than once, so those of the last images are kept by their pixels."""
+        key = sha256_text(
+            *(f"{image.size}{image.mode}{hashlib.sha256(image.tobytes()).hexdigest()}" for image in images)
+        )
+        found = self._seen.get(key)
+        if found is None:
+            found = self._seen[key] = self._reader.read(images)
+            for old in list(self._seen)[:-KEPT]:
+                self._seen.pop(old, None)
+        return found
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the parts it is put together from, by `weights_id`, and of how it writes."""
+        paths = [models.resolve(name) for name in (self.name, self._reader_name) if name]
+        return sha256_text("medrag-small/2", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
 
     @functools.cached_property
     def _usual(self) -> dict[str, float]:

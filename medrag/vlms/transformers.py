@@ -123,9 +123,12 @@ class Transformers:
         loaded = self._load()
         if not prompts:
             return []
-        rows = [self._fit(loaded, p, self._shown(i), 1) for p, i in zip(prompts, images, strict=True)]
-        with torch.inference_mode():
-            found = loaded.model(**padded(rows, self._sampling(loaded)["pad_token_id"]), logits_to_keep=1)
+        try:
+            rows = [self._fit(loaded, p, self._shown(i), 1) for p, i in zip(prompts, images, strict=True)]
+            with torch.inference_mode():
+                found = loaded.model(**padded(rows, self._sampling(loaded)["pad_token_id"]), logits_to_keep=1)
+        except (ValueError, RuntimeError, TypeError, IndexError) as error:
+            raise failed(self.name, "could not read the prompts", error) from error
         chances = found.logits[:, -1].float().softmax(1)
         left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1) for words in (one, other))
         return (left / (left + right).clamp_min(1e-12)).tolist()  # type: ignore[no-any-return]

@@ -25,6 +25,12 @@ def run(*args: str):
     return CliRunner().invoke(app, list(args))
 
 
+def asked(pack: Path, *options: str):
+    """Two arms of the small ranking task."""
+    words = "eval run retrieval_nfcorpus --arm lexical --arm random --split mini --data".split()
+    return run(*words, str(pack), *options)
+
+
 def test_tasks_and_arms_are_listed() -> None:
     listed = json.loads(run("eval", "list", "--json").stdout)
     assert "iu_xray_report" in listed["tasks"] and "oracle-context" in listed["arms"]
@@ -34,20 +40,7 @@ def test_tasks_and_arms_are_listed() -> None:
 def test_a_run_a_comparison_and_a_page(pack: Path) -> None:
     pytest.importorskip("ir_measures")
     out = pack / "results"
-    asked = (
-        "eval",
-        "run",
-        "retrieval_nfcorpus",
-        "--arm",
-        "lexical",
-        "--arm",
-        "random",
-        "--data",
-        str(pack),
-        "--split",
-        "mini",
-    )
-    assert run(*asked, "--out", str(out), "--draws", "100").exit_code == 0
+    assert asked(pack, "--out", str(out), "--draws", "100").exit_code == 0
     first, second = (str(out / f"retrieval_nfcorpus-mini-{arm}.json") for arm in ("lexical", "random"))
     assert json.loads(Path(first).read_text())["scores"]["success@1"] == 1
     compared = json.loads(run("eval", "compare", first, second, "--json").stdout)
@@ -58,18 +51,5 @@ def test_a_run_a_comparison_and_a_page(pack: Path) -> None:
 
 
 def test_several_arms_do_not_go_into_one_file(pack: Path) -> None:
-    asked = (
-        "eval",
-        "run",
-        "retrieval_nfcorpus",
-        "--arm",
-        "lexical",
-        "--arm",
-        "random",
-        "--data",
-        str(pack),
-        "--split",
-        "mini",
-    )
-    assert run(*asked, "--out", str(pack / "one.json")).exit_code == 2
+    assert asked(pack, "--out", str(pack / "one.json")).exit_code == 2
     assert run("eval", "run", "nfcorpus", "--arm", "lexical", "--data", str(pack)).exit_code == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from medrag.eval import runner
 from medrag.eval.arms import ARMS, Arm, make_arm, one_by_one
 from medrag.eval.compare import compare
 from medrag.eval.report import write
-from medrag.eval.runner import Run, answers, kept, limited, run
+from medrag.eval.runner import Run, answers, limited, plan, run
 from medrag.eval.tasks import Example, Output, Task, known_tasks, load_task
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
@@ -81,9 +82,52 @@ def test_a_run_that_was_cut_off_asks_only_what_is_left(planned: Run, tmp_path: P
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 12
 
 
-def test_answers_of_other_settings_are_not_taken_over(planned: Run, tmp_path: Path) -> None:
-    answers(planned, make_arm("none", planned.rag, planned.examples), tmp_path / "a.jsonl")
-    assert len(kept(tmp_path / "a.jsonl", "another key")) == 0
+def test_answers_of_other_settings_are_neither_taken_over_nor_thrown_away(planned: Run, tmp_path: Path) -> None:
+    arm = make_arm("none", planned.rag, planned.examples)
+    answers(planned, arm, tmp_path / "a.jsonl")
+    before = (tmp_path / "a.jsonl").read_bytes()
+    for other in (dataclasses.replace(planned, split="test"), dataclasses.replace(planned, seed=1)):
+        with pytest.raises(SettingsError, match="--restart"):
+            answers(other, arm, tmp_path / "a.jsonl")
+    assert (tmp_path / "a.jsonl").read_bytes() == before
+    answers(dataclasses.replace(planned, split="test"), arm, tmp_path / "a.jsonl", restart=True)
+    assert (tmp_path / "a.jsonl").read_bytes() != before
+
+
+def test_an_example_that_changed_is_asked_again(planned: Run, tmp_path: Path) -> None:
+    asked: list[str] = []
+    arm = Arm("none", {}, one_by_one(lambda one: (asked.append(one.id), Output(one.reference))[1]))
+    answers(planned, arm, tmp_path / "a.jsonl")
+    changed = dataclasses.replace(planned.examples[2], question="Is there a mass?")
+    asked.clear()
+    answers(
+        dataclasses.replace(planned, examples=(*planned.examples[:2], changed, *planned.examples[3:])),
+        arm,
+        tmp_path / "a.jsonl",
+    )
+    assert asked == [changed.id]
+
+
+def test_a_baseline_is_an_arm_and_is_fitted_once(planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    says_no = lambda task, examples, rag: (fitted.append(1), [Output("no", 0.2)] * len(examples))[1]  # noqa: E731
+    monkeypatch.setitem(runner.BASELINES, "majority", says_no)
+    assert run(planned, "majority", tmp_path / "out.json", draws=100)["scores"]["accuracy"] == 0.5
+    assert len(fitted) == 1
+
+
+def test_bad_input_gets_one_clear_line(planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="iu_reports"):
+        plan(task(source="iu_report"), tmp_path)
+    with pytest.raises(SettingsError, match="oracle-context needs"):
+        make_arm("oracle-context", planned.rag, [dataclasses.replace(e, truth="") for e in planned.examples])
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MedragError, match="cannot write"):
+        run(planned, "none", tmp_path / "file" / "out.json")
+    (tmp_path / "mine3.py").write_text("def breaks(images, question):\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MedragError, match="ZeroDivisionError"):
+        run(planned, "mine3:breaks", tmp_path / "out.json")
 
 
 def test_a_failure_is_wrong_and_is_tried_again(planned: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_small import tiny
 
+from medrag.errors import SettingsError
 from medrag.tune import vlm
 from medrag.vlms.medrag_small import GRID, IMAGE_TOKEN, adopt
 
@@ -92,3 +93,49 @@ def test_training_lowers_the_loss_and_what_ships_gives_the_trained_model_again(t
     adopt(fresh, tensors, settings.rank, settings.alpha)
     again, _ = loss((fresh.eval(), processor.tokenizer), example)
     assert again == pytest.approx(after, abs=2e-3)
+
+
+def trained(folder: Path, epochs: Any, settings: vlm.VlmTraining, **more: Any) -> dict[str, torch.Tensor]:
+    tiny(folder.parent / "base")  # written by the first call
+    torch.manual_seed(0)  # the projector begins at random
+    model, processor = tiny(folder.parent / "base")
+    return vlm.train(model, processor.tokenizer, iter(epochs), IMAGE_TOKEN, settings, folder, **more)
+
+
+def test_a_run_that_was_cut_off_ends_where_a_whole_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("peft")
+    settings = vlm.VlmTraining(epochs=60, rank=4, alpha=8, tokens=400)
+    epochs = [[packed(TURNS, seed=n)] for n in range(60)]
+    (tmp_path / "whole").mkdir(), (tmp_path / "cut").mkdir()
+    whole = trained(tmp_path / "whole", epochs, settings)
+
+    def until(n: int) -> Any:
+        yield from epochs[:n]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", until(55), settings)
+    assert (tmp_path / "cut/vlm.pt").exists()
+    steps: list[int] = []
+    kept = vlm.loss_of
+    monkeypatch.setattr(vlm, "loss_of", lambda *a: (steps.append(1), kept(*a))[1])
+    again = trained(tmp_path / "cut", epochs, settings)
+    assert len(steps) == 10  # of 60, the first 50 were kept
+    for name, tensor in whole.items():
+        assert torch.allclose(tensor, again[name], atol=1e-5), name
+    assert not (tmp_path / "cut/vlm.pt").exists()
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    vlm.keep(tmp_path / "vlm.pt", {"settings": {"epochs": 9}})
+    with pytest.raises(SettingsError, match="--work"):
+        vlm.resumed(tmp_path / "vlm.pt", vlm.VlmTraining())
+
+
+def test_training_begins_from_earlier_tensors(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    settings = vlm.VlmTraining(epochs=3, rank=4, alpha=8, tokens=400)
+    (tmp_path / "work").mkdir()
+    first = trained(tmp_path / "work", [[packed(TURNS)]] * 3, settings)
+    same = trained(tmp_path / "work", [], settings, start=first)
+    assert first.keys() == same.keys() and all(torch.equal(first[name], same[name]) for name in first)

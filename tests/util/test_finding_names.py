@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medrag._util.findings import ASKED, label_of
+from medrag._util.findings import ASKED, label_of, presence_asked
 
 
 @pytest.mark.parametrize("label", sorted(ASKED))
@@ -35,3 +35,23 @@ def test_questions(question: str, label: str) -> None:
 @given(st.text())
 def test_any_text_has_an_answer(text: str) -> None:
     assert label_of(text) == "" or label_of(text)[0].isalpha()
+
+
+@pytest.mark.parametrize("label", sorted(ASKED))
+def test_the_frames_of_presence_ask_for_presence(label: str) -> None:
+    for wording in ASKED[label]:
+        for frame in (
+            "Is there {}?",
+            "Does the chest X-ray show {}?",
+            "Is there any evidence of {}?",
+            "Is the film free of {}?",
+        ):
+            assert presence_asked(frame.format(wording)) == label
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is the pleural effusion on the left?", "Is there a large pleural effusion?", "Has the effusion resolved?", "Is the nodule calcified?", "Was the pneumothorax treated?"],
+)  # fmt: skip
+def test_side_size_and_change_are_other_questions(question: str) -> None:
+    assert label_of(question) and presence_asked(question) == ""

@@ -196,9 +196,27 @@ def test_the_text_says_what_was_decided() -> None:
     assert "".join(agrees._sentences(asked, agrees.pieces, decided)) == "Yes, there is fluid."
 
 
-def test_the_same_images_are_read_once() -> None:
+def test_the_same_pixels_are_read_once_and_others_anew() -> None:
     reader = Reads(Effusion=0.9)
-    model, images = Weighs(reader, 0.5, "Yes."), [film(1)]
-    for _ in range(3):
-        model.probabilities_yes([closed("Is there a pleural effusion?")], [images])
-    assert reader.times == 1
+    model, asked = Weighs(reader, 0.5, "Yes."), closed("Is there a pleural effusion?")
+    model.probabilities_yes([asked] * 4, [[film(1)], [film(2)], [film(1)], [film(2)]])
+    assert reader.times == 2
+    model.probabilities_yes([asked], [[film(3)]])
+    assert reader.times == 3
+    for n in range(4, 80):
+        model._read([film(n)])
+    assert len(model._seen) <= 64
+
+
+def test_where_a_finding_lies_is_not_moved_by_whether_it_is_there() -> None:
+    model = Weighs(Reads(Effusion=0.9), 0.3, "Yes.")
+    assert model.probabilities_yes([closed("Is the pleural effusion on the left?")], [[film(1)]]) == [
+        pytest.approx(0.3)
+    ]
+
+
+def test_other_weights_are_another_fingerprint(parts: Path) -> None:
+    one = MedragSmall(str(parts), reader="").fingerprint
+    assert (
+        one == MedragSmall(str(parts), reader="").fingerprint != MedragSmall("medrag-small-vlm", reader="").fingerprint
+    )

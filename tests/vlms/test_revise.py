@@ -34,6 +34,11 @@ def test_an_impression_keeps_its_heading() -> None:
     assert text == ["Findings: There is cardiomegaly.", "Impression: Stable cardiomegaly."]
 
 
+def test_beside_an_incidental_finding_the_lungs_may_be_clear() -> None:
+    text = list(revised(NORMAL, seen({"mesh:Scoliosis": 0.9})))
+    assert text == ["Findings: There is scoliosis.", NORMAL[0].removeprefix("Findings: "), *NORMAL[1:]]
+
+
 @given(st.dictionaries(st.sampled_from(sorted(ASKED)), st.floats(0, 1)))
 def test_every_likely_finding_is_stated_once(chances: dict[str, float]) -> None:
     text = list(revised(NORMAL, seen(chances)))
