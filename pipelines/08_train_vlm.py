@@ -6,7 +6,7 @@ Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware
 batch of about 7 studies with 6 questions each; one epoch is about 365 batches (85 minutes). --minutes sets the clock that the learning
 rate follows to its end. With glibc, MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 in the environment keeps memory between
 steps: without it a third of the time went into page faults. What ships was trained for the minutes that its card states. Measured by
-eval/benchmarks/small_vlm.py. A run that was cut off goes on from --work; --start goes on from weights that were shipped. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
+`medrag eval run` (see the card). A run that was cut off goes on from --work; --start goes on from weights that were shipped. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
 """
 
 from __future__ import annotations

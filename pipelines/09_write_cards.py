@@ -20,6 +20,10 @@ blood smears (MIT), mopadi H&E tiles (CC BY), COVID-19 image repository of Hanno
 photographs of S. Rahim (academic use), OpenStax figures (CC BY 4.0), ultrasound of pydicom-data (MIT). No image or text is contained."""
 
 
+CLOSED = ("accuracy", "auroc", "f1")
+PAIRS = (("adaptive", "none"), ("none", "blank-image-none"), ("adaptive", "blank-image"))
+
+
 def result(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "eval/results" / f"{name}.json").read_text(encoding="utf-8"))
 
@@ -63,7 +67,7 @@ def encoder_card() -> str:
 
 def reports_table() -> list[str]:
     """Reports of IU X-Ray val beside the trivial baselines."""
-    arms = {arm: result(f"iu_val/iu_xray_report-val-{arm}") for arm in ("none", "adaptive")}
+    arms = {arm: result(f"tasks/iu_xray_report-val-{arm}") for arm in ("none", "adaptive")}
     first = arms["none"]
     columns = {
         arm: {k: (v, *one["intervals"][k]) for k, v in one["scores"].items()} for arm, one in arms.items()
@@ -96,33 +100,41 @@ def vlm_card() -> str:
         "without each fifth picture. Its eyes are the encoder's: see that card. No image or text is contained.", "",
         f"Recipe: `pipelines/08_train_vlm.py`; these weights: {training}.", "",
     ]  # fmt: skip
-    lines += reports_table()
-    if not (ROOT / "eval/results/small_vlm.json").exists():
-        return "\n".join(
-            [
-                *lines,
-                "Closed questions: `eval/benchmarks/small_vlm.py` measures them; no result is kept yet.",
-                "",
-                LIMITS,
-                "",
-            ]
-        )
-    found = result("small_vlm")
-    lines += [
-        f"## Closed questions\n\n`{found['command']}`. “Question only” is TF-IDF and logistic regression over the training questions.",
+    return "\n".join([*lines, *reports_table(), *closed_tables(), LIMITS, ""])
+
+
+def closed_tables() -> list[str]:
+    """Closed questions by task: arms beside baselines, then the differences with their paired intervals."""
+    lines = [
+        "## Closed questions",
+        "",
+        "“question-only” is TF-IDF and logistic regression over the training questions: it sees no image.",
         "",
     ]
-    for name, one in found["sets"].items():
-        lines += [f"### {name}: {one['questions']} questions, {one['pictures or studies']} studies or pictures, {one['yes']:.0%} yes", "",
-                  row("arm", "accuracy", "AUROC", "F1"), row("---", "---", "---", "---")]  # fmt: skip
-        lines += [row(arm, *(f"{s[key]:.3f}" for key in ("accuracy", "auroc", "f1"))) for arm, s in one["arms"].items()]
-        lines += ["", row("difference", "accuracy, 95 % interval", "AUROC, 95 % interval"), row("---", "---", "---")]
+    for task, split in (("iu_xray_balanced", "val"), ("iu_xray_vqa", "val"), ("vqa_rad", "held")):
+        arms = {
+            arm: result(f"tasks/{task}-{split}-{arm}")
+            for arm in ("none", "adaptive", "blank-image-none", "blank-image")
+        }
+        first = arms["none"]
+        columns = {arm: one["scores"] for arm, one in arms.items()} | {
+            name: {k: v[0] for k, v in b.items()} for name, b in first["baselines"].items()
+        }
+        apart = {
+            f"{arm} − {name}": arms[arm]["over_baselines"][name]
+            for arm in ("none", "adaptive")
+            for name in first["baselines"]
+        }
+        for new, old in PAIRS:
+            apart[f"{new} − {old}"] = result(f"tasks/compare/{task}-{new}-{old}")["differences"]
         lines += [
-            row(pair, *(f"{d[key]['difference']:+.3f} ({spread(d[key]['interval'])})" for key in ("accuracy", "auroc")))
-            for pair, d in one["differences"].items()
-        ]
-        lines.append("")
-    return "\n".join([*lines, LIMITS, ""])
+            f"### {task}: {first['n']} questions, {first['groups']} studies or pictures", "",
+            f"`medrag eval run {task} --arm none --arm adaptive --arm blank-image-none --arm blank-image --limit {first['groups']}`", "",
+            row("arm", *CLOSED), row(*["---"] * 4), *(row(name, *(f"{c[k]:.3f}" for k in CLOSED)) for name, c in columns.items()), "",
+            row("difference", *(f"{k}, 95 % interval" for k in CLOSED[:2])), row(*["---"] * 3),
+            *(row(name, *(f"{d[k]['difference']:+.3f} ({spread(d[k]['interval'])})" for k in CLOSED[:2])) for name, d in apart.items()), "",
+        ]  # fmt: skip
+    return lines
 
 
 def router_card() -> str:

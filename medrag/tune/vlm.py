@@ -222,22 +222,3 @@ def resumed(path: Path, settings: VlmTraining) -> dict[str, Any] | None:
     if state["settings"] != asdict(settings):
         raise SettingsError(f"{path} is of a run with other settings: {state['settings']}", "delete it, or name another --work folder")  # fmt: skip
     return state
-
-
-def probabilities_yes(model: Any, tokenizer: Any, packed: Packed, image_token: str) -> list[float]:
-    """For each turn the share of "yes" among the probabilities of yes and no as the answer's first word; answers are not read."""
-    import torch
-
-    asked = Packed(packed.patches, packed.beginning, tuple((question, "") for question, _ in packed.turns))
-    ids, segments, positions, wanted = packed_ids(tokenizer, asked, image_token)
-    batch = collate([(ids, segments, positions, wanted)], tokenizer.pad_token_id)
-    with torch.inference_mode():
-        hidden = _hidden(model, batch, torch.from_numpy(packed.patches.reshape(-1, packed.patches.shape[-1])).float())
-        first = (
-            torch.tensor([n for n, want in enumerate(wanted) if want]) - 1
-        )  # each empty answer is its end mark alone
-        chances = model.lm_head(hidden[0, first]).softmax(1)
-    yes, no = (
-        chances[:, [tokenizer.convert_tokens_to_ids(w) for w in pair]].sum(1) for pair in (("Yes", "yes"), ("No", "no"))
-    )
-    return (yes / (yes + no)).tolist()  # type: ignore[no-any-return]

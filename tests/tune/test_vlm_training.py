@@ -62,17 +62,6 @@ def test_padding_and_neighbours_in_the_batch_change_nothing(made: tuple[Any, Any
     assert float(value) == pytest.approx(sum(v * n for v, n in alone) / tokens, abs=1e-4)
 
 
-def test_the_chance_of_yes_is_that_of_the_plain_prompt(made: tuple[Any, Any]) -> None:
-    model, tokenizer = made
-    one = packed(TURNS)
-    found = vlm.probabilities_yes(model, tokenizer, one, IMAGE_TOKEN)
-    assert len(found) == 3 and all(0 <= p <= 1 for p in found)
-    alone = [vlm.probabilities_yes(model, tokenizer, packed([turn]), IMAGE_TOKEN)[0] for turn in TURNS]
-    assert found == pytest.approx(alone, abs=1e-4)
-    other = vlm.probabilities_yes(model, tokenizer, packed(TURNS, seed=5), IMAGE_TOKEN)
-    assert other != pytest.approx(found, abs=1e-6)  # the picture counts
-
-
 def test_batches_hold_every_row_once_and_keep_to_the_tokens() -> None:
     lengths = [random.Random(3).randint(20, 200) for _ in range(100)]
     groups = vlm.batches(lengths, 900, random.Random(0))
