@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,24 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0.0, help="end by then (0: when the epochs are over)")
     parser.add_argument("--normal", type=float, default=0.5, help="share of the normal studies that an epoch holds")
+    parser.add_argument("--studies", type=float, default=1.0, help="share of the chest studies that an epoch holds")
+    parser.add_argument("--vqa-rad", type=int, default=1, help="how often an epoch holds VQA-RAD's pictures")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs, seed=options.seed)
+    settings = replace(settings, adapter_rate=settings.adapter_rate * options.rate, projector_rate=settings.projector_rate * options.rate)
     model, processor = blank(models.resolve(BASE))
     reader = FindingsReader(ENCODER)
     features = Features.of(data, ENCODER)
     sequences = Sequences(data, features, reader, reader.names, settings.seed)
-    epochs = (sequences.epoch(n, options.normal) for n in range(options.epochs))
+    epochs = (sequences.epoch(n, options.normal, options.studies, options.vqa_rad) for n in range(options.epochs))
     began = time.time()
     start = load_file(options.start / ADAPTER) if options.start else None
     tensors = train(model, processor.tokenizer, epochs, IMAGE_TOKEN, settings, options.work, options.minutes, start)
     minutes = (time.time() - began) / 60
     about = f"at most {options.epochs} epochs, {minutes:.0f} minutes on {torch.get_num_threads()} CPU threads, seed {settings.seed}"
+    about += f", {options.studies:.0%} of the chest studies, VQA-RAD {options.vqa_rad} times an epoch"
     if options.start:
         earlier = json.loads((options.start / RECIPE).read_text(encoding="utf-8"))["training"]
         about += f"; begun from the weights of: {earlier}"

@@ -1,7 +1,7 @@
 """The small model's training sequences: for each study its pictures, the reader's line, evidence or none, and turns.
 
-A study's evidence is the reports of training studies that look alike, never its own and never an exact twin of it; one in eight
-gets the report of an unrelated study instead, so that evidence is weighed and not copied. It knows nothing of weights.
+A picture's evidence is the reports of training studies that look alike, never its own and never an exact twin of it; one in eight
+gets the report of an unrelated study instead, and so do pictures that are not of a chest, so that evidence is weighed and not copied. It knows nothing of weights.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ class Sequences:
         self.studies = {study.uid: study for study in realdata.studies(data, "train")}
         self.rows = features.rows("train")
         self.near = neighbours(features, self.rows, self.rows, 8)
+        self.near_rad = neighbours(features, self.rows, features.rows("vqarad"), 8)
         self.spread = features.logits[[n for rows in self.rows.values() for n in rows]].std(0)
         count = len(self.studies)
         self.rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in self.studies.values()) / count for t in ASKED}  # fmt: skip
@@ -120,11 +121,13 @@ class Sequences:
             if row["uid"] in self.studies and "XXXX" not in "".join(pair):
                 self.worded.setdefault(row["uid"], []).append(pair)
 
-    def epoch(self, number: int, share: float = 1.0) -> list[Packed]:
-        """Every study once (``share`` of the normal ones), and VQA-RAD's pictures that are not held back."""
+    def epoch(self, number: int, normal: float = 1.0, studies: float = 1.0, vqa_rad: int = 1) -> list[Packed]:
+        """A share of the ``studies`` once (of the normal ones, ``normal`` of it), and VQA-RAD's pictures that are not held back ``vqa_rad`` times."""
         chance = random.Random(f"{self.seed}/{number}")
-        chosen = [s for s in self.studies.values() if s.uid in self.rows and ("normal" not in s.positive or chance.random() < share)]  # fmt: skip
-        return [*(self._study(study, chance) for study in chosen), *self._vqa_rad(chance)]
+        keep = {True: studies * normal, False: studies}
+        chosen = [s for s in self.studies.values() if s.uid in self.rows and chance.random() < keep["normal" in s.positive]]
+        pictures = [packed for _ in range(vqa_rad) for packed in self._vqa_rad(chance)]
+        return [*(self._study(study, chance) for study in chosen), *pictures]
 
     def _study(self, study: realdata.Study, chance: random.Random) -> Packed:
         rows = self.rows[study.uid]
@@ -135,7 +138,7 @@ class Sequences:
             scores = self.features.logits[rows].mean(0) + blur * self.spread
             probabilities = self.reader.probabilities(scores.astype(np.float32))
             line = layout.reader_line(dict(zip(self.names, probabilities.tolist(), strict=True)))
-        evidence = self._evidence(study, chance) if chance.random() < 0.5 else []
+        evidence = self._evidence(self.near[study.uid], study.text, chance) if chance.random() < 0.5 else []
         turns = [(layout.question_text(q), a) for q, a in self.worded.get(study.uid, [])[:3]]
         for closed in questions.from_labels(study, self.rates, chance, 3):
             turns.append((layout.question_text(closed.question), questions.sentence(closed, chance)))
@@ -145,11 +148,13 @@ class Sequences:
         turns.append((layout.question_text(chance.choice(REPORT_ASKS)), report(study)))
         return Packed(self.features.patches[rows], layout.before(line, evidence), tuple(turns))
 
-    def _evidence(self, study: realdata.Study, chance: random.Random) -> list[str]:
-        near = [u for u in self.near[study.uid] if self.studies[u].text != study.text][: chance.randint(1, 3)]
-        if chance.random() < WRONG:
-            near = [chance.choice(list(self.studies))]
-        return [layout.evidence_line(f"E{n}", self.studies[u].text) for n, u in enumerate(near, 1) if u != study.uid]
+    def _evidence(self, near: Sequence[str], own: str, chance: random.Random) -> list[str]:
+        """Reports of the nearest studies, or of an unrelated one; never one with the words of the ``own`` report."""
+        chosen = list(near)
+        if not near or chance.random() < WRONG:
+            chosen = [chance.choice(list(self.studies))]
+        texts = [text for uid in chosen if (text := self.studies[uid].text) != own][: chance.randint(1, 3)]
+        return [layout.evidence_line(f"E{n}", text) for n, text in enumerate(texts, 1)]
 
     def _vqa_rad(self, chance: random.Random) -> Iterator[Packed]:
         held, rows = realdata.vqa_rad_held(self.data), self.features.rows("vqarad")
@@ -159,12 +164,13 @@ class Sequences:
         for name, found in asked.items():
             if name in held or name not in rows:
                 continue
-            line = ""
-            if found[0]["image_organ"] == "CHEST" and chance.random() < 0.9:
+            line, chest = "", found[0]["image_organ"] == "CHEST"
+            if chest and chance.random() < 0.9:
                 probabilities = self.reader.probabilities(self.features.logits[rows[name]].mean(0))
                 line = layout.reader_line(dict(zip(self.names, probabilities.tolist(), strict=True)))
             turns = [(layout.question_text(str(r["question"])), _ended(str(r["answer"]))) for r in found]
-            yield Packed(self.features.patches[rows[name]], layout.before(line, []), tuple(turns))
+            evidence = self._evidence(self.near_rad[name] if chest else [], "", chance) if chance.random() < 0.5 else []
+            yield Packed(self.features.patches[rows[name]], layout.before(line, evidence), tuple(turns))
 
 
 def _ended(answer: str) -> str:
