@@ -15,8 +15,10 @@ from medrag.retrieve.search import Memo
 from medrag.settings import IndexSettings, PipelineSettings, Recipe, SelectSettings, load_recipe, override
 
 if TYPE_CHECKING:
+    from medrag.graph import GraphStore
     from medrag.indexes.store import Store
     from medrag.protocols import Retriever
+    from medrag.retrieve.expand import Expander
     from medrag.route import DomainRouter
 
 
@@ -34,7 +36,7 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
             f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {named}"
         )
     encoders = _encoders(recipe, store)
-    every = _retrievers(recipe, store, encoders)
+    every = _retrievers(recipe, store, encoders, settings.expand)
     if strange := _named(settings) - every.keys():
         raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(every)}")
     found = {name: one for name, one in every.items() if name in (settings.retrievers or every)}
@@ -84,21 +86,24 @@ def _encoders(recipe: Recipe, store: Store) -> dict[str, Memo]:
     return encoders
 
 
-def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> dict[str, Retriever]:
+def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo], expand: str) -> dict[str, Retriever]:
     """One retriever for each source that the recipe indexes."""
+    from medrag.graph import GraphStore
     from medrag.retrieve.dense import Dense
     from medrag.retrieve.graph import GraphRetriever
     from medrag.retrieve.lexical import Lexical
     from medrag.retrieve.similar import Similar
 
     found: dict[str, Retriever] = {}
+    graph = GraphStore.open(store.graph_path) if store.graph_path.exists() else None
+    expander = _expander(expand, graph, recipe.name)
     for name, index in recipe.indexes.items():
         if index.kind == "bm25":
-            one: Retriever = Lexical(store, name, index.retriever or "lexical")
+            one: Retriever = Lexical(store, name, index.retriever or "lexical", expander)
         elif encoders[index.encoder].encoder.modality == "image" or _looks(index, encoders):
             one = Similar(store, name, _eyes(encoders, encoders[index.encoder]), index.retriever or "similar")
         else:
-            one = Dense(store, name, encoders[index.encoder], index.retriever or "dense")
+            one = Dense(store, name, encoders[index.encoder], index.retriever or "dense", expander)
         if one.name.startswith("similar") != isinstance(one, Similar):  # routes and selection go by the name
             raise SettingsError(
                 f"indexes.{name}: {one.name!r} is no name for this retriever",
@@ -109,11 +114,21 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo]) -> d
                 f"two indexes are searched as {one.name!r}", f"give indexes.{name} a retriever name of its own"
             )
         found[one.name] = one
-    if store.graph_path.exists():
-        from medrag.graph import GraphStore
-
-        found["graph"] = GraphRetriever(GraphStore.open(store.graph_path))
+    if graph is not None:
+        found["graph"] = GraphRetriever(graph)
     return found
+
+
+def _expander(expand: str, graph: GraphStore | None, recipe: str) -> Expander | None:
+    from medrag.retrieve.expand import Expander
+
+    if expand == "none":
+        return None
+    if graph is None:
+        raise SettingsError(
+            f"expand={expand!r} needs a graph, and {recipe!r} has none", "add an ontology to its corpora"
+        )
+    return Expander(graph, narrower=3 if expand == "narrower" else 0)
 
 
 def _eyes(encoders: Mapping[str, Memo], memo: Memo) -> Memo:

@@ -1,17 +1,18 @@
 """Writes a synthetic UMLS subset, loads it into a graph, and prints rows, seconds and peak memory as JSON.
 
-    python eval/benchmarks/rrf.py [ROWS]        ROWS of MRCONSO and as many of MRREL; default 2,500,000 each
+    python eval/benchmarks/rrf.py [--concepts N] [--names N] [--relations N] [--out FILE]
 
-The names are invented words; shapes and shares follow a real release: 2.5 names and codes a concept, a tenth of them suppressed
-or in another language, relations stated from both ends. To expect at the default: under 3 GB of memory.
+The names are invented words; shapes and shares follow a real release: several names and codes a concept, a tenth of them suppressed
+or in another language, relations stated from both ends. The defaults are the size of a whole release: 4 million concepts, 17 million
+names, 40 million relations (6 GB of text files, written to the temporary folder first).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,12 +32,11 @@ PAIRS = (
 )
 
 
-def write(folder: Path, rows: int, seed: int = 0) -> dict[str, int]:
-    """MRCONSO, MRREL, MRSTY and MRDEF; returns the number of rows of each."""
+def write(folder: Path, concepts: int, rows: int, related: int, seed: int = 0) -> dict[str, int]:
+    """MRCONSO with ``rows`` names, MRREL with ``related`` rows, MRSTY and MRDEF; returns the number of rows of each."""
     chance = random.Random(seed)
-    concepts = max(2, rows * 2 // 5)
     counts = {"MRCONSO": _fill(folder / "MRCONSO.RRF", names(concepts, rows, chance))}
-    counts["MRREL"] = _fill(folder / "MRREL.RRF", relations(concepts, rows, chance))
+    counts["MRREL"] = _fill(folder / "MRREL.RRF", relations(concepts, related, chance))
     counts["MRSTY"] = _fill(
         folder / "MRSTY.RRF", (f"{cui(n)}|T{n % 200:03d}|A1|Finding|AT{n}||" for n in range(concepts))
     )
@@ -88,45 +88,59 @@ def _fill(path: Path, lines: Iterator[str]) -> int:
     return count
 
 
-def main(rows: int = 2_500_000) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder, bad = Path(scratch), list[object]()
-        counts = write(folder, rows)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        start = time.perf_counter()
-        with GraphStore.create(folder / "graph.db") as builder:
-            items = builder.add(Rrf("umls", folder).read(bad.append))
-            read = time.perf_counter() - start
-            builder.finish()
-        total = time.perf_counter() - start
-        store = GraphStore.open(folder / "graph.db")
-        linker, text = (
-            Linker(store),
-            f"Is there {word(12)} or {word(1000)}, acute, without chronic {word(77)} of the left lung?",
-        )
-        linker.link(text)
-        start = time.perf_counter()
+def measure(folder: Path, concepts: int, names: int, relations: int) -> dict[str, object]:
+    """Writes the files, builds the graph, and asks it."""
+    bad: list[object] = []
+    counts = write(folder, concepts, names, relations)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    start = time.perf_counter()
+    with GraphStore.create(folder / "graph.db") as builder:
+        items = builder.add(Rrf("umls", folder).read(bad.append))
+        read = time.perf_counter() - start
+        builder.finish()
+    total = time.perf_counter() - start
+    start = time.perf_counter()
+    store = GraphStore.open(folder / "graph.db")
+    opened = time.perf_counter() - start
+    return {
+        "rows": counts, "items": items, "counts": store.counts(), "read_s": round(read, 1), "total_s": round(total, 1),
+        "file_mb": (folder / "graph.db").stat().st_size // 1_000_000, "rss_before_mb": before,
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "open_ms": round(opened * 1e3, 1),
+        **ask(store, concepts), "bad": len(bad),
+    }  # fmt: skip
+
+
+def ask(store: GraphStore, concepts: int, times: int = 50) -> dict[str, object]:
+    """Milliseconds of a link and of a walk of two hops, warm: median and 95th percentile over random concepts."""
+    linker, chance, linked, walked = Linker(store), random.Random(1), [], []
+    for _ in range(times):
+        one, other = (word(chance.randrange(concepts)) for _ in range(2))
+        text = f"Is there {one} or {other}, acute, of the left lung?"
+        starts = [node for mention in linker.link(text) for node in mention.concepts]
+        store.paths(starts, hops=2)
+        begin = time.perf_counter()
         found = linker.link(text)
-        link_ms = (time.perf_counter() - start) * 1e3
-        size = (folder / "graph.db").stat().st_size // 1_000_000
-        result = {
-            "rows": counts,
-            "items": items,
-            "counts": store.counts(),
-            "read_s": round(read, 1),
-            "total_s": round(total, 1),
-        }
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        result |= {
-            "file_mb": size,
-            "rss_before_mb": before,
-            "peak_rss_mb": peak,
-            "link_ms": round(link_ms, 2),
-            "mentions": len(found),
-            "bad": len(bad),
-        }
-    print(json.dumps(result, indent=1))
+        middle = time.perf_counter()
+        store.paths([node for mention in found for node in mention.concepts], hops=2)
+        linked.append(middle - begin)
+        walked.append(time.perf_counter() - middle)
+    spread = {name: sorted(values) for name, values in (("link", linked), ("two_hops", walked))}
+    return {f"{name}_ms": [round(v[int(len(v) * q)] * 1e3, 2) for q in (0.5, 0.95)] for name, v in spread.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--concepts", type=int, default=4_000_000)
+    parser.add_argument("--names", type=int, default=17_000_000)
+    parser.add_argument("--relations", type=int, default=40_000_000)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        result = json.dumps(measure(Path(scratch), options.concepts, options.names, options.relations), indent=1)
+    print(result)
+    if options.out:
+        options.out.write_text(f"{result}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))
+    main()

@@ -24,17 +24,17 @@ from typing import Any
 from medrag._util.files import fsync_dir, write_error
 from medrag.errors import BadRecord
 from medrag.graph.merge import join_concepts
-from medrag.graph.words import head, keys
+from medrag.graph.words import bag, head, keys, tokens
 from medrag.types import Concept, Triple
 
-FORMAT = "medrag-graph/1"
+FORMAT = "medrag-graph/2"
 _TABLES = """
 PRAGMA main.page_size=8192; PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-131072;
 ATTACH DATABASE '{stage}' AS stage;
 PRAGMA stage.journal_mode=OFF; PRAGMA stage.synchronous=OFF; PRAGMA stage.cache_size=-65536;
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE concepts (n INTEGER PRIMARY KEY, curie TEXT NOT NULL UNIQUE, id TEXT, source INTEGER, name TEXT, synonyms TEXT,
-  cuis TEXT, definition TEXT, types TEXT, xrefs TEXT, meta TEXT, node INTEGER, degree INTEGER DEFAULT 0);
+  cuis TEXT, definition TEXT, types TEXT, xrefs TEXT, meta TEXT, node INTEGER, degree INTEGER DEFAULT 0, coded INTEGER DEFAULT 0);
 CREATE TABLE cuis (cui TEXT, concept INTEGER, PRIMARY KEY (cui, concept)) WITHOUT ROWID;
 CREATE TABLE xrefs (curie TEXT, concept INTEGER, PRIMARY KEY (curie, concept)) WITHOUT ROWID;
 CREATE TABLE keys (key TEXT, rank INTEGER, concept INTEGER, cased INTEGER, PRIMARY KEY (key, rank, concept, cased)) WITHOUT ROWID;
@@ -145,7 +145,7 @@ class GraphBuilder:
         curie, source = curie_of(item.id), 0 if item.meta.get("bare") else self._source(item.id)
         row = (self._n + 1, curie, item.id, source, item.name, _packed(item.synonyms), _packed(item.cuis), item.definition,
                _packed(item.types), _packed(item.xrefs), json.dumps(item.meta, ensure_ascii=False) if item.meta else "", self._n + 1)  # fmt: skip
-        done = self._base.execute("INSERT OR IGNORE INTO concepts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)", row)
+        done = self._base.execute("INSERT OR IGNORE INTO concepts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0,0)", row)
         if done.rowcount:
             self._n += 1
             concept, new = self._n, item.synonyms
@@ -156,6 +156,8 @@ class GraphBuilder:
         for rank, name in (*names, *((1, synonym) for synonym in new)):
             found = keys(name)
             self._waiting["keys"] += [(key, rank, concept, cased(name)) for key in found]
+            if loose := bag([word for word, _, _ in tokens(name)]):
+                self._waiting["keys"].append((loose, rank, concept, 0))
             if rank == 0 and found and (last := head(found[-1])):
                 self._waiting["keys"].append((last, 2, concept, 0))
         self._waiting["cuis"] += [(cui, concept) for cui in item.cuis]
@@ -260,6 +262,7 @@ class GraphBuilder:
         run("INSERT OR IGNORE INTO cuis SELECT DISTINCT cui, concept FROM stage.cuis ORDER BY 1, 2")
         run("INSERT OR IGNORE INTO xrefs SELECT DISTINCT curie, concept FROM stage.xrefs ORDER BY 1, 2")
         run("CREATE INDEX concepts_by_node ON concepts (node) WHERE node != n")
+        run("UPDATE concepts SET coded = 1 WHERE n IN (SELECT k.node FROM concepts k JOIN cuis u ON u.concept = k.n)")
         dangling = run("SELECT count(*) FROM stage.edges WHERE subject IN (SELECT id FROM stage.ends WHERE concept IS NULL) "
                        "OR object IN (SELECT id FROM stage.ends WHERE concept IS NULL)").fetchone()[0]  # fmt: skip
         counts = {

@@ -1,57 +1,38 @@
 """Finds the concepts that a text mentions: longest dictionary match over names and synonyms, sentence by sentence.
 
 All runs of up to `LONGEST` words become keys (`medrag.graph.words`) that are looked up in the graph in one query, so
-nothing is loaded beforehand and the size of the vocabulary hardly matters. A single word that is no name of its own may
-stand for the names of two words that end in it ("mass": pulmonary mass, mediastinal mass), those first whose other word
-the text holds; such a mention is marked ``head`` and carries no CUI. Each mention carries its polarity. There is no
-disambiguation by meaning: a name that several concepts carry gives all of them, preferred names before synonyms.
+nothing is loaded beforehand and the size of the vocabulary hardly matters. Words may stand in another order than in the name;
+abbreviations are those of `medrag.graph.abbreviations`, of the text itself, and of the ontologies. A text that is nothing but a name
+is that name, even one too general for running text ("pain"). A single word that is no name of its own may stand for the names of two
+words that end in it ("mass": pulmonary mass, mediastinal mass), those first whose other word the text holds; such a mention is marked
+``head`` and carries no CUI. Each mention carries its polarity. A name that several concepts carry gives all of them: preferred names
+with a CUI, then others, each group in the order of `medrag.graph.senses`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from medrag._util.text import STOPWORDS
+from medrag.graph import abbreviations
 from medrag.graph.context import polarity, sentence_spans
-from medrag.graph.words import key_of, tokens
+from medrag.graph.runs import LONGEST, ORGANS, PLACES, Word, expanded, runs_of
+from medrag.graph.senses import Senses
+from medrag.graph.words import ARTICLE, bag, keys, tokens
 
 if TYPE_CHECKING:
     from medrag._util.polarity import Polarity
-    from medrag.graph.store import GraphStore
+    from medrag.graph.near import NearNames
+    from medrag.graph.store import GraphStore, Named
 
-LONGEST = 8
 AMBIGUOUS = 4  # concepts kept of one mention
 TOO_GENERAL = 16  # a last word that more names end in says nothing
-# names and synonyms of some ontology that mean something else, or nothing, in a question or a report
-STOP = frozenset(
-    "a all an and any apical area at both cat catch cell change characteristic chronic class clear cold common compare condition "
-    "control course degree diagnosis diffuse disease diseases disorder early end enlarged entity evidence exam examination fact "
-    "factor feature fetal film find finding first focal for frequency function general group growth has have help history human "
-    "image imaging in increased information is it item kind large laser last late lateral left level light local low male female "
-    "man may mild moderate name negative no normal not object observation of on onset or order other pain part patient person "
-    "picture place plan point position positive present primary problem procedure process progressive property quality question "
-    "rapid rare recurrent report result right role second section see severe severity shape side sign size small so soft stable "
-    "state study symptom syndrome system test the time to transient type unilateral variable view was we well what while with "
-    "work yes".split()
-)
-# places of the body: as a synonym of a disease ("lung" of "lung neoplasm") a slip of the ontology, as a last word no finding
-_ORGANS = frozenset(
-    "lung heart eye breast colon skin retina brain bone chest liver kidney pleura macula lens cornea rectum optic disc disk rib aorta "
-    "diaphragm fundus mediastinum hilum artery vein nerve valve vessel cell node gland tissue calcified spot spine vertebra".split()
-)
-_PLACES = _ORGANS | frozenset("tissue thorax abdomen pelvis body hand foot head neck nucleus stroma".split())
-_NO_HEAD = _ORGANS | STOPWORDS | frozenset("hard soft left right upper lower".split())
-_EDGE = frozenset(
-    "a an the of in within with and or for to on at by is are was were be there this that any no not".split()
-)
-_SIDE = frozenset({"left", "right", "bilateral"})
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A stretch of text, ``text[start:end] == surface``, and the nodes of the graph that it may mean."""
+    """A stretch of text, ``text[start:end] == surface``, and the nodes of the graph that it may mean, the likeliest first."""
 
     start: int
     end: int
@@ -60,111 +41,126 @@ class Mention:
     cuis: tuple[str, ...]
     polarity: Polarity
     head: bool = False  # found by the last word of longer names
+    also: tuple[str, ...] = ()  # nodes that carry the name as a mere synonym while others prefer it
+    nested: bool = False  # lies inside a longer mention
 
     @property
     def place(self) -> bool:
         """Whether it is a bare part of the body ("chest"), which says where to look, not what for."""
-        return all(word in _PLACES for word, _, _ in tokens(self.surface))
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A run of words that could be a name, with the keys to try in order."""
-
-    first: int
-    last: int
-    keys: tuple[str, ...]
+        return all(word in PLACES for word, _, _ in tokens(self.surface))
 
 
 class Linker:
     """Links text to the concepts of one graph."""
 
-    def __init__(self, store: GraphStore) -> None:
-        self.store = store
+    def __init__(self, store: GraphStore, near: NearNames | None = None) -> None:
+        self.store, self.near = store, near
+        self._senses = Senses(store)
 
-    def link(self, text: str) -> list[Mention]:
-        """The mentions in order, without overlap; none crosses the end of a sentence."""
-        sentences = [(span, _shifted(text, span)) for span in sentence_spans(text)]
-        runs = [_runs([word for word, _, _ in found]) for _, found in sentences]
-        names = self.store.named({key for some in runs for run in some for key in run.keys})
-        said = {word for _, found in sentences for word, _, _ in found}
-        mentions = []
-        for (span, found), some in zip(sentences, runs, strict=True):
-            taken = [False] * len(found)
-            for run in some:  # longest first, then from the left
-                if any(taken[run.first : run.last]):
+    def link(self, text: str, nested: bool = False) -> list[Mention]:
+        """The mentions in order, without overlap; none crosses the end of a sentence.
+
+        With ``nested`` also the shorter names inside longer ones, each marked so.
+        """
+        alone = self._alone(text)
+        found = [alone] if alone else list(self._running(text, sentence_spans(text)))
+        if nested:
+            found += [inner for mention in found if not mention.head for inner in self._inside(text, mention)]
+        return sorted(found, key=lambda mention: (mention.start, -mention.end))
+
+    def term(self, text: str) -> Mention | None:
+        """What a term means as a whole: the concept of that name, else (with ``near``) the one whose name is nearest in meaning, else None."""
+        alone = self._alone(text)
+        found = self.near.nearest([text])[0] if self.near and not alone and text.strip() else ()
+        return self._mention(text, (0, len(text)), (0, len(text)), (found[0][0],)) if found else alone
+
+    def _alone(self, text: str) -> Mention | None:
+        """The mention of a text that is a name from end to end."""
+        words = tokens(text)
+        if not 0 < len(words) <= LONGEST or words[0][0] in ARTICLE or len(sentence_spans(text)) > 1:
+            return None
+        loose = bag([word for word, _, _ in words])
+        tried = [*keys(text), *expanded(text.strip(), abbreviations.TABLE), *([loose] if loose else ())]
+        start, end = words[0][1], words[-1][2]
+        concepts, also = self._meaning(tried, text[start:end], self.store.named(tried), set())
+        return self._mention(text, (start, end), (0, len(text)), concepts, also=also) if concepts else None
+
+    def _inside(self, text: str, mention: Mention) -> Iterator[Mention]:
+        """The names within a mention; what is said of it is said of them."""
+        for inner in self._running(text, [(mention.start, mention.end)], whole=False):
+            if not inner.head:
+                yield replace(inner, nested=True, polarity=mention.polarity)
+
+    def _running(self, text: str, spans: Sequence[tuple[int, int]], whole: bool = True) -> Iterator[Mention]:
+        """The mentions of running text, in each span by itself: the longest first, then those in the words' own order, then from the left."""
+        short = abbreviations.TABLE | abbreviations.explained(text)
+        sentences = [(span, words := _shifted(text, span), runs_of(text, words, short)) for span in spans]
+        names = self.store.named(
+            {key for _, _, runs in sentences for run in runs for key in (*run.short, *run.keys, run.head) if key}
+        )
+        said = {word for _, words, _ in sentences for word, _, _ in words}
+        for span, words, runs in sentences:
+            taken = [False] * len(words)
+            for run in runs:
+                if any(taken[run.first : run.last]) or not (whole or run.last - run.first < len(words)):
                     continue
-                start, end = found[run.first][1], found[run.last - 1][2]
-                if concepts := _meaning(run, text[start:end], names):
+                place = words[run.first][1], words[run.last - 1][2]
+                rest = said - {word for word, _, _ in words[run.first : run.last]}
+                tried = (*self._likeliest(run.short, names, rest), *run.keys)
+                concepts, also = self._meaning(tried, text[slice(*place)], names, rest)
+                if concepts:
                     taken[run.first : run.last] = [True] * (run.last - run.first)
-                    mentions.append(self._mention(text, start, end, span, concepts))
-                elif run.last - run.first == 1 and (
-                    concepts := self._by_head(names.get(run.keys[-1], ()), said - {found[run.first][0]})
-                ):
-                    mentions.append(self._mention(text, start, end, span, concepts, head=True))
-        return sorted(mentions, key=lambda mention: mention.start)
+                    yield self._mention(text, place, span, concepts, also=also)
+                elif run.head and (concepts := self._by_head(names.get(run.head, ()), rest)):
+                    yield self._mention(text, place, span, concepts, head=True)
 
     def _mention(
-        self, text: str, start: int, end: int, sentence: tuple[int, int], concepts: tuple[str, ...], head: bool = False
-    ) -> Mention:
+        self, text: str, place: tuple[int, int], sentence: tuple[int, int], concepts: tuple[str, ...],
+        head: bool = False, also: tuple[str, ...] = (),
+    ) -> Mention:  # fmt: skip
         members = () if head else (member for concept in concepts for member in self.store.members(concept))
         cuis = dict.fromkeys(cui for member in members for cui in member.cuis)
-        return Mention(start, end, text[start:end], concepts, tuple(cuis), polarity(text, start, end, sentence), head)
+        view = polarity(text, *place, sentence)
+        return Mention(*place, text[slice(*place)], concepts, tuple(cuis), view, head, also)
 
-    def _by_head(self, names: Sequence[tuple[str, int, bool]], said: set[str]) -> tuple[str, ...]:
+    def _meaning(
+        self, tried: Sequence[str], surface: str, names: Mapping[str, list[Named]], said: Collection[str]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:  # fmt: skip
+        """The nodes that carry the first of the keys that is a name, and those that carry it as a mere synonym."""
+        for key in tried:
+            least = 0 if key in ORGANS else 1
+            fitting = [
+                one for one in names.get(key, ()) if one.rank <= least and (not one.capitals or surface.isupper())
+            ]
+            if fitting:
+                best = min(map(_worth, fitting))
+                first = tuple(dict.fromkeys(one.node for one in fitting if _worth(one) == best))
+                rest = tuple(dict.fromkeys(one.node for one in fitting if one.node not in first))
+                ordered = self._senses.ordered(first, said)
+                return ordered[:AMBIGUOUS], (*ordered[AMBIGUOUS:], *self._senses.ordered(rest, said))[:AMBIGUOUS]
+        return (), ()
+
+    def _likeliest(self, keys: Sequence[str], names: Mapping[str, list[Named]], said: Collection[str]) -> Sequence[str]:
+        """What an abbreviation may be short for, the one that fits the rest of the text first."""
+        if len(keys) < 2:
+            return keys
+        nodes = {key: names[key][0].node for key in keys if names.get(key)}
+        order = self._senses.ordered(list(dict.fromkeys(nodes.values())), said)
+        return sorted(nodes, key=lambda key: order.index(nodes[key]))
+
+    def _by_head(self, names: Sequence[Named], said: set[str]) -> tuple[str, ...]:
         """The nodes whose two-word names end in a word: those whose first word the text holds, else all if they are few."""
-        nodes = dict.fromkeys(node for node, rank, _ in names if rank > 1)
+        nodes = dict.fromkeys(one.node for one in names if one.rank > 1)
         if len(nodes) > 4 * TOO_GENERAL:
             return ()
         fitting = [node for node in nodes if said & {word for word, _, _ in tokens(self.store.concept(node).name)[:-1]}]
         return tuple(fitting or (nodes if len(nodes) <= TOO_GENERAL else ()))[:AMBIGUOUS]
 
 
-def _meaning(run: _Run, surface: str, names: Mapping[str, list[tuple[str, int, bool]]]) -> tuple[str, ...]:
-    """The nodes that carry the name; those that prefer it win over those that have it as a synonym."""
-    for key in run.keys:
-        most = 0 if key in _ORGANS else 1
-        fitting = [
-            (n, rank)
-            for n, rank, capitals in names.get(key, ())
-            if rank <= most and (not capitals or surface.isupper())
-        ]
-        if fitting:
-            best = min(rank for _, rank in fitting)
-            return tuple(dict.fromkeys(node for node, rank in fitting if rank == best))[:AMBIGUOUS]
-    return ()
+def _worth(name: Named) -> int:
+    """How well a name fits, 0 best: the preferred name of a concept with a CUI; a synonym, or a preferred name without one."""
+    return 0 if name.rank == 0 and name.coded else 1
 
 
-def _shifted(text: str, span: tuple[int, int]) -> list[tuple[str, int, int]]:
+def _shifted(text: str, span: tuple[int, int]) -> list[Word]:
     return [(word, start + span[0], end + span[0]) for word, start, end in tokens(text[span[0] : span[1]])]
-
-
-def _runs(words: list[str]) -> list[_Run]:
-    """Every run of words that may be a name, the longest first."""
-    found = []
-    for length in range(min(LONGEST, len(words)), 0, -1):
-        for first in range(len(words) - length + 1):
-            some = words[first : first + length]
-            if some[0] in _EDGE or some[-1] in _EDGE:
-                continue
-            if keys := tuple(_allowed(_keys(some))):
-                found.append(
-                    _Run(
-                        first,
-                        first + length,
-                        (*keys, f"* {keys[0]}") if length == 1 and keys[0] not in _NO_HEAD else keys,
-                    )
-                )
-    return found
-
-
-def _keys(words: list[str]) -> Iterable[str]:
-    """The run's key; then without a side inside it: "opacity in the left lung" is a lung opacity."""
-    yield key_of(words)
-    plain = [word for word in words[1:] if word not in _SIDE]
-    if len(plain) + 1 < len(words):
-        yield key_of([words[0], *plain])
-
-
-def _allowed(keys: Iterable[str]) -> Iterable[str]:
-    return (key for key in keys if key not in STOP and len(key) > 2 and not key.isdigit())

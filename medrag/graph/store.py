@@ -57,6 +57,15 @@ class Step(NamedTuple):
     rows: list[tuple[int, str, str | None]]  # source, document, meta
 
 
+class Named(NamedTuple):
+    """A node that carries a name. Ranks: 0 preferred name, 1 synonym, 2 last word of a preferred name of two words."""
+
+    node: str
+    rank: int
+    capitals: bool  # an abbreviation, which a text must write in capitals
+    coded: bool  # the node has a CUI
+
+
 class GraphStore:
     """A finished graph. ``GraphStore.create(path)`` builds one, ``GraphStore.open(path)`` reads it."""
 
@@ -142,21 +151,45 @@ class GraphStore:
         )
         return [curie for (curie,) in rows]
 
-    def named(self, keys: Collection[str]) -> dict[str, list[tuple[str, int, bool]]]:
-        """For each key of `medrag.graph.words` that is a name: (node, rank, capitals only), best first.
-
-        Ranks: 0 preferred name, 1 synonym, 2 last word of a preferred name of two words.
-        """
-        found: dict[str, list[tuple[str, int, bool]]] = {}
+    def named(self, keys: Collection[str]) -> dict[str, list[Named]]:
+        """For each key of `medrag.graph.words` that is a name: the nodes that carry it, best first."""
+        found: dict[str, list[Named]] = {}
         wanted = json.dumps(list(keys), ensure_ascii=False)
         rows = self._base.execute(
-            "SELECT k.key, n.curie, k.rank, k.cased FROM json_each(?) j CROSS JOIN keys k ON k.key = j.value "
+            "SELECT k.key, n.curie, k.rank, k.cased, n.coded FROM json_each(?) j CROSS JOIN keys k ON k.key = j.value "
             "JOIN concepts c ON c.n = k.concept JOIN concepts n ON n.n = c.node ORDER BY k.key, k.rank, c.node, c.n",
             (wanted,),
         )
-        for key, curie, rank, cased in rows:
-            found.setdefault(key, []).append((curie, rank, bool(cased)))
+        for key, curie, rank, cased, coded in rows:
+            found.setdefault(key, []).append(Named(curie, rank, bool(cased), bool(coded)))
         return found
+
+    def coded_names(self) -> list[tuple[str, str]]:
+        """(node, preferred name) of every concept of a node that has a CUI, in the graph's order."""
+        return self._base.execute(
+            "SELECT k.curie, c.name FROM concepts c JOIN concepts k ON k.n = c.node WHERE k.coded ORDER BY c.n"
+        ).fetchall()
+
+    def crosswalk(self, id: str) -> dict[str, tuple[str, ...]]:
+        """The codes of a node by vocabulary: {"UMLS": ("C0032227",), "SNOMEDCT_US": …, "ICD10CM": …, "HP": …}; empty for an unknown id."""
+        found: dict[str, dict[str, None]] = {}
+        for member in self.members(id):
+            for code in (curie_of(member.id), *member.xrefs, *(f"UMLS:{cui}" for cui in member.cuis)):
+                vocabulary, _, local = code.partition(":")
+                found.setdefault(vocabulary, {})[local] = None
+        return {vocabulary: tuple(codes) for vocabulary, codes in sorted(found.items())}
+
+    def by_code(self, code: str) -> list[str]:
+        """The nodes of a CURIE, a global id, a CUI or a cross-reference ("ICD10CM:J90"), without repetition."""
+        code = curie_of(code)
+        if code in self:
+            return [self.node(code)]
+        rows = self._base.execute(
+            "SELECT DISTINCT k.curie FROM xrefs x JOIN concepts c ON c.n = x.concept JOIN concepts k ON k.n = c.node WHERE x.curie = ? ORDER BY k.n",
+            (code,),
+        ).fetchall()
+        found = [curie for (curie,) in rows] or [self.node(one) for one in self.by_cui(code.removeprefix("UMLS:"))]
+        return list(dict.fromkeys(found))
 
     def degree(self, id: str) -> int:
         """How many other nodes a node has edges with."""

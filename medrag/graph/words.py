@@ -14,7 +14,7 @@ import unicodedata
 TOKEN = re.compile(r"[^\W_]+")
 _BRITISH = (
     ("haem", "hem"), ("oedema", "edema"), ("tumour", "tumor"), ("oesoph", "esoph"), ("aemia", "emia"), ("ischaem", "ischem"),
-    ("anaes", "anes"), ("paed", "ped"), ("diarrhoea", "diarrhea"), ("dyspnoea", "dyspnea"), ("fibre", "fiber"), ("foetal", "fetal"),
+    ("anaes", "anes"), ("aesthe", "esthe"), ("paed", "ped"), ("diarrhoea", "diarrhea"), ("dyspnoea", "dyspnea"), ("fibre", "fiber"), ("foetal", "fetal"),
     ("foetus", "fetus"), ("colour", "color"), ("orthopnoea", "orthopnea"), ("apnoea", "apnea"), ("coeliac", "celiac"), ("grey", "gray"),
     ("leucocyt", "leukocyt"), ("calibre", "caliber"), ("centre", "center"), ("oestr", "estr"), ("sulph", "sulf"), ("uraemia", "uremia"),
 )  # fmt: skip
@@ -30,7 +30,9 @@ _IRREGULAR = {
 }  # fmt: skip
 _KEPT_S = ("ss", "us", "is", "as", "ous", "os", "axis", "lens", "biceps", "abscess", "series", "caries", "scabies", "herpes", "diabetes", "rabies", "mumps", "pus", "ascites", "feces")  # fmt: skip
 _BETWEEN = frozenset({"of", "in", "within"})
-_ARTICLE = frozenset({"the", "a", "an", "both"})
+ARTICLE = frozenset({"the", "a", "an", "both"})
+_SMALL = _BETWEEN | {"and", "with", "to", "by", "for"}
+MOST_IN_BAG = 5  # words of a name that is found in any order
 
 
 @functools.lru_cache(maxsize=65536)
@@ -65,7 +67,7 @@ def tokens(text: str) -> list[tuple[str, int, int]]:
 
 def key_of(words: list[str]) -> str:
     """The key of a run of keyed words: articles go, and "mass in lung" becomes "lung mass"."""
-    plain = [word for word in words if word not in _ARTICLE] or words
+    plain = [word for word in words if word not in ARTICLE] or words
     for place in range(1, len(plain) - 1):
         if plain[place] in _BETWEEN and len(plain) <= 6:
             return " ".join((*plain[place + 1 :], *plain[:place]))
@@ -80,6 +82,12 @@ def keys(name: str) -> tuple[str, ...]:
     if comma and tail and ", " not in tail:
         found.append(key_of([word for word, _, _ in tokens(f"{tail} {head}")]))
     return tuple(key for key in dict.fromkeys(found) if key)
+
+
+def bag(words: list[str]) -> str:
+    """The key of 2 to 5 words in any order, small words left out: "failure, heart, congestive" is "~ congestive failure heart"."""
+    plain = sorted(word for word in words if word not in ARTICLE and word not in _SMALL)
+    return f"~ {' '.join(plain)}" if 2 <= len(plain) <= MOST_IN_BAG else ""
 
 
 def head(key: str) -> str:

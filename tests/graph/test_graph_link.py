@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -113,6 +112,77 @@ def test_triggers(linker: Linker, finding: str, absent: str, uncertain: str) -> 
     assert [m.polarity for m in linker.link(text)] == ["absent", "uncertain", "present"]
 
 
+@pytest.mark.parametrize(
+    ("text", "surface", "concept"),
+    [
+        ("Small PTX on the left.", "PTX", "HP:3"),
+        ("He has effusion, pleural, and a cough.", "", ""),  # no name reaches over a comma in running text
+        ("Effusion, pleural", "Effusion, pleural", "HP:2"),  # a text that is a name may
+        ("a lung with an abscess", "lung with an abscess", "HP:6"),  # any order of words
+        ("All", "All", "HP:10"),  # alone it is what it says
+        ("The opacity of the lung is new.", "opacity of the lung", "HP:14"),
+        ("pleural effusion in adults", "pleural effusion", "HP:2"),
+    ],
+)
+def test_order_abbreviations_and_whole_names(linker: Linker, text: str, surface: str, concept: str) -> None:
+    assert found(linker, text) == ([(surface, (concept,))] if surface else [])
+
+
+def test_a_text_explains_its_own_abbreviations(linker: Linker) -> None:
+    text = "Known enlarged heart (EH). The EH is unchanged."
+    assert [(m.surface, m.concepts) for m in linker.link(text)] == [("enlarged heart", ("HP:4",)), ("EH", ("HP:4",)), ("EH", ("HP:4",))]  # fmt: skip
+    assert found(linker, "The EH is unchanged.") == []
+
+
+def test_long_names_and_the_names_inside(linker: Linker) -> None:
+    outer, inner = linker.link("No pulmonary mass effect of the upper lobe", nested=True)
+    assert (outer.concepts, outer.nested, outer.polarity) == (("HP:12",), False, "absent")
+    assert (inner.surface, inner.concepts, inner.nested, inner.polarity) == (
+        "pulmonary mass",
+        ("HP:1",),
+        True,
+        "absent",
+    )
+
+
+@pytest.fixture(scope="module")
+def senses(tmp_path_factory: pytest.TempPathFactory) -> Linker:
+    path = tmp_path_factory.mktemp("senses") / "g"
+    with GraphStore.create(path) as builder:
+        builder.add(
+            [
+                Concept("t:G:1", "cold", (), (), definition="low temperature of the air", types=("Gene",)),
+                Concept("t:D:1", "Common cold", ("head cold disease",), ("C1",), definition="rhinitis with cough"),
+                Concept(
+                    "t:D:2",
+                    "Mitral stenosis",
+                    ("valvar disease",),
+                    ("C2",),
+                    definition="narrow mitral valve of the heart",
+                ),
+                Concept(
+                    "t:D:3", "Multiple sclerosis", ("valvar disease",), ("C3",), definition="demyelination of the brain"
+                ),
+                Concept("t:R:1", "Aortic stenosis"),
+                Concept("t:D:4", "Aortic valve stenosis", ("Aortic stenosis",), ("C4",)),
+            ]
+        )
+        builder.finish()
+    return Linker(GraphStore.open(path))
+
+
+def test_the_context_decides_between_concepts_of_one_name(senses: Linker) -> None:
+    assert senses.link("valvar disease with a narrow valve of the heart")[0].concepts == ("D:2", "D:3")
+    assert senses.link("valvar disease with demyelination in the brain")[0].concepts == ("D:3", "D:2")
+    assert senses.link("MS with a narrow heart valve")[0].concepts == ("D:2",)
+    assert senses.link("Known MS.")[0].concepts == ("D:3",)  # nothing decides: the usual expansion
+
+
+def test_a_synonym_with_a_cui_stands_beside_a_name_without(senses: Linker) -> None:
+    (mention,) = senses.link("Severe aortic stenosis.")
+    assert set(mention.concepts) == {"R:1", "D:4"} and mention.cuis == ("C4",)
+
+
 WORDS = st.sampled_from("mass lung lungs pleural effusion no the of in and but pneumothorax heart enlarged possible is . ? ; , \n ( ) é ’s COPD collapsed".split(" "))  # fmt: skip
 
 
@@ -152,12 +222,3 @@ def test_a_word_and_its_stem_meet(word: str) -> None:
 )  # fmt: skip
 def test_stems(word: str, expected: str) -> None:
     assert stem(word) == expected
-
-
-def test_a_warm_question_links_in_milliseconds(linker: Linker) -> None:
-    text = "Are there masses in the lungs, a pleural effusion or an enlarged heart on this frontal chest radiograph?"
-    linker.link(text)
-    start = time.perf_counter()
-    for _ in range(20):
-        linker.link(text)
-    assert (time.perf_counter() - start) / 20 < 0.02  # the aim is 5 ms; measured 0.3

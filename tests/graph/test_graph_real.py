@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,10 @@ def test_mondo_doid_hpo_and_mesh(tmp_path: Path) -> None:
         OboGraph("doid", folder / "doid.json.gz"),
         Mesh("mesh", folder / "mesh_id_label_mappings.tsv.gz"),
     ]
-    start = time.perf_counter()
     with GraphStore.create(tmp_path / "g") as builder:
         for corpus in corpora:
             builder.add(corpus.read(pytest.fail))  # type: ignore[arg-type]
         builder.finish()
-    assert time.perf_counter() - start < 60  # measured 11 s
     store = GraphStore.open(tmp_path / "g")
     counts = store.counts()
     assert {key: counts[key] for key in ("concepts", "edges", "cuis", "nodes", "dangling")} == {

@@ -1,0 +1,63 @@
+"""Abbreviations of reports and what they are short for, and those that a text explains itself.
+
+The table holds what radiologists write; the first expansion is the usual one in an imaging report, and the context decides between
+several. Written from general knowledge of reporting style; it names no concept: the expansions are linked as any words are.
+"""
+
+from __future__ import annotations
+
+import re
+
+from medrag._util.text import STOPWORDS
+
+TABLE: dict[str, tuple[str, ...]] = {
+    "AAA": ("abdominal aortic aneurysm",), "ACS": ("acute coronary syndrome", "acute chest syndrome"), "AF": ("atrial fibrillation",),
+    "AFIB": ("atrial fibrillation",), "AKI": ("acute kidney injury",), "ALL": ("acute lymphoblastic leukemia",), "ALS": ("amyotrophic lateral sclerosis",),
+    "AMD": ("age-related macular degeneration",), "AML": ("acute myeloid leukemia", "angiomyolipoma"), "ARDS": ("acute respiratory distress syndrome",),
+    "ASD": ("atrial septal defect", "autism spectrum disorder"), "AVM": ("arteriovenous malformation",), "BCC": ("basal cell carcinoma",),
+    "BPH": ("benign prostatic hyperplasia",), "CABG": ("coronary artery bypass",), "CAD": ("coronary artery disease",),
+    "CHD": ("congenital heart disease", "coronary heart disease"), "CHF": ("congestive heart failure",), "CKD": ("chronic kidney disease",),
+    "CLL": ("chronic lymphocytic leukemia",), "CML": ("chronic myeloid leukemia",), "COPD": ("chronic obstructive pulmonary disease",),
+    "CP": ("chest pain", "cerebral palsy"), "CRF": ("chronic kidney failure",), "CVA": ("stroke",), "DCIS": ("ductal carcinoma in situ",),
+    "DJD": ("osteoarthritis",), "DM": ("diabetes mellitus",), "DME": ("diabetic macular edema",), "DR": ("diabetic retinopathy",),
+    "DVT": ("deep vein thrombosis",), "EDH": ("epidural hematoma",), "ESRD": ("end stage renal disease",), "GBM": ("glioblastoma",),
+    "GERD": ("gastroesophageal reflux disease",), "GGO": ("ground glass opacity",), "GIST": ("gastrointestinal stromal tumor",), "HCC": ("hepatocellular carcinoma",),
+    "HF": ("heart failure",), "HTN": ("hypertension",), "IBD": ("inflammatory bowel disease",), "ICH": ("intracranial hemorrhage",),
+    "ILD": ("interstitial lung disease",), "IPF": ("idiopathic pulmonary fibrosis",), "LAD": ("lymphadenopathy",), "LBBB": ("left bundle branch block",),
+    "LLL": ("left lower lobe",), "LUL": ("left upper lobe",), "LVH": ("left ventricular hypertrophy",), "MI": ("myocardial infarction",),
+    "MR": ("mitral regurgitation",), "MS": ("multiple sclerosis", "mitral stenosis"), "MVP": ("mitral valve prolapse",), "NASH": ("nonalcoholic steatohepatitis",),
+    "NPDR": ("nonproliferative diabetic retinopathy",), "NPH": ("normal pressure hydrocephalus",), "NSCLC": ("non-small cell lung carcinoma",), "OA": ("osteoarthritis",),
+    "OSA": ("obstructive sleep apnea",), "PAH": ("pulmonary arterial hypertension",), "PCP": ("pneumocystis pneumonia",), "PDA": ("patent ductus arteriosus",),
+    "PDR": ("proliferative diabetic retinopathy",), "PE": ("pulmonary embolism", "pleural effusion"), "PNA": ("pneumonia",), "PTX": ("pneumothorax",),
+    "PVD": ("peripheral vascular disease", "posterior vitreous detachment"), "RA": ("rheumatoid arthritis", "right atrium"), "RBBB": ("right bundle branch block",),
+    "RCC": ("renal cell carcinoma",), "RLL": ("right lower lobe",), "RML": ("right middle lobe",), "RUL": ("right upper lobe",),
+    "SAH": ("subarachnoid hemorrhage",), "SBO": ("small bowel obstruction",), "SCC": ("squamous cell carcinoma",), "SCLC": ("small cell lung carcinoma",),
+    "SDH": ("subdural hematoma",), "SLE": ("systemic lupus erythematosus",), "SOB": ("dyspnea",), "SVC": ("superior vena cava",),
+    "TB": ("tuberculosis",), "TBI": ("traumatic brain injury",), "TIA": ("transient ischemic attack",), "UC": ("ulcerative colitis",),
+    "URI": ("upper respiratory tract infection",), "UTI": ("urinary tract infection",), "VSD": ("ventricular septal defect",), "VTE": ("venous thromboembolism",),
+}  # fmt: skip
+_EXPLAINED = re.compile(r"((?:[\w'-]+ ){1,8})\(([A-Z]{2,6})s?\)")
+
+
+def explained(text: str) -> dict[str, tuple[str, ...]]:
+    """Abbreviations that a text writes behind what they stand for: the words' initials are its letters (after Schwartz & Hearst 2003).
+
+    >>> explained("He has congestive heart failure (CHF) and a cough.")
+    {'CHF': ('congestive heart failure',)}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for words, short in _EXPLAINED.findall(text):
+        if long := _with_initials(words.split(), short.lower()):
+            found[short] = (long,)
+    return found
+
+
+def _with_initials(words: list[str], letters: str) -> str:
+    """The shortest end of the words whose initials, small words left out at will, are the letters."""
+    for start in range(len(words) - 1, -1, -1):
+        parts = [part for word in words[start:] for part in word.lower().split("-") if part]
+        full = "".join(part[0] for part in parts)
+        plain = "".join(part[0] for part in parts if part not in STOPWORDS)
+        if letters in (full, plain) and words[start].lower() not in STOPWORDS:
+            return " ".join(words[start:])
+    return ""
