@@ -1,7 +1,8 @@
 """Arms of ranking tasks: medrag's own indexes over a benchmark's documents, and the retrievers of a built index.
 
 ``lexical`` is BM25, ``dense`` an exact search with the text encoder (one vector for a document's first 256 tokens), ``fused`` reciprocal rank
-fusion of both (Cormack 2009, c = 60), ``random`` the trivial baseline. Vectors are kept in medrag's home, so that a
+fusion of both (Cormack 2009, c = 60), ``random`` the trivial baseline. With ``+synonyms`` or ``+narrower`` behind its name an arm asks with the
+question's concepts under their other names too (`medrag.retrieve.expand`), from the graph of the recipe ``ontologies``. Vectors are kept in medrag's home, so that a
 second run starts at once.
 """
 
@@ -16,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medrag._util.files import atomic_open, sha256_text
-from medrag._util.places import home
+from medrag._util.places import built, home
 from medrag._util.progress import track
 from medrag.encoders import open_encoder
-from medrag.errors import SettingsError
+from medrag.errors import IndexMissing, SettingsError
 from medrag.eval.arms import Arm, limited_to, one_by_one, study_ids
 from medrag.eval.collections import COLLECTIONS, Collection
 from medrag.eval.tasks import Example, Output, Task
+from medrag.graph import GraphStore
 from medrag.indexes.bm25 import Bm25Index
 from medrag.indexes.flat import FlatIndex
 from medrag.retrieve import fuse
+from medrag.retrieve.expand import Expander
 from medrag.settings import EncoderSettings
 from medrag.types import Hit, Passage, Query
 
@@ -34,22 +37,28 @@ if TYPE_CHECKING:
 
 DEPTH = 100
 ENCODER = "minilm"
+GRAPH = "ontologies"  # the recipe whose graph expands questions
+EXPANSIONS = ("", "synonyms", "narrower")
 Ranking = dict[str, float]
 
 
 def make_ranker(name: str, task: Task, data: Path, split: str, seed: int, encoder: str = "") -> Arm:
     """An arm over the task's own documents. Raises SettingsError for a name that nothing has."""
-    if name not in RANKERS:
-        raise SettingsError(f"there is no arm {name!r} for rankings", f"known: {', '.join(RANKERS)}")
+    plain, _, expand = name.partition("+")
+    if plain not in RANKERS or expand not in EXPANSIONS:
+        raise SettingsError(
+            f"there is no arm {name!r} for rankings", f"known: {', '.join(RANKERS)}, each with +synonyms or +narrower"
+        )
     collection = COLLECTIONS[task.source](data, split)
-    parts = Parts(collection, encoder or ENCODER, seed)
+    parts = Parts(collection, encoder or ENCODER, seed, expand)
     settings = {
         "documents": len(collection.texts),
         "depth": DEPTH,
-        "encoder": parts.name if name in ("dense", "fused") else "",
+        "encoder": parts.name if plain in ("dense", "fused") else "",
+        "graph": parts.expander.store.counts() if parts.expander else {},
         "seed": seed,
     }
-    return Arm(name, settings, one_by_one(lambda example: Output(RANKERS[name](parts, example))))
+    return Arm(name, settings, one_by_one(lambda example: Output(RANKERS[plain](parts, example))))
 
 
 def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
@@ -75,8 +84,17 @@ def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
 class Parts:
     """The indexes of a collection, each made when it is first asked."""
 
-    def __init__(self, collection: Collection, encoder: str, seed: int) -> None:
-        self.collection, self.name, self.seed = collection, encoder, seed
+    def __init__(self, collection: Collection, encoder: str, seed: int, expand: str = "") -> None:
+        self.collection, self.name, self.seed, self.expand = collection, encoder, seed, expand
+
+    @functools.cached_property
+    def expander(self) -> Expander | None:
+        if not self.expand:
+            return None
+        path = built(GRAPH) / "graph.db"
+        if not path.exists():
+            raise IndexMissing("expansion needs the ontologies' graph", f"medrag index build {GRAPH}")
+        return Expander(GraphStore.open(path), narrower=3 if self.expand == "narrower" else 0)
 
     @functools.cached_property
     def words(self) -> Bm25Index:
@@ -108,12 +126,14 @@ class Parts:
 
 
 def _lexical(parts: Parts, example: Example) -> Ranking:
-    scores, ids = parts.words.search(example.question, DEPTH)
+    text = parts.expander.for_words(example.question) if parts.expander else example.question
+    scores, ids = parts.words.search(text, DEPTH)
     return dict(zip(ids, map(float, scores), strict=False))
 
 
 def _dense(parts: Parts, example: Example) -> Ranking:
-    scores, ids = parts.vectors.search(parts.encoder.encode_queries([Query(example.question)]), DEPTH)
+    text = parts.expander.for_meaning(example.question) if parts.expander else example.question
+    scores, ids = parts.vectors.search(parts.encoder.encode_queries([Query(text)]), DEPTH)
     return dict(zip(ids[0], map(float, scores[0]), strict=False))
 
 
