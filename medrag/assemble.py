@@ -36,7 +36,7 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
             f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {named}"
         )
     encoders = _encoders(recipe, store)
-    every = _retrievers(recipe, store, encoders, settings.expand)
+    every = _retrievers(recipe, store, encoders, settings)
     if strange := _named(settings) - every.keys():
         raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(every)}")
     found = {name: one for name, one in every.items() if name in (settings.retrievers or every)}
@@ -86,7 +86,9 @@ def _encoders(recipe: Recipe, store: Store) -> dict[str, Memo]:
     return encoders
 
 
-def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo], expand: str) -> dict[str, Retriever]:
+def _retrievers(
+    recipe: Recipe, store: Store, encoders: Mapping[str, Memo], settings: PipelineSettings
+) -> dict[str, Retriever]:
     """One retriever for each source that the recipe indexes."""
     from medrag.graph import GraphStore
     from medrag.retrieve.dense import Dense
@@ -96,7 +98,7 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo], expa
 
     found: dict[str, Retriever] = {}
     graph = GraphStore.open(store.graph_path) if store.graph_path.exists() else None
-    expander = _expander(expand, graph, recipe.name)
+    expander = _expander(settings.expand, graph, recipe.name)
     for name, index in recipe.indexes.items():
         if index.kind == "bm25":
             one: Retriever = Lexical(store, name, index.retriever or "lexical", expander)
@@ -115,8 +117,17 @@ def _retrievers(recipe: Recipe, store: Store, encoders: Mapping[str, Memo], expa
             )
         found[one.name] = one
     if graph is not None:
-        found["graph"] = GraphRetriever(graph)
+        found["graph"] = GraphRetriever(graph, see=_see(settings.graph_sees))
     return found
+
+
+def _see(name: str) -> Any:
+    """What looks at chest films for the graph: the findings reader of an encoder, or nothing."""
+    if not name:
+        return None
+    from medrag.encoders.findings import FindingsReader
+
+    return FindingsReader(name).read
 
 
 def _expander(expand: str, graph: GraphStore | None, recipe: str) -> Expander | None:

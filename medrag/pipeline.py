@@ -94,11 +94,11 @@ class MedRAG:
         clock.lap("route")
         yield Event("routed", route)
 
+        if route.domain != "other":
+            query = dataclasses.replace(query, domain=route.domain)
         rankings = self._retrieve(query, route, clock)
         yield Event("found", rankings)
 
-        if route.domain != "other":
-            query = dataclasses.replace(query, domain=route.domain)
         context = self.selector.select(query, self._fuse(rankings, route), self.settings.select.budget)
         clock.lap("select")
         yield Event("selected", context)

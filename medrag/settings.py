@@ -101,9 +101,8 @@ class PipelineSettings(Strict):
     k: int = Field(20, ge=1)  # hits asked of each retriever
     fusion: Literal["rrf", "weighted"] = "rrf"
     rrf_c: int = Field(60, ge=0)
-    expand: Literal["none", "synonyms", "narrower"] = (
-        "none"  # a question's concepts by their other names, and those below them
-    )
+    expand: Literal["none", "synonyms", "narrower"] = "none"  # the question's concepts by other names, and those below
+    graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
     max_tokens: int = Field(256, ge=1)

@@ -6,6 +6,7 @@ evidence on purpose: what is lost there is lost by the generator, not by retriev
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import random
@@ -158,15 +159,14 @@ def _without(rag: MedRAG, *names: str) -> dict[str, Any]:
     return {name: one for name, one in rag.retrievers.items() if name not in names}
 
 
-def _router_for(rag: MedRAG, names: Sequence[str]) -> Any:
-    """The router with weights for these retrievers only."""
+def _router_for(rag: MedRAG, names: Sequence[str], weights: Mapping[str, float] | None = None) -> Any:
+    """The router with weights for these retrievers only, some of them set."""
     router = rag.router
     if not hasattr(router, "retrievers"):
         return router
-    import copy
-
-    other = copy.copy(router)
+    other: Any = copy.copy(router)
     other.retrievers = tuple(names)
+    other.overrides = {**other.overrides, **(weights or {})}
     return other
 
 
@@ -203,7 +203,13 @@ def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
         raise SettingsError(
             "the arm adaptive+graph needs a graph, and the recipe has none", "name a recipe with ontologies"
         )
-    return _asked(rag)
+    found = copy.copy(rag.retrievers["graph"])
+    if hasattr(found, "see") and found.see is None:
+        from medrag.encoders.findings import FindingsReader
+
+        found.see = FindingsReader().read
+    router = _router_for(rag, list(rag.retrievers), {"graph": 1.0})  # a report's request, too, is asked of the graph
+    return _asked(_with(rag, retrievers=rag.retrievers | {"graph": found}, router=router))
 
 
 def _pages(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:

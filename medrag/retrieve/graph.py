@@ -2,15 +2,18 @@
 
 Hits are the concepts that are asked about, where they have a definition, and statements as Triples: single edges, and paths
 written as one sentence. After KG-RAG (arXiv 2410.04749), with concept linking in place of embedded triples. What is not
-linked is not found: this source says nothing to a question without a known term. Images are not looked at.
+linked is not found: this source says nothing to a question without a known term. A chest radiograph is looked at where a findings
+reader is given: what it sees is asked about too, less than what the question names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from medrag._util.findings import ASKED
 from medrag._util.text import content_words
 from medrag.graph.link import Linker, Mention
 from medrag.graph.relations import phrase
@@ -18,7 +21,14 @@ from medrag.graph.store import Edge, GraphStore, Path
 from medrag.graph.words import stem
 from medrag.types import Concept, Hit, Query, Triple
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 WALKS = 40  # paths considered from each mention
+SURE = 0.5  # probability from which a finding of the image is asked about
+NORMAL = frozenset({"normal"})
+See = Callable[[Sequence["Image"]], Mapping[str, float]]  # images of one study → probabilities by label
+_ARTICLE = re.compile(r"^(?:a|an|the) ")
 SHARED = {"is_a": "are both kinds of", "has_phenotype": "can both present with", "part_of": "are both parts of"}
 DENIED = {("has_phenotype", True): "is described without", ("has_phenotype", False): "is not a feature of"}
 
@@ -26,8 +36,8 @@ DENIED = {("has_phenotype", True): "is described without", ("has_phenotype", Fal
 class GraphRetriever:
     """Definitions of the concepts in the question, and paths of up to ``hops`` statements from them."""
 
-    def __init__(self, store: GraphStore, name: str = "graph", hops: int = 2) -> None:
-        self.store, self.name, self.hops = store, name, hops
+    def __init__(self, store: GraphStore, name: str = "graph", hops: int = 2, see: See | None = None) -> None:
+        self.store, self.name, self.hops, self.see = store, name, hops, see
         self.linker = Linker(store)
 
     def retrieve(self, query: Query, k: int) -> list[Hit]:
@@ -36,9 +46,9 @@ class GraphRetriever:
         A path's score falls with its length and with the neighbours of what it meets (`medrag.graph.walk`); it doubles
         for each further concept of the question that it joins, and grows by the share of the question's words in it.
         """
-        mentions = self.linker.link(query.text)
+        asked = {mention: _weight(mention) for mention in self.linker.link(query.text)} | self._seen(query)
         found: dict[str, tuple[float, Concept | Triple]] = {}
-        every: list[tuple[float, Concept | Path]] = [*self._definitions(mentions), *self._paths(query, mentions)]
+        every: list[tuple[float, Concept | Path]] = [*self._definitions(asked), *self._paths(query, asked)]
         last = 0.0
         for score, thing in sorted(every, key=lambda pair: -pair[0]):
             if len(found) >= k and score < last:  # ties with the last are all looked at, so that ids decide
@@ -49,16 +59,30 @@ class GraphRetriever:
         best = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].id))[:k]
         return [Hit(item, score, rank, self.name) for rank, (score, item) in enumerate(best, start=1)]
 
-    def _definitions(self, mentions: Sequence[Mention]) -> Iterable[tuple[float, Concept]]:
+    def _seen(self, query: Query) -> dict[Mention, float]:
+        """What the findings reader sees with at least `SURE`, as mentions with half its probability as weight."""
+        if self.see is None or not query.images or query.domain != "chest-xray":
+            return {}
+        read = self.see([image.image for image in query.images])
+        named = {
+            ASKED[label][0]: p for label, p in read.items() if label in ASKED and p >= SURE and label not in NORMAL
+        }
+        terms = {self.linker.term(_ARTICLE.sub("", name)): p / 2 for name, p in named.items()}
+        return {mention: weight for mention, weight in terms.items() if mention}
+
+    def _definitions(self, asked: Mapping[Mention, float]) -> Iterable[tuple[float, Concept]]:
         """Each concept asked about that has a definition; a longer name is a surer match."""
-        for mention in mentions:
+        for mention, weight in asked.items():
             for place, node in enumerate(mention.concepts):
                 defined = next((c for c in self.store.members(node) if c.definition), None)
                 if defined:
-                    yield 2 * _weight(mention) / (1 + place), defined
+                    yield 2 * weight / (1 + place), defined
 
-    def _paths(self, query: Query, mentions: Sequence[Mention]) -> Iterable[tuple[float, Path]]:
-        asked = {frozenset(mention.concepts): _weight(mention) for mention in mentions}
+    def _paths(self, query: Query, mentions: Mapping[Mention, float]) -> Iterable[tuple[float, Path]]:
+        asked: dict[frozenset[str], float] = {}
+        for mention, weight in mentions.items():
+            starts = frozenset(mention.concepts)
+            asked[starts] = max(weight, asked.get(starts, 0.0))
         words = {stem(word) for word in content_words(query.text)}
         shares: dict[str, set[str]] = {}
         for starts, weight in asked.items():

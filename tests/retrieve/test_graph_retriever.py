@@ -144,3 +144,18 @@ def test_an_empty_graph(tmp_path: Path) -> None:
     with GraphStore.create(tmp_path / "g") as builder:
         builder.finish()
     assert GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("mass"), 5) == []
+
+
+def test_what_the_image_shows_is_asked_about_too_but_less(retriever: GraphRetriever) -> None:
+    from PIL import Image
+
+    from medrag.types import QueryImage
+
+    seeing = GraphRetriever(retriever.store, see=lambda images: {"Mass": 0.9, "Pneumothorax": 0.2, "normal": 0.9})
+    film = (QueryImage(Image.new("L", (8, 8))),)
+    seen = seeing.retrieve(Query("Write a report.", film, domain="chest-xray"), 5)
+    assert seen and seen[0].item.id == "hpo:HP:1"
+    assert retriever.retrieve(Query("Write a report.", film, domain="chest-xray"), 5) == []
+    assert seeing.retrieve(Query("Write a report.", film, domain="ct"), 5) == []  # the reader knows chest films alone
+    both = seeing.retrieve(Query("What is Marfan syndrome?", film, domain="chest-xray"), 5)
+    assert both[0].item.id == "mondo:MONDO:1"
