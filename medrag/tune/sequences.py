@@ -31,6 +31,8 @@ TRUST_NOISE = (
 )
 WRONG = 0.125  # share of evidence that comes from an unrelated study
 REPORT_WORDS = 70
+# of VQA-RAD's pictures, of which there are few: noise in units of each channel's spread, patches lost, and pictures hidden altogether
+PATCH_NOISE, LOST, HIDDEN = 0.5, 0.2, 0.25
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class Sequences:
         self.near = neighbours(features, self.rows, self.rows, 8)
         self.near_rad = neighbours(features, self.rows, features.rows("vqarad"), 8)
         self.spread = features.logits[[n for rows in self.rows.values() for n in rows]].std(0)
+        some = features.patches[:: max(1, len(features.patches) // 1000)].astype(np.float32)
+        self.patch_mean, self.patch_spread = some.mean((0, 1)), some.std((0, 1))
         count = len(self.studies)
         self.rates = {t: sum(t in s.positive or t[5:] in s.mesh for s in self.studies.values()) / count for t in ASKED}  # fmt: skip
         self.worded: dict[str, list[tuple[str, str]]] = {}
@@ -125,7 +129,9 @@ class Sequences:
         """A share of the ``studies`` once (of the normal ones, ``normal`` of it), and VQA-RAD's pictures that are not held back ``vqa_rad`` times."""
         chance = random.Random(f"{self.seed}/{number}")
         keep = {True: studies * normal, False: studies}
-        chosen = [s for s in self.studies.values() if s.uid in self.rows and chance.random() < keep["normal" in s.positive]]
+        chosen = [
+            s for s in self.studies.values() if s.uid in self.rows and chance.random() < keep["normal" in s.positive]
+        ]
         pictures = [packed for _ in range(vqa_rad) for packed in self._vqa_rad(chance)]
         return [*(self._study(study, chance) for study in chosen), *pictures]
 
@@ -170,7 +176,16 @@ class Sequences:
                 line = layout.reader_line(dict(zip(self.names, probabilities.tolist(), strict=True)))
             turns = [(layout.question_text(str(r["question"])), _ended(str(r["answer"]))) for r in found]
             evidence = self._evidence(self.near_rad[name] if chest else [], "", chance) if chance.random() < 0.5 else []
-            yield Packed(self.features.patches[rows[name]], layout.before(line, evidence), tuple(turns))
+            yield Packed(self._blurred(rows[name], chance), layout.before(line, evidence), tuple(turns))
+
+    def _blurred(self, rows: list[int], chance: random.Random) -> NDArray[np.float16]:
+        """A picture's patches with noise, some of them or all gone: so few pictures would else be learned by heart."""
+        patches = self.features.patches[rows].astype(np.float32)
+        draw, gone = np.random.default_rng(chance.randrange(1 << 30)), chance.random() < HIDDEN
+        noisy = patches + PATCH_NOISE * self.patch_spread * draw.standard_normal(patches.shape, dtype=np.float32)
+        lost = draw.random((*patches.shape[:2], 1)) < (1.0 if gone else LOST)
+        blurred: NDArray[np.float16] = np.where(lost, self.patch_mean, noisy).astype(np.float16)
+        return blurred
 
 
 def _ended(answer: str) -> str:
