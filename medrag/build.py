@@ -1,7 +1,8 @@
-"""A recipe → an index on disk, in five stages that a kill at any moment does not spoil.
+"""A recipe → an index on disk, in stages that a kill at any moment does not spoil.
 
 1. read: every corpus into ``items/<corpus>.jsonl`` of the workspace, whole or not at all; what is there is not read again
-2. store: items into ``items.db``, concepts and statements into ``graph.db``
+2. store: items into ``items.db``, concepts and statements into ``graph.db``; where the recipe wants it, what the texts state too: read off
+   each corpus into ``said/<corpus>-said.jsonl`` with the finished graph as the dictionary, then added to it
 3. encode: in batches through the vector cache, so that no vector is computed twice
 4. index: one folder for each index of the recipe
 5. finish: the manifest, written last; then the new folder takes the place of the old one, which serves until then
@@ -33,9 +34,11 @@ from medrag._util.files import fsync_dir, sha256_text, write_error
 from medrag._util.places import built
 from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
+from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.store import recipe_of, writing
 from medrag.settings import CorpusSettings, Recipe, parse
+from medrag.types import Triple
 
 if TYPE_CHECKING:
     from medrag.protocols import Corpus, Encoder, Report
@@ -125,6 +128,9 @@ class _Build:
         with self._timed("store"):
             deleted = self._deleted(old, fresh) | set(delete)
             counts, content = self._store(deleted, delete)
+        if self.recipe.graph.said:
+            with self._timed("said"):
+                self._say(counts, content, deleted, fresh=fresh)
         with self._timed("open encoders"):
             dims = {name: encoder.dim for name, encoder in self.encoders.items()}
         for name, settings in self.recipe.indexes.items():
@@ -177,7 +183,12 @@ class _Build:
 
     def _key(self, signatures: Mapping[str, str]) -> str:
         encoders = {name: encoder.fingerprint for name, encoder in self.encoders.items()}
-        return sha256_text(str(FORMAT), self.recipe.fingerprint(), json.dumps([signatures, encoders], sort_keys=True))
+        from medrag.graph.said import VERSION
+
+        said = [VERSION] if self.recipe.graph.said else []
+        return sha256_text(
+            str(FORMAT), self.recipe.fingerprint(), json.dumps([signatures, encoders], sort_keys=True), *said
+        )
 
     def _store(
         self, deleted: Collection[str], now: Collection[str]
@@ -202,6 +213,37 @@ class _Build:
                 )
             storing.finish()
         return counts, storing.content
+
+    def _say(
+        self, counts: dict[str, dict[str, int]], content: dict[str, str], deleted: Collection[str], *, fresh: bool
+    ) -> None:  # fmt: skip
+        """Adds what the corpora's texts state to the graph; ``counts`` and ``content`` then know of it.
+
+        The texts are linked anew only where they or the ontologies have changed.
+        """
+        from medrag.graph import GraphStore, Linker
+        from medrag.graph.extend import extend
+        from medrag.graph.kinds import Kinds
+        from medrag.graph.said import Said, Statements
+
+        path = self.next / "graph.db"
+        if not path.exists():
+            raise SettingsError(
+                f"graph.said of {self.recipe.name!r} needs concepts to link to", "add an ontology to its corpora"
+            )
+        found: dict[str, Reading] = {}
+        with closing(GraphStore.open(path)) as store:
+            said = Said(Linker(store).link, Kinds(store))
+            for name, reading in self.readings.items():
+                if {"study", "passage"} & counts[name].keys():
+                    key = sha256_text(content["graph"], str(reading.known()["signature"]))
+                    texts = Statements(name, reading.items, self.recipe.graph.said, said, key)
+                    found[name] = Reading(self.work / "said", f"{name}-said", self.log)
+                    found[name].read(texts, texts.signature(), self.recipe.chunk, fresh=fresh)
+        for name, one in found.items():
+            kept = (item for item in one.items() if isinstance(item, Triple) and not _named(item) & set(deleted))
+            counts[name]["statement"] = extend(path, track(kept, f"add to the graph: {name}"))
+        content["graph"] = tables_digest(path)
 
     def _manifest(
         self,
@@ -248,6 +290,11 @@ class _Build:
         self.seconds[stage] = round(time.perf_counter() - start, 3)
 
 
+def _named(statement: Triple) -> set[str]:
+    """What a statement of a text is deleted with: its document and its passage."""
+    return {statement.id, statement.doc, str(statement.meta.get("passage", ""))}
+
+
 def _encoders(recipe: Recipe) -> dict[str, Encoder]:
     """The encoders that an index uses; their weights are not loaded yet."""
     from medrag.encoders import open_encoder
@@ -259,7 +306,14 @@ def _encoders(recipe: Recipe) -> dict[str, Encoder]:
             problem = "counts words and takes no encoder" if index.encoder else "needs an encoder"
             raise SettingsError(f"indexes.{name}: kind {index.kind!r} {problem}", "mend the recipe")
     used = {index.encoder for index in recipe.indexes.values()}
-    return {name: open_encoder(settings) for name, settings in recipe.encoders.items() if name in used}
+    encoders = {name: open_encoder(settings) for name, settings in recipe.encoders.items() if name in used}
+    for name, index in recipe.indexes.items():
+        several = getattr(encoders.get(index.encoder), "several", False)
+        if several != (index.kind == "multivector"):
+            problem = f"kind {index.kind!r} does not fit an encoder of {'several vectors' if several else 'one vector'} an item"
+            wanted = "set kind: multivector" if several else "name an encoder of kind pages or late-interaction"
+            raise SettingsError(f"indexes.{name}: {problem}", wanted)
+    return encoders
 
 
 def _open(recipe: Recipe) -> dict[str, Corpus]:

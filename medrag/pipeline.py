@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from medrag import private
 from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
 from medrag.cite import cite
@@ -99,7 +100,7 @@ class MedRAG:
         rankings = self._retrieve(query, route, clock)
         yield Event("found", rankings)
 
-        context = self.selector.select(query, self._fuse(rankings, route), self.settings.select.budget)
+        context = self._select(query, self._fuse(rankings, route))
         clock.lap("select")
         yield Event("selected", context)
 
@@ -128,6 +129,7 @@ class MedRAG:
 
     def answers_from(self, contexts: Sequence[Context], routes: Sequence[Route]) -> list[Answer]:
         """`answer_from` for several contexts at once."""
+        contexts = [private.permitted(one) for one in contexts] if self.settings.private else contexts
         together = getattr(self.generator, "batch", None)
         grounded = [n for n, (c, r) in enumerate(zip(contexts, routes, strict=True)) if self._grounded(c, r)]
         if together is None or len(grounded) < 2:
@@ -146,6 +148,7 @@ class MedRAG:
         Raises GeneratorError when the language model fails.
         """
         clock = _Clock()
+        context = private.permitted(context) if self.settings.private else context
         route = route or self.router.route(context.query)
         text = "".join(self._generate(context, route))
         clock.lap("generate")
@@ -173,6 +176,11 @@ class MedRAG:
             return fuse.weighted(rankings, route.weights)
         return fuse.rrf(rankings, route.weights, self.settings.rrf_c)
 
+    def _select(self, query: Query, hits: list[Hit]) -> Context:
+        allowed, withheld = private.split(hits) if self.settings.private else (hits, ())
+        context = self.selector.select(query, allowed, self.settings.select.budget)
+        return dataclasses.replace(context, dropped=(*context.dropped, *withheld)) if withheld else context
+
     def _generate(self, context: Context, route: Route) -> Iterator[str]:
         if not self._grounded(context, route):
             yield REFUSAL
@@ -189,6 +197,7 @@ class MedRAG:
 
     def _prompt(self, context: Context) -> Prompt:
         looks = self._looks(context)
+        context = private.shown(context) if self.settings.private else context
         return make_prompt(context.query.text, context, self.settings.max_tokens, self.settings.seed, looks=looks)
 
     def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:

@@ -63,6 +63,12 @@ class ChunkSettings(Strict):
     studies: bool = True  # reports too; false where an index takes studies whole
 
 
+class GraphSettings(Strict):
+    """What the graph takes from texts beside the ontologies; see `medrag.graph.said`."""
+
+    said: tuple[Literal["reports", "passages"], ...] = ()
+
+
 class SelectSettings(Strict):
     """Adaptive context selection (see medrag/select.py)."""
 
@@ -103,6 +109,8 @@ class PipelineSettings(Strict):
     rrf_c: int = Field(60, ge=0)
     expand: Literal["none", "synonyms", "narrower"] = "none"  # the question's concepts by other names, and those below
     graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
+    private: bool = False  # the generator is shown the graph's statements and definitions alone: no text of a document
+    page_fusion: Literal["sum", "max", "patho"] = "sum"  # pages asked with text and an image (medrag/retrieve/pages.py)
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
     max_tokens: int = Field(256, ge=1)
@@ -118,6 +126,7 @@ class Recipe(Strict):
     chunk: ChunkSettings = ChunkSettings()  # type: ignore[call-arg]
     encoders: dict[str, EncoderSettings] = {}
     indexes: dict[str, IndexSettings] = {}
+    graph: GraphSettings = GraphSettings()
     router: str = ""  # a router head of ``presets/models.yaml``; empty: the image's own metadata and the words decide
     pipeline: PipelineSettings = PipelineSettings()  # type: ignore[call-arg]
     expected: dict[str, int] = {}  # items by kind, checked after a build
@@ -137,6 +146,9 @@ class Recipe(Strict):
     def fingerprint(self, *, corpora: bool = True) -> str:
         """Changes when the built index would; the pipeline's settings do not count, the corpora only when asked."""
         parts = {"name", "chunk", "encoders", "indexes"} | ({"corpora"} if corpora else set())
+        parts |= (
+            {"graph"} if self.graph.said else set()
+        )  # indexes that were built before it was there stay what they are
         shaping = self.model_dump(mode="json", include=parts)
         for encoder in shaping["encoders"].values():  # how fast, not what
             encoder.pop("batch"), encoder.pop("device")

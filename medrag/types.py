@@ -345,6 +345,7 @@ class Answer:
     usage: Meta = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
     fingerprint: str = ""
+    trace: tuple[Meta, ...] = ()  # the steps of the search loop (medrag.agent), where it found the evidence
 
     def __str__(self) -> str:
         from medrag._util.render import answer_text

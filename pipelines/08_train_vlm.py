@@ -47,7 +47,11 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs, seed=options.seed)
-    settings = replace(settings, adapter_rate=settings.adapter_rate * options.rate, projector_rate=settings.projector_rate * options.rate)
+    settings = replace(
+        settings,
+        adapter_rate=settings.adapter_rate * options.rate,
+        projector_rate=settings.projector_rate * options.rate,
+    )
     model, processor = blank(models.resolve(BASE))
     reader = FindingsReader(ENCODER)
     features = Features.of(data, ENCODER)

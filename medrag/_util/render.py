@@ -182,6 +182,7 @@ def answer_dict(answer: Answer) -> dict[str, Any]:
         "usage": dict(answer.usage),
         "timings": dict(answer.timings),
         "fingerprint": answer.fingerprint,
+        "trace": [dict(step) for step in answer.trace],
     }
     clean: dict[str, Any] = plain(value)
     return clean

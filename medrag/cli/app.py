@@ -101,13 +101,14 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import ask, corpus, demo, doctor, evaluate, findings, index, models
+    from medrag.cli import ask, corpus, demo, doctor, evaluate, findings, graph, index, models
 
     app.command()(demo.demo)
     app.command()(ask.ask)
     app.command()(findings.findings)
     app.add_typer(corpus.app, name="corpus")
     app.add_typer(index.app, name="index")
+    app.add_typer(graph.app, name="graph")
     app.add_typer(models.app, name="models")
     app.add_typer(evaluate.app, name="eval")
     app.command()(doctor.doctor)

@@ -34,13 +34,20 @@ def ask(
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write the answer with its evidence as one HTML page.")
     ] = None,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private",
+            help="Show the model statements of the graph and definitions alone: no report, no passage, no quote.",
+        ),
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the route, every hit, and why it was kept or dropped.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask a question about an image, or about nothing but the texts."""
-    rag = open_index(index, model)
+    rag = open_index(index, model, **({"private": True} if private else {}))
     pictures: Any = list(image) if image else None
     streaming = not as_json and (sys.stdout.isatty() if stream is None else stream)
     answer = streamed(rag, pictures, question) if streaming else rag.answer(pictures, question)
@@ -54,12 +61,12 @@ def ask(
         write_page([answer], "An answer with its evidence", html)
 
 
-def open_index(index: str, model: str) -> MedRAG:
-    """The built index with its pipeline. Raises IndexMissing with the command that builds it."""
+def open_index(index: str, model: str, **settings: Any) -> MedRAG:
+    """The built index with its pipeline, some of its settings changed. Raises IndexMissing with the command that builds it."""
     from medrag.pipeline import MedRAG
 
     source = index if is_file_name(index) else recipe_of(index)  # hints then name the file
-    return MedRAG.open(source, model=model or None)
+    return MedRAG.open(source, model=model or None, **settings)
 
 
 def streamed(rag: MedRAG, image: Any, question: str) -> Answer:

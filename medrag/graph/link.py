@@ -134,7 +134,8 @@ class Linker:
             ]
             if fitting:
                 best = min(map(_worth, fitting))
-                first = tuple(dict.fromkeys(one.node for one in fitting if _worth(one) == best))
+                equal = sorted((one for one in fitting if _worth(one) == best), key=lambda one: not one.coded)
+                first = tuple(dict.fromkeys(one.node for one in equal))
                 rest = tuple(dict.fromkeys(one.node for one in fitting if one.node not in first))
                 ordered = self._senses.ordered(first, said)
                 return ordered[:AMBIGUOUS], (*ordered[AMBIGUOUS:], *self._senses.ordered(rest, said))[:AMBIGUOUS]

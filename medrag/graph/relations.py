@@ -46,6 +46,10 @@ TABLE: dict[str, Words] = {
     "may_treat": Words(0.7, "may treat", "may be treated with"),
     "may_prevent": Words(0.6, "may prevent", "may be prevented with"),
     "has_characteristic": Words(0.2, "is characterised as", "characterises", 0.05),
+    # what reports say (medrag.graph.said)
+    "located_at": Words(0.7, "is seen at", "can be the site of", 0.3),
+    "suggestive_of": Words(0.9, "can suggest", "can show as"),
+    "modified_by": Words(0.2, "is described as", "can be said of", 0.05),
     "exact_match": Words(1.0, "is the same as", "is the same as"),
     "related_to": Words(0.3, "is related to", "is related to"),
 }

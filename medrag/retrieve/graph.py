@@ -3,7 +3,8 @@
 Hits are the concepts that are asked about, where they have a definition, and statements as Triples: single edges, and paths
 written as one sentence. After KG-RAG (arXiv 2410.04749), with concept linking in place of embedded triples. What is not
 linked is not found: this source says nothing to a question without a known term. A chest radiograph is looked at where a findings
-reader is given: what it sees is asked about too, less than what the question names.
+reader is given: what it sees is asked about too, less than what the question names. A statement that texts make says in how many; their
+sentences stand in ``meta["quotes"]`` and never in its text. Excluded documents neither make it, nor count, nor are quoted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from medrag._util.findings import ASKED
 from medrag._util.text import content_words
 from medrag.graph.link import Linker, Mention
 from medrag.graph.relations import phrase
+from medrag.graph.said import MARK
 from medrag.graph.store import Edge, GraphStore, Path
+from medrag.graph.told import in_words, left, stated
 from medrag.graph.words import stem
 from medrag.types import Concept, Hit, Query, Triple
 
@@ -26,11 +29,18 @@ if TYPE_CHECKING:
 
 WALKS = 40  # paths considered from each mention
 SURE = 0.5  # probability from which a finding of the image is asked about
+DOCS = 20  # documents named of one item; ``stated`` counts all
+QUOTES = 3  # of one statement
 NORMAL = frozenset({"normal"})
 See = Callable[[Sequence["Image"]], Mapping[str, float]]  # images of one study → probabilities by label
 _ARTICLE = re.compile(r"^(?:a|an|the) ")
 SHARED = {"is_a": "are both kinds of", "has_phenotype": "can both present with", "part_of": "are both parts of"}
-DENIED = {("has_phenotype", True): "is described without", ("has_phenotype", False): "is not a feature of"}
+DENIED = {
+    ("has_phenotype", True): "is described without", ("has_phenotype", False): "is not a feature of",
+    ("located_at", True): "is denied at", ("located_at", False): "is a site where reports deny",
+    ("suggestive_of", True): "is said not to suggest", ("suggestive_of", False): "is not seen as",
+    ("modified_by", True): "is denied as", ("modified_by", False): "is what reports deny of",
+}  # fmt: skip
 
 
 class GraphRetriever:
@@ -53,7 +63,7 @@ class GraphRetriever:
         for score, thing in sorted(every, key=lambda pair: -pair[0]):
             if len(found) >= k and score < last:  # ties with the last are all looked at, so that ids decide
                 break
-            item = thing if isinstance(thing, Concept) else self._triple(thing)
+            item = thing if isinstance(thing, Concept) else self.as_item(thing, query.exclude)
             if not {item.id, item.doc} & query.exclude:
                 last = found.setdefault(item.id, (score, item))[0]
         best = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].id))[:k]
@@ -87,7 +97,7 @@ class GraphRetriever:
         shares: dict[str, set[str]] = {}
         for starts, weight in asked.items():
             for walk in self.store.paths(starts, self.hops, WALKS):
-                if path := _without(walk, query.exclude):
+                if path := self._without(walk, query.exclude):
                     for node in path.nodes:
                         if node not in shares:
                             held = content_words(self.store.concept(node).name)
@@ -96,27 +106,33 @@ class GraphRetriever:
                     share = len(set().union(*(shares[node] for node in path.nodes[1:]))) / max(1, len(words))
                     yield weight * path.score * 2.0 ** (joined - 1) * (1 + share), path
 
-    def _triple(self, path: Path) -> Triple:
-        """A path as an item; a single statement keeps its own direction and document."""
+    def as_item(self, path: Path, exclude: frozenset[str] = frozenset()) -> Triple:
+        """A path as an item; a single statement keeps its own direction and document. Excluded documents neither count nor are quoted."""
         members = [self.store.members(node) for node in path.nodes]
         names = [some[0].name for some in members]
         cuis = dict.fromkeys(cui for some in members for member in some for cui in member.cuis)
         sources = dict.fromkeys(source for edge in path.edges for source in edge.sources)
+        told = [stated(self.store, edge, exclude) for edge in path.edges]
         meta: dict[str, Any] = {
             "path": list(path.nodes),
-            "sentence": self._sentence(path, names),
+            "sentence": self._sentence(
+                path, names, [in_words(one, edge) for one, edge in zip(told, path.edges, strict=True)]
+            ),
             "cuis": list(cuis),
             "sources": list(sources),
         }
         by_node = dict(zip(path.nodes, members, strict=True))
         meta["steps"] = [_drawn(edge, by_node) for edge in path.edges]
-        meta["docs"] = sorted({doc for edge in path.edges for doc in edge.docs})
+        meta["docs"] = sorted({doc for edge in path.edges for doc in edge.docs})[:DOCS]
+        if quotes := [quote for one in told for quote in one.quotes[:QUOTES]]:
+            meta |= {"quotes": quotes, "stated": [one.counts for one in told]}
         first = path.edges[0]
         if len(path.edges) == 1:
             forward = first.subject == path.nodes[0]
             subject, target = names if forward else reversed(names)
-            id = f"{first.sources[0]}:{first.subject}#{first.relation}:{first.object}{_MARK[first.polarity]}"
-            meta |= {key: value for key, value in first.meta.items() if key not in meta}
+            id = f"{first.sources[0]}:{first.subject}#{first.relation}:{first.object}{MARK[first.polarity]}"
+            own = {} if quotes else first.meta  # the texts' own are the quotes
+            meta |= {key: value for key, value in own.items() if key not in meta}
             return Triple(
                 id, first.docs[0], subject, first.relation, target, first.subject, first.object, _polarity(first), meta
             )
@@ -133,14 +149,19 @@ class GraphRetriever:
             meta=meta,
         )
 
-    def _sentence(self, path: Path, names: list[str]) -> str:
+    def _without(self, path: Path, exclude: frozenset[str]) -> Path | None:
+        """The path as the documents that are not excluded state it; None where they do not state all of it."""
+        edges = [left(self.store, edge, exclude) for edge in path.edges]
+        return replace(path, edges=tuple(edge for edge in edges if edge)) if all(edges) else None
+
+    def _sentence(self, path: Path, names: list[str], told: list[str]) -> str:
         running = [self._running(name) for name in names]
         if (shared := _shared(path)) and len(running) == 3:
             text = f"{running[0]} and {running[2]} {shared} {running[1]}"
         else:
             parts = [
-                f"{_words(edge, node)} {name}"
-                for edge, node, name in zip(path.edges, path.nodes, running[1:], strict=False)
+                f"{_words(edge, node)} {name}{said}"
+                for edge, node, name, said in zip(path.edges, path.nodes, running[1:], told, strict=False)
             ]
             text = f"{running[0]} " + ", which ".join(parts)
         return f"{text[:1].upper()}{text[1:]}."
@@ -154,21 +175,10 @@ class GraphRetriever:
         return name
 
 
-def _without(path: Path, exclude: frozenset[str]) -> Path | None:
-    """The path as the documents that are not excluded state it; None where they do not state all of it."""
-    if exclude.isdisjoint(doc for edge in path.edges for doc in edge.docs):
-        return path
-    edges = tuple(replace(edge, docs=tuple(doc for doc in edge.docs if doc not in exclude)) for edge in path.edges)
-    return replace(path, edges=edges) if all(edge.docs for edge in edges) else None
-
-
 def _weight(mention: Mention) -> float:
     """How surely the mention is what is asked about: 0.5 for one word, more for more; little for a mere place."""
     sure = 1 - 0.5 ** len(mention.surface.split())
     return sure * (0.3 if mention.place else 0.5 if mention.head else 1.0)
-
-
-_MARK = {"present": "", "absent": "!not", "uncertain": "!maybe"}
 
 
 def _polarity(edge: Edge) -> Any:
@@ -187,7 +197,7 @@ def _drawn(edge: Edge, members: Mapping[str, Sequence[Concept]]) -> dict[str, st
 def _step(edge: Edge, node: str) -> str:
     """One step of a path's id: ``>is_a>HP:1`` along a statement, ``<is_a<HP:1`` against it."""
     arrow = ">" if edge.subject == node else "<"
-    return f"{arrow}{edge.relation}{_MARK[edge.polarity]}{arrow}{edge.other(node)}"
+    return f"{arrow}{edge.relation}{MARK[edge.polarity]}{arrow}{edge.other(node)}"
 
 
 def _shared(path: Path) -> str:

@@ -25,7 +25,7 @@ CLAIMS = (
     "No significant interval change in {}.", "Worsening {} on the left.", "Lungs with {}.", "{} is unchanged.", "Not only {}.",
 )  # fmt: skip
 DOUBTS = (
-    "Possible {}.", "{} cannot be excluded.", "Cannot exclude {}.", "{} is not excluded.", "Suspicious for {}.", "May represent {}.",
+    "Possible {}.", "{} cannot be excluded.", "Cannot exclude {}.", "{} is not excluded.", "Cannot yet exclude {}.", "Suspicious for {}.", "May represent {}.",
     "{} versus scarring.", "Scarring vs {}.", "{} is unlikely.", "Likely {}.", "Rule out {}.", "Question of {}.", "{}?", "It is difficult to exclude {}.",
     "{} cannot be entirely ruled out.",
 )  # fmt: skip

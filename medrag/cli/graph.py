@@ -1,0 +1,192 @@
+"""``medrag graph``: build the knowledge graph, look into it, link a text to it, find what joins two concepts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medrag.cli.needs import folder_of
+from medrag.cli.output import Json, emit, note, say, table
+from medrag.errors import IndexMissing, SettingsError
+
+if TYPE_CHECKING:
+    from medrag.graph import GraphStore, Linker
+    from medrag.types import Triple
+
+app = typer.Typer(no_args_is_help=True, help="The knowledge graph: build, look into, link, walk.")
+Index = Annotated[str, typer.Option("--index", help="The name of a built index, or a recipe file.")]
+Thing = "a code (HP:0002107), a CUI (C0032326) or a name"
+
+
+@app.command("build")
+def build_graph(
+    recipe: Annotated[str, typer.Argument(help="A recipe: the name of a folder under indexes/, or a YAML file.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew instead of going on where a build stopped.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build a recipe's index with its graph; a recipe without indexes builds the graph alone."""
+    from medrag.build import build
+    from medrag.cli.index import build_line, report_facts, show_skipped
+    from medrag.settings import load_recipe
+
+    report = build(load_recipe(recipe), fresh=fresh)
+    facts = report_facts(report)
+    if not as_json:
+        show_skipped(facts["skipped"])
+        for warning in report.warnings:
+            note(f"warning: {warning}")
+        say(build_line(report))
+    counted = facts_of(recipe)
+    if as_json:
+        emit({**facts, "graph": counted})
+    else:
+        show(counted)
+
+
+@app.command("info")
+def info(index: Index = "sample", as_json: Json = False) -> None:
+    """Show how many concepts and edges a graph holds, by relation and source."""
+    facts = facts_of(index)
+    if as_json:
+        emit(facts)
+    else:
+        show(facts)
+
+
+def facts_of(index: str) -> dict[str, Any]:
+    """Counts of a graph. Raises IndexMissing where the index has none."""
+    from medrag.graph.overview import overview
+
+    store = open_graph(index)
+    return {"index": index, "path": str(store.path), **store.counts(), **overview(store.path)}
+
+
+def show(facts: dict[str, Any]) -> None:
+    """The counts as tables."""
+    say(
+        f"{facts['path']}: {facts['concepts']:,} concepts in {facts['nodes']:,} nodes, {facts['edges']:,} edges, {facts['cuis']:,} CUIs"
+    )
+    for name in ("relations", "polarities", "sources"):
+        table((name, "count"), [(one, f"{count:,}") for one, count in facts[name].items()])
+
+
+@app.command("link")
+def link(
+    text: Annotated[str, typer.Argument(help="A text, in quotes.")], index: Index = "sample", as_json: Json = False
+) -> None:
+    """Find the concepts that a text mentions, with CUI and polarity."""
+    from medrag.graph import Linker
+
+    store = open_graph(index)
+    mentions = Linker(store).link(text)
+    if as_json:
+        emit([
+            {
+                "text": mention.surface, "start": mention.start, "end": mention.end, "polarity": mention.polarity,
+                "concepts": [{"id": node, "name": store.concept(node).name} for node in mention.concepts], "cuis": list(mention.cuis),
+            }
+            for mention in mentions
+        ])  # fmt: skip
+    elif mentions:
+        rows = [
+            (m.surface, m.polarity, f"{m.concepts[0]} {store.concept(m.concepts[0]).name}", " ".join(m.cuis))
+            for m in mentions
+        ]
+        table(("text", "polarity", "concept", "CUIs"), rows)
+    else:
+        note("nothing that the graph knows is mentioned")
+
+
+@app.command("path")
+def path(
+    start: Annotated[str, typer.Argument(metavar="A", help=f"{Thing}.")],
+    end: Annotated[str, typer.Argument(metavar="B", help=f"{Thing}.")],
+    index: Index = "sample",
+    hops: Annotated[int, typer.Option("--hops", min=1, max=3, help="Statements between them at most.")] = 3,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many paths.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Show the best paths between two concepts as sentences, with where each comes from."""
+    from medrag.graph.between import paths_between
+    from medrag.retrieve.graph import GraphRetriever
+
+    store = open_graph(index)
+    reader = GraphRetriever(store)
+    starts, ends = (nodes_of(store, reader.linker, one, index) for one in (start, end))
+    found = paths_between(store, starts, ends, hops, k)
+    give([(one.score, reader.as_item(one)) for one in found], as_json, f"no path of {hops} statements joins them")
+
+
+@app.command("neighbours")
+def neighbours(
+    concept: Annotated[str, typer.Argument(help=f"{Thing}.")],
+    index: Index = "sample",
+    relation: Annotated[
+        list[str] | None, typer.Option("--relation", help="Only these relations; may be repeated.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many statements.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show the statements about a concept, the most telling first."""
+    from medrag.graph.store import Path
+    from medrag.retrieve.graph import GraphRetriever
+
+    store = open_graph(index)
+    reader = GraphRetriever(store)
+    node = store.node(nodes_of(store, reader.linker, concept, index)[0])
+    steps = store.steps(node, relation or None)[:k]
+    paths = [Path((node, step.there), (store.edge(step),), -step.cost) for step in steps]
+    give([(one.score, reader.as_item(one)) for one in paths], as_json, f"the graph states nothing about {concept!r}")
+
+
+def open_graph(index: str) -> GraphStore:
+    """The graph of a built index. Raises IndexMissing where there is none."""
+    from medrag.graph import GraphStore
+    from medrag.indexes.store import open_store
+
+    store = open_store(folder_of(index), name=index)
+    if not store.graph_path.exists():
+        raise IndexMissing(
+            f"the index {index!r} has no graph", "add an ontology to the corpora of its recipe and build it again"
+        )
+    return GraphStore.open(store.graph_path)
+
+
+def nodes_of(store: GraphStore, linker: Linker, text: str, index: str) -> Sequence[str]:
+    """The nodes that a code, a CUI or a name means, the likeliest first. Raises SettingsError for what the graph does not know."""
+    if found := store.by_code(text):
+        return found
+    mention = linker.term(text)
+    if mention is None or not mention.concepts:
+        raise SettingsError(
+            f"the graph of {index!r} knows no {text!r}",
+            f'medrag graph link "{text}" --index {index} shows what it knows of it',
+        )
+    return mention.concepts
+
+
+def give(found: Sequence[tuple[float, Triple]], as_json: bool, nothing: str) -> None:
+    """Statements with their scores and provenance: sources, documents and, for what texts say, the sentences."""
+    if as_json:
+        emit([{"score": round(score, 4), "sentence": item.text, **facts_of_item(item)} for score, item in found])
+        return
+    for score, item in found:
+        facts = facts_of_item(item)
+        say(f"{score:.3f}  {item.text}")
+        say(
+            f"       from {', '.join(facts['sources'])}: {', '.join(facts['docs'][:4])}{' …' if len(facts['docs']) > 4 else ''}"
+        )
+        for quote in facts["quotes"]:
+            say(f"       “{quote['quote']}” ({quote['doc']})")
+    if not found:
+        note(nothing)
+
+
+def facts_of_item(item: Triple) -> dict[str, Any]:
+    """What a statement of the graph rests on."""
+    names = ("path", "steps", "sources", "docs", "stated", "quotes")
+    return {name: item.meta.get(name, []) for name in names} | {"polarity": item.polarity}
