@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from medrag.graph.build import GraphBuilder
     from medrag.protocols import Corpus, Encoder, Report
 
+T = TypeVar("T")
 BATCH = 1024  # items encoded and cached at a time
+PAGES = 128  # pages, with their figures
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
 
@@ -242,7 +244,9 @@ def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encode
     store, tally = ItemStore.open(folder / "items.db"), Tally()
     total = store.count(settings.items, settings.corpora)
     items = track(store.iterate(settings.items, settings.corpora), f"index {name}", total)
-    if encoder:
+    if getattr(encoder, "several", False):
+        _add_matrices(index, encoder, items, tally, name, log)
+    elif encoder:
         _add_vectors(index, encoder, items, folder / f"{name}.raw", tally, log.skipping(f"index {name}"))
     else:
         _add_texts(index, items, tally)
@@ -272,6 +276,44 @@ def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path,
     raw.unlink()
 
 
+def _add_matrices(index: Any, encoder: Any, items: Iterable[Item], tally: Tally, name: str, log: Log) -> None:
+    """A matrix for each page: its own rows, then those of its figures. Images that lie on no page are left out."""
+    from medrag.encoders.cache import VectorCache, cached
+
+    cache, empty = VectorCache(home() / "cache" / "vectors.db"), 0
+    for groups in batches(pages_with_figures(items), PAGES):
+        flat = [item for group in groups for item in group]
+        kept, found = cached(encoder, flat, cache, log.skipping(f"index {name}"))
+        rows = {flat[n].id: one for n, one in zip(kept, found, strict=True)}
+        pages = {
+            group[0].id: np.concatenate([rows[item.id] for item in group if item.id in rows])
+            for group in groups
+            if group[0].id in rows
+        }
+        full = {page: matrix for page, matrix in pages.items() if len(matrix)}
+        index.add(list(full), list(full.values()))
+        for page, matrix in full.items():
+            tally.add(page, matrix.tobytes().hex())
+        empty += len(pages) - len(full)
+    cache.close()
+    if empty:
+        log.warnings.append(f"the index {name!r} left out {empty} pages with nothing to read or see (scans need OCR)")
+
+
+def pages_with_figures(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Each page with the images that follow it and whose ids are the page's, an f and a number."""
+    group: list[Item] = []
+    for item in items:
+        if isinstance(item, Page):
+            if group:
+                yield group
+            group = [item]
+        elif group and item.id.startswith(f"{group[0].id}f"):
+            group.append(item)
+    if group:
+        yield group
+
+
 def _add_texts(index: Any, items: Iterable[Item], tally: Tally) -> None:
     from medrag.encoders.text import readable
 
@@ -282,9 +324,9 @@ def _add_texts(index: Any, items: Iterable[Item], tally: Tally) -> None:
             tally.add(item.id, text)
 
 
-def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
     source = iter(items)
-    while batch := list(itertools.islice(source, BATCH)):
+    while batch := list(itertools.islice(source, size)):
         yield batch
 
 

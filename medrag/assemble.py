@@ -94,6 +94,7 @@ def _retrievers(
     from medrag.retrieve.dense import Dense
     from medrag.retrieve.graph import GraphRetriever
     from medrag.retrieve.lexical import Lexical
+    from medrag.retrieve.pages import PagesRetriever
     from medrag.retrieve.similar import Similar
 
     found: dict[str, Retriever] = {}
@@ -102,6 +103,10 @@ def _retrievers(
     for name, index in recipe.indexes.items():
         if index.kind == "bm25":
             one: Retriever = Lexical(store, name, index.retriever or "lexical", expander)
+        elif index.kind == "multivector":
+            one = PagesRetriever(
+                store, name, encoders[index.encoder].encoder, index.retriever or "pages", settings.page_fusion
+            )
         elif encoders[index.encoder].encoder.modality == "image" or _looks(index, encoders):
             one = Similar(store, name, _eyes(encoders, encoders[index.encoder]), index.retriever or "similar")
         else:

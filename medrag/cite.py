@@ -11,7 +11,7 @@ import re
 from medrag._util.render import page_of
 from medrag._util.text import content_words, sentences, words
 from medrag.prompts import KEYS, REFUSAL, UNSEEN
-from medrag.types import Box, Citation, Context, Hit, ImageRecord, Passage, Status
+from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
 _RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
@@ -82,6 +82,8 @@ def _citation(key: str, hit: Hit, claims: list[str]) -> Citation:
     boxes: tuple[Box, ...] = ()
     if isinstance(item, Passage):
         boxes = item.boxes
+    elif isinstance(item, Page):
+        boxes = tuple(Box(*box) for box in item.meta.get("boxes", ()))  # the regions that the page was found by
     elif isinstance(item, ImageRecord) and item.box:
         boxes = (item.box,)
     return Citation(key, item, quote, page_of(item), boxes, support)

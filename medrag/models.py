@@ -23,7 +23,7 @@ class Model:
     """One row of the table."""
 
     name: str
-    role: str  # text-encoder, image-encoder, image-text-encoder, generator, router
+    role: str  # text-encoder, image-encoder, image-text-encoder, page-encoder, generator, router
     kind: str  # plug-in that loads it
     licence: str
     package: str = ""  # NAME/path/inside, of presets/packages.yaml

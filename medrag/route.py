@@ -140,7 +140,9 @@ class DomainRouter:
         for name in self.retrievers:
             looks = name.startswith("similar")  # further names count as the plain source of their sort
             usual = WEIGHTS[kind].get(name, WEIGHTS[kind]["similar" if looks else "dense"])
-            asked = bool(query.images) if looks else bool(query.text.strip())
+            sees = looks or name == "pages"  # pages are found by their figures too
+            reads = not looks and bool(query.text.strip())
+            asked = reads or (sees and bool(query.images))
             weights[name] = self.overrides.get(name, usual) if asked else 0.0
         return weights
 

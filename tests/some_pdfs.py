@@ -81,3 +81,54 @@ def with_table(path: Path) -> Path:
     page.insert_textbox((72, 320, 520, 400), PARAGRAPH, fontsize=11)
     document.save(path)
     return path
+
+
+def with_glossary(path: Path) -> Path:
+    """Two pages that set terms in bold, the second with a captioned picture, and a page with a glossary."""
+    import pymupdf
+
+    document = pymupdf.open()
+    cavity = "space between the two layers that wrap the organs of breathing"
+    for number in (1, 2, 3):
+        page = document.new_page(width=595, height=842)
+        page.insert_text((72, 80), "Glossary" if number == 3 else f"Part {number}", fontsize=14, fontname="hebo")
+        for line in range(6):
+            page.insert_text((72, 200 + 14 * line), "Plain words that fill the page as a book does.", fontsize=10)
+    for page, y, bold, rest in (
+        (document[0], 110, "pleural cavity", " lies around each lung."),
+        (document[1], 110, "carina", " is the ridge where the windpipe divides."),
+        (document[2], 110, "pleural cavity", f" {cavity}"),
+        (document[2], 124, "carina", " ridge"),
+    ):
+        writer = pymupdf.TextWriter(page.rect)
+        writer.append((72, y), bold, font=pymupdf.Font("hebo"), fontsize=10)
+        writer.append((72 + pymupdf.get_text_length(bold, "hebo", 10), y), rest, font=pymupdf.Font("helv"), fontsize=10)
+        writer.write_text(page)
+    pixels = pymupdf.Pixmap(pymupdf.csRGB, pymupdf.IRect(0, 0, 80, 60))
+    pixels.set_rect(pixels.irect, (30, 90, 160))
+    document[1].insert_image((72, 320, 272, 470), pixmap=pixels)
+    document[1].insert_text((72, 484), "The bronchial tree seen from the front with its branches. (credit: N.)", fontsize=8.5)  # fmt: skip
+    document.save(path)
+    return path
+
+
+def scanned(path: Path, rotation: int = 0) -> Path:
+    """A page of text, a page that is only a picture of two columns, and one with a large picture of words, uncaptioned."""
+    import pymupdf
+
+    source = two_columns(path.with_name("source.pdf"), pages=1)
+    document = pymupdf.open()
+    page = document.new_page(width=595, height=842)
+    page.insert_textbox((72, 100, 520, 200), f"{PARAGRAPH} {LEFT} {RIGHT}", fontsize=11)
+    with pymupdf.open(source) as drawn:
+        pixels = drawn[0].get_pixmap(dpi=150)
+        part = drawn[0].get_pixmap(dpi=150, clip=(50, 120, 300, 260))
+    page = document.new_page(width=595, height=842)
+    page.insert_image(page.rect, pixmap=pixels)
+    page.set_rotation(rotation)
+    page = document.new_page(width=595, height=842)
+    page.insert_textbox((72, 60, 520, 120), PARAGRAPH, fontsize=11)
+    page.insert_image((72, 150, 472, 374), pixmap=part)
+    page.insert_textbox((72, 600, 520, 660), f"After the picture. {PARAGRAPH}", fontsize=11)
+    document.save(path)
+    return path

@@ -100,7 +100,8 @@ def with_captions(
     the heading right above it.
     """
     boxes = sheet.pictures + _drawn(found, sheet, document)
-    found = [piece for piece in found if not any(_is_label(piece, box) for box in boxes)]
+    if not sheet.scanned:  # there every word stands in a picture
+        found = [piece for piece in found if not any(_is_label(piece, box) for box in boxes)]
     pictures, taken = [], set[int]()
     for box in boxes:
         index = _caption_of(box, found, body, taken)
@@ -236,7 +237,7 @@ def take_tables(lines: list[Line], tables: Sequence[list[list[Box]]]) -> tuple[l
         for row in rows:
             cells = []
             for cell in row:
-                inner = [i for i, line in enumerate(lines) if i not in taken and _inside(line.box, cell)]
+                inner = [i for i, line in enumerate(lines) if i not in taken and inside(line.box, cell)]
                 taken.update(inner)
                 cells.append(join([lines[i].text for i in inner]))
             filled += sum(1 for cell in cells if cell) >= 2
@@ -248,7 +249,7 @@ def take_tables(lines: list[Line], tables: Sequence[list[list[Box]]]) -> tuple[l
     return lines, found
 
 
-def _inside(inner: Box, outer: Box) -> bool:
+def inside(inner: Box, outer: Box) -> bool:
     """Whether the middle of a box lies in another."""
     x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
     return outer.x0 - 1 <= x <= outer.x1 + 1 and outer.y0 - 1 <= y <= outer.y1 + 1

@@ -7,7 +7,8 @@ by gutters that no line of a band crosses, a simple form of the recursive cut of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
@@ -44,7 +45,7 @@ class Piece:
 def pieces(lines: Sequence[Line], body: float, words: Collection[str] = frozenset()) -> list[Piece]:
     """Blocks in reading order. ``body`` is the document's usual font size, ``words`` what it spells (for hyphens)."""
     result: list[Piece] = []
-    for run, is_table in _ordered(_joined_labels(lines), depth=0):
+    for run, is_table in _peeled(_ordered(_joined_labels(lines), depth=0), body):
         result += [_table(run)] if is_table else _paragraphs(run, body, words)
     return result
 
@@ -125,22 +126,45 @@ def _ordered(lines: list[Line], depth: int) -> Iterator[tuple[list[Line], bool]]
         yield sorted(lines, key=lambda one: (one.box.y0, one.box.x0)), False
         return
     single: list[Line] = []  # bands in one column go on from one another
-    for band in _bands(lines, start):
+    for band in _rejoined(_bands(lines, start), start):
         left = [line for line in band if line.box.x0 < start - 2]
         right = [line for line in band if line.box.x0 >= start - 2]
-        if not (left and right) or any(line.box.x1 > start - 2 for line in left):
+        table = bool(left and right) and _is_table(band)
+        if not table and (not (left and right) or any(line.box.x1 > start - 2 for line in left)):
             single += sorted(band, key=lambda one: (one.box.y0, one.box.x0))
             continue
         if single:
             yield single, False
             single = []
-        if _is_table(band):
+        if table:
             yield band, True
         else:
             yield from _ordered(left, depth + 1)
             yield from _ordered(right, depth + 1)
     if single:
         yield single, False
+
+
+def _peeled(runs: Iterable[tuple[list[Line], bool]], body: float) -> list[tuple[list[Line], bool]]:
+    """Tables without the end of the paragraph above them and the heading below them."""
+    result: list[tuple[list[Line], bool]] = []
+    for run, is_table in runs:
+        rows, tail = rows_of(run) if is_table else [], list[Line]()
+        while result and not result[-1][1] and len(rows) > 2 and _goes_on(result[-1][0][-1], rows[0]):
+            result[-1][0].extend(rows.pop(0))
+        while len(rows) > 2 and len(rows[-1]) == 1 and _heads(rows[-1][0], body):
+            tail = [*rows.pop(), *tail]
+        result.append(([line for row in rows for line in row], True) if is_table else (run, False))
+        if tail:
+            result.append((tail, False))
+    return result
+
+
+def _goes_on(last: Line, row: Sequence[Line]) -> bool:
+    """Whether a row is the next line of a paragraph."""
+    gap = row[0].box.y0 - last.box.y1
+    alike = row[0].size == last.size and row[0].bold == last.bold and abs(row[0].box.x0 - last.box.x0) < 3
+    return len(row) == 1 and alike and -0.5 * last.size <= gap <= 0.3 * last.size
 
 
 def _gutter(lines: Sequence[Line]) -> float | None:
@@ -164,12 +188,34 @@ def _bands(lines: Sequence[Line], start: float) -> list[list[Line]]:
     bands: list[tuple[bool, list[Line]]] = []
     bottom = float("-inf")
     for line in sorted(lines, key=lambda one: (one.box.y0, one.box.x0)):
-        crosses = line.box.x0 < start - 2 and line.box.x1 > start - 4
+        crosses = _crosses(line, start)
         if not bands or bands[-1][0] != crosses or line.box.y0 - bottom > _STRIP:
             bands.append((crosses, []))
         bands[-1][1].append(line)
         bottom = max(bottom, line.box.y1)
     return [band for _, band in bands]
+
+
+def _rejoined(bands: Sequence[list[Line]], start: float) -> list[list[Line]]:
+    """Bands in which a table that a line or two cut, because their cells touch, is one band again."""
+    result: list[list[Line]] = []
+    for band in bands:
+        cut = len(result) > 1 and len(result[-1]) <= 2 and all(_crosses(line, start) for line in result[-1])
+        if cut and _close(*result[-2:]) and _close(result[-1], band) and _is_table([*result[-2], *band]):
+            result[-2:] = [[*result[-2], *result[-1], *band]]
+        else:
+            result.append(band)
+    return result
+
+
+def _crosses(line: Line, start: float) -> bool:
+    return line.box.x0 < start - 2 and line.box.x1 > start - 4
+
+
+def _close(above: Sequence[Line], below: Sequence[Line]) -> bool:
+    """Whether no more than a line's height lies between two bands."""
+    gap = min(line.box.y0 for line in below) - max(line.box.y1 for line in above)
+    return gap <= max(line.size for line in (*above, *below))
 
 
 def _beside(band: Sequence[Line], start: float) -> int:
@@ -187,7 +233,7 @@ def _beside(band: Sequence[Line], start: float) -> int:
 
 def _is_table(band: Sequence[Line]) -> bool:
     """Whether lines that stand side by side are rows of cells and not columns of running text."""
-    columns, rows = columns_of(band), rows_of(band)
+    columns, rows = _table_columns(band), rows_of(band)
     if len(rows) < 2 or len(columns) < 2:
         return False
     shared = [row for row in rows if len(columns_of(row)) > 1]
@@ -195,9 +241,22 @@ def _is_table(band: Sequence[Line]) -> bool:
     if not shared or aligned < 0.6 * len(shared):
         return False
     lengths = [[len(line.text) for line in band if x0 - 1 <= line.box.x0 <= x1 + 1] for x0, x1 in columns]
-    short = sum(1 for column in lengths if median(column) < 18)
+    narrow = [median(column) < 18 for column in lengths]
+    short = sum(narrow)
     wordy = sum(1 for row in shared if len(row) > len(columns_of(row)))  # a cell of several lines: rare in text columns
-    return short >= max(1, len(columns) - 1) or (wordy >= max(2, 0.5 * len(shared))) or (len(columns) > 3 and short > 0)
+    labelled = (len(columns) > 3 and short > 0) or (len(columns) == 3 and narrow[0])  # the first column names the rows
+    return short >= max(1, len(columns) - 1) or wordy >= max(2, 0.5 * len(shared)) or labelled
+
+
+def _table_columns(band: Sequence[Line]) -> list[tuple[float, float]]:
+    """The columns of a table. The few lines that run over where three others begin do not join them: cells that touch are
+    read as one line."""
+    begin, joining = Counter(round(line.box.x0) for line in band), set[int]()
+    for start in (start for start, count in begin.items() if count >= 3):
+        over = [n for n, line in enumerate(band) if _crosses(line, start)]
+        if len(over) <= max(1, len(band) // 10):
+            joining.update(over)
+    return columns_of([line for n, line in enumerate(band) if n not in joining])
 
 
 def _tops_aligned(row: Sequence[Line]) -> bool:
@@ -208,7 +267,7 @@ def _tops_aligned(row: Sequence[Line]) -> bool:
 
 def _table(band: Sequence[Line]) -> Piece:
     """Rows of cells, ``a | b | c`` a line."""
-    columns = columns_of(band)
+    columns = _table_columns(band)
     text = []
     for row in rows_of(band):
         cells = [[line for line in row if x0 - 1 <= line.box.x0 <= x1 + 1] for x0, x1 in columns]

@@ -1,7 +1,8 @@
 """PDF files to pages with blocks in reading order, and figures with captions, through PyMuPDF (AGPL, or commercial).
 
-Boxes are in points of the page as displayed, origin top left. Scans are not read (no OCR here): their pages come
-without blocks. Hidden text is read like any other.
+Boxes are in points of the page as displayed, origin top left. Pages that are only a picture, and large pictures without
+a caption (tables, as a rule), are read by OCR (medrag/corpora/_ocr.py) where it is installed; without it such pages come
+without blocks and are reported. Hidden text is read like any other.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medrag._util.images import one_line
 from medrag.corpora import _figures as figures
 from medrag.corpora import _files as files
-from medrag.corpora._layout import Line, Piece, pieces
+from medrag.corpora import _ocr as ocr
+from medrag.corpora._layout import Line, Piece, Role, pieces, union
 from medrag.errors import BadRecord, MissingDependency
 from medrag.protocols import Report
 from medrag.types import Block, Box, ImageRecord, Item, Page
@@ -24,7 +26,10 @@ from medrag.types import Block, Box, ImageRecord, Item, Page
 _NUMBER = re.compile(
     r"^[\s\-–—|·•.]*(?:page\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of)\s*\d{1,4})?[\s\-–—|·•.]*$", re.IGNORECASE
 )
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u200b]")
 _SUPERSCRIPT = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+FEW = 40  # letters: a page or picture with fewer says nothing
+LARGE = 0.1  # of the page: a picture that is read where it has no caption
 _NO_TITLE = re.compile(r"(?i)^(?:untitled|microsoft word|.*\.(?:docx?|indd|pdf|qxd|tex|pptx?)\b|\W*$)")
 
 
@@ -32,7 +37,8 @@ _NO_TITLE = re.compile(r"(?i)^(?:untitled|microsoft word|.*\.(?:docx?|indd|pdf|q
 class PdfPages:
     """Every page of a PDF, or of all PDFs of a folder, followed by the page's figures.
 
-    ``title`` overrides the file's own; ``domain`` is that of the figures; ``figures: false`` leaves them out.
+    ``title`` overrides the file's own; ``domain`` is that of the figures; ``figures: false`` leaves them out;
+    ``ocr: false`` leaves pictures unread.
     """
 
     name: str
@@ -41,9 +47,10 @@ class PdfPages:
     license: str = ""
     domain: str = "other"
     figures: bool = True
+    ocr: bool = True
 
     def signature(self) -> str:
-        return files.signature_of(self, files.discover(self.path, (".pdf",)))
+        return files.signature_of(self, files.discover(self.path, (".pdf",))) + (ocr.version() if self.ocr else "")
 
     def read(self, report: Report) -> Iterator[Item]:
         """Pages in order. A file that cannot be read (encrypted, cut short, without pages) is reported."""
@@ -61,22 +68,24 @@ class PdfPages:
         sheets = []
         for index in range(len(document)):
             try:
-                sheets.append(_sheet(document[index], self.figures))
+                sheets.append(_sheet(document[index]))
             except Exception as error:  # MuPDF raises its own kinds for a broken page
                 report(
                     BadRecord(
                         f"{file}, page {index + 1}", f"cannot be read: {one_line(error)}", "check the PDF in a viewer"
                     )
                 )
+        words = _words(sheets)
+        reads = self.ocr and _read_scans(sheets, document, words, file, report)
         _drop_running(sheets)
         figures.drop_repeated(sheets)
-        body, words = _body_size(sheets), _words(sheets)
+        body, words = _body_size(sheets), words | _words(sheets)
         flows = [_pieces(sheet, body, words) for sheet in sheets]
         section, title = "", self.title or _own_title(document) or _largest_heading(flows[:3]) or file.stem
         for sheet, flow, following in zip(sheets, flows, [*flows[1:], []], strict=True):
-            found, pictures = (
-                figures.with_captions(flow, sheet, document, body, following) if self.figures else (flow, [])
-            )
+            found, pictures = figures.with_captions(flow, sheet, document, body, following)
+            if reads and not sheet.scanned:
+                found = figures.placed(found, _told(pictures, sheet, document, body, words))
             headings = [piece.text for piece in found if piece.role == "heading"]
             meta = {"section": section} if section else {}
             section = headings[-1] if headings else section
@@ -86,7 +95,7 @@ class PdfPages:
             yield Page(
                 page, identity, sheet.number, blocks, sheet.width, sheet.height, str(file), title, {**meta, **extra}
             )
-            for count, (box, caption) in enumerate(pictures, start=1):
+            for count, (box, caption) in enumerate(pictures if self.figures else (), start=1):
                 yield ImageRecord(
                     id=f"{page}f{count}",
                     doc=identity,
@@ -109,6 +118,7 @@ class Sheet:
     lines: list[tuple[tuple[int, int], Line]]  # direction of writing as displayed, line in display coordinates
     pictures: list[Box]
     tables: list[list[list[Box]]]  # ruled tables: rows of cells
+    scanned: bool = False  # the words come from OCR
 
 
 def open_pdf(path: Path) -> Any:
@@ -145,7 +155,7 @@ def open_pdf(path: Path) -> Any:
     return document
 
 
-def _sheet(page: Any, with_figures: bool) -> Sheet:
+def _sheet(page: Any) -> Sheet:
     """A page's lines, pictures and ruled tables, in display coordinates."""
     import pymupdf
 
@@ -161,9 +171,57 @@ def _sheet(page: Any, with_figures: bool) -> Sheet:
         width=float(page.rect.width),
         height=float(page.rect.height),
         lines=lines,
-        pictures=figures.rasters(page) if with_figures else [],
+        pictures=figures.rasters(page),
         tables=figures.ruled_tables(page, turn),
     )
+
+
+def _read_scans(sheets: Sequence[Sheet], document: Any, words: set[str], file: Path, report: Report) -> bool:
+    """Reads the pages that are only pictures; False, with a report of those pages, where OCR is not installed."""
+    scans = _scans(sheets)
+    try:
+        for sheet in scans:
+            boxes = [line.box for _, line in sheet.lines]
+            seen = ocr.read(document[sheet.number - 1], words=words)
+            sheet.lines += [((1, 0), line) for line in seen if not any(figures.inside(line.box, box) for box in boxes)]
+            sheet.scanned = True
+    except MissingDependency as error:
+        numbers = ", ".join(str(sheet.number) for sheet in scans)
+        report(
+            BadRecord(
+                str(file), f"page {numbers}: a picture of text, kept without its text; OCR is not installed", error.hint
+            )
+        )
+        return False
+    return bool(ocr.version())
+
+
+def _scans(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """Pages with a good part under pictures and next to no words but running lines."""
+    bare = [replace(sheet, lines=list(sheet.lines)) for sheet in sheets]
+    _drop_running(bare)
+    return [
+        sheet
+        for sheet, own in zip(sheets, bare, strict=True)
+        if sum(len(line.text) for _, line in own.lines) < FEW
+        and sum(box.area for box in sheet.pictures) > 0.1 * sheet.width * sheet.height
+    ]
+
+
+def _told(
+    pictures: Sequence[tuple[Box, str]], sheet: Sheet, document: Any, body: float, words: set[str]
+) -> list[Piece]:
+    """What stands in the large pictures of a page that no caption explains, a block each."""
+    told = []
+    for box, caption in pictures:
+        if caption or box.area < LARGE * sheet.width * sheet.height:
+            continue
+        lines = ocr.read(document[sheet.number - 1], box, words)
+        if sum(len(line.text) for line in lines) >= FEW:
+            found = pieces(lines, body, words)
+            role: Role = "table" if any(piece.role == "table" for piece in found) else "body"
+            told.append(Piece("\n".join(p.text for p in found), union([p.box for p in found]), role, body))
+    return told
 
 
 def _line(raw: dict[str, Any], turn: Any) -> Line | None:
@@ -178,7 +236,8 @@ def _line(raw: dict[str, Any], turn: Any) -> Line | None:
         sizes[round(span["size"], 1)] += count
         bold += count if span["flags"] & 16 or "bold" in span["font"].lower() else 0
         total += count
-    text = " ".join(text.replace("\u200b", "").split())
+    text = " ".join(_CONTROL.sub("", text).split())
+    text = re.sub(r"^\ufffd\s*", "• ", text)  # a bullet of a font without names
     if not text or not total:
         return None
     return Line(text, figures.display_box(raw["bbox"], turn), sizes.most_common(1)[0][0], bold >= 0.85 * total)

@@ -1,4 +1,4 @@
-"""IU X-Ray and VQA-RAD as the real-data pack lays them out: studies with labels and pictures, and questions. Who is held back.
+"""IU X-Ray, VQA-RAD and MedQuAD's terms as the real-data pack lays them out: studies with labels and pictures, questions, codes.
 
 Of VQA-RAD's training part each fifth picture (by name) is held back. It draws nothing and trains nothing.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medrag._util.findings import CHEXPERT_TYPE
+from medrag.corpora._report_parts import parse_xml
 from medrag.errors import CorpusError
 
 
@@ -27,6 +28,16 @@ class Study:
     positive: frozenset[str]  # NegBio findings and "normal"
     mesh: frozenset[str]
     images: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a MedQuAD file is about, with its UMLS codes; ``group`` is the collection it comes from."""
+
+    id: str
+    focus: str
+    cuis: tuple[str, ...]
+    group: str
 
 
 @functools.cache
@@ -65,9 +76,9 @@ def vqa_rad_held(data: Path) -> frozenset[str]:
     return frozenset(names[4::5])
 
 
-def vqa_rad(data: Path) -> list[dict[str, str]]:
-    """The questions of VQA-RAD's training part."""
-    rows: list[dict[str, str]] = json.loads((data / "open/vqa_rad/train.json").read_text())
+def vqa_rad(data: Path, split: str = "train") -> list[dict[str, str]]:
+    """The questions of a part of VQA-RAD."""
+    rows: list[dict[str, str]] = json.loads((data / f"open/vqa_rad/{split}.json").read_text())
     return rows
 
 
@@ -75,3 +86,24 @@ def iu_vqa(data: Path) -> list[dict[str, str]]:
     """The published closed questions about training studies, with worded answers."""
     path = data / "noncommercial/iu_xray/vqa_train.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def medquad_terms(data: Path) -> list[Term]:
+    """The focus terms of all MedQuAD files that have a code, answered or not. Raises CorpusError where the pack is not there."""
+    root = data / "open/medquad"
+    files = sorted(root.rglob("*.xml"))
+    if not files:
+        raise CorpusError(f"{root} holds no file of MedQuAD", "set MEDRAG_DATA to the folder of the data pack")
+    found = []
+    for file in files:
+        focus, cuis = "", []
+        for node in parse_xml(file.read_bytes(), str(file)).iter():
+            tag, text = str(node.tag).lower(), " ".join((node.text or "").split())
+            if tag in ("focus", "doctitle-focus"):  # five files spell their elements otherwise
+                focus = text
+            elif tag == "cui" and text:
+                cuis.append(text)
+        if focus and cuis:
+            place = file.relative_to(root)
+            found.append(Term(str(place.with_suffix("")), focus, tuple(dict.fromkeys(cuis)), place.parts[0]))
+    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,8 +88,9 @@ class VectorCache:
         self._db.close()
 
 
-def cached(encoder: Encoder, items: Sequence[Item], cache: VectorCache, report: Report) -> tuple[list[int], Vectors]:
-    """The positions of the items that have a vector, and their vectors (m, d).
+def cached(encoder: Encoder, items: Sequence[Item], cache: VectorCache, report: Report) -> tuple[list[int], Any]:
+    """The positions of the items that have a vector, and their vectors (m, d); m matrices (t, d) from an encoder that
+    gives several vectors an item.
 
     Items of equal content are encoded once. An item that cannot be encoded is reported and left out.
     """
@@ -103,12 +104,14 @@ def cached(encoder: Encoder, items: Sequence[Item], cache: VectorCache, report: 
     first = {key: n for n, key in reversed(keys.items()) if key not in known}
     missing = sorted(first.values())
     fresh: dict[str, Vectors] = {}
-    step = PICTURES if encoder.modality == "image" else len(missing) or 1
+    step = len(missing) or 1 if encoder.modality == "text" else PICTURES
     for start in range(0, len(missing), step):
         fresh.update(_encoded(encoder, [(keys[n], items[n]) for n in missing[start : start + step]], report))
     cache.put_many(fresh)
     known |= fresh
     kept = [n for n, key in keys.items() if key in known]
+    if getattr(encoder, "several", False):
+        return kept, [known[keys[n]].reshape(-1, encoder.dim) for n in kept]
     vectors = np.stack([known[keys[n]] for n in kept]) if kept else np.zeros((0, 0), dtype=np.float32)
     return kept, vectors
 

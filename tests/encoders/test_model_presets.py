@@ -15,7 +15,7 @@ from medrag.errors import ModelMissing, SettingsError
 from medrag.settings import EncoderSettings
 from medrag.vlms import open_generator
 
-ROLES = {"text-encoder", "image-encoder", "image-text-encoder", "generator", "router", "findings"}
+ROLES = {"text-encoder", "image-encoder", "image-text-encoder", "page-encoder", "generator", "router", "findings"}
 ROWS = list(models.table().values())
 HUB = [row for row in ROWS if row.hub]
 COMMIT = re.compile(r"[0-9a-f]{40}")
