@@ -3,7 +3,7 @@
     MEDRAG_DATA=/path/to/pack python pipelines/05_evaluate.py --out eval/results
     … --data HELD_OUT --split test      measures other studies with the index of the training ones
 
-Builds the index ``iu`` first where it is not there. Hardware: 2 CPU cores, 6 GB of memory. The header of each result says how long its
+Builds the indexes that the tasks ask first, where they are not there. Hardware: 2 CPU cores, 6 GB of memory. The header of each result says how long its
 arm took; a run that was cut off goes on. --limit draws so many studies of each task; --quick leaves the sanity arms out.
 Answers (.jsonl) hold texts of the pack and are not to be passed on.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from medrag import MedRAG
 from medrag.eval import runner
-from medrag.eval.collections import COLLECTIONS
 from medrag.eval.report import write
 from medrag.eval.tasks import known_tasks
 
@@ -25,6 +24,9 @@ ARMS = {
     "closed": ("none", "adaptive", "fixed-k"),
     "open": ("none", "adaptive"),
     "ranking": ("lexical", "dense", "fused"),
+    "linking": ("linker",),
+    "routing": ("router",),
+    "selection": ("adaptive", "fixed-1", "fixed-3", "fixed-5", "keep-all"),
 }
 
 
@@ -38,12 +40,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    MedRAG.open("iu", build=True)
-    for task in known_tasks():
-        if options.tasks and task.name not in options.tasks:
-            continue
+    tasks = [task for task in known_tasks() if not options.tasks or task.name in options.tasks]
+    for name in dict.fromkeys(task.recipe for task in tasks if task.recipe):
+        MedRAG.open(name, build=True)
+    for task in tasks:
         planned = runner.plan(task, options.data, split=options.split, model=options.model, limit=options.limit)
-        sanity = () if options.quick or task.source in COLLECTIONS else task.sanity
+        sanity = () if options.quick else task.sanity
         for arm in (*ARMS[task.kind], *sanity):
             out = options.out / f"{task.name}-{planned.split}-{arm}.json"
             result = runner.run(planned, arm, out)

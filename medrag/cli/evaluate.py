@@ -19,18 +19,24 @@ def list_tasks(as_json: Json = False) -> None:
     """The tasks that ship and the arms that can be put to them."""
     from medrag.eval.arms import ABOUT
     from medrag.eval.baselines import BASELINES
+    from medrag.eval.linking import ABOUT as LINKERS
     from medrag.eval.rankers import RANKERS
+    from medrag.eval.routing import ABOUT as ROUTERS
+    from medrag.eval.selection import ABOUT as SELECTORS
     from medrag.eval.tasks import known_tasks
 
     tasks = known_tasks()
+    parts = {"arms of linking": LINKERS, "arms of routing": ROUTERS, "arms of selection": SELECTORS}
     if as_json:
-        named = {"arms": ABOUT, "baselines": list(BASELINES), "arms of rankings": list(RANKERS)}
+        named = {"arms": ABOUT, "baselines": list(BASELINES), "arms of rankings": list(RANKERS), **parts}
         emit({"tasks": {task.name: task.about for task in tasks}, **named})
         return
     table(("task", "split", "first score", "what it asks"), [(t.name, t.split, t.headline, t.about) for t in tasks])
     table(("arm", "what answers"), list(ABOUT.items()))
     note(f"trivial baselines, which stand in every result and are arms too: {', '.join(BASELINES)}")
     note(f"arms of rankings: {', '.join(RANKERS)}; over a built index also its retrievers by name")
+    for of, arms in parts.items():
+        table((of, "what is measured"), list(arms.items()))
 
 
 @app.command("run")
@@ -93,9 +99,10 @@ def _path(out: Path | None, planned: Any, arm: str, arms: int) -> Path:
 def _show(result: dict[str, Any]) -> None:
     """Every score beside the baselines, and how sure the difference is."""
     names = list(result["baselines"])
+    report = result["settings"]["task"]["kind"] == "report"  # with a score of each finding
     rows = []
     for score, value in result["scores"].items():
-        if score.startswith("f1/"):
+        if report and score.startswith("f1/"):
             continue
         low, high = result["intervals"][score]
         cells = [score, f"{value:.3f}", f"{low:.3f} – {high:.3f}"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.findings import ASKED
 from medrag.corpora import questions, realdata
 from medrag.errors import MissingDependency, SettingsError
-from medrag.eval import sources
+from medrag.eval import routing, sources
 from medrag.eval.tasks import Example, Output, Task
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ Answers = list[Output]
 
 
 def majority(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    if task.kind == "routing":
+        return routing.majority(sources.training_data(), examples)
     if task.kind == "closed":
         _, answers = training_questions(task)
         share = sum(answer == "yes" for answer in answers) / len(answers)
@@ -73,6 +75,11 @@ def nearest_report(task: Task, examples: Sequence[Example], rag: Callable[[], Me
     return made
 
 
+def nearest_mean(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    """The domain whose training pictures look most alike on the mean."""
+    return routing.nearest_mean(sources.training_data(), examples, rag)
+
+
 def training_questions(task: Task) -> tuple[list[str], list[str]]:
     """(questions, answers) of everything closed that the pack's training part asks, or that is made of its labels and reports."""
     data, chance = sources.training_data(), random.Random(0)
@@ -118,4 +125,5 @@ def _sklearn(module: str) -> Any:
 
 BASELINES: dict[str, Callable[[Task, Sequence[Example], Callable[[], MedRAG]], Answers]] = {
     "majority": majority, "question-only": question_only, "constant-report": constant_report, "nearest-report": nearest_report,
+    "nearest-mean": nearest_mean,
 }  # fmt: skip

@@ -48,17 +48,20 @@ def section(title: str, found: list[Loaded]) -> dict[str, Any]:
     task = Task.model_validate(first["settings"]["task"])
     return {
         "title": title, "about": task.about, "licence": task.licence, "headline": task.headline, "n": first["n"], "groups": first["groups"],
-        "table": table(found, task.headline), "charts": drawings(task, found), "cases": cases(task, found),
+        "table": table(found, task.headline, whole=task.kind != "report"), "charts": drawings(task, found), "cases": cases(task, found),
         "arms": [{"name": r["arm"], "generator": r["settings"].get("generator", ""), "fingerprint": r["settings"].get("fingerprint", ""),
                   "seconds": r["seconds"], "abstained": r["abstained"], "failed": r["failed"]} for r, _ in found],
         "versions": ", ".join(f"{name} {version}" for name, version in first["versions"].items()),
     }  # fmt: skip
 
 
-def table(found: list[Loaded], headline: str) -> dict[str, Any]:
-    """Scores by row, arms and then baselines by column: value and interval."""
+def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, Any]:
+    """Scores by row, arms and then baselines by column: value and interval. The F1 of each class is left to the drawing, if not ``whole``."""
     first = found[0][0]
-    names = [headline, *(name for name in first["scores"] if name != headline and not name.startswith("f1/"))]
+    names = [
+        headline,
+        *(name for name in first["scores"] if name != headline and (whole or not name.startswith("f1/"))),
+    ]
     columns = [(r["arm"], {k: (v, *r["intervals"][k]) for k, v in r["scores"].items()}) for r, _ in found]
     columns += [
         (f"{name} (baseline)", {k: tuple(v) for k, v in scores.items()}) for name, scores in first["baselines"].items()
@@ -149,7 +152,7 @@ def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
 def cases(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
     """The examples that retrieval won and lost most, one of a study."""
     both = pair(found)
-    if not both or task.kind == "ranking":
+    if not both or task.kind not in ("report", "closed", "open"):
         return []
     (new, mine), (old, theirs) = both
     by = {line["id"]: line for line in theirs}

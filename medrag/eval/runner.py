@@ -21,7 +21,7 @@ from medrag import __version__
 from medrag._util.files import sha256_text, write_error, write_json
 from medrag._util.progress import track
 from medrag.errors import CorpusError, MedragError, SettingsError
-from medrag.eval import scoring
+from medrag.eval import linking, page_questions, routing, scoring, selection
 from medrag.eval.arms import Arm, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES
 from medrag.eval.collections import COLLECTIONS
@@ -97,6 +97,14 @@ def _arm(planned: Run, name: str) -> Arm:
     task = planned.task
     if name in BASELINES:
         return _baseline(planned, name)
+    if task.kind == "selection":
+        return selection.make_selector(name, task, planned.data, planned.split, planned.rag)
+    if task.kind == "linking" and ":" not in name:
+        return linking.make_linker(name, planned.rag)
+    if task.kind == "routing" and ":" not in name:
+        return routing.make_router(name, planned.rag)
+    if task.source == "pages" and ":" not in name:
+        return page_questions.make_page_finder(name, planned.rag(), planned.seed)
     if task.source in COLLECTIONS and ":" not in name:
         return make_ranker(name, task, planned.data, planned.split, planned.seed)
     if task.kind == "ranking" and ":" not in name:

@@ -18,12 +18,12 @@ from medrag.score.closed import parse
 Scored = list[tuple[Measure, Any]]  # measures with their rows
 Line = Mapping[str, Any]  # as the runner keeps it: value, probability, reference, status, evidence, details
 Lines = Sequence[Line]
-_FAULTS = ("_per_report", "unparsable", "abstained", "copy_rate", "over_reliance", "aurc", "ece", "ece_mass", "brier")
+_FAULTS = ("_per_report", "unparsable", "abstained", "copy_rate", "over_reliance", "aurc", "ece", "ece_mass", "brier", "lost_to_other", "in_vain")  # fmt: skip
 
 
 def fault(score: str) -> bool:
     """Whether less of a score is better."""
-    return score.endswith(_FAULTS)
+    return score.startswith("miss/") or score.endswith(_FAULTS)
 
 
 def rows_of(task: Task, lines: Lines) -> Scored:
@@ -44,6 +44,10 @@ def _closed(measure: Any, lines: Lines) -> Any:
     return measure.rows_with(values, references, chances)
 
 
+def _detailed(measure: Any, lines: Lines) -> Any:
+    return measure.rows_with(*([line[key] for line in lines] for key in ("value", "reference", "details")))
+
+
 def _grounding(measure: Any, lines: Lines) -> Any:
     return measure.rows([_as_answer(line) for line in lines])
 
@@ -61,7 +65,10 @@ def _as_answer(line: Mapping[str, Any]) -> Any:
     return SimpleNamespace(text=line["details"].get("keyed", line["value"]), status=line["status"], context=context)
 
 
-_ROWS = {"closed": _closed, "grounding": _grounding, "abstention": _abstention}
+_ROWS = {
+    "closed": _closed, "grounding": _grounding, "abstention": _abstention,
+    "linking": _detailed, "routing": _closed, "selection": _detailed,
+}  # fmt: skip
 
 
 def scores(scored: Scored, groups: Sequence[str], draws: int, seed: int) -> dict[str, tuple[float, float, float]]:

@@ -18,7 +18,7 @@ from medrag._util.places import share
 from medrag.errors import SettingsError
 from medrag.settings import Strict, parse, read_yaml
 
-Kind = Literal["report", "closed", "open", "ranking"]
+Kind = Literal["report", "closed", "open", "ranking", "linking", "routing", "selection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Example:
     id: str
     group: str
     question: str
-    reference: Any  # text, or for a ranking {document: grade}
+    reference: Any  # text; for a ranking or selection {document: grade}; for a link a list of codes
     images: tuple[Path, ...] = ()
     exclude: tuple[str, ...] = ()  # ids that must not be retrieved: the study itself
     tags: tuple[str, ...] = ()  # parts of the task that are scored alone
@@ -37,7 +37,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What an arm said. ``value`` is a text, or for a ranking {document: score}."""
+    """What an arm said. ``value`` is a text; for a ranking or selection {document: score}; for a link [[node, code, …], …]."""
 
     value: Any
     probability: float | None = None  # of "yes", where the arm knows it

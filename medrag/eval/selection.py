@@ -1,0 +1,175 @@
+"""What a selector keeps of a query's fused candidates, against relevance judgements. Nothing is answered.
+
+Candidates are the best of lexical and dense search over the documents of a judged collection, fused as the recipe fuses them; a document
+is one piece of evidence of one corpus. Every arm has the budget of the recipe. A document without a judgement counts as not relevant.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medrag._util.text import count_tokens
+from medrag.errors import SettingsError
+from medrag.eval.arms import Arm, one_by_one
+from medrag.eval.collections import COLLECTIONS
+from medrag.eval.rankers import ENCODER, RANKERS, Parts
+from medrag.eval.tasks import Example, Output, Task
+from medrag.prompts import evidence_block
+from medrag.retrieve import fuse
+from medrag.retrieve.search import ranked
+from medrag.score.overlap import ratio
+from medrag.types import Hit, Passage, Query
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from medrag.pipeline import MedRAG
+    from medrag.score import Rows, Weights
+
+RETRIEVERS = ("lexical", "dense")
+Choose = Callable[["MedRAG", Example, list[Hit]], Sequence[Hit]]
+
+
+def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[], MedRAG]) -> Arm:
+    """An arm of ``SELECTORS`` with the settings of the recipe. Raises SettingsError for another name."""
+    if name not in SELECTORS:
+        raise SettingsError(f"there is no arm {name!r} for selection", f"known: {', '.join(SELECTORS)}")
+    opened, choose, pool = rag(), SELECTORS[name], _pool(task.source, data, split)
+    s = opened.settings
+
+    def call(example: Example) -> Output:
+        hits = pool.candidates(example, s.k, s.fusion, s.rrf_c)
+        kept = choose(opened, example, hits)
+        details = {"candidates": [hit.item.doc for hit in hits], "tokens": sum(map(_cost, kept))}
+        return Output({hit.item.doc: hit.score for hit in kept}, details=details)
+
+    settings: dict[str, Any] = {
+        "k": s.k,
+        "fusion": s.fusion,
+        "rrf_c": s.rrf_c,
+        "select": s.select.model_dump(),
+        "encoder": ENCODER,
+    }
+    return Arm(
+        name, settings | ({"upper bound": "it is shown the judgements"} if name == "oracle" else {}), one_by_one(call)
+    )
+
+
+class Pool:
+    """The fused candidates of a collection's queries, each found once."""
+
+    def __init__(self, parts: Parts, corpus: str) -> None:
+        self.parts, self.corpus = parts, corpus
+        self._found: dict[tuple[Any, ...], list[Hit]] = {}
+
+    def candidates(self, example: Example, k: int, fusion: str, c: int) -> list[Hit]:
+        """Fused hits with their parents: at most ``k`` of each retriever."""
+        key = (example.id, k, fusion, c)
+        if key not in self._found:
+            found = {name: self._ranked(name, example, k) for name in RETRIEVERS}
+            equal = dict.fromkeys(RETRIEVERS, 1.0)
+            self._found[key] = fuse.weighted(found, equal) if fusion == "weighted" else fuse.rrf(found, equal, c)
+        return self._found[key]
+
+    def _ranked(self, retriever: str, example: Example, k: int) -> list[Hit]:
+        scores, texts = RANKERS[retriever](self.parts, example), self.parts.collection.texts
+        best = sorted(scores, key=lambda doc: (-scores[doc], doc))[:k]
+        # the id names the corpus, whose share of the evidence a selector may bound
+        return ranked(((Passage(f"{self.corpus}:{doc}", doc, texts[doc]), scores[doc]) for doc in best), retriever)
+
+
+@functools.lru_cache(maxsize=2)
+def _pool(source: str, data: Path, split: str) -> Pool:
+    return Pool(Parts(COLLECTIONS[source](data, split), ENCODER, 0), source)
+
+
+def within(hits: Sequence[Hit], budget: int) -> list[Hit]:
+    """The hits that fit, in their order; one that is too long is passed over."""
+    kept: list[Hit] = []
+    for hit in hits:
+        cost = _cost(hit)
+        if cost <= budget:
+            kept.append(hit)
+            budget -= cost
+    return kept
+
+
+def _cost(hit: Hit) -> int:
+    return count_tokens(evidence_block("E1", hit))
+
+
+def _adaptive(rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
+    return rag.selector.select(Query(example.question), hits, rag.settings.select.budget).kept
+
+
+def _first(k: int | None, rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
+    return within(hits[:k], rag.settings.select.budget)
+
+
+def _oracle(rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
+    """As many relevant candidates as fit: the shortest first."""
+    relevant = [hit for hit in hits if example.reference.get(hit.item.doc, 0) > 0]
+    return within(sorted(relevant, key=_cost), rag.settings.select.budget)
+
+
+SELECTORS: dict[str, Choose] = {
+    "adaptive": _adaptive,
+    **{f"fixed-{k}": functools.partial(_first, k) for k in (1, 3, 5)},
+    "keep-all": functools.partial(_first, None),
+    "oracle": _oracle,
+}
+ABOUT = {
+    "adaptive": "the recipe's selector",
+    "fixed-1": "the first fused hit (fixed-3, fixed-5: the first three, five)",
+    "keep-all": "all candidates that fit into the budget",
+    "oracle": "upper bound: the relevant candidates that fit into the budget; it is shown the judgements",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """precision, recall and f1 of what is kept, over all queries together; kept, tokens, empty and candidates as means of the queries.
+
+    Relevant is a grade above 0. ``recall`` is of the relevant candidates: what retrieval missed counts against no selector.
+    ``kept_in_vain`` is the mean number kept where no candidate is relevant, ``empty`` the share of queries with nothing kept.
+    """
+
+    name: str = "selection"
+
+    def rows(self, answers: Sequence[Mapping[str, float]], references: Sequence[Mapping[str, int]]) -> Rows:
+        return self.rows_with(answers, references, [{}] * len(answers))
+
+    def rows_with(
+        self, answers: Sequence[Any], references: Sequence[Mapping[str, int]], details: Sequence[Mapping[str, Any]]
+    ) -> Rows:
+        """(n, 5): kept, relevant kept, relevant candidates, tokens, candidates. An answer is {document: score} of what is kept.
+
+        ``details`` have ``candidates`` and ``tokens``; without candidates (an example that failed) all judged ones count.
+        """
+        rows = np.zeros((len(answers), 5))
+        for n, (answer, reference, about) in enumerate(zip(answers, references, details, strict=True)):
+            relevant = {doc for doc, grade in reference.items() if grade > 0}
+            found, kept = {*about.get("candidates", reference)}, {*answer}
+            rows[n] = len(kept), len(kept & relevant), len(found & relevant), about.get("tokens", 0), len(found)
+        return rows
+
+    def totals(self, rows: Rows, weights: Weights) -> dict[str, NDArray[np.float64]]:
+        kept, right, relevant, tokens, candidates = (weights @ rows).T
+        count, barren = weights.sum(1), weights * (rows[:, 2] == 0)
+        return {
+            "precision": ratio(right, kept),
+            "recall": ratio(right, relevant),
+            "f1": ratio(2 * right, kept + relevant),
+            "kept": ratio(kept, count),
+            "tokens": ratio(tokens, count),
+            "empty": ratio(weights @ (rows[:, 0] == 0), count),
+            "kept_in_vain": ratio(barren @ rows[:, 0], barren.sum(1)),
+            "candidates": ratio(candidates, count),
+            "relevant_candidates": ratio(relevant, count),
+        }
