@@ -101,7 +101,7 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import ask, corpus, demo, doctor, evaluate, findings, graph, index, models
+    from medrag.cli import ask, corpus, demo, doctor, evaluate, findings, graph, index, models, tune
 
     app.command()(demo.demo)
     app.command()(ask.ask)
@@ -111,6 +111,7 @@ def _register() -> None:
     app.add_typer(graph.app, name="graph")
     app.add_typer(models.app, name="models")
     app.add_typer(evaluate.app, name="eval")
+    app.add_typer(tune.app, name="tune")
     app.command()(doctor.doctor)
 
 

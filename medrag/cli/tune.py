@@ -1,0 +1,182 @@
+"""``medrag tune``: preference pairs, tuning on them, and what both came to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medrag.cli.output import Json, emit, note, options_of, table
+
+app = typer.Typer(no_args_is_help=True, help="Teach a model when to trust what was retrieved.")
+
+
+@app.command("pairs")
+def pairs(
+    out: Annotated[Path, typer.Argument(help="Folder for answers, pairs and pictures.")],
+    questions: Annotated[
+        Path | None, typer.Option("--questions", help="Your own questions as JSON lines (default: the pack's).")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with the pack's layout (default: MEDRAG_DATA).")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A set of the pack's questions. Repeat for several.")
+    ] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="The index that is asked.")] = "iu",
+    model: Annotated[str, typer.Option("--model", help="Generator.")] = "medrag-small",
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="A kind of pair. Repeat for several (default: all).")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many questions (0: all).")] = 1000,
+    most: Annotated[int, typer.Option("--most", min=0, help="At most so many pairs of each kind (0: all).")] = 0,
+    written: Annotated[
+        bool, typer.Option("--written", help="Answer closed questions in words, not by P(yes).")
+    ] = False,
+    reader: Annotated[
+        str, typer.Option("--reader", help="Findings reader whose maps show lesions; empty: none.")
+    ] = "medrag-small",
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask a training set with and without evidence, and write what should be preferred. A run that was cut off goes on."""
+    from medrag import MedRAG
+    from medrag.tune.answers import Unseen, answer_all
+    from medrag.tune.asked import read_questions, training_questions
+    from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
+    from medrag.tune.shown import LesionFiles, UnseenFiles
+
+    if questions:
+        asked = read_questions(questions)[: limit or None]
+    else:
+        asked = training_questions(data or _data(), sets or ["iu_vqa", "iu_balanced", "vqa_rad"], limit, seed)
+    unseen, pictures = Unseen(seed=seed), out / "images"
+    told = answer_all(MedRAG.open(recipe, model=model), asked, out, unseen, short=not written)
+    more: dict[str, Any] = {"unseen": UnseenFiles(pictures, unseen)}
+    if reader and "lesion" in (kind or KINDS):
+        from medrag.encoders.findings import FindingsReader
+
+        more["lesion"] = LesionFiles.of_reader(pictures, FindingsReader(reader), seed=seed)
+    counted = write_pairs(make_pairs(told, kind or KINDS, most=most, **more), out / FILE)
+    if as_json:
+        emit({"questions": len(told), "pairs": counted})
+        return
+    table(("kind", "count"), list(counted.items()))
+    note(f"written: {out / FILE}")
+
+
+def _data() -> Path:
+    import os
+
+    from medrag.errors import CorpusError
+
+    if not (named := os.environ.get("MEDRAG_DATA")):
+        raise CorpusError("MEDRAG_DATA is not set", "set it to the folder of the data pack, or name --questions")
+    return Path(named)
+
+
+@app.command("train")
+def train(
+    pairs_file: Annotated[Path, typer.Argument(metavar="PAIRS", help="pairs.jsonl, as `medrag tune pairs` writes it.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tuned model.")],
+    model: Annotated[str, typer.Option("--model", help="Where tuning begins.")] = "medrag-small",
+    work: Annotated[
+        Path | None, typer.Option("--work", help="Folder for references and checkpoints (default: beside OUT).")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="A kind of pair. Repeat for several (default: all).")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of the training: method, beta, epochs, steps, rate, minutes …"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tune a model on pairs. A run that was cut off goes on."""
+    from medrag.tune.pairs import counts, read_pairs
+    from medrag.tune.policy import open_policy
+    from medrag.tune.trainer import settings_of
+    from medrag.tune.trainer import train as tuned
+
+    settings, found = settings_of(options_of(option or [])), read_pairs(pairs_file, kind or ())
+    policy = open_policy(model)
+    result = tuned(policy, found, settings, work or out.with_name(f"{out.name}.work"))
+    policy.save(
+        out,
+        f"preference tuning ({settings}) on {len(found)} pairs, {result['steps']} steps, {result['minutes']:.0f} minutes",
+    )
+    if as_json:
+        emit({"pairs": counts(found), **result})
+        return
+    table(("measure", "last quarter"), [(name, f"{value:g}") for name, value in result.items()])
+    note(f"written: {out}; MedRAG.open(…, model={str(out)!r}) answers with it")
+
+
+@app.command("report")
+def report(
+    without: Annotated[
+        Path, typer.Option("--without", help="Answers (.jsonl) without retrieval, of `medrag eval run`.")
+    ],
+    using: Annotated[Path, typer.Option("--with", help="Answers of the same questions with retrieval.")],
+    unseen: Annotated[Path | None, typer.Option("--unseen", help="With retrieval, but noise for a picture.")] = None,
+    before: Annotated[
+        tuple[Path, Path, Path] | None,
+        typer.Option("--before", help="The same three of the untuned model: its differences are shown, paired."),
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=100)] = 1000,
+    as_json: Json = False,
+) -> None:
+    """How much a model copies what was retrieved, and how often that misleads it, with intervals."""
+    from medrag.errors import SettingsError
+    from medrag.eval import statistics
+    from medrag.score.reliance import ReferenceUse
+
+    measure: Any = ReferenceUse()
+    told = _paired(without, using, unseen)
+    rows = measure.rows(told.answers, told.references)
+    scores = statistics.interval(measure, rows, told.groups, draws=draws)
+    result: dict[str, Any] = {"n": len(rows), "scores": {name: _rounded(value) for name, value in scores.items()}}
+    if before:
+        old = _paired(*before)
+        if old.ids != told.ids:
+            raise SettingsError("the two models answered other questions", "name results of one task, split and limit")
+        old_rows = measure.rows(old.answers, old.references)
+        gained = statistics.difference(measure, rows, old_rows, told.groups, draws=draws)
+        result["differences"] = {n: {k: _rounded(v) for k, v in d.items()} for n, d in gained.items()}
+    if as_json:
+        emit(result)
+        return
+    lines = []
+    for name, (score, low, high) in scores.items():
+        gain = result.get("differences", {}).get(name)
+        change = f"{gain['difference']:+.3f} ({gain['interval'][0]:+.3f} – {gain['interval'][1]:+.3f})" if gain else ""
+        lines.append((name, f"{score:.3f}", f"{low:.3f} – {high:.3f}", change))
+    table(("score", "value", "95 %", "over the untuned"), lines)
+
+
+def _paired(without: Path, using: Path, unseen: Path | None) -> Any:
+    import json
+
+    from medrag.errors import SettingsError
+    from medrag.score.reliance import paired
+
+    try:
+        read = [
+            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path else []
+            for path in (without, using, unseen)
+        ]
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"answers cannot be read: {error}", "name the .jsonl beside a result of medrag eval run"
+        ) from error
+    return paired(*read)
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to five places; what nothing defines is None."""
+    import math
+
+    if isinstance(value, tuple | list):
+        return [_rounded(one) for one in value]
+    return None if math.isnan(value) else round(float(value), 5)

@@ -1,0 +1,81 @@
+"""The picture files of the sides that see something else: x* that shows nothing, and x̃ whose lesion is under noise.
+
+Written as PNG beside the pairs, only for pairs that are made, the same bytes for the same seed; what is there is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrag._util.files import sha256_text
+from medrag._util.findings import presence_asked
+from medrag._util.images import load_image
+from medrag.tune.pixels import KEPT, LESION, lesion_mask, noised
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from medrag.tune.answers import Told, Unseen
+
+Heat = Callable[["Image", str], "NDArray[Any]"]  # (picture, finding's label) → (h, w), high where it shows
+
+
+class UnseenFiles:
+    """Paths of the pictures that an `Unseen` showed the generator."""
+
+    def __init__(self, folder: Path, unseen: Unseen) -> None:
+        self.folder, self.unseen = folder, unseen
+
+    def __call__(self, told: Told) -> tuple[str, ...]:
+        if told.unseen_images:
+            return told.unseen_images
+        paths = _paths(self.folder, told, f"unseen/{self.unseen.seed}/{self.unseen.kept}")
+        if not all(path.is_file() for path in paths):
+            for path, picture in zip(paths, self.unseen.pictures(told.asked), strict=True):
+                _save(picture.image, path)
+        return tuple(map(str, paths))
+
+
+class LesionFiles:
+    """Pictures of a finding that is there, with noise where the ``heat`` map is highest; none where nothing is to be hidden.
+
+    ``labels``: findings that the map knows. A question must ask for one of them and nothing else of it, and be answered yes.
+    """
+
+    def __init__(
+        self, folder: Path, heat: Heat, labels: frozenset[str], *, seed: int = 0, share: float = LESION
+    ) -> None:
+        self.folder, self.heat, self.labels, self.seed, self.share = folder, heat, labels, seed, share
+
+    @classmethod
+    def of_reader(cls, folder: Path, reader: Any, **options: Any) -> LesionFiles:
+        """By the maps of a `medrag.encoders.findings.FindingsReader`: which places its score of the finding comes from."""
+        return cls(folder, lambda image, label: reader.maps([image], label)[0], frozenset(reader.names), **options)
+
+    def __call__(self, told: Told) -> tuple[str, ...]:
+        label = presence_asked(told.asked.question)
+        shown = told.asked.reference == "yes" and told.domain in ("", "chest-xray")
+        if not shown or label not in self.labels:
+            return ()
+        paths = _paths(self.folder, told, f"lesion/{label}/{self.seed}/{self.share}")
+        for n, (path, source) in enumerate(zip(paths, told.asked.images, strict=True)):
+            if not path.is_file():
+                image = load_image(source, max_side=512).image
+                mask = lesion_mask(self.heat(image, label), image.size, self.share)
+                _save(noised(image, f"{self.seed}/{told.asked.id}/{n}", KEPT, mask), path)
+        return tuple(map(str, paths))
+
+
+def _paths(folder: Path, told: Told, what: str) -> list[Path]:
+    names = [sha256_text(what, told.asked.id, path)[:20] for path in told.asked.images]
+    return [folder / f"{name}.png" for name in names]
+
+
+def _save(image: Image, path: Path) -> None:
+    from medrag._util.files import atomic_open
+
+    with atomic_open(path) as stream:
+        image.save(stream, "PNG")

@@ -1,0 +1,346 @@
+"""Tunes a model on preference pairs: reference log-probabilities kept on disk, then the loss, resumable, with its measures written down.
+
+TRL's trainer gives both sides of a pair the same pictures, so the loop is medrag's own (30 lines of it); its loss and log-probabilities
+equal TRL's on pairs with one picture (see the tests). Several GPUs: ``accelerate launch``, each process takes its share of
+every batch and the adapter's gradients are summed. It knows models only as a `medrag.tune.policy.Policy`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import itertools
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from medrag._util.files import atomic_open
+from medrag._util.progress import track
+from medrag.errors import SettingsError
+from medrag.tune.pairs import Pair
+from medrag.tune.policy import Policy, Request
+from medrag.tune.preference import measured, preference_loss, supervised_loss
+from medrag.tune.vlm import batches, keep
+
+if TYPE_CHECKING:
+    import torch
+
+STATE, METRICS = "preferences.pt", "metrics.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceTraining:
+    """Numbers of a run. ``method``: "weighted", "dpo" (all weights 1), or "sft" (the chosen answers alone, as a baseline)."""
+
+    method: Literal["weighted", "dpo", "sft"] = "weighted"
+    beta: float = 0.1
+    epochs: int = 1
+    steps: int = 0  # end after so many, for runs that are compared; 0: when the epochs are over
+    tokens: int = 2200  # of a batch, both sides of its pairs together
+    rate: float = 5e-5
+    warmup: int = 10  # steps
+    clip: float = 1.0
+    seed: int = 0
+    minutes: float = 0.0  # the schedule follows the clock and ends by then; 0: when the epochs are over
+    checkpoint: int = 25  # steps between checkpoints
+    gradient_checkpointing: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on CUDA
+
+
+def settings_of(options: Mapping[str, Any]) -> PreferenceTraining:
+    """Settings from names and values as people type them. Raises SettingsError for a name or a value that does not fit."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = [one.name for one in fields(PreferenceTraining)]
+    if strange := options.keys() - set(known):
+        near = difflib.get_close_matches(sorted(strange)[0], known)
+        raise SettingsError(
+            f"training has no setting {sorted(strange)[0]!r}",
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}",
+        )
+    try:
+        return TypeAdapter(PreferenceTraining).validate_python(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(
+            f"{first['loc'][0]}: {first['msg']}", "see medrag.tune.trainer.PreferenceTraining"
+        ) from error
+
+
+def requests_of(pairs: Sequence[Pair]) -> list[Request]:
+    """The chosen sides of all pairs, then the rejected ones."""
+    return [
+        Request(p.question, p.domain, side)
+        for sides in ("chosen", "rejected")
+        for p in pairs
+        for side in (getattr(p, sides),)
+    ]
+
+
+def reference(policy: Policy, pairs: Sequence[Pair], path: Path, tokens: int = 2200, precision: str = "auto") -> Any:
+    """(2, n) float32 log-probabilities of the chosen and the rejected answers before training.
+
+    They are kept in ``path`` (npz) by the content of pictures, evidence, question and answer, for one model; what is there is not
+    computed again, and a run that was cut off goes on.
+    """
+    import numpy as np
+    import torch
+
+    asked, hashes = requests_of(pairs), dict[str, str]()
+    keys = [f"{policy.fingerprint}-{request.content(hashes)}" for request in asked]
+    known = _stored(path)
+    lost = list({key: request for key, request in zip(keys, asked, strict=True) if key not in known}.items())
+    groups = batches([policy.length([request]) for _, request in lost], tokens, random.Random(0)) if lost else []
+    policy.model.eval()
+    for n, group in enumerate(track(groups, "reference"), 1):
+        with torch.no_grad(), _precise(policy, precision):
+            sums, _ = policy.log_probabilities([lost[m][1] for m in group])
+        known.update(zip((lost[m][0] for m in group), sums.tolist(), strict=True))
+        if n % 20 == 0 or n == len(groups):
+            with atomic_open(path) as stream:
+                np.savez(stream, keys=np.array(list(known)), values=np.array(list(known.values())))
+    return np.array([known[key] for key in keys], np.float32).reshape(2, len(pairs))
+
+
+def _stored(path: Path) -> dict[str, float]:
+    import numpy as np
+
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as held:
+        return dict(zip(held["keys"].tolist(), held["values"].tolist(), strict=True))
+
+
+def train(
+    policy: Policy, pairs: Sequence[Pair], settings: PreferenceTraining, work: Path, board: bool = True
+) -> dict[str, float]:
+    """Tunes the policy in place and returns the measures of the last quarter of the steps, on average.
+
+    ``work`` gets the reference's log-probabilities, a checkpoint every few steps (a run that was cut off goes on from it) and ``metrics.jsonl``, one line
+    a step; TensorBoard's events too where it is installed and ``board`` is set. Raises SettingsError for no pairs, and where the
+    checkpoint is of other settings or pairs.
+    """
+    import torch
+
+    if not pairs:
+        raise SettingsError("there are no pairs to tune on", "medrag tune pairs makes them")
+    work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    ours = settings.method == "weighted"
+    pairs = [pair if ours else replace(pair, weight=1.0) for pair in pairs]
+    peers = _Peers.found()
+    if settings.minutes and peers.count > 1:
+        raise SettingsError(
+            "several processes cannot follow the clock: each has its own", "set epochs instead of minutes"
+        )
+    before = _reference_once(policy, pairs, work / "reference.npz", settings, peers)
+    lengths = [policy.length(requests_of([pair])) for pair in pairs]
+    if settings.gradient_checkpointing:
+        policy.model.gradient_checkpointing_enable()
+        policy.model.enable_input_require_grads()
+    moved = policy.trained()
+    optimiser = torch.optim.AdamW(moved, lr=settings.rate, weight_decay=0.0, betas=(0.9, 0.98))
+    about = {**asdict(settings), "pairs": len(pairs), "model": policy.fingerprint, "peers": peers.count}
+    step, spent = _resume(policy, optimiser, work / STATE, about)
+    began, seen = time.time() - spent, [line for line in metrics(work) if line["step"] <= step]
+    policy.model.train()
+    with _Log(work, seen, peers.first, board) as log:
+        for number, done, group in _schedule(lengths, settings, began):
+            if number <= step:
+                continue
+            rate = (
+                settings.rate
+                * min(1.0, number / max(1, settings.warmup))
+                * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+            )
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.zero_grad(set_to_none=False)
+            own = group[peers.place :: peers.count]
+            line = (
+                _step(policy, [pairs[n] for n in own], before[:, own], settings, len(own) / len(group)) if own else {}
+            )
+            line = peers.together(moved, line, len(own) / len(group))
+            torch.nn.utils.clip_grad_norm_(moved, settings.clip)
+            optimiser.step()
+            step = number
+            log.add(
+                {
+                    "step": step,
+                    **line,
+                    "pairs": len(group),
+                    "rate": rate,
+                    "minutes": round((time.time() - began) / 60, 3),
+                }
+            )
+            if peers.first and step % settings.checkpoint == 0:
+                keep(work / STATE, {"about": about, "tensors": policy.tensors(), "optimiser": optimiser.state_dict(), "step": step, "seconds": time.time() - began})  # fmt: skip
+    if peers.first:
+        (work / STATE).unlink(missing_ok=True)
+    policy.model.eval()
+    return summary(metrics(work))
+
+
+def _step(
+    policy: Policy, pairs: Sequence[Pair], before: Any, settings: PreferenceTraining, share: float
+) -> dict[str, float]:
+    """Adds the gradient of a batch's share and returns its measures."""
+    import torch
+
+    with _precise(policy, settings.precision):
+        sums, counts = policy.log_probabilities(requests_of(pairs))
+    chosen, rejected = sums.float().chunk(2)
+    tokens = counts.reshape(2, -1)
+    old = torch.as_tensor(before, device=sums.device)
+    weights = torch.tensor([pair.weight for pair in pairs], device=sums.device)
+    if settings.method == "sft":
+        loss = supervised_loss(chosen, tokens[0])
+    else:
+        loss = preference_loss(chosen, rejected, old[0], old[1], weights, settings.beta)
+    (loss * share).backward()
+    return {"loss": float(loss.detach()), **measured(chosen, rejected, old[0], old[1], tokens, settings.beta)}
+
+
+def _schedule(
+    lengths: Sequence[int], settings: PreferenceTraining, began: float
+) -> Iterator[tuple[int, float, list[int]]]:
+    """(step from 1, share of the run that is done, pairs of the batch); the same batches for the same seed."""
+    chance, number = random.Random(settings.seed), 0
+    for epoch in itertools.count() if settings.steps else range(settings.epochs):
+        groups = batches(lengths, settings.tokens, chance)
+        for n, group in enumerate(groups):
+            done = number / settings.steps if settings.steps else (epoch + n / len(groups)) / settings.epochs
+            if settings.minutes:
+                done = max(done, (time.time() - began) / 60 / settings.minutes)
+            if done >= 1:
+                return
+            number += 1
+            yield number, done, group
+
+
+def _reference_once(
+    policy: Policy, pairs: Sequence[Pair], path: Path, settings: PreferenceTraining, peers: _Peers
+) -> Any:
+    """The first process computes, the others then read what it kept."""
+    if peers.first:
+        found = reference(policy, pairs, path, settings.tokens, settings.precision)
+    peers.wait()
+    return found if peers.first else reference(policy, pairs, path, settings.tokens, settings.precision)
+
+
+def _precise(policy: Policy, precision: str) -> Any:
+    """Autocast to bfloat16 where it is wanted; a GPU that lacks it is better served by float32."""
+    import torch
+
+    kind = next(policy.model.parameters()).device.type
+    wanted = precision == "bfloat16" or (precision == "auto" and kind == "cuda" and torch.cuda.is_bf16_supported())
+    return torch.autocast(kind, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+
+def _resume(policy: Policy, optimiser: Any, path: Path, about: dict[str, Any]) -> tuple[int, float]:
+    """(steps, seconds) of an interrupted run, its state put back; (0, 0) where there is none."""
+    import torch
+
+    if not path.is_file():
+        return 0, 0.0
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    if state["about"] != about:
+        raise SettingsError(
+            f"{path} is of a run with other settings, pairs or model", "delete it, or name another --work folder"
+        )
+    policy.restore(state["tensors"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"]), float(state["seconds"])
+
+
+def metrics(work: Path) -> list[dict[str, float]]:
+    """The lines that a run has written so far; one that was cut short is left out."""
+    path = work / METRICS
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def summary(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the last quarter of the steps, and how many steps there were."""
+    last = lines[-max(1, len(lines) // 4) :]
+    names = ("loss", "reward_chosen", "reward_rejected", "margin", "preferred", "kl")
+    found = {name: round(sum(line[name] for line in last) / len(last), 5) for name in names} if last else {}
+    return {**found, "steps": len(lines), "minutes": lines[-1]["minutes"] if lines else 0.0}
+
+
+class _Log:
+    """``metrics.jsonl``, and TensorBoard where it is installed. ``seen``: what an interrupted run wrote before its checkpoint."""
+
+    def __init__(self, work: Path, seen: Sequence[Mapping[str, float]], first: bool, board: bool) -> None:
+        self._work, self._seen, self._first, self._board = work, seen, first, board
+
+    def __enter__(self) -> _Log:
+        self._stream = (self._work / METRICS).open("w", encoding="utf-8") if self._first else None
+        for line in self._seen:
+            self.write(line)
+        self._writer: Any = None
+        if self._first and self._board:
+            with contextlib.suppress(ImportError):
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self._work))
+        return self
+
+    def write(self, line: Mapping[str, float]) -> None:
+        if self._stream:
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
+
+    def add(self, line: Mapping[str, float]) -> None:
+        rounded = {
+            name: round(value, 6) if isinstance(value, float) and name != "rate" else value
+            for name, value in line.items()
+        }
+        self.write(rounded)
+        for name, value in line.items() if self._writer else ():
+            self._writer.add_scalar(name, value, line["step"])
+
+    def __exit__(self, *_: Any) -> None:
+        if self._stream:
+            self._stream.close()
+        if self._writer:
+            self._writer.close()
+
+
+class _Peers:
+    """The processes that train together; one alone where nothing launched several."""
+
+    def __init__(self, accelerator: Any = None) -> None:
+        self._accelerator = accelerator
+        self.count = accelerator.num_processes if accelerator else 1
+        self.place = accelerator.process_index if accelerator else 0
+        self.first = self.place == 0
+
+    @classmethod
+    def found(cls) -> _Peers:
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            return cls()
+        from accelerate import Accelerator  # type: ignore[import-untyped]
+
+        return cls(Accelerator())
+
+    def wait(self) -> None:
+        if self._accelerator:
+            self._accelerator.wait_for_everyone()
+
+    def together(self, moved: Sequence[torch.nn.Parameter], line: dict[str, float], share: float) -> dict[str, float]:
+        """Sums gradients over all processes, and measures by each one's share; alone, nothing changes."""
+        import torch
+
+        if not self._accelerator:
+            return line
+        names = ("loss", "reward_chosen", "reward_rejected", "margin", "preferred", "kl")
+        for one in moved:
+            one.grad = self._accelerator.reduce(torch.zeros_like(one) if one.grad is None else one.grad, "sum")
+        values = torch.tensor([line.get(name, 0.0) * share for name in names], device=self._accelerator.device)
+        return dict(zip(names, self._accelerator.reduce(values, "sum").tolist(), strict=True))

@@ -1,0 +1,172 @@
+"""Rewards by hand, their bounds, and that TRL's trainer takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medrag.errors import SettingsError
+from medrag.tune import grpo
+from medrag.tune.answers import Piece, Told
+from medrag.tune.asked import Asked
+from medrag.tune.rewards import (
+    answer_reward,
+    call_reward,
+    citation_reward,
+    format_reward,
+    pattern_reward,
+    ranking_reward,
+    search_reward,
+    use_reward,
+)
+
+EVIDENCE = {"E1": "There is a small left pleural effusion.", "E2": "The heart is normal in size."}
+
+
+def test_answers_by_hand() -> None:
+    assert answer_reward("Yes, there is.", "yes") == 1 and answer_reward("Perhaps.", "yes") == 0
+    assert answer_reward("It is an axial MRI.", "MRI") == 1
+    assert answer_reward("left lung", "left lower lobe") == pytest.approx(2 * 1 / (2 + 3))
+    report = "There is a small left pleural effusion. The heart is enlarged. No pneumothorax is seen."
+    assert answer_reward(report, report) == 1 > answer_reward("No pneumothorax is seen.", report)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Yes, there is an effusion [E1].", 1),
+        ("No.", 1),
+        ("Yes, an effusion [E3].", 0),  # nobody gave E3
+        ("Yes, an effusion [see E1].", 0),
+        ("It is hard to say.", 0),
+        ("I cannot answer this from the evidence found.", 1),
+        ("", 0),
+    ],
+)
+def test_format(answer: str, expected: float) -> None:
+    assert format_reward(answer, "closed", EVIDENCE) == expected
+
+
+def test_citations_by_hand() -> None:
+    assert citation_reward("A left pleural effusion [E1]. The heart is normal in size [E2].", EVIDENCE) == 1
+    assert citation_reward("A left pleural effusion [E2]. The heart is normal in size [E2].", EVIDENCE) == 0
+    assert citation_reward("A left pleural effusion [E9].", EVIDENCE) == -1
+    assert citation_reward("A left pleural effusion. The heart is normal in size [E2].", EVIDENCE) == 0.5
+    assert citation_reward("Yes.", EVIDENCE) == 0
+
+
+def test_use_of_retrieval() -> None:
+    assert [
+        use_reward(a, "yes", b) for a, b in [("Yes.", "No."), ("No.", "Yes."), ("Yes.", "Yes."), ("No.", "No.")]
+    ] == [1, -1, 0, 0]
+
+
+def test_ranking_equals_ndcg() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    grades = [0, 1, 0, 1, 1, 0]
+    found = [f"d{n}" for n in range(6)]
+    relevant = [name for name, grade in zip(found, grades, strict=True) if grade]
+    expected = metrics.ndcg_score([grades], [np.arange(6)[::-1]])
+    assert ranking_reward(found, relevant) == pytest.approx(expected)
+    assert ranking_reward(relevant, relevant) == pytest.approx(1)
+    assert ranking_reward(["d1", "d1", "d1"], ["d1", "d9"]) == pytest.approx(1 / (1 + 1 / np.log2(3)))
+    assert ranking_reward(found, []) == 0
+
+
+TURNS = ["<think>look it up</think><search>effusion</search>", "<think>now I know</think>\n<answer>Yes.</answer>"]
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        (TURNS, 1),
+        (TURNS[:1], 0),  # never answers
+        (TURNS[::-1], 0),  # searches after it answered
+        (["<answer>Yes.</answer>"], 0),
+        (["<think></think><answer>Yes.</answer>"], 0),
+        (["<think>a</think><answer>Yes.</answer> and more"], 0),
+        ([], 0),
+    ],
+)
+def test_pattern(turns: list[str], expected: float) -> None:
+    assert pattern_reward(turns) == expected
+
+
+def test_a_search_by_hand() -> None:
+    assert search_reward(TURNS, ["d1"], ["d1"], "yes") == pytest.approx(1)
+    assert search_reward(TURNS, ["d2"], ["d1"], "yes") == pytest.approx(0.8)
+    assert search_reward(TURNS, ["d1"], ["d1"], "no") == pytest.approx(0.3)
+    assert search_reward(TURNS[1:] + TURNS[:1], ["d1"], ["d1"], "yes") == pytest.approx(0.2)
+    with pytest.raises(ValueError, match="shares of 1"):
+        search_reward(TURNS, [], [], "yes", ranking=0.9)
+
+
+def call(name: str, **arguments: object) -> dict[str, object]:
+    return {"name": name, "arguments": arguments}
+
+
+def test_tool_calls_by_hand() -> None:
+    wanted = [call("search", text="pleural effusion", k=3), call("zoom", region="left")]
+    assert call_reward(wanted[::-1], wanted) == 1
+    assert call_reward([call("search", text="Pleural  Effusion", k=3), wanted[1]], wanted) == 1
+    assert call_reward([], wanted) == -1 and call_reward(wanted, []) == -1 and call_reward([], []) == 1
+    assert call_reward(wanted[:1], wanted) == 0  # one of two
+    assert call_reward([call("graph", text="pleural effusion", k=3)], wanted[:1]) == -1
+    # names agree (1), one of two values: 0.75 of 1
+    assert call_reward([call("search", text="mass", k=3)], wanted[:1]) == pytest.approx(2 * 0.75 - 1)
+
+
+CALLS = st.lists(st.builds(call, st.sampled_from(["a", "b"]), k=st.integers(0, 1)), max_size=3)
+
+
+@settings(max_examples=40)
+@given(CALLS, CALLS)
+def test_only_the_same_calls_are_perfect(one: list[dict[str, object]], other: list[dict[str, object]]) -> None:
+    value = call_reward(one, other)
+    assert -1 <= value <= 1
+    same = sorted(map(str, one)) == sorted(map(str, other))
+    assert (value == 1) == same
+
+
+def told(n: int) -> Told:
+    asked = Asked(f"{n}", f"{n}", "Is there a pleural effusion?", "yes", (), "closed")
+    return Told(asked, "No.", "Yes.", None, (Piece("a", "study", "a", EVIDENCE["E1"]),), "", "key")
+
+
+def test_rewards_as_trl_calls_them() -> None:
+    columns = {
+        "reference": ["yes"] * 2,
+        "kind": ["closed"] * 2,
+        "evidence": [[EVIDENCE["E1"]]] * 2,
+        "without": ["No."] * 2,
+    }
+    texts = ["Yes, a left pleural effusion [E1].", "No [E2]."]
+    messages = [[{"role": "assistant", "content": text}] for text in texts]
+    found = {}
+    for reward in grpo.rewards():
+        found[reward.__name__] = reward(completions=texts, prompts=["", ""], completion_ids=[[], []], **columns)
+        assert reward(completions=messages, **columns) == found[reward.__name__]
+    assert found == {
+        "answer_reward": [1, 0], "format_reward": [0.2, 0], "citation_reward": [0.5, 0], "use_reward": [0.5, 0]
+    }  # fmt: skip
+    assert [reward.__name__ for reward in grpo.rewards({"answer": 1, "use": 0})] == ["answer_reward"]
+    with pytest.raises(SettingsError, match="speed"):
+        grpo.rewards({"speed": 1})
+
+
+def test_trl_takes_a_step(tmp_path: Path) -> None:
+    pytest.importorskip("trl"), pytest.importorskip("peft")
+    from vlms import tiny_models
+
+    trainer = grpo.grpo_trainer(
+        str(tiny_models.llama(tmp_path / "tiny")), [told(n) for n in range(4)], tmp_path / "out", rank=4, use_cpu=True,
+        bf16=False, max_steps=1, num_generations=2, per_device_train_batch_size=2, max_completion_length=4, logging_steps=1,
+        save_strategy="no", disable_tqdm=True, gradient_checkpointing=False,
+    )  # fmt: skip
+    trainer.train()
+    logged = trainer.state.log_history[0]
+    assert {f"rewards/{name}_reward/mean" for name in ("answer", "format", "citation", "use")} <= logged.keys()
