@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medrag._util.render import page_of
+from medrag.types import Page
 
 if TYPE_CHECKING:
-    from medrag.types import Context, Hit
+    from medrag.types import Context, Hit, Item
 
 # evidence keys as models write them: [E1], [E1, E2], [E1 and E2], [E1-E3]
 KEYS = re.compile(r"\[\s*(E\d+(?:[\s,;/&–-]*(?:and\s+)?E\d+)*)\s*\]")
@@ -67,8 +68,14 @@ def make_prompt(question: str, context: Context, max_tokens: int = 256, seed: in
 
 def evidence_block(key: str, hit: Hit) -> str:
     """One piece of evidence, marked as data; tags and keys inside its text and its source are defused."""
-    text, source = _TAG.sub("‹", unkeyed(hit.item.text)).strip(), _TAG.sub("‹", unkeyed(describe(hit)))
+    text, source = _TAG.sub("‹", unkeyed(_read(hit.item))).strip(), _TAG.sub("‹", unkeyed(describe(hit)))
     return f'<evidence key="{key}" source="{source}">\n{text}\n</evidence>'
+
+
+def _read(item: Item) -> str:
+    """The text of an item; of a page that was found by its regions, those alone."""
+    regions = [str(one["text"]) for one in item.meta.get("regions", ())] if isinstance(item, Page) else []
+    return "\n…\n".join(filter(None, regions)) or item.text
 
 
 def unkeyed(text: str) -> str:
