@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from medrag.settings import PipelineSettings, Recipe
 from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
 
 if TYPE_CHECKING:
+    from medrag.agent.chat import Chat
     from medrag.indexes.store import Store
     from medrag.protocols import Generator, Retriever, Router, Selector
 
@@ -71,19 +73,34 @@ class MedRAG:
 
         return cls(**assemble(name_or_recipe, model, build, overrides))
 
-    def answer(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Answer:
+    def answer(
+        self, image: Any = None, question: str = "", *, exclude: Sequence[str] = (), agent: bool = False, **options: Any
+    ) -> Answer:
         """The cited answer to a question about an image.
 
         ``image``: a path (DICOM or any common format), bytes, PIL image, numpy array (H, W) or (H, W, 3), a list of
         these, or None for a question about text alone. ``exclude``: ids of studies, documents or items that must
-        not be used (a study must not answer from itself).
+        not be used (a study must not answer from itself). ``agent=True`` searches in several turns; ``options`` are then
+        those of `medrag.agent.graph.Agent` (``policy``, ``budget``, ``tools`` …), and the run's ``patient`` and ``thread``.
 
-        Raises ImageError for an image that cannot be read, GeneratorError when the language model fails.
+        Raises ImageError for an image that cannot be read, GeneratorError when the language model fails, SettingsError
+        for options without ``agent=True``.
         """
+        if agent:
+            run = {name: options.pop(name) for name in ("patient", "thread") if name in options}
+            made: Answer = _loop("graph").Agent(self, **options).answer(image, question, exclude=exclude, **run)
+            return made
+        if options:
+            raise SettingsError(f"{next(iter(options))!r} is an option of the search loop", "add agent=True")
         for event in self.stream(image, question, exclude=exclude):
             if event.stage == "answer":
                 return event.data  # type: ignore[no-any-return]
         raise AssertionError("the stream always ends with an answer")
+
+    def chat(self, **options: Any) -> Chat:
+        """A session of questions that may lean on each other, with memory of the evidence; see `medrag.agent.chat.Chat`."""
+        session: Chat = _loop("chat").Chat(self, **options)
+        return session
 
     def stream(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Iterator[Event]:
         """The same path, stage by stage; the last event carries the answer."""
@@ -224,6 +241,11 @@ def _name_of(value: Any) -> str:
     """An option that is no plain value, such as a function or a client, by the name of what it is."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def _loop(name: str) -> Any:
+    """A module of the search loop, which stands a floor above: taken by its name when it is asked for, as a plug-in is."""
+    return importlib.import_module(f"medrag.agent.{name}")
 
 
 class _Clock:

@@ -139,6 +139,24 @@ def test_graph_hits_carry_concepts_and_paths(rag):
     assert steps and all(step["subject"] and step["object"] for path in steps for step in path)
 
 
+def test_statements_are_found_by_meaning_too(recipe_file, tmp_path):
+    """The second way into the graph (KG-RAG): statements as an index of their own, for questions that name no concept."""
+    path = tmp_path / "facts.yaml"
+    facts = {"encoder": "text", "items": ["triple", "concept"], "retriever": "facts"}
+    encoders = {"text": RECIPE["encoders"]["text"]}
+    path.write_text(
+        yaml.safe_dump(
+            {"name": "facts", "corpora": RECIPE["corpora"][2:], "encoders": encoders, "indexes": {"facts": facts}}
+        )
+    )
+    build(load_recipe(path))
+    rag = MedRAG.open(path, private=True)
+    hits = rag.retrieve("Why would blood be inside the lung?", k=5)
+    assert all(hit.item.kind in ("triple", "concept") for hit in hits)
+    assert any("hemorrhage" in hit.item.text.lower() for hit in hits), [hit.item.text for hit in hits]
+    assert rag.answer(None, "What is pulmonary hemorrhage?").context.kept
+
+
 def test_excluded_documents_never_come_back(rag):
     hits = rag.retrieve("pleural effusion", k=20, exclude=["primer:primer"])
     assert hits and all(hit.item.doc != "primer:primer" for hit in hits)

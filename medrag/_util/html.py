@@ -87,6 +87,7 @@ def answer_view(answer: Answer, anchor: str) -> dict[str, Any]:
         "notes": list(context.notes),
         "tokens": context.tokens,
         "dropped": dropped_rows(context),
+        "steps": step_rows(answer),
         "times": time_rows(answer),
         "model": render.model_line(answer),
     }
@@ -122,6 +123,21 @@ def route_view(answer: Answer) -> dict[str, Any]:
 def dropped_rows(context: Context) -> list[tuple[str, str, str]]:
     """Label, who found it, and why it was not used."""
     return [(render.label(drop.hit.item, 90), found_by(drop.hit), drop.reason) for drop in context.dropped]
+
+
+def step_rows(answer: Answer) -> list[dict[str, Any]]:
+    """The steps of the search loop: tool, why, what was kept, what went wrong."""
+    return [
+        {
+            "tool": row.get("tool") or "a reply that was no call",
+            "why": row.get("thought", ""),
+            "fault": row.get("fault", ""),
+            "kept": [(p["key"], p["label"], p["quote"]) for p in row.get("kept", ())],
+            "dropped": len(row.get("dropped", ())),
+            "conflicts": list(row.get("conflicts", ())),
+        }
+        for row in answer.trace
+    ]
 
 
 def time_rows(answer: Answer) -> list[tuple[str, float, int]]:

@@ -10,7 +10,7 @@ import typer
 
 from medrag.cli.needs import is_file_name, recipe_of
 from medrag.cli.output import Json, emit, note, say
-from medrag.errors import MedragError
+from medrag.errors import MedragError, SettingsError
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 Model = Annotated[
     str, typer.Option("--model", help="Who answers: a name of `medrag models list`, openai:NAME, a hub id or a folder.")
 ]
+Private = Annotated[
+    bool,
+    typer.Option(
+        "--private",
+        help="Show the model statements of the graph and definitions alone: no report, no passage, no quote.",
+    ),
+]
+Policy = Annotated[
+    str,
+    typer.Option(
+        "--policy", help="Who decides on the next search: rules, llm (the model, by tool calls) or follow-up."
+    ),
+]
+Steps = Annotated[int, typer.Option("--steps", min=0, help="Searches for one answer at most.")]
 
 
 def ask(
@@ -34,31 +48,47 @@ def ask(
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write the answer with its evidence as one HTML page.")
     ] = None,
-    private: Annotated[
-        bool,
-        typer.Option(
-            "--private",
-            help="Show the model statements of the graph and definitions alone: no report, no passage, no quote.",
-        ),
+    private: Private = False,
+    agent: Annotated[
+        bool, typer.Option("--agent", help="Search in several turns: look, check what was found, ask again.")
     ] = False,
+    policy: Policy = "rules",
+    steps: Steps = 8,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Also write the agent's steps as JSON lines.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the route, every hit, and why it was kept or dropped.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask a question about an image, or about nothing but the texts."""
+    if trace and not agent:
+        raise SettingsError("only the agent leaves a trace", "add --agent")
     rag = open_index(index, model, **({"private": True} if private else {}))
     pictures: Any = list(image) if image else None
-    streaming = not as_json and (sys.stdout.isatty() if stream is None else stream)
-    answer = streamed(rag, pictures, question) if streaming else rag.answer(pictures, question)
+    streaming = not (as_json or agent) and (sys.stdout.isatty() if stream is None else stream)
+    if agent:
+        from medrag.cli.agent import agent_answer
+
+        answer = agent_answer(rag, pictures, question, policy, steps, trace, quiet=as_json)
+    else:
+        answer = streamed(rag, pictures, question) if streaming else rag.answer(pictures, question)
     if as_json:
-        emit(answer.to_dict() | ({"explanation": answer.explain()} if explain else {}))
+        emit(answer.to_dict() | ({"explanation": explained(answer)} if explain else {}))
     elif not streaming:
         say(str(answer))
     if explain and not as_json:
-        say("\n" + answer.explain())
+        say("\n" + explained(answer))
     if html:
         write_page([answer], "An answer with its evidence", html)
+
+
+def explained(answer: Answer) -> str:
+    """How the answer came about, the agent's steps first where there are some."""
+    if not answer.trace:
+        return answer.explain()
+    from medrag.agent.trace import trace_text
+
+    return f"Steps\n{trace_text(answer.trace)}\n\n{answer.explain()}"
 
 
 def open_index(index: str, model: str, **settings: Any) -> MedRAG:

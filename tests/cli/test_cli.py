@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     [], ["demo"], ["ask"], ["doctor"], ["corpus"], ["corpus", "list"], ["corpus", "add"], ["corpus", "check"], ["index"], ["index", "build"],
     ["index", "info"], ["index", "search"], ["index", "delete"], ["models"], ["models", "list"], ["models", "get"],
+    ["chat"], ["findings"], ["graph", "link"], ["graph", "path"], ["graph", "neighbours"], ["graph", "info"],
 ]  # fmt: skip
 LEAVES = [command for command in COMMANDS if command not in ([], ["corpus"], ["index"], ["models"])]
 

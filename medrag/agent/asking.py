@@ -1,0 +1,181 @@
+"""Questions taken apart, completed from the one before, and put in other words. Rules over words; no model, no index.
+
+It knows the forms that people type to a radiology assistant in English, and leaves everything else as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from medrag._util.text import content_words, words
+from medrag.vlms import _words
+from medrag.vlms._evidence import parse
+from medrag.vlms._vote import phrase
+
+_PARTS = re.compile(
+    r"(?<=[?])\s+|,?\s+(?:and|but)\s+(?=(?:what|how|why|where|which|who|is|are|does|do|did|has|have|was|were)\b)|;\s+",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(r"^\W*(?:(?:and|or|but|so|then|ok|okay|now)\b[\s,]*)*(?:(?:what|how) about\b\s*)?", re.IGNORECASE)
+_IT = re.compile(
+    r"\b(?:it|its|this|that|these|those|they|them|the (?:finding|lesion|abnormality|disease|condition))\b",
+    re.IGNORECASE,
+)
+_NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,})", re.IGNORECASE)
+_PLACE = re.compile(
+    r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
+    re.IGNORECASE,
+)
+CHANGE = re.compile(
+    r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
+    r"compar\w+|differen\w+|prior|previous\w*|earlier|since|over time)\b",
+    re.IGNORECASE,
+)
+UNNAMED = re.compile(
+    r"\b(?:diseases?|conditions?|disorders?|syndromes?|illness\w*|diagnos[ei]s|patholog(?:y|ies)|caus\w+)\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r"\b(?:caus(?:es?|ing)|presents? (?:with|as)|presenting with|(?:associated|seen) with|shows?|behind|with|of)\s+"
+    r"((?:(?!\b(?:that|which|is|are|and)\b)[^?;,])+?)(?:\s+\w+ed)?\s*(?:[?;,]|\b(?:that|which|is|are|and)\b|$)",
+    re.IGNORECASE,
+)
+_BOXES = {  # left, top, right, bottom of the picture as shares; sides as in a picture that is not mirrored
+    "upper": (0.0, 0.0, 1.0, 0.5), "apex": (0.0, 0.0, 1.0, 0.4), "lower": (0.0, 0.45, 1.0, 1.0), "base": (0.0, 0.5, 1.0, 1.0),
+    "left": (0.0, 0.0, 0.55, 1.0), "right": (0.45, 0.0, 1.0, 1.0),
+}  # fmt: skip
+
+
+def sub_questions(question: str, most: int = 4) -> list[str]:
+    """The questions that a text asks, each complete in itself.
+
+    >>> sub_questions("Is there a pneumothorax, and what causes it?")
+    ['Is there a pneumothorax?', 'what causes a pneumothorax?']
+    """
+    parts = [part.strip(" ,;") for part in _PARTS.split(question) if content_words(part)]
+    found: list[str] = []
+    for part in parts[:most]:
+        whole = part if part.endswith((".", "?", "!")) or len(parts) == 1 else f"{part}?"
+        found.append(completed(whole, found[-1]) if found else whole)
+    return list(dict.fromkeys(found)) or [question]
+
+
+def completed(question: str, before: str) -> str:
+    """A question that leans on the one before, with what it leaves out; one that stands alone as it is.
+
+    >>> completed("and on the left?", "Is there a pleural effusion on the right?")
+    'Is there a pleural effusion on the left?'
+    >>> completed("What about a mass?", "Is there a pleural effusion?")
+    'Is there a mass?'
+    """
+    rest = _LEAD.sub("", question, count=1).strip()
+    led = len(rest) < len(question.strip())
+    now, then = parse(rest), parse(before)
+    if not words(rest) or not before:
+        return question
+    if not now.finding and now.sites and led:
+        return _placed(before, rest)
+    named = phrase(then)
+    clear = named != "this" and bool(set(then.finding) - _words.FRAME)
+    if _IT.search(rest) and not _NOUN.search(rest) and clear and not set(now.finding) & set(then.finding):
+        return _IT.sub(lambda match: _article(before, named), rest, count=1)
+    if (
+        led
+        and now.finding
+        and not re.match(r"(?:is|are|does|do|has|have|was|what|which|how|why|where)\b", rest, re.IGNORECASE)
+    ):
+        return _with_article(before, named, rest.rstrip("?. ")) if named != "this" else f"{rest.rstrip('?. ')}?"
+    return question
+
+
+def empty(question: str) -> bool:
+    """Whether no word names anything that could be looked for: "what causes it?", "What is seen?"."""
+    topic = parse(question).topic
+    return not topic or (len(topic) < 2 and bool(_IT.search(question)) and not _NOUN.search(question))
+
+
+def keywords(question: str) -> str:
+    """The words that name something, without those that only frame a question."""
+    named = set(parse(question).topic)
+    return " ".join(
+        dict.fromkeys(question[w.start : w.end].lower() for w in _words.content(question) if w.stem in named)
+    )
+
+
+def still(question: str) -> str:
+    """The question without what it says of change: what one image or report can speak to."""
+    return CHANGE.sub(" ", question)
+
+
+def described(question: str) -> str:
+    """What a disease that is not named is described by; empty where none is.
+
+    >>> described("How is the disease that causes a pleural effusion treated?")
+    'a pleural effusion'
+    """
+    unnamed = UNNAMED.search(question)
+    found = unnamed and _CLAUSE.search(question, unnamed.start())
+    return found[1].strip() if found else ""
+
+
+def without(question: str, names: Iterable[str]) -> str:
+    """What a question asks beside the names that it holds: its content words, unnamed diseases left out."""
+    gone = {word for name in names for word in words(name)}
+    kept = [word for word in content_words(UNNAMED.sub(" ", question)) if word not in gone]
+    return " ".join(dict.fromkeys(kept))
+
+
+def is_named(name: str, question: str) -> bool:
+    """Whether most of a name's words stand in the question."""
+    own, asked = _words.stem_set(name), _words.stem_set(question)
+    return bool(own) and 2 * len(own & asked) > len(own)
+
+
+def region(question: str, domain: str) -> tuple[float, float, float, float] | None:
+    """Where in the picture to look closer, of the side and the zone that are named; None where neither is.
+
+    On a chest film the patient's left is the picture's right.
+    """
+    said = set(words(question.lower().replace("apical", "apex").replace("basal", "base").replace("basilar", "base")))
+    sides = said & {"left", "right"}
+    if len(sides) == 1 and domain == "chest-xray":
+        said = said - sides | ({"left", "right"} - sides)
+    boxes = [_BOXES[name] for name in sorted(said & _BOXES.keys())]
+    if len(sides) > 1 or not boxes:
+        return None
+    box = (max(b[0] for b in boxes), max(b[1] for b in boxes), min(b[2] for b in boxes), min(b[3] for b in boxes))
+    return box if box[0] < box[2] and box[1] < box[3] else None
+
+
+def lines_of(text: str, most: int) -> list[str]:
+    """Questions that a model wrote one a line: numbers and bullets taken off, the rest as it is, each once."""
+    rows: Sequence[str] = [
+        re.sub(r"^\s*(?:[-*•]|\(?\d{1,2}[.):])\s*", "", row).strip(" \"'") for row in text.splitlines()
+    ]
+    return list(dict.fromkeys(row[:300] for row in rows if len(content_words(row)) > 1))[:most]
+
+
+def _placed(before: str, rest: str) -> str:
+    """The question before, asked of another place."""
+    where = rest.rstrip("?. ")
+    if not re.match(r"(?:on|in|at|of)\b", where, re.IGNORECASE):
+        where = f"in {where}" if re.match(r"(?:the|a)\b", where, re.IGNORECASE) else f"on the {where}"
+    return f"{_PLACE.sub('', before).rstrip('?. ')} {where}?"
+
+
+def _article(before: str, named: str) -> str:
+    """The finding with the article that it had."""
+    match = re.search(rf"\b(an?|the)\s+{re.escape(named)}", before, re.IGNORECASE)
+    return f"{match[1].lower()} {named}" if match else named
+
+
+def _with_article(before: str, named: str, other: str) -> str:
+    """The question before with another finding in the place of its own."""
+    pattern = (
+        rf"(?:\b(?:an?|any|the)\s+)?{re.escape(named)}"
+        if re.match(r"(?:an?|any|the)\b", other, re.IGNORECASE)
+        else re.escape(named)
+    )
+    done, count = re.subn(pattern, lambda match: other, before, count=1, flags=re.IGNORECASE)
+    return done if count else f"Is there {other}?"

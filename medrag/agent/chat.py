@@ -1,0 +1,103 @@
+"""A session: question after question about the same images, with memory of what was found.
+
+A question that leans on the one before ("and on the left?") is completed from it. Evidence that was kept earlier and bears on the
+new question is there from the start. Memory ends with the object; runs themselves can be saved (`Agent.checkpoint`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medrag.agent import asking
+from medrag.agent.graph import Agent, Event
+from medrag.agent.state import GIVEN, Piece, hit_of, id_of, piece_of
+from medrag.agent.verify import verify
+from medrag.errors import SettingsError
+from medrag.types import Answer, as_tuple
+
+if TYPE_CHECKING:
+    from medrag.pipeline import MedRAG
+
+RECALLED = 0.5  # of the evidence budget that earlier evidence may take
+REMEMBERED = 200  # pieces
+
+
+class Chat:
+    """A session over an opened `medrag.MedRAG`; options are those of `medrag.agent.graph.Agent`.
+
+    >>> chat = Chat(MedRAG.open("sample"))
+    >>> chat.ask("Is there a pleural effusion on the right?", "chest.dcm")
+    >>> chat.ask("and on the left?")
+    """
+
+    def __init__(self, rag: MedRAG, *, exclude: Sequence[str] = (), patient: str = "", **options: Any) -> None:
+        self.agent = Agent(rag, **options)
+        self.exclude, self.patient = tuple(as_tuple(exclude)), patient
+        self.images: list[Any] = []  # of the session, in the order they came
+        self.turns: list[tuple[str, Answer]] = []  # each question as it was understood
+        self._current: list[Any] = []  # the images that were given last
+        self._shown: list[Any] = []  # those of the last answer: the pieces' image numbers count these
+        self._known: list[Piece] = []
+
+    def ask(self, question: str, image: Any = None) -> Answer:
+        """The answer; ``image`` (or several) is what is talked about from now on, the images before it stay for comparison."""
+        for event in self.stream(question, image):
+            if event.stage == "answer":
+                return event.data  # type: ignore[no-any-return]
+        raise AssertionError("the stream always ends with an answer")
+
+    def stream(self, question: str, image: Any = None) -> Iterator[Event]:
+        """The same, node by node."""
+        if not question.strip():
+            raise SettingsError("there is no question", "ask one; an image alone is shown with it")
+        whole = self.understood(question)
+        looked = [*self.images, *(news := list(as_tuple(image)) if image is not None else [])]
+        current = news or self._current
+        shown = looked if asking.CHANGE.search(whole) else current
+        same = [id(one) for one in shown] == [id(one) for one in self._shown]
+        base = self._known if same else [piece for piece in self._known if not _of_image(piece)]
+        options: dict[str, Any] = {
+            "exclude": self.exclude,
+            "patient": self.patient,
+            "known": self._recalled(whole, base),
+        }
+        history = [(asked, answer.text) for asked, answer in self.turns]
+        for event in self.agent.stream(shown or None, whole, history=history, **options):
+            if event.stage == "answer":
+                self.images, self._current, self._shown = looked, current, shown
+                self._remember(whole, event.data, base)
+            yield event
+
+    def understood(self, question: str) -> str:
+        """The question with what it leaves out, from the last one."""
+        return asking.completed(question, self.turns[-1][0]) if self.turns else question
+
+    def _recalled(self, question: str, base: Sequence[Piece]) -> list[Piece]:
+        """Earlier evidence that bears on the question, within its share of the budget."""
+        room = (self.agent.budget.evidence or self.agent.rag.settings.select.budget) * RECALLED
+        found: list[Piece] = []
+        for piece in base:
+            verdict = verify(hit_of(piece), question, self.agent.entails, given=piece["retriever"] in GIVEN)
+            if not verdict.reason and piece["tokens"] <= room:
+                room -= piece["tokens"]
+                judged = {"goal": question, "quote": verdict.quote, "view": verdict.view, "support": verdict.support}
+                found.append({**piece, **judged, "step": 0})  # type: ignore[typeddict-item]
+        return found
+
+    def _remember(self, question: str, answer: Answer, base: Sequence[Piece]) -> None:
+        self.turns.append((question, answer))
+        images = {told["id"]: told["image"] for row in answer.trace for told in row.get("kept", ())}
+        held = {id_of(piece) for piece in base}
+        fresh = [
+            piece_of(hit, question, images.get(hit.item.id, -1))
+            for hit in answer.context.kept
+            if hit.item.id not in held
+        ]
+        self._known = [*base, *fresh][-REMEMBERED:]
+
+
+def _of_image(piece: Piece) -> bool:
+    """Whether it was found by an image, or says what one shows: of other images it says nothing."""
+    names = [name for name, _, _ in piece["parents"]] or [piece["retriever"]]
+    return piece["image"] >= 0 or piece["retriever"] in GIVEN or any(name.startswith("similar") for name in names)

@@ -1,0 +1,139 @@
+"""Two images, or two reports of one patient, set beside each other: new, resolved, unchanged.
+
+Images are compared by what a findings reader sees on each, or, without one, by what the reports of their look-alikes say;
+reports by the chest vocabulary of `medrag.score.claims`. Nothing is registered or subtracted: it knows no pixels and no sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medrag._util.findings import ASKED
+from medrag.agent import asking
+from medrag.score.claims import Claim, claims
+from medrag.types import Hit, Study
+from medrag.vlms._evidence import Ask, parse, split, stance
+from medrag.vlms._vote import ORDER, phrase
+
+if TYPE_CHECKING:
+    from medrag.agent.desk import Desk
+
+SEEN = 0.5  # probability from which a finding counts as there
+DOUBT = 0.2  # and from which it is left open
+ALIKE = 8  # look-alikes of each image
+PAIRS = 3
+
+
+def in_words(read: Mapping[str, float]) -> str:
+    """What a reader sees, in sentences that say of each finding whether it is there."""
+    named = sorted(((p, ASKED[label][0]) for label, p in read.items() if label in ASKED), reverse=True)
+    there = [f"There is {name} (the reader's probability: {p:.2f})." for p, name in named if p >= SEEN]
+    open_ = [f"There is possibly {name} ({p:.2f})." for p, name in named if DOUBT <= p < SEEN]
+    gone = [f"There is no {_bare(name)}." for p, name in named if p < DOUBT]
+    return " ".join([*there, *open_, *gone]) or "The reader names no finding."
+
+
+def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hit]]:
+    """What differs, in words, and studies of pairs that look like this pair. Raises ValueError for an image that is not there."""
+    earlier, later = desk.pick(max(first, 0)), desk.pick(max(second, 0))
+    if desk.see is not None:
+        text = changes(desk.see([earlier[0].image]), desk.see([later[0].image]))
+    else:
+        ask = parse(asking.still(goal))
+        told = [_alike([study for study, _ in _studies(desk, one)[:ALIKE]], ask) for one in (earlier, later)]
+        text = _voted(told, ask)
+    return text, pairs(desk, earlier, later) if desk.sources("similar") else []
+
+
+def changes(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    """New, resolved and unchanged findings of two readings; what neither shows is named in one sentence."""
+    said, absent = [], []
+    for label in sorted(before.keys() & after.keys() & ASKED.keys()):
+        name, p, q = _bare(ASKED[label][0]), before[label], after[label]
+        word = {(False, True): "new", (True, False): "resolved", (True, True): "unchanged"}.get((p >= SEEN, q >= SEEN))
+        if word:
+            said.append(
+                f"{name.capitalize()} is {word}: probability {p:.2f} in the first image, {q:.2f} in the second."
+            )
+        else:
+            absent.append(name)
+    rest = [f"In neither image: {', '.join(absent)}."] if absent else []
+    return " ".join([*said, *rest]) or "The reader names no finding."
+
+
+def pairs(desk: Desk, earlier: Any, later: Any) -> list[Hit]:
+    """The later studies of pairs of one patient that look like the two images: the sum of both similarities decides.
+
+    After the pairwise image retrieval of TemMed-Bench (arXiv 2509.25143).
+    """
+    found = [_studies(desk, images) for images in (earlier, later)]
+    sums: dict[str, tuple[float, Study]] = {}
+    for (one, p), (other, q) in itertools.product(found[0], found[1]):
+        if one.patient and one.patient == other.patient and one.date < other.date:
+            best = max(p + q, sums.get(other.id, (p + q, other))[0])
+            sums[other.id] = (best, other)
+    order = sorted(sums.values(), key=lambda row: (-row[0], row[1].id))[:PAIRS]
+    return [Hit(study, score / 2, n, "similar-pairs") for n, (score, study) in enumerate(order, 1)]
+
+
+def histories(studies: Sequence[Study]) -> list[str]:
+    """For each study and the next: what the later report names anew, denies, keeps, and no longer mentions."""
+    lines = [f"{len(studies)} earlier studies: {', '.join(s.date or s.id for s in studies)}"]
+    for one, other in itertools.pairwise(studies):
+        lines.append(
+            f"{one.date or one.id} → {other.date or other.id}: {_difference(claims(one.text), claims(other.text))}"
+        )
+    return lines
+
+
+def _difference(before: Sequence[Claim], after: Sequence[Claim]) -> str:
+    said = [{claim.concept for claim in some if claim.polarity != "negative"} for some in (before, after)]
+    denied = {claim.concept for claim in after if claim.polarity == "negative"}
+    rows = {
+        "new": said[1] - said[0],
+        "resolved": (said[0] - said[1]) & denied,
+        "unchanged": said[0] & said[1],
+        "no longer mentioned": said[0] - said[1] - denied,
+    }
+    return (
+        "; ".join(f"{name}: {', '.join(sorted(some))}" for name, some in rows.items() if some) or "nothing to compare"
+    )
+
+
+def _alike(studies: Sequence[Study], ask: Ask) -> tuple[int, int]:
+    """Of the look-alikes' reports that speak of the finding: how many say it is there, and how many speak."""
+    views = []
+    for study in studies:
+        said = {stance(ask, text) for text in split(study.text)}
+        views.append(next((view for view in ORDER if view in said), ""))
+    return views.count("present"), len(views) - views.count("")
+
+
+def _voted(told: Sequence[tuple[int, int]], ask: Ask) -> str:
+    if not ask.finding or not all(spoke for _, spoke in told):
+        return "The look-alikes of the two images do not both speak of what is asked."
+    there = [2 * yes > spoke for yes, spoke in told]
+    word = {
+        (False, True): "new",
+        (True, False): "resolved",
+        (True, True): "unchanged",
+        (False, False): "in neither image",
+    }
+    counts = "; ".join(f"image {n}: {yes} of {spoke} look-alikes" for n, (yes, spoke) in enumerate(told, 1))
+    name = phrase(ask)
+    return f"By the reports of look-alikes, {name} is {word[there[0], there[1]]} ({counts} report it)."
+
+
+def _studies(desk: Desk, images: Any) -> list[tuple[Study, float]]:
+    """Studies that look like an image, best first, without the image's own."""
+    own = desk.rag.settings.select.same_image
+    query = dataclasses.replace(desk.query, images=images)
+    hits = [hit for name in desk.sources("similar") for hit in desk.rag.retrievers[name].retrieve(query, 10 * ALIKE)]
+    return [(hit.item, hit.score) for hit in hits if isinstance(hit.item, Study) and hit.score < own]
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("a ").removeprefix("an ")

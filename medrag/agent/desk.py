@@ -1,0 +1,173 @@
+"""The workbench of one run: the opened index by kind of source, the question's images, and what the tools share.
+
+It holds pixels and open files, so it is made anew when a run goes on. Retrievers are told apart by their names, as routes
+do: "similar…" looks at images, "pages…" and "graph…" are those, every other one searches texts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medrag import private
+from medrag.errors import MedragError
+from medrag.retrieve import fuse
+from medrag.select import AdaptiveSelector
+from medrag.types import Context, Drop, Hit, Passage, Query, QueryImage, Route, Study
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from medrag.pipeline import MedRAG
+
+    See = Callable[[Sequence[Image]], Mapping[str, float]]
+    Judge = Callable[[Hit], str]  # why a hit is no evidence; "" where it is
+
+DEPTH = 40  # hits asked of a retriever before what was shown is left out
+MIN_CROP = 16  # pixels a side
+
+
+class Desk:
+    """One question's images and settings over an opened `medrag.MedRAG`."""
+
+    def __init__(self, rag: MedRAG, query: Query, *, patient: str = "", see: See | None = None) -> None:
+        self.rag, self.asked, self._see = rag, query, see
+        told = [str(image.meta.get("patient_id", "")) for image in query.images]
+        self.patient = patient or next(filter(None, told), "")
+        self.shown: frozenset[str] = frozenset()  # ids that a run has seen already; the loop keeps it up to date
+
+    @functools.cached_property
+    def route(self) -> Route:
+        """Of the question as it was asked."""
+        return self.rag.router.route(self.asked)
+
+    @functools.cached_property
+    def query(self) -> Query:
+        """The question with its domain, where the router is sure of one."""
+        domain = self.route.domain
+        return dataclasses.replace(self.asked, domain=domain) if domain != "other" else self.asked
+
+    @property
+    def images(self) -> tuple[QueryImage, ...]:
+        return self.asked.images
+
+    def withheld(self, hit: Hit) -> str:
+        """Why privacy mode keeps a hit from every model; empty where it does not, or is off."""
+        hidden = self.rag.settings.private and private.split([hit])[1]
+        return private.WITHHELD if hidden else ""
+
+    def shown_as(self, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Kept hits as a model may read them."""
+        return private.shown(Context(self.asked, tuple(hits))).kept if self.rag.settings.private else hits
+
+    def sources(self, kind: str) -> list[str]:
+        """Names of the retrievers of one kind: similar, pages, graph or text."""
+        return [name for name in self.rag.retrievers if _kind(name) == kind]
+
+    def search(
+        self, kind: str, text: str, k: int, images: tuple[QueryImage, ...] = (), judge: Judge | None = None
+    ) -> Context:
+        """Hits of one kind of source that were not shown before: those that ``judge`` finds no fault with go to the selector,
+        and the k best that it keeps come back; what either refused is in ``dropped`` with the reason."""
+        query = dataclasses.replace(self.query, text=text, images=images, exclude=self.asked.exclude | self.shown)
+        names = self.sources(kind)
+        weights = self.rag.router.route(query).weights
+        weights = {name: weights.get(name, 0.0) or 1.0 for name in names}  # who asks a source by name wants it asked
+        good: dict[str, list[Hit]] = {}
+        refused: dict[str, Drop] = {}
+        for name in names:
+            hits = self.rag.retrievers[name].retrieve(query, DEPTH)
+            reasons = [self.withheld(hit) or (judge(hit) if judge else "") for hit in hits]
+            passed = [hit for hit, reason in zip(hits, reasons, strict=True) if not reason]
+            good[name] = [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(passed, 1)]
+            refused |= {hit.item.id: Drop(hit, reason) for hit, reason in zip(hits, reasons, strict=True) if reason}
+        context = self._selector.select(query, fuse.rrf(good, weights, self.rag.settings.rrf_c))
+        return dataclasses.replace(context, kept=context.kept[:k], dropped=(*context.dropped, *refused.values()))
+
+    @functools.cached_property
+    def _selector(self) -> AdaptiveSelector:
+        """The pipeline's, without the rules that guess from scores where relevance ends: each hit is judged by itself here."""
+        return AdaptiveSelector(self.rag.settings.select.model_copy(update={"gaps": {}, "shares": {}}))
+
+    def pick(self, image: int) -> tuple[QueryImage, ...]:
+        """One of the question's images, counted from 0; all of them for -1. Raises ValueError for another number."""
+        if not -1 <= image < len(self.images):
+            raise ValueError(f"there is no image {image}: there are {len(self.images)}, counted from 0")
+        return self.images if image < 0 else (self.images[image],)
+
+    def crop(self, image: int, box: tuple[float, float, float, float]) -> QueryImage:
+        """A region of an image; ``box`` is left, top, right, bottom as shares of width and height, 0–1.
+
+        Raises ValueError for a box that is none, or smaller than `MIN_CROP` pixels.
+        """
+        from medrag._util.images import load_image
+
+        picture = self.pick(max(image, 0))[0]
+        width, height = picture.image.size
+        x0, y0, x1, y1 = box
+        corners = (round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))
+        if (
+            not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1)
+            or min(corners[2] - corners[0], corners[3] - corners[1]) < MIN_CROP
+        ):
+            raise ValueError(
+                f"box {box}: give left < right and top < bottom within 0–1, at least {MIN_CROP} pixels a side"
+            )
+        cut = load_image(picture.image.crop(corners))
+        return dataclasses.replace(cut, source=picture.source, meta={**picture.meta, "box": list(corners)})
+
+    @functools.cached_property
+    def see(self) -> See | None:
+        """What reads findings off the images: given, or of an encoder of the recipe that ships a reader. Of other images
+        than chest films it would say anything, so the router must be sure."""
+        if self.query.domain != "chest-xray" or not self.images:
+            return None
+        return self._see or reader_of(self.rag)
+
+    @functools.cached_property
+    def studies(self) -> list[Study]:
+        """The patient's studies in the index, before the day that the images' files name; undated ones come first.
+        Privacy mode reads no report."""
+        if not self.patient or self.rag.store is None or self.rag.settings.private:
+            return []
+        items = self.rag.store.items.iterate(["study"])
+        today = max((str(image.meta.get("study_date", "")) for image in self.images), default="")
+        own = [
+            s for s in items if isinstance(s, Study) and s.patient == self.patient and s.id not in self.asked.exclude
+        ]
+        earlier = [s for s in own if not (today and s.date) or _day(s.date) < _day(today)]
+        return sorted(earlier, key=lambda s: (s.date, s.id))
+
+    def linker(self) -> Any:
+        """The graph's linker; None where there is no graph."""
+        return next(
+            (one for name in self.sources("graph") if (one := getattr(self.rag.retrievers[name], "linker", None))), None
+        )
+
+
+def reader_of(rag: MedRAG) -> See | None:
+    """The findings reader of the first encoder that has one. Its weights are loaded at the first use."""
+    from medrag.encoders.findings import FindingsReader
+
+    named = [encoder.model for encoder in rag.recipe.encoders.values()] if rag.recipe else []
+    for name in filter(None, dict.fromkeys([rag.settings.graph_sees, *named])):
+        with contextlib.suppress(MedragError):
+            return FindingsReader(name).findings
+    return None
+
+
+def note_hit(id: str, title: str, text: str, retriever: str) -> Hit:
+    """What a model or a comparison says, as evidence that can be cited."""
+    return Hit(Passage(f"agent:{id}#0", f"agent:{id}", text, title=title), 1.0, 1, retriever)
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind in ("similar", "pages", "graph") if name.startswith(kind)), "text")
+
+
+def _day(date: str) -> str:
+    """20240131, as DICOM writes days, of that or of ISO 8601."""
+    return date.replace("-", "")[:8]

@@ -1,0 +1,243 @@
+"""The four nodes of the loop as functions of the state: what each changes, timed, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from medrag._util.render import label
+from medrag._util.text import count_tokens, shorten
+from medrag.agent import verify
+from medrag.agent.desk import Desk
+from medrag.agent.parse import checked, unbroken
+from medrag.agent.policy import Policy
+from medrag.agent.state import (
+    GIVEN,
+    Budget,
+    Call,
+    Piece,
+    Row,
+    State,
+    context_of,
+    for_generator,
+    hit_of,
+    id_of,
+    piece_of,
+    with_last,
+)
+from medrag.agent.tools import TERMINAL, Found
+from medrag.agent.verify import Entails, Said
+from medrag.errors import IndexProblem
+from medrag.prompts import REFUSAL, evidence_block
+from medrag.types import Hit
+from medrag.vlms._evidence import is_report
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+    from langgraph.runtime import Runtime
+
+SAID = 3000  # characters of what a tool tells that are kept
+SHARE = 0.5  # of the evidence budget that is left which one call may use
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """What the nodes work with and what is not saved."""
+
+    desk: Desk
+    tools: dict[str, BaseTool]
+    kept: list[Hit]  # the evidence, for the tools that read it
+    policy: Policy
+    budget: Budget  # with the evidence's tokens filled in
+    entails: Entails | None
+    clock: Callable[[], float]
+
+
+Work = Callable[[State, Bench], dict[str, Any]]
+
+
+def _timed(name: str) -> Callable[[Work], Callable[[State, Runtime[Bench]], dict[str, Any]]]:
+    """A node that notes its seconds under ``name``, in the state and in the trace's last row."""
+
+    def wrap(work: Work) -> Callable[[State, Runtime[Bench]], dict[str, Any]]:
+        def node(state: State, runtime: Runtime[Bench]) -> dict[str, Any]:
+            bench = runtime.context
+            begun = bench.clock()
+            changes = work(state, bench)
+            spent = bench.clock() - begun
+            row = {**changes["trace"][-1]}
+            row["seconds"] = round(row.get("seconds", 0.0) + spent, 4)
+            timings = {**state["timings"], name: state["timings"].get(name, 0.0) + spent}
+            return {**changes, "trace": [*changes["trace"][:-1], row], "timings": timings}
+
+        node.__doc__ = (
+            work.__doc__
+        )  # no functools.wraps: LangGraph reads the signature to know that a runtime is wanted
+        return node
+
+    return wrap
+
+
+@_timed("plan")
+def plan(state: State, bench: Bench) -> dict[str, Any]:
+    """The next call: the policy's, checked, or the answer where the budget is spent."""
+    memory, why = state["memory"], spent_up(state, bench.budget)
+    if why:
+        call = Call(name="answer", args={"text": ""}, thought=why)
+    else:
+        left, images = bench.budget.tokens - state["tokens"], [image.image for image in bench.desk.images]
+        call, memory = bench.policy.decide(state, bench.tools, left, images)
+        if not call.get("fault"):
+            call = checked(call, bench.tools)
+    ends = call.get("name") in TERMINAL
+    tokens, step = call.get("tokens", 0), state["steps"] + (not ends)
+    row: Row = {
+        "step": len(state["trace"]) + 1,
+        "tool": call.get("name", ""),
+        "args": call.get("args", {}),
+        "tokens": tokens,
+    }
+    row |= {key: call[key] for key in ("thought", "fault", "raw") if call.get(key)}  # type: ignore[literal-required]
+    return {
+        "call": call, "memory": memory, "steps": step, "tokens": state["tokens"] + tokens, "trace": [*state["trace"], row],
+    }  # fmt: skip
+
+
+def spent_up(state: State, budget: Budget) -> str:
+    """Which budget leaves no room for another step; empty when there is some."""
+    if state["steps"] >= budget.steps:
+        return f"{budget.steps} steps are done"
+    if state["tokens"] >= budget.tokens:
+        return f"{budget.tokens} tokens are used"
+    return f"{budget.seconds:g} s are over" if sum(state["timings"].values()) >= budget.seconds else ""
+
+
+def after_plan(state: State) -> Literal["plan", "act", "answer"]:
+    """A reply that was no call goes back to the policy, as a step of its own."""
+    name = state["call"].get("name", "")
+    return "plan" if not name else "answer" if name in TERMINAL else "act"
+
+
+@_timed("act")
+def act(state: State, bench: Bench) -> dict[str, Any]:
+    """Runs the call. Whatever a tool raises is told to the policy; what it found is not looked at yet."""
+    call, step = state["call"], state["steps"]
+    bench.kept[:] = bench.desk.shown_as([hit_of(piece) for piece in state["evidence"]])
+    bench.desk.shown = _shown(state)
+    try:
+        request = {"type": "tool_call", "id": f"{step}", "name": call["name"], "args": call["args"]}
+        message = bench.tools[call["name"]].invoke(request)
+        told = _artifact(getattr(message, "artifact", None), state["question"])
+        said, fault = shorten(unbroken(str(getattr(message, "content", message))), SAID), ""
+    except IndexProblem:  # no policy can mend that
+        raise
+    except Exception as error:  # a user's tool may raise anything
+        told = Found("", -1)
+        said = fault = f"{call['name']} failed: {shorten(unbroken(str(error)), 300) or type(error).__name__}"
+    if verify.INJECTED.search(said):
+        said = f"(what the tool told is left out: {verify.INSTRUCTS})"
+        fault = fault and said
+    goal = unbroken(told.goal)
+    found = [piece_of(hit, goal, told.image, step) for hit in told.hits]
+    found += [piece_of(drop.hit, goal, told.image, step, drop.reason) for drop in told.refused]
+    changes = {"said": said, "goal": goal} | ({"fault": fault} if fault else {})
+    return {"found": found, "said": said, "trace": with_last(state, changes)}
+
+
+def _artifact(value: Any, question: str) -> Found:
+    """What a tool hands on beside its words; of a tool of other make the hits among it, or nothing."""
+    if isinstance(value, Found):
+        return value
+    hits = [hit for hit in value if isinstance(hit, Hit)] if isinstance(value, list | tuple) else []
+    return Found(question, -1, hits)
+
+
+def _shown(state: State) -> frozenset[str]:
+    """Ids that need not come again: what is kept, and what was refused for this very goal."""
+    args = state["call"]["args"]
+    goal = str(next(filter(None, (args.get(name) for name in ("goal", "query", "term"))), state["question"]))
+    return frozenset(id_of(p) for p in state["evidence"]) | {id_of(p) for p in state["dropped"] if p["goal"] == goal}
+
+
+@_timed("verify")
+def verify_found(state: State, bench: Bench) -> dict[str, Any]:
+    """Keeps what is evidence for the call's goal and fits, drops the rest with the reason, and looks for contradictions."""
+    evidence, dropped = list(state["evidence"]), list(state["dropped"])
+    room = bench.budget.evidence - sum(piece["tokens"] for piece in evidence)
+    share, before, refused = room * SHARE, len(evidence), len(dropped)
+    for piece in state["found"]:
+        verdict = verify.Verdict(reason=piece["reason"]) if piece["reason"] else _judge(piece, evidence, bench)
+        reason = verdict.reason
+        if not reason and piece["tokens"] > (room if len(evidence) == before else share):
+            reason = f"over the budget of {bench.budget.evidence} tokens"
+        judged: Piece = {
+            **piece,
+            "quote": verdict.quote,
+            "view": verdict.view,
+            "support": verdict.support,
+            "reason": reason,
+        }
+        (dropped if reason else evidence).append(judged)
+        if not reason:
+            room, share = room - piece["tokens"], share - piece["tokens"]
+    told = [Said(f"E{n}", p["goal"], p["view"], p["quote"], _of_patient(p)) for n, p in enumerate(evidence, 1)]
+    conflicts = verify.conflicts(told)
+    fresh = bench.desk.shown_as([hit_of(piece) for piece in evidence[before:]])
+    row = {
+        "kept": [_told(f"E{n}", piece) for n, piece in enumerate(evidence[before:], before + 1)],
+        "dropped": [{"id": id_of(piece), "reason": piece["reason"]} for piece in dropped[refused:]],
+        "conflicts": [one for one in conflicts if one not in state["conflicts"]],
+        "observation": _observation(state["said"], fresh, before, dropped[refused:], conflicts),
+    }
+    return {
+        "evidence": evidence,
+        "dropped": dropped,
+        "conflicts": conflicts,
+        "found": [],
+        "trace": with_last(state, row),
+    }
+
+
+def _judge(piece: Piece, evidence: list[Piece], bench: Bench) -> verify.Verdict:
+    hit = hit_of(piece)
+    if any(id_of(other) == hit.item.id for other in evidence):
+        return verify.Verdict(reason="it is kept already")
+    if reason := bench.desk.withheld(hit):
+        return verify.Verdict(reason=reason)
+    return verify.verify(hit, piece["goal"], bench.entails, given=piece["retriever"] in GIVEN)
+
+
+def _of_patient(piece: Piece) -> bool:
+    """Whether it speaks of one patient: a report, or what was made of this one's images and reports."""
+    return piece["retriever"] in GIVEN or is_report(hit_of(piece))
+
+
+def _told(key: str, piece: Piece) -> Row:
+    names = {name: piece[name] for name in ("goal", "quote", "view", "support", "image")}  # type: ignore[literal-required]
+    return {"key": key, "id": id_of(piece), "label": label(hit_of(piece).item), **names}
+
+
+def _observation(said: str, kept: Sequence[Hit], before: int, dropped: list[Piece], conflicts: list[str]) -> str:
+    """What a policy's model reads of the step: retrieved text is marked as data, its tags and keys defused."""
+    blocks = [evidence_block(f"E{n}", hit) for n, hit in enumerate(kept, before + 1)]
+    told = (piece["reason"] for piece in dropped)  # what instructs is not quoted to a model
+    reasons = dict.fromkeys(verify.INSTRUCTS if one.startswith(verify.INSTRUCTS) else one for one in told)
+    left = [f"{len(dropped)} left out: {'; '.join(list(reasons)[:3])}"] if dropped else []
+    return "\n".join([f"<result>{said.replace('<', '‹')}</result>", *blocks, *left, *conflicts])
+
+
+@_timed("answer")
+def answer(state: State, bench: Bench) -> dict[str, Any]:
+    """The policy's own text, or the generator's from the evidence; or the refusal."""
+    call = state["call"]
+    own, reason = str(call["args"].get("text") or ""), str(call["args"].get("reason") or "")
+    order = list(range(len(state["evidence"]))) if own else for_generator(state["evidence"])
+    model, usage = bench.policy.name, {"answer_tokens": count_tokens(own)}
+    if call["name"] == "abstain":
+        own, reason = REFUSAL, reason or "the policy found no answer in the evidence"
+    elif not own:
+        written = bench.desk.rag.answer_from(context_of(state, bench.desk.query, order), bench.desk.route)
+        own, reason, model, usage = written.text, written.reason, written.model, dict(written.usage)
+    outcome = {"text": unbroken(own), "reason": unbroken(reason), "model": model, "order": order, "usage": usage}
+    return {"outcome": outcome, "trace": with_last(state, {"observation": unbroken(own)})}

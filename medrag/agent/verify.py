@@ -1,0 +1,152 @@
+"""Is a hit evidence for a question? The sentence that bears it out, what it says, and where two pieces contradict each other.
+
+Rules over words, those of the extractive answerer and of the grounding score: no meaning is judged, and a paraphrase without a
+common word is not seen. Text that speaks to a machine instead of a reader is no evidence, whatever else it says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from medrag._util.text import sentences
+from medrag.agent import asking
+from medrag.prompts import describe
+from medrag.score.grounding import stances
+from medrag.types import Context, Hit, Query
+from medrag.vlms._evidence import Ask, collect, is_report, is_similar, parse, rank, stance, usable
+from medrag.vlms._vote import ORDER
+
+FLOOR = 0.5  # of the question's weight that one sentence must hold, as of the extractive answerer
+INSTRUCTS = "it gives instructions"
+SAME = 0.6  # of the shorter quote's content words that two must share to be about the same
+Entails = Callable[[str, str], bool]  # (evidence, claim)
+
+INJECTED = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|question|evidence|above)s?\b"
+    r"|\b(?:you are now|you must now|as an ai|system prompt|new instructions?\s*:|end of evidence)\b"
+    r"|\b(?:call|use|invoke|run|execute)\s+(?:the\s+)?(?:tool|function)\b"
+    r"|\b(?:reply|respond|answer)\s+(?:exactly|only)\s*(?:with|:)"
+    r"|<\|\w+\|>|</?(?:evidence|system|assistant|tool_call)\b|\[/?INST\]"
+    r"|[\"'](?:tool|name|function|action)[\"']\s*:\s*[\"']\w+"
+    r"|^\s*(?:CALL|ACTION|SYSTEM|ASSISTANT)\s*:",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+
+
+class Said(NamedTuple):
+    """A verified piece by its key: what it was asked, what it says of that, and in which words."""
+
+    key: str
+    goal: str
+    view: str
+    quote: str
+    patient: bool  # it speaks of one patient
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``reason`` is empty where the hit is evidence."""
+
+    quote: str = ""
+    view: str = ""
+    support: float = 0.0  # 0–1
+    reason: str = ""
+
+
+def verify(hit: Hit, goal: str, entails: Entails | None = None, given: bool = False) -> Verdict:
+    """Whether the hit speaks to ``goal``, a question or the words that were searched for; a statement is checked with ``entails``.
+
+    What is ``given`` is of this very patient: it is evidence whatever it says.
+    """
+    text = hit.item.text
+    if not text.strip():
+        return Verdict(reason="it has no text")
+    if (found := INJECTED.search(text)) or (found := INJECTED.search(describe(hit))):
+        return Verdict(reason=f"{INSTRUCTS} ({found.group()[:40]!r}) instead of evidence")
+    ask = parse(asking.still(goal) if is_report(hit) else goal)  # a report speaks of one day
+    if given:
+        return _given(hit, ask)
+    if ask.sort == "report" or (is_similar(hit) and not ask.finding):
+        return _looked_at(hit)
+    if ask.sort == "closed" and ask.finding and is_report(hit):
+        return _viewed(hit, ask)
+    return _worded(hit, ask, goal, entails)
+
+
+def _looked_at(hit: Hit) -> Verdict:
+    """What is wanted is a look-alike as a whole."""
+    if not is_similar(hit):
+        return Verdict(reason="no look-alike, and the question names no finding")
+    quote = next((s.text for s in collect(Context(Query("?"), (hit,))) if usable(s.text)), "")
+    return Verdict(quote, "", max(0.0, min(1.0, _own_score(hit)))) if quote else Verdict(reason="no usable sentence")
+
+
+def _given(hit: Hit, ask: Ask) -> Verdict:
+    """The sentence that speaks of the finding, else the first."""
+    pool = sentences(hit.item.text) or [hit.item.text]
+    said = next(((text, view) for text in pool if (view := stance(ask, text))), (pool[0], ""))
+    return Verdict(said[0], said[1], 1.0)
+
+
+def _viewed(hit: Hit, ask: Ask) -> Verdict:
+    """A report is evidence where one of its sentences says whether the finding is there."""
+    said = [(view, s.text) for s in collect(Context(Query("?"), (hit,))) if (view := stance(ask, s.text))]
+    for wanted in ORDER:
+        if quotes := [text for view, text in said if view == wanted]:
+            return Verdict(quotes[0], wanted, 1.0)
+    return Verdict(reason="it does not speak of the finding")
+
+
+def _worded(hit: Hit, ask: Ask, goal: str, entails: Entails | None) -> Verdict:
+    """A text is evidence where one sentence holds enough of the question's words, rare ones counting more."""
+    pool = collect(Context(Query("?"), (hit,)))
+    if not ask.topic:
+        return Verdict(reason="the question names nothing that could be looked for")
+    scored = rank(ask, pool)
+    score, best = (min(1.0, scored[0][0]), scored[0][1]) if scored else (0.0, None)
+    if best is None or score < FLOOR:
+        return Verdict(reason=f"no sentence holds enough of what is asked ({score:.2f} < {FLOOR:.2f})")
+    if entails and not goal.rstrip().endswith("?") and ask.sort == "open" and not entails(hit.item.text, goal):
+        return Verdict(reason="it does not bear out the statement")
+    return Verdict(best.text, "", score)  # a textbook speaks of no patient: it takes no side
+
+
+def _own_score(hit: Hit) -> float:
+    """The similarity of the look-alike, not the sum of fused ranks."""
+    return max((p.score for p in hit.parents or (hit,) if p.retriever.startswith("similar")), default=hit.score)
+
+
+def contradicts(one: str, other: str) -> bool:
+    """Whether two sentences are about the same and one affirms what the other denies.
+
+    >>> contradicts("There is a left pleural effusion.", "No left pleural effusion is seen.")
+    True
+    """
+    left, right = stances(one), stances(other)
+    shared = left.keys() & right.keys()
+    if not shared or len(shared) < SAME * min(len(left), len(right)):
+        return False
+    return any({left[word], right[word]} == {"present", "absent"} for word in shared)
+
+
+def conflicts(told: Sequence[Said]) -> list[str]:
+    """Contradictions, each as a sentence: opposite views of one goal, and opposite quotes of general texts.
+
+    Reports speak of several patients: they are set against each other only where both were asked the same.
+    """
+    found = []
+    for goal in dict.fromkeys(one.goal for one in told if one.view):
+        sides = {view: [s.key for s in told if s.goal == goal and s.view == view] for view in ("present", "absent")}
+        if all(sides.values()):
+            pro, contra = (", ".join(keys) for keys in sides.values())
+            found.append(f"conflict on {goal!r}: {pro} for it, {contra} against it")
+    texts = [one for one in told if not one.patient]
+    for one, other in itertools.combinations(texts, 2):
+        counted = one.goal == other.goal and one.view and other.view
+        if not counted and contradicts(one.quote, other.quote):
+            found.append(f"conflict: {one.key} and {other.key} say the opposite")
+    return found
