@@ -67,6 +67,7 @@ class PageEncoder:
 
     modality = "page"
     several = True  # vectors an item
+    words = 0.4  # share of a page's score that its words have when the best pages are looked at again
 
     def __init__(
         self, model: str | Encoder, *, eyes: str | Encoder = "medrag-small", batch: int = 32, device: str = "auto"

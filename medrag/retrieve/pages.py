@@ -18,6 +18,7 @@ import numpy as np
 
 from medrag._util.text import shorten
 from medrag.errors import SettingsError
+from medrag.retrieve._words import word_shares
 from medrag.retrieve.search import ranked
 from medrag.types import Hit, Item, Query, domain_of
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Fusion = Literal["sum", "max", "patho"]
 FUSIONS = ("sum", "max", "patho")
+AGAIN = 200  # pages whose words are looked at again, at least
 POOL = 50  # pages of each side that are scored by both, at least
 MARKED = 3  # regions that a hit shows
 FIGURES = 64  # of a page, at most
@@ -48,6 +50,8 @@ class SimilarityMap:
 class PagesRetriever:
     """Late interaction over one index of pages.
 
+    Where the encoder has a share for ``words``, the best `AGAIN` pages are ordered anew by (1 − share) · MaxSim of the text + share ·
+    BM25 over these pages (`medrag.retrieve._words.word_shares`): what a window of a page means leaves out rare words.
     ``fusion`` of a question that has text and an image: ``sum``, the mean of both scores, which is one late
     interaction; ``max``, the better of them; ``patho``, the statistics of `patho_fusion`. The two latter score `POOL`
     pages or 4k, the best of each side.
@@ -62,7 +66,7 @@ class PagesRetriever:
 
     def retrieve(self, query: Query, k: int, within: Mapping[str, str] | None = None) -> list[Hit]:
         """At most k hits, pages whose ``meta`` holds the best ``regions`` (text, box, cosine, the query's words that
-        matched there) and their ``boxes``. Scores are means of cosines in [−1, 1], but for ``patho``.
+        matched there) and their ``boxes``. Scores are means of cosines and shares of words in [−1, 1], but for ``patho``.
 
         ``within`` keeps pages of a ``book``, ``chapter`` or ``domain``: see `partition`.
         """
@@ -84,17 +88,43 @@ class PagesRetriever:
         self, sides: Mapping[str, Side], k: int, allowed: Collection[str] | None, exclude: Collection[str]
     ) -> tuple[list[float], list[str]]:
         """The k best pages: scores and ids, best first."""
-        index = self.store.index(self.index)
+        index, words = self.store.index(self.index), self._share(sides)
+        each = {name: side.vectors * (1 - (words if name == "text" else 0)) for name, side in sides.items()}
         if len(sides) == 1 or self.fusion == "sum":
-            whole = np.concatenate([side.vectors / len(sides) for side in sides.values()])
-            scores, ids = index.search([whole], k, allowed=allowed, exclude=exclude)
-            return scores[0].tolist(), ids[0]
-        each = [side.vectors for side in sides.values()]
-        pool = {id for one in index.search(each, max(POOL, 4 * k), allowed=allowed, exclude=exclude)[1] for id in one}
-        fuse = patho_fusion if self.fusion == "patho" else _better
-        scored = {id: fuse(*(_cosines(index.score(one, id), one) for one in each), *map(_lengths, each)) for id in pool}
-        best = sorted(scored, key=lambda id: (-scored[id], id))[:k]
-        return [scored[id] for id in best], best
+            whole = np.concatenate([rows / len(sides) for rows in each.values()])
+            depth = max(k, AGAIN) if words else k
+            (scores,), (ids,) = index.search([whole], depth, allowed=allowed, exclude=exclude)
+            found = dict(zip(ids, (scores + self._said(sides, ids) * words / len(sides)).tolist(), strict=True))
+        else:
+            pool = index.search(list(each.values()), max(POOL, 4 * k), allowed=allowed, exclude=exclude)[1]
+            ids = sorted({id for one in pool for id in one})
+            fuse = self._patho if self.fusion == "patho" else self._better
+            found = dict(zip(ids, fuse(each, self._said(sides, ids) * words, ids), strict=True))
+        best = sorted(found, key=lambda id: (-round(found[id], 5), id))[:k]
+        return [found[id] for id in best], best
+
+    def _share(self, sides: Mapping[str, Side]) -> float:
+        """Of the text's score, what a page's words have; none with the statistics of ``patho``, which are of cosines."""
+        counted = "text" in sides and not (self.fusion == "patho" and len(sides) > 1)
+        return float(getattr(self.encoder, "words", 0.0)) if counted else 0.0
+
+    def _said(self, sides: Mapping[str, Side], ids: list[str]) -> Vectors:
+        """(n,): how much of the question's words each page holds."""
+        if not self._share(sides):
+            return np.zeros(len(ids), np.float32)
+        texts = {item.id: item.text for item in self.store.items.get(ids)}
+        return word_shares(sides["text"].labels[0], [texts.get(id, "") for id in ids])
+
+    def _better(self, each: Mapping[str, Vectors], said: Vectors, ids: list[str]) -> list[float]:
+        """The higher score of the two sides."""
+        index = self.store.index(self.index)
+        sums = np.array([[index.score(rows, id).max(axis=1).sum() for rows in each.values()] for id in ids])
+        higher: list[float] = (sums + np.stack([said, np.zeros_like(said)], axis=1)).max(axis=1).tolist()
+        return higher
+
+    def _patho(self, each: Mapping[str, Vectors], _: Vectors, ids: list[str]) -> list[float]:
+        index = self.store.index(self.index)
+        return [patho_fusion(*(_cosines(index.score(rows, id), rows) for rows in each.values())) for id in ids]
 
     def _map(self, sides: Mapping[str, Side], page: Item) -> SimilarityMap:
         vectors = np.concatenate([side.vectors for side in sides.values()])
@@ -164,7 +194,7 @@ def partition(places: Mapping[str, Mapping[str, str]], within: Mapping[str, str]
     return {id for id, place in places.items() if fits(place)}
 
 
-def patho_fusion(text: Vectors, image: Vectors, *_: Any) -> float:
+def patho_fusion(text: Vectors, image: Vectors) -> float:
     """Patho-AgenticRAG's score of a page: std(std S_t) · mean(κ S_t)² · mean(κ S_v) + mean(max S_t).
 
     ``text`` and ``image``: cosines (q, t) of both sides of the query with the page's regions. std, κ (Pearson's
@@ -185,11 +215,6 @@ def _kurtosis(values: Vectors) -> float:
 def _corners(region: Region) -> tuple[float, ...]:
     """x0, y0, x1, y1 in points; nothing for a region without a place."""
     return (region.box.x0, region.box.y0, region.box.x1, region.box.y1) if region.box else ()
-
-
-def _better(text: Vectors, image: Vectors, text_weights: Vectors, image_weights: Vectors) -> float:
-    """The higher MaxSim of the two sides."""
-    return max(float(text.max(axis=1) @ text_weights), float(image.max(axis=1) @ image_weights))
 
 
 def _cosines(similar: Vectors, query: Vectors) -> Vectors:

@@ -20,8 +20,10 @@ from medrag.build import build
 from medrag.encoders._shared import picture
 from medrag.encoders.pages import PageEncoder, Region
 from medrag.errors import SettingsError
+from medrag.indexes.bm25 import terms
 from medrag.indexes.store import open_store
 from medrag.retrieve import pages
+from medrag.retrieve._words import word_shares
 from medrag.retrieve.pages import PagesRetriever, near_pages, partition, patho_fusion, place_of
 from medrag.settings import Recipe, parse
 from medrag.testing import FakeEncoder
@@ -261,3 +263,19 @@ def test_neighbours_count_in_part(gold: set[int], partial: float) -> None:
 
 def test_its_examples_run() -> None:
     assert doctest.testmod(pages).failed == 0
+
+
+def test_rare_words_lift_a_page_whose_windows_mean_something_else(rag: Any) -> None:
+    found = retriever(rag)
+    question = Query("Anopheles")
+    assert numbers(found.retrieve(question, 5))[0] == 2
+    assert found.retrieve(question, 1)[0].score == pytest.approx(found.retrieve(question, 5)[0].score)
+
+
+@given(st.lists(st.text("abcdefg ", max_size=40), max_size=6), st.text("abcdefg ", max_size=20))
+def test_word_shares_are_shares_and_more_of_a_word_is_no_less(texts: list[str], question: str) -> None:
+    shares = word_shares(question, texts)
+    assert shares.shape == (len(texts),) and (shares >= 0).all() and (shares < 1).all()
+    if texts and terms(question):
+        twice = word_shares(question, [*texts[:-1], question, question + " " + question])
+        assert twice[-1] >= twice[-2] or len(terms(question)) > 1
