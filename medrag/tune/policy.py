@@ -37,6 +37,11 @@ class Request:
     domain: str
     side: Side
 
+    @property
+    def prompt(self) -> tuple[Any, ...]:
+        """What stands before the question: requests with equal ones are computed together."""
+        return self.side.images, tuple(piece.text for piece in self.side.evidence), self.domain
+
     def content(self, hashes: dict[str, str]) -> str:
         """A key of all that counts: pictures by their bytes (``hashes`` remembers them), evidence, question and answer."""
         for path in self.side.images:
@@ -168,8 +173,7 @@ class SmallPolicy:
 
         groups: dict[Any, list[int]] = {}
         for n, request in enumerate(requests):
-            evidence = tuple(piece.text for piece in request.side.evidence)
-            groups.setdefault((request.side.images, evidence, request.domain), []).append(n)
+            groups.setdefault(request.prompt, []).append(n)
         packs = []
         for (images, evidence, domain), own in groups.items():
             texts = [inert(self._tokenizer, text) for text in evidence[:EVIDENCE]]

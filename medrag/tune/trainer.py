@@ -96,7 +96,9 @@ def reference(policy: Policy, pairs: Sequence[Pair], path: Path, tokens: int = 2
     keys = [f"{policy.fingerprint}-{request.content(hashes)}" for request in asked]
     known = _stored(path)
     lost = list({key: request for key, request in zip(keys, asked, strict=True) if key not in known}.items())
-    groups = batches([policy.length([request]) for _, request in lost], tokens, random.Random(0)) if lost else []
+    units = _together([request.prompt for _, request in lost])
+    lengths = [policy.length([lost[n][1] for n in unit]) for unit in units]
+    groups = [[n for m in some for n in units[m]] for some in batches(lengths, tokens, random.Random(0))] if lost else []
     policy.model.eval()
     for n, group in enumerate(track(groups, "reference"), 1):
         with torch.no_grad(), _precise(policy, precision):
@@ -106,6 +108,14 @@ def reference(policy: Policy, pairs: Sequence[Pair], path: Path, tokens: int = 2
             with atomic_open(path) as stream:
                 np.savez(stream, keys=np.array(list(known)), values=np.array(list(known.values())))
     return np.array([known[key] for key in keys], np.float32).reshape(2, len(pairs))
+
+
+def _together(keys: Sequence[Any]) -> list[list[int]]:
+    """Positions with equal keys: what a batch has to compute once."""
+    found: dict[Any, list[int]] = {}
+    for n, key in enumerate(keys):
+        found.setdefault(key, []).append(n)
+    return list(found.values())
 
 
 def _stored(path: Path) -> dict[str, float]:
@@ -140,7 +150,8 @@ def train(
             "several processes cannot follow the clock: each has its own", "set epochs instead of minutes"
         )
     before = _reference_once(policy, pairs, work / "reference.npz", settings, peers)
-    lengths = [policy.length(requests_of([pair])) for pair in pairs]
+    units = _together([(pair.question, pair.chosen.images) for pair in pairs])  # they share prompts
+    lengths = [policy.length(requests_of([pairs[n] for n in unit])) for unit in units]
     if settings.gradient_checkpointing:
         policy.model.gradient_checkpointing_enable()
         policy.model.enable_input_require_grads()
@@ -151,7 +162,7 @@ def train(
     began, seen = time.time() - spent, [line for line in metrics(work) if line["step"] <= step]
     policy.model.train()
     with _Log(work, seen, peers.first, board) as log:
-        for number, done, group in _schedule(lengths, settings, began):
+        for number, done, group in _schedule(units, lengths, settings, began):
             if number <= step:
                 continue
             rate = (
@@ -207,9 +218,9 @@ def _step(
 
 
 def _schedule(
-    lengths: Sequence[int], settings: PreferenceTraining, began: float
+    units: Sequence[Sequence[int]], lengths: Sequence[int], settings: PreferenceTraining, began: float
 ) -> Iterator[tuple[int, float, list[int]]]:
-    """(step from 1, share of the run that is done, pairs of the batch); the same batches for the same seed."""
+    """(step from 1, share of the run that is done, pairs of the batch); whole ``units``, the same batches for the same seed."""
     chance, number = random.Random(settings.seed), 0
     for epoch in itertools.count() if settings.steps else range(settings.epochs):
         groups = batches(lengths, settings.tokens, chance)
@@ -220,7 +231,7 @@ def _schedule(
             if done >= 1:
                 return
             number += 1
-            yield number, done, group
+            yield number, done, [pair for unit in group for pair in units[unit]]
 
 
 def _reference_once(
