@@ -198,6 +198,24 @@ def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH)))
 
 
+def _agent(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
+    """The search loop over the sources of ``adaptive``; its last prompt has the same budget of evidence."""
+    searching = limited_to(rag, _without(rag, *GRAPH))
+
+    def together(asked: Asked) -> list[Output]:
+        answers = [
+            searching.answer(_pictures(example), example.question, exclude=tuple(example.exclude), agent=True)
+            for example in asked
+        ]
+        outputs = outputs_of(searching, answers)
+        return [
+            dataclasses.replace(output, details={**output.details, "usage": dict(answer.usage)})
+            for output, answer in zip(outputs, answers, strict=True)
+        ]
+
+    return together
+
+
 def _graph(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     if "graph" not in rag.retrievers:
         raise SettingsError(
@@ -325,7 +343,7 @@ def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
 
 Maker = Callable[["MedRAG", Sequence[Example], int], Together]
 ARMS: dict[str, Maker] = {
-    "none": _none, "fixed-k": _fixed, "adaptive": _adaptive, "adaptive+graph": _graph, "pages": _pages,
+    "none": _none, "fixed-k": _fixed, "adaptive": _adaptive, "adaptive+graph": _graph, "agent": _agent, "pages": _pages,
     "text-only": _text_only, "noise-image": _noise, "blank-image": _blank, "blank-image-none": _blank_none,
     "random-context": _random_context, "wrong-patient-context": _wrong_patient, "oracle-context": _oracle,
 }  # fmt: skip
@@ -334,6 +352,7 @@ ABOUT: dict[str, str] = {
     "fixed-k": f"the first {K} fused hits, unselected",
     "adaptive": "routing, fusion and adaptive selection, without the graph",
     "adaptive+graph": "the same with the knowledge graph",
+    "agent": "the search loop by rules over the same sources, several turns",
     "pages": "passages of books alone",
     "text-only": "the question without its image; the small model then quotes evidence, as extractive does",
     "noise-image": "seeded noise in place of the image",

@@ -98,7 +98,9 @@ def reference(policy: Policy, pairs: Sequence[Pair], path: Path, tokens: int = 2
     lost = list({key: request for key, request in zip(keys, asked, strict=True) if key not in known}.items())
     units = _together([request.prompt for _, request in lost])
     lengths = [policy.length([lost[n][1] for n in unit]) for unit in units]
-    groups = [[n for m in some for n in units[m]] for some in batches(lengths, tokens, random.Random(0))] if lost else []
+    groups = (
+        [[n for m in some for n in units[m]] for some in batches(lengths, tokens, random.Random(0))] if lost else []
+    )
     policy.model.eval()
     for n, group in enumerate(track(groups, "reference"), 1):
         with torch.no_grad(), _precise(policy, precision):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from medrag.tune import trainer
 from medrag.tune.answers import Piece
 from medrag.tune.pairs import Pair, Side
 from medrag.tune.policy import Request, SmallPolicy
-from medrag.tune.trainer import PreferenceTraining, metrics, reference, requests_of, settings_of, train
+from medrag.tune.trainer import (
+    PreferenceTraining,
+    _schedule,
+    _together,
+    metrics,
+    reference,
+    requests_of,
+    settings_of,
+    train,
+)
 
 pytest.importorskip("peft")
 EVIDENCE = (Piece("iu:1", "study", "iu:1", "There is a small left pleural effusion."),)
@@ -322,3 +332,12 @@ def test_two_processes_end_where_one_does(pairs: list[Pair], tmp_path: Path) -> 
     assert all(torch.allclose(tensor, two[name], atol=1e-4) for name, tensor in one.items())
     first, second = (metrics(tmp_path / name) for name in ("one", "two"))
     assert [line["loss"] for line in second] == pytest.approx([line["loss"] for line in first], abs=1e-4)
+
+
+def test_pairs_of_one_question_are_in_one_batch_and_each_is_seen_once_an_epoch():
+    units = _together(["a", "b", "a", "c", "b", "a"])
+    assert units == [[0, 2, 5], [1, 4], [3]]
+    found = [group for _, _, group in _schedule(units, [30, 20, 10], PreferenceTraining(tokens=30), time.time())]
+    assert sorted(n for group in found for n in group) == list(range(6))
+    for unit in units:
+        assert sum(set(unit) <= set(group) for group in found) == 1
