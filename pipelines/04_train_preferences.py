@@ -30,6 +30,13 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), help="pairs that are used")
     parser.add_argument("--method", default=usual.method, choices=("weighted", "dpo", "sft"))
     parser.add_argument("--beta", type=float, default=usual.beta)
+    parser.add_argument(
+        "--supervised", type=float, default=usual.supervised, help="weight of the chosen answers' cross-entropy"
+    )
+    parser.add_argument("--most", type=int, default=usual.most, help="pairs of each kind (0: all)")
+    parser.add_argument(
+        "--unbalanced", dest="balance", action="store_false", help="however often yes is preferred to no"
+    )
     parser.add_argument("--epochs", type=int, default=usual.epochs)
     parser.add_argument(
         "--steps", type=int, default=usual.steps, help="end after so many (0: when the epochs are over)"
@@ -49,7 +56,7 @@ def main() -> None:
     )
     policy = open_policy(options.model)
     found = train(policy, pairs, settings, options.work)
-    about = f"preference tuning ({settings.method}, β {settings.beta}, rate {settings.rate:g}, seed {settings.seed}) on {len(pairs)} pairs"
+    about = f"preference tuning ({settings.method}, β {settings.beta}, rate {settings.rate:g}, seed {settings.seed}) on {found['used']} pairs"
     about += f", {found['steps']} steps, {found['minutes']:.0f} minutes; kinds: {', '.join(options.kinds)}"
     policy.save(options.out, about)
     print(json.dumps({"pairs": counts(pairs), **found}, indent=1))

@@ -104,7 +104,7 @@ def train(
     result = tuned(policy, found, settings, work or out.with_name(f"{out.name}.work"))
     policy.save(
         out,
-        f"preference tuning ({settings}) on {len(found)} pairs, {result['steps']} steps, {result['minutes']:.0f} minutes",
+        f"preference tuning ({settings}) on {result['used']} pairs, {result['steps']} steps, {result['minutes']:.0f} minutes",
     )
     if as_json:
         emit({"pairs": counts(found), **result})

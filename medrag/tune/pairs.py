@@ -8,15 +8,20 @@ With y the truth, a_r the answer with evidence t, a_0 without, a_n with evidence
     kbpt       a_0 = y, a_r ≠ y      chosen (x, t) → a_0    rejected (x, t) → a_r      and stood in the prompt
     plausible                        chosen (x, t) → y      rejected (x, t) → a plausible hallucination
     lesion     a_r = y, shown        chosen (x, t) → a_r    rejected (x̃, t) → a_r      x̃: noise where the finding is
+    unaided                          chosen (x) → y         rejected (x) → a plausible hallucination
+    unreadable a_r = y               chosen (x*, t) → the refusal   rejected (x*, t) → a_n   nothing was there to be seen
 
-cm, oa1, oa2: MMed-RAG (arXiv 2410.13085); kbpt: RULE (arXiv 2407.05131); plausible, lesion and weights: MMedPO (arXiv 2412.06141). Two
-answers to one picture that mean the same make no pair. It loads no model: pictures for x* and x̃ are made from seeds and maps.
+cm, oa1, oa2: MMed-RAG (arXiv 2410.13085); kbpt: RULE (arXiv 2407.05131); plausible, lesion and weights: MMedPO (arXiv 2412.06141).
+unaided and unreadable are medrag's own: cm alone says which answer a picture that shows nothing must not give, not what to say
+instead, and plausible alone moves answers with evidence away from those without. Two answers to one picture that mean the same make no
+pair. It loads no model: pictures for x* and x̃ are made from seeds and maps.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +30,8 @@ from typing import Any
 
 from medrag._util.files import atomic_open
 from medrag.errors import SettingsError
-from medrag.prompts import Prompt, make_prompt
+from medrag.prompts import REFUSAL, Prompt, make_prompt
+from medrag.score.closed import parse
 from medrag.score.reliance import right as clinically_right
 from medrag.score.reliance import same_meaning
 from medrag.tune.answers import Judge, Piece, Told
@@ -33,7 +39,7 @@ from medrag.tune.hallucinate import Hallucinate, plausible
 from medrag.tune.relevance import Relevance, urgency, weights
 from medrag.types import Context, Hit, Query
 
-KINDS = ("cm", "oa1", "oa2", "kbpt", "plausible", "lesion")
+KINDS = ("cm", "oa1", "oa2", "kbpt", "plausible", "lesion", "unaided", "unreadable")
 FILE = "pairs.jsonl"
 Pictures = Callable[
     [Told], tuple[str, ...]
@@ -126,13 +132,19 @@ def _pairs_of(
             yield _pair(told, "oa2", bare, with_evidence, "right without evidence, wrong with it")
         if alone and not helped and "kbpt" in kinds:
             yield _pair(told, "kbpt", kept, with_evidence, "misled by the evidence in its prompt")
-    if "plausible" in kinds:
-        truth = told.using if helped else worded(asked.reference)
-        wrong = hallucinate(told, truth)
+    for kind, evidence, said in (
+        ("plausible", told.evidence, told.using if helped else ""),
+        ("unaided", (), told.without if alone else ""),
+    ):
+        truth = said or worded(asked.reference)
+        wrong = hallucinate(told, truth) if kind in kinds else ""
         # a report with one invented finding may still pass for right, so there another meaning is enough
         if wrong and not same(wrong, truth) and (asked.kind == "report" or not right(wrong, asked.reference)):
-            chosen, rejected = (Side(seen, told.evidence, text) for text in (truth, wrong))
-            yield _pair(told, "plausible", chosen, rejected, "a plausible hallucination in place of the truth")
+            chosen, rejected = (Side(seen, evidence, text) for text in (truth, wrong))
+            yield _pair(told, kind, chosen, rejected, "a plausible hallucination in place of the truth")
+    if "unreadable" in kinds and told.unseen and REFUSAL not in told.unseen and (images := unseen(told)):
+        refused, answered = (Side(images, told.evidence, text) for text in (REFUSAL, told.unseen))
+        yield _pair(told, "unreadable", refused, answered, "an answer though the picture shows nothing")
     if "lesion" in kinds and helped and (images := lesion(told)):
         hidden = Side(images, told.evidence, told.using)
         yield _pair(told, "lesion", with_evidence, hidden, "the same answer with the finding's region under noise")
@@ -151,6 +163,26 @@ def worded(reference: str) -> str:
     """A reference as an answer: "yes" is "Yes."."""
     text = reference.strip()
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def drawn(pairs: Sequence[Pair], most: int = 0, balance: bool = True, seed: int = 0) -> list[Pair]:
+    """At most ``most`` pairs of each kind (0: all), drawn at random, and of these as many that prefer yes as prefer no.
+
+    Pairs are not made evenly: a reader that says no too often gives pairs that prefer yes, and a model tuned on them says yes
+    whatever it sees. ``balance`` leaves out the surplus, drawn from all kinds; where one of the two answers is never preferred, all stay.
+    """
+    order, counted, kept = random.Random(seed).sample(range(len(pairs)), len(pairs)), Counter[str](), []
+    for n in order:
+        counted[pairs[n].kind] += 1
+        if not most or counted[pairs[n].kind] <= most:
+            kept.append(n)
+    said = {n: parse(pairs[n].chosen.answer) for n in kept}
+    sides = [[n for n in kept if said[n] == word] for word in ("yes", "no")]
+    if balance and all(sides):
+        fewer = min(map(len, sides))
+        left = {n for side in sides for n in side[fewer:]}
+        kept = [n for n in kept if n not in left]
+    return [pairs[n] for n in sorted(kept)]
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> dict[str, int]:

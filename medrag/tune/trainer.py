@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from medrag._util.files import atomic_open
 from medrag._util.progress import track
 from medrag.errors import SettingsError
-from medrag.tune.pairs import Pair
+from medrag.tune.pairs import Pair, drawn
 from medrag.tune.policy import Policy, Request
 from medrag.tune.preference import measured, preference_loss, supervised_loss
 from medrag.tune.vlm import batches, keep
@@ -40,6 +40,11 @@ class PreferenceTraining:
 
     method: Literal["weighted", "dpo", "sft"] = "weighted"
     beta: float = 0.1
+    supervised: float = (
+        0.0  # weight of the chosen answers' cross-entropy beside the preference loss (Pang et al., arXiv 2404.19733)
+    )
+    most: int = 0  # pairs of each kind, drawn with the seed; 0: all
+    balance: bool = True  # as many pairs that prefer yes as prefer no: see `medrag.tune.pairs.drawn`
     epochs: int = 1
     steps: int = 0  # end after so many, for runs that are compared; 0: when the epochs are over
     tokens: int = 2200  # of a batch, both sides of its pairs together
@@ -132,7 +137,7 @@ def _stored(path: Path) -> dict[str, float]:
 def train(
     policy: Policy, pairs: Sequence[Pair], settings: PreferenceTraining, work: Path, board: bool = True
 ) -> dict[str, float]:
-    """Tunes the policy in place and returns the measures of the last quarter of the steps, on average.
+    """Tunes the policy in place and returns the measures of the last quarter of the steps, on average, and how many pairs were used.
 
     ``work`` gets the reference's log-probabilities, a checkpoint every few steps (a run that was cut off goes on from it) and ``metrics.jsonl``, one line
     a step; TensorBoard's events too where it is installed and ``board`` is set. Raises SettingsError for no pairs, and where the
@@ -145,7 +150,8 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     ours = settings.method == "weighted"
-    pairs = [pair if ours else replace(pair, weight=1.0) for pair in pairs]
+    chosen = drawn(pairs, settings.most, settings.balance, settings.seed)
+    pairs = [pair if ours else replace(pair, weight=1.0) for pair in chosen]
     peers = _Peers.found()
     if settings.minutes and peers.count > 1:
         raise SettingsError(
@@ -196,7 +202,7 @@ def train(
     if peers.first:
         (work / STATE).unlink(missing_ok=True)
     policy.model.eval()
-    return summary(metrics(work))
+    return {**summary(metrics(work)), "used": len(pairs)}
 
 
 def _step(
@@ -215,6 +221,8 @@ def _step(
         loss = supervised_loss(chosen, tokens[0])
     else:
         loss = preference_loss(chosen, rejected, old[0], old[1], weights, settings.beta)
+        if settings.supervised:
+            loss = loss + settings.supervised * supervised_loss(chosen, tokens[0])
     (loss * share).backward()
     return {"loss": float(loss.detach()), **measured(chosen, rejected, old[0], old[1], tokens, settings.beta)}
 

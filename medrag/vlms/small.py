@@ -91,18 +91,29 @@ class MedragSmall:
 
     def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float]:
         """P(yes) of each closed question: of the model's first word, between "yes" and "no", moved by what the reader sees."""
+        return [p for p, _ in self._chances(prompts, images)]
+
+    def _chances(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[tuple[float, float]]:
+        """P(yes) of each closed question, and the model's own probability that its answer begins with either word."""
         told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
-        chances = self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
+        begun = self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
         moved = [self.reader_shift(p, i) for p, i in zip(prompts, images, strict=True)]
-        return [_chance(_logit(p) + shift) for p, shift in zip(chances, moved, strict=True)]
+        return [
+            (_chance(_logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
+            for (yes, no), shift in zip(begun, moved, strict=True)
+        ]
 
     def _decided(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
-        """The first word of closed questions that the reader has a say in: "Yes" or "No"; empty for others."""
+        """The first word of closed questions that the reader has a say in: "Yes" or "No"; empty for others.
+
+        A model that would rather begin otherwise, as one tuned to refuse pictures that show nothing, is left to its words.
+        """
         wanted = [
             n for n, p in enumerate(prompts) if parse(p.question).sort == "closed" and self.reader_shift(p, images[n])
         ]
-        chances = self.probabilities_yes([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
-        said = dict(zip(wanted, ("Yes" if p >= 0.5 else "No" for p in chances), strict=True))
+        chances = self._chances([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
+        words = ("" if begun < 0.5 else "Yes" if p >= 0.5 else "No" for p, begun in chances)
+        said = dict(zip(wanted, words, strict=True))
         return [said.get(n, "") for n in range(len(prompts))]
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:

@@ -113,8 +113,8 @@ class Transformers:
 
     def first_words(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], one: Sequence[str], other: Sequence[str]
-    ) -> list[float]:  # fmt: skip
-        """For each prompt the share of the words ``one`` in the probability that the answer begins with a word of ``one`` or ``other``.
+    ) -> list[tuple[float, float]]:  # fmt: skip
+        """For each prompt the probability that the answer begins with a word of ``one``, and with a word of ``other``.
 
         Each word must be a single token. Raises SettingsError where it is not.
         """
@@ -130,8 +130,8 @@ class Transformers:
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             raise failed(self.name, "could not read the prompts", error) from error
         chances = found.logits[:, -1].float().softmax(1)
-        left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1) for words in (one, other))
-        return (left / (left + right).clamp_min(1e-12)).tolist()  # type: ignore[no-any-return]
+        left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1).tolist() for words in (one, other))
+        return list(zip(left, right, strict=True))
 
     def _shown(self, images: Sequence[Image]) -> list[Image]:
         """The images in RGB and no larger than wanted; none for a model without eyes."""

@@ -14,7 +14,7 @@ from PIL import Image
 
 from medrag import MedRAG
 from medrag.errors import SettingsError
-from medrag.prompts import make_prompt
+from medrag.prompts import REFUSAL, make_prompt
 from medrag.route import DomainRouter
 from medrag.score.closed import parse
 from medrag.score.reliance import right
@@ -24,7 +24,7 @@ from medrag.tune import answers, pixels
 from medrag.tune.answers import Piece, Told, Unseen, answer_all, unkeyed
 from medrag.tune.asked import Asked, read_questions
 from medrag.tune.hallucinate import borrowed, plausible
-from medrag.tune.pairs import KINDS, Pair, Side, counts, make_pairs, read_pairs, write_pairs
+from medrag.tune.pairs import KINDS, Pair, Side, counts, drawn, make_pairs, read_pairs, write_pairs
 from medrag.tune.relevance import urgency, weights
 from medrag.tune.shown import LesionFiles, UnseenFiles
 from medrag.types import Block, Context, Hit, ImageRecord, Page, Passage, Query, Study, Triple
@@ -45,26 +45,29 @@ def kinds(one: Told, **more: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("without", "using", "unseen", "expected"),
     [
-        ("Yes.", "Yes.", "Yes.", {"cm", "plausible"}),
-        ("Yes.", "Yes.", "No.", {"plausible"}),
-        ("No.", "Yes.", "No.", {"oa1", "plausible"}),
-        ("No.", "Yes.", "Yes.", {"cm", "oa1", "plausible"}),
-        ("Yes.", "No.", None, {"oa2", "kbpt", "plausible"}),
-        ("No.", "No.", None, {"plausible"}),
-        ("It is hard to say.", "Yes.", None, {"oa1", "plausible"}),  # says neither: wrong, and not the same
+        ("Yes.", "Yes.", "Yes.", {"cm", "unreadable"}),
+        ("Yes.", "Yes.", "No.", {"unreadable"}),
+        ("Yes.", "Yes.", REFUSAL, set()),
+        ("No.", "Yes.", "No.", {"oa1", "unreadable"}),
+        ("No.", "Yes.", "Yes.", {"cm", "oa1", "unreadable"}),
+        ("Yes.", "No.", None, {"oa2", "kbpt"}),
+        ("No.", "No.", None, set()),
+        ("It is hard to say.", "Yes.", None, {"oa1"}),  # says neither: wrong, and not the same
     ],
 )
 def test_which_answers_make_which_pair(without: str, using: str, unseen: str | None, expected: set[str]) -> None:
-    assert kinds(told(without, using, unseen)) == expected
+    assert kinds(told(without, using, unseen)) == expected | {"plausible", "unaided"}
 
 
 def test_without_evidence_there_is_nothing_to_rely_on() -> None:
-    assert kinds(told("No.", "Yes.", "Yes.", evidence=())) == {"plausible"}
+    assert kinds(told("No.", "Yes.", "Yes.", evidence=())) == {"plausible", "unaided", "unreadable"}
 
 
 def test_the_sides_see_what_the_papers_show_them() -> None:
     by_kind = {p.kind: p for p in make_pairs([told("No.", "Yes.", "Yes.")], unseen=lambda _: ("x.png",))}
-    cm, oa1 = by_kind["cm"], by_kind["oa1"]
+    cm, oa1, unaided, unreadable = (by_kind[kind] for kind in ("cm", "oa1", "unaided", "unreadable"))
+    assert unaided.chosen == Side(("a.png",), (), "Yes.") and unaided.rejected == Side(("a.png",), (), "No.")
+    assert unreadable.chosen == Side(("x.png",), EVIDENCE, REFUSAL) and unreadable.rejected == cm.rejected
     assert cm.chosen.images == ("a.png",) and cm.rejected.images == ("x.png",)
     assert cm.chosen.evidence == cm.rejected.evidence == EVIDENCE and cm.chosen.answer == cm.rejected.answer == "Yes."
     assert (oa1.chosen.evidence, oa1.rejected.evidence) == (EVIDENCE, ())
@@ -84,8 +87,8 @@ def test_what_is_chosen_is_right_and_one_picture_never_prefers_between_two_answe
     without: str, using: str, unseen: str | None, reference: str
 ) -> None:
     for pair in make_pairs([told(without, using, unseen, reference)], unseen=lambda _: ("x.png",)):
-        assert right(pair.chosen.answer, reference)
-        if pair.chosen.images == pair.rejected.images:
+        assert right(pair.chosen.answer, reference) or pair.chosen.answer == REFUSAL
+        if pair.kind != "unreadable" and pair.chosen.images == pair.rejected.images:
             assert not right(pair.rejected.answer, reference)
             assert parse(pair.chosen.answer) != parse(pair.rejected.answer)
         assert 0.5 <= pair.weight <= 1.5
@@ -100,9 +103,8 @@ def test_a_judge_of_ones_own() -> None:
 
     one = told("red", "blue", None, "the colour of the sea", kind="open")
     assert kinds(one, right=judge, same=lambda a, b: a == b, hallucinate=lambda t, truth: "green") == {
-        "oa1",
-        "plausible",
-    }
+        "oa1", "plausible", "unaided",
+    }  # fmt: skip
     assert ("red", "the colour of the sea") in asked
 
 
@@ -124,6 +126,17 @@ def test_counts_limits_and_unknown_kinds() -> None:
     assert counts(make_pairs(many, ("oa1",), most=3)) == {**dict.fromkeys(KINDS, 0), "oa1": 3}
     with pytest.raises(SettingsError, match="oa3"):
         make_pairs([], ("oa3",))
+
+
+@given(st.lists(st.sampled_from(["yes", "no"]), max_size=12), st.integers(0, 4))
+def test_yes_is_preferred_as_often_as_no(references: list[str], most: int) -> None:
+    pairs = make_pairs([told("No.", "Yes.", None, reference) for reference in references])
+    found, unbalanced = drawn(pairs, most), drawn(pairs, most, balance=False)
+    said = [parse(pair.chosen.answer) for pair in found]
+    assert said.count("yes") == said.count("no") or len({parse(pair.chosen.answer) for pair in unbalanced}) == 1
+    assert not most or max(counts(unbalanced).values()) <= most
+    assert set(map(id, found)) <= set(map(id, unbalanced)) <= set(map(id, pairs))
+    assert drawn(pairs, most) == found  # seeded
 
 
 def test_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -241,7 +254,16 @@ def test_a_copier_is_caught_and_a_run_that_was_cut_off_goes_on(tmp_path: Path) -
         answer_all(pipeline(again), asked, tmp_path / "out", Unseen(seed=7))
     files = UnseenFiles(tmp_path / "images", Unseen())
     made = make_pairs(second, unseen=files)
-    assert counts(made) == {"cm": 4, "oa1": 4, "oa2": 0, "kbpt": 0, "plausible": 4, "lesion": 0}
+    assert counts(made) == {
+        "cm": 4,
+        "oa1": 4,
+        "oa2": 0,
+        "kbpt": 0,
+        "plausible": 4,
+        "lesion": 0,
+        "unaided": 4,
+        "unreadable": 4,
+    }
     cm = next(pair for pair in made if pair.kind == "cm")
     blind = next(
         images

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_small import base, tiny
 
-from medrag.prompts import Prompt
+from medrag.prompts import REFUSAL, Prompt
 from medrag.types import Context, Hit, Query, Study
 from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
 from medrag.vlms.small import MedragSmall
@@ -159,14 +159,16 @@ class Reads:
 
 
 class Weighs(Says):
-    """The model with its words, its odds and its reader given."""
+    """The model with its words, its odds and its reader given; ``begun``: how likely it begins with yes or no."""
+
+    begun = 0.9
 
     def __init__(self, reader: Reads, chance: float, *pieces: str) -> None:
         super().__init__(*pieces)
         self.__dict__["_reader"], self.__dict__["_usual"], self.chance = reader, {"Effusion": 0.05}, chance
 
-    def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[float]:
-        return [self.chance] * len(prompts)
+    def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[tuple[float, float]]:
+        return [(self.begun * self.chance, self.begun * (1 - self.chance))] * len(prompts)
 
 
 def closed(question: str) -> Prompt:
@@ -194,6 +196,13 @@ def test_the_text_says_what_was_decided() -> None:
     agrees = Weighs(Reads(Effusion=0.9), 0.9, "Yes", ", there is fluid.")
     decided = agrees._decided([asked], [[film(1)]])[0]
     assert "".join(agrees._sentences(asked, agrees.pieces, decided)) == "Yes, there is fluid."
+
+
+def test_a_model_that_would_rather_refuse_is_not_made_to_decide() -> None:
+    asked, refuses = closed("Is there a pleural effusion?"), Weighs(Reads(Effusion=0.9), 0.9, REFUSAL)
+    refuses.begun = 0.2
+    assert "".join(refuses._sentences(asked, refuses.pieces, refuses._decided([asked], [[film(1)]])[0])) == REFUSAL
+    assert refuses.probabilities_yes([asked], [[film(1)]])[0] > 0.9
 
 
 def test_the_same_pixels_are_read_once_and_others_anew() -> None:
