@@ -13,8 +13,9 @@ With y the truth, a_r the answer with evidence t, a_0 without, a_n with evidence
 
 cm, oa1, oa2: MMed-RAG (arXiv 2410.13085); kbpt: RULE (arXiv 2407.05131); plausible, lesion and weights: MMedPO (arXiv 2412.06141).
 unaided and unreadable are medrag's own: cm alone says which answer a picture that shows nothing must not give, not what to say
-instead, and plausible alone moves answers with evidence away from those without. Two answers to one picture that mean the same make no
-pair. It loads no model: pictures for x* and x̃ are made from seeds and maps.
+instead, and plausible alone moves answers with evidence away from those without. unreadable is made of noise alone: another patient's
+picture can be read. Two answers to one picture that mean the same make no pair. It loads no model: pictures for x* and x̃ are made from
+seeds and maps.
 """
 
 from __future__ import annotations
@@ -132,18 +133,20 @@ def _pairs_of(
             yield _pair(told, "oa2", bare, with_evidence, "right without evidence, wrong with it")
         if alone and not helped and "kbpt" in kinds:
             yield _pair(told, "kbpt", kept, with_evidence, "misled by the evidence in its prompt")
-    for kind, evidence, said in (
+    for kind, evidence, right_already in (
         ("plausible", told.evidence, told.using if helped else ""),
         ("unaided", (), told.without if alone else ""),
     ):
-        truth = said or worded(asked.reference)
-        wrong = hallucinate(told, truth) if kind in kinds else ""
+        truth = right_already or worded(asked.reference)
+        repeated = kind == "unaided" and not told.evidence  # the same sides as plausible's
+        wrong = hallucinate(told, truth) if kind in kinds and not repeated else ""
         # a report with one invented finding may still pass for right, so there another meaning is enough
         if wrong and not same(wrong, truth) and (asked.kind == "report" or not right(wrong, asked.reference)):
             chosen, rejected = (Side(seen, evidence, text) for text in (truth, wrong))
             yield _pair(told, kind, chosen, rejected, "a plausible hallucination in place of the truth")
-    if "unreadable" in kinds and told.unseen and REFUSAL not in told.unseen and (images := unseen(told)):
-        refused, answered = (Side(images, told.evidence, text) for text in (REFUSAL, told.unseen))
+    said = "" if told.unseen_images else told.unseen or ""
+    if "unreadable" in kinds and said and REFUSAL not in said and (images := unseen(told)):
+        refused, answered = (Side(images, told.evidence, text) for text in (REFUSAL, said))
         yield _pair(told, "unreadable", refused, answered, "an answer though the picture shows nothing")
     if "lesion" in kinds and helped and (images := lesion(told)):
         hidden = Side(images, told.evidence, told.using)

@@ -40,9 +40,7 @@ class PreferenceTraining:
 
     method: Literal["weighted", "dpo", "sft"] = "weighted"
     beta: float = 0.1
-    supervised: float = (
-        0.0  # weight of the chosen answers' cross-entropy beside the preference loss (Pang et al., arXiv 2404.19733)
-    )
+    supervised: float = 0.0  # weight of the chosen answers' cross-entropy in the loss (Pang et al., arXiv 2404.19733)
     most: int = 0  # pairs of each kind, drawn with the seed; 0: all
     balance: bool = True  # as many pairs that prefer yes as prefer no: see `medrag.tune.pairs.drawn`
     epochs: int = 1

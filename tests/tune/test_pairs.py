@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,12 @@ def test_which_answers_make_which_pair(without: str, using: str, unseen: str | N
 
 
 def test_without_evidence_there_is_nothing_to_rely_on() -> None:
-    assert kinds(told("No.", "Yes.", "Yes.", evidence=())) == {"plausible", "unaided", "unreadable"}
+    assert kinds(told("No.", "Yes.", "Yes.", evidence=())) == {"plausible", "unreadable"}
+
+
+def test_another_patients_picture_can_be_read() -> None:
+    one = dataclasses.replace(told("Yes.", "Yes.", "Yes."), unseen_images=("b.png",))
+    assert kinds(one) == {"cm", "plausible", "unaided"}
 
 
 def test_the_sides_see_what_the_papers_show_them() -> None:

@@ -148,8 +148,8 @@ def test_a_run_that_was_cut_off_ends_where_a_whole_one_does(
 
 
 def test_methods_differ_only_in_what_they_promise(shipped: Path, pairs: list[Pair], tmp_path: Path) -> None:
-    def run(method: str, some: list[Pair]) -> list[dict[str, float]]:
-        numbers = PreferenceTraining(method=method, epochs=3, rate=5e-3, tokens=5000, warmup=1)  # type: ignore[arg-type]
+    def run(method: str, some: list[Pair], **more: float) -> list[dict[str, float]]:
+        numbers = PreferenceTraining(method=method, epochs=3, rate=5e-3, tokens=5000, warmup=1, **more)  # type: ignore[arg-type]
         folder = tmp_path / f"{method}{len(list(tmp_path.iterdir()))}"
         train(Looked(shipped), some, numbers, folder, board=False)
         return [{k: v for k, v in line.items() if k != "minutes"} for line in metrics(folder)]
@@ -157,6 +157,8 @@ def test_methods_differ_only_in_what_they_promise(shipped: Path, pairs: list[Pai
     equal = [Pair(**{**{f: getattr(p, f) for f in Pair.__slots__}, "weight": 1.0}) for p in pairs]
     assert run("weighted", equal) == run("dpo", pairs) != run("weighted", pairs)
     supervised = run("sft", pairs)
+    both = run("weighted", equal, supervised=0.5)
+    assert both[0]["loss"] == pytest.approx(math.log(2) + 0.5 * supervised[0]["loss"], abs=1e-3)
     assert supervised[-1]["loss"] < supervised[0]["loss"] and supervised[0]["loss"] > 1  # cross-entropy, not log 2
 
 
