@@ -22,6 +22,11 @@ def split(hits: Iterable[Hit]) -> tuple[list[Hit], tuple[Drop, ...]]:
     return [hit for hit in every if isinstance(hit.item, Concept | Triple)], withheld
 
 
+def visible(hits: Iterable[Hit]) -> list[Hit]:
+    """The hits that may be shown, and of them what may."""
+    return [_bare(hit) for hit in split(hits)[0]]
+
+
 def permitted(context: Context) -> Context:
     """The context with what may not be shown among what was dropped; its keys are then those of what is left."""
     kept, withheld = split(context.kept)
@@ -33,7 +38,7 @@ def permitted(context: Context) -> Context:
 def shown(context: Context) -> Context:
     """The context as the generator receives it: the same keys, and nothing of the hits but what stands above."""
     context = permitted(context)
-    return dataclasses.replace(context, kept=tuple(_bare(hit) for hit in context.kept), dropped=())
+    return dataclasses.replace(context, kept=tuple(visible(context.kept)), dropped=())
 
 
 def _bare(hit: Hit) -> Hit:

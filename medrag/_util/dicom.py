@@ -85,8 +85,10 @@ def frames_of(data: Any) -> int:
         return 1
 
 
-def picture_of_dataset(data: Any, where: str, frame: int, max_pixels: int) -> tuple[Image, dict[str, Any]]:
-    """One frame as an 8-bit picture, and the header's meta with the window that was applied. Raises ImageError."""
+def picture_of_dataset(
+    data: Any, where: str, frame: int, max_pixels: int, limits: tuple[float, float] | None = None
+) -> tuple[Image, dict[str, Any]]:
+    """One frame as an 8-bit picture, and the header's meta with the window that was applied; ``limits`` (low, high) replace the file's own. Raises ImageError."""
     with quiet():
         if not any(tag in data for tag in PIXELS):
             raise ImageError(
@@ -105,7 +107,7 @@ def picture_of_dataset(data: Any, where: str, frame: int, max_pixels: int) -> tu
             )
         array = _pixels(data, where, frame)
         try:
-            picture, applied = _shown(data, array, frame)
+            picture, applied = _shown(data, array, frame, limits)
         except Exception as error:  # tables of a broken header may have any shape
             raise ImageError(where, f"its look-up tables cannot be applied: {one_line(error)}", _REEXPORT) from error
     meta["frame"] = frame
@@ -146,7 +148,9 @@ def _transfer_syntax(data: Any) -> Any:
     return meta.TransferSyntaxUID
 
 
-def _shown(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[Any], tuple[float, float] | None]:
+def _shown(
+    data: Any, array: NDArray[Any], frame: int, limits: tuple[float, float] | None
+) -> tuple[NDArray[Any], tuple[float, float] | None]:
     """The frame as 8-bit values, and the window (low, high) in modality units where one was applied."""
     from pydicom.pixels import apply_color_lut
 
@@ -155,7 +159,7 @@ def _shown(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[Any], tu
         return _colour_8bit(apply_color_lut(array, data), 16), None
     if array.ndim == 3:
         return _colour_8bit(array, int(data.get("BitsStored") or 8)), None
-    values, applied = _windowed(data, array, frame)
+    values, applied = _windowed(data, array, frame, limits)
     return (255 - values if kind == "MONOCHROME1" else values), applied
 
 
@@ -168,8 +172,10 @@ def _colour_8bit(array: NDArray[Any], bits: int) -> NDArray[Any]:
     return window(array, 0.0, float(2 ** max(bits, 8) - 1))
 
 
-def _windowed(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """Rescale or modality LUT, then the stored window or VOI LUT, else the spread of the values."""
+def _windowed(
+    data: Any, array: NDArray[Any], frame: int, wanted: tuple[float, float] | None
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Rescale or modality LUT, then the wanted window, else the stored one or the VOI LUT, else the spread of the values."""
     import numpy as np
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
@@ -177,6 +183,8 @@ def _windowed(data: Any, array: NDArray[Any], frame: int) -> tuple[NDArray[np.ui
     real = array != padding if isinstance(padding, int) else np.ones(array.shape, bool)
     transform = _group(data, frame, "PixelValueTransformationSequence")
     values = apply_modality_lut(array, transform if transform is not None else data)
+    if wanted:
+        return window(values, *wanted), wanted
     voi = _group(data, frame, "FrameVOILUTSequence")
     voi = data if voi is None else voi
     if voi is data and data.get("VOILUTSequence"):

@@ -27,6 +27,8 @@ _SOURCES = {
     "reports": "reports by meaning",
     "reports-lexical": "reports by words",
     "similar": "similar images",
+    "similar-reports": "reports by image",
+    "pages": "pages by region",
     "graph": "knowledge graph",
 }
 _STATUS = {"answered": "Answered from evidence", "abstained": "Abstained", "uncited": "Uncited"}
@@ -37,6 +39,13 @@ def answer_fragment(answer: Answer) -> str:
     return template("answer.html.j2").render(
         answers=[answer_view(answer, _anchor(answer))], title="", page=False, rule=render.RULE
     )
+
+
+def answer_parts(answer: Answer, anchor: str) -> dict[str, str]:
+    """The answer for a page that lays it out itself: ``said`` (verdict, text, route), ``evidence`` (cards), ``rest``; without style."""
+    shown = template("answer.html.j2").make_module({"answers": [], "title": "", "page": False, "rule": ""})
+    view = answer_view(answer, anchor)
+    return {name: str(getattr(shown, name)(view)) for name in ("said", "evidence", "rest")}
 
 
 def answer_page(answers: Sequence[Answer], title: str) -> str:

@@ -19,12 +19,16 @@ MAX_PIXELS = 80_000_000
 _REEXPORT = "export the image again, as PNG, JPEG or DICOM"
 
 
-def load_image(source: Any, *, frame: int = 0, max_pixels: int = MAX_PIXELS, max_side: int | None = None) -> QueryImage:
+def load_image(
+    source: Any, *, frame: int = 0, max_pixels: int = MAX_PIXELS, max_side: int | None = None,
+    window: tuple[float, float] | None = None,
+) -> QueryImage:  # fmt: skip
     """The picture of a path, bytes, Pillow image, numpy array, pydicom Dataset or QueryImage, as 8-bit L or RGB.
 
     Arrays are (rows, columns) or (rows, columns, 1 | 3 | 4) of any real type; values outside 0–255 and floats outside
     0–1 are windowed to 8 bit. ``frame`` is counted from 0. ``max_side`` (pixels) reduces a larger picture while it is
-    decoded. ``sha256`` is of mode, size and bytes of the picture that comes out, so it depends on ``max_side``.
+    decoded. ``window`` is the low and the high end that are shown of a grey DICOM's values, in place of its own window; other pictures have
+    none. ``sha256`` is of mode, size and bytes of the picture that comes out, so it depends on ``max_side``.
 
     Raises ImageError, in one line with a hint, for everything that is no readable picture and for more than
     ``max_pixels`` pixels (told by the header, before anything is decoded).
@@ -33,7 +37,7 @@ def load_image(source: Any, *, frame: int = 0, max_pixels: int = MAX_PIXELS, max
         return _finish(source.image, source.source, dict(source.meta), max_side)
     where = str(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
     try:
-        picture, meta = _decode(source, where, frame, max_pixels, max_side)
+        picture, meta = _decode(source, where, frame, max_pixels, max_side, window)
         return _finish(picture, where if isinstance(source, str | Path) else "", meta, max_side)
     except ImageError:
         raise
@@ -192,7 +196,9 @@ def as_image_error(error: BaseException, path: Path) -> ImageError:
     return ImageError(where, f"cannot be read: {one_line(error)}", _REEXPORT)
 
 
-def _decode(source: Any, where: str, frame: int, max_pixels: int, max_side: int | None) -> tuple[Image, dict[str, Any]]:
+def _decode(
+    source: Any, where: str, frame: int, max_pixels: int, max_side: int | None, limits: tuple[float, float] | None
+) -> tuple[Image, dict[str, Any]]:
     """The picture, 8-bit L or RGB, and what its file said about itself."""
     import numpy as np
     from PIL import Image
@@ -201,11 +207,11 @@ def _decode(source: Any, where: str, frame: int, max_pixels: int, max_side: int 
         path = Path(source).expanduser()
         try:
             with path.open("rb") as handle:
-                return _decode_stream(handle, where, frame, max_pixels, max_side)
+                return _decode_stream(handle, where, frame, max_pixels, max_side, limits)
         except OSError as error:
             raise as_image_error(error, path) from error
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode_stream(io.BytesIO(bytes(source)), where, frame, max_pixels, max_side)
+        return _decode_stream(io.BytesIO(bytes(source)), where, frame, max_pixels, max_side, limits)
     if isinstance(source, Image.Image):
         _not_huge(source.size, where, max_pixels)
         return normalised(_upright(source)), {}
@@ -214,12 +220,12 @@ def _decode(source: Any, where: str, frame: int, max_pixels: int, max_side: int 
     if hasattr(source, "PhotometricInterpretation") or hasattr(source, "SOPClassUID"):
         from medrag._util.dicom import picture_of_dataset
 
-        return picture_of_dataset(source, where, frame, max_pixels)
+        return picture_of_dataset(source, where, frame, max_pixels, limits)
     raise ImageError(where, "is not an image", "pass a path, bytes, a Pillow image, a numpy array or a pydicom Dataset")
 
 
 def _decode_stream(
-    stream: BinaryIO, where: str, frame: int, max_pixels: int, max_side: int | None
+    stream: BinaryIO, where: str, frame: int, max_pixels: int, max_side: int | None, limits: tuple[float, float] | None
 ) -> tuple[Image, dict[str, Any]]:
     """Tells DICOM from the rest by content."""
     from PIL import UnidentifiedImageError
@@ -239,7 +245,7 @@ def _decode_stream(
             stream.seek(0)
     from medrag._util.dicom import picture_of_dataset, read_dataset
 
-    return picture_of_dataset(read_dataset(stream, where), where, frame, max_pixels)
+    return picture_of_dataset(read_dataset(stream, where), where, frame, max_pixels, limits)
 
 
 def _decode_pillow(stream: BinaryIO, where: str, max_pixels: int, max_side: int | None) -> Image:

@@ -101,12 +101,14 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import agent, ask, corpus, demo, doctor, evaluate, findings, graph, index, models, tune
+    from medrag.cli import agent, ask, corpus, demo, doctor, evaluate, findings, graph, index, models, serve, tune
 
     app.command()(demo.demo)
     app.command()(ask.ask)
     app.command()(agent.chat)
     app.command()(findings.findings)
+    app.command()(serve.serve)
+    app.command()(serve.mcp)
     app.add_typer(corpus.app, name="corpus")
     app.add_typer(index.app, name="index")
     app.add_typer(graph.app, name="graph")

@@ -12,7 +12,8 @@ from medrag.cli.output import Json, emit, note, say, table
 from medrag.errors import IndexMissing, SettingsError
 
 if TYPE_CHECKING:
-    from medrag.graph import GraphStore, Linker
+    from medrag.graph import GraphStore
+    from medrag.retrieve.graph import GraphRetriever
     from medrag.types import Triple
 
 app = typer.Typer(no_args_is_help=True, help="The knowledge graph: build, look into, link, walk.")
@@ -116,7 +117,7 @@ def path(
 
     store = open_graph(index)
     reader = GraphRetriever(store)
-    starts, ends = (nodes_of(store, reader.linker, one, index) for one in (start, end))
+    starts, ends = (nodes_of(reader, one, index) for one in (start, end))
     found = paths_between(store, starts, ends, hops, k)
     give([(one.score, reader.as_item(one)) for one in found], as_json, f"no path of {hops} statements joins them")
 
@@ -137,7 +138,7 @@ def neighbours(
 
     store = open_graph(index)
     reader = GraphRetriever(store)
-    node = store.node(nodes_of(store, reader.linker, concept, index)[0])
+    node = store.node(nodes_of(reader, concept, index)[0])
     steps = store.steps(node, relation or None)[:k]
     paths = [Path((node, step.there), (store.edge(step),), -step.cost) for step in steps]
     give([(one.score, reader.as_item(one)) for one in paths], as_json, f"the graph states nothing about {concept!r}")
@@ -156,17 +157,15 @@ def open_graph(index: str) -> GraphStore:
     return GraphStore.open(store.graph_path)
 
 
-def nodes_of(store: GraphStore, linker: Linker, text: str, index: str) -> Sequence[str]:
+def nodes_of(reader: GraphRetriever, text: str, index: str) -> Sequence[str]:
     """The nodes that a code, a CUI or a name means, the likeliest first. Raises SettingsError for what the graph does not know."""
-    if found := store.by_code(text):
-        return found
-    mention = linker.term(text)
-    if mention is None or not mention.concepts:
+    found = reader.nodes_named(text)
+    if not found:
         raise SettingsError(
             f"the graph of {index!r} knows no {text!r}",
             f'medrag graph link "{text}" --index {index} shows what it knows of it',
         )
-    return mention.concepts
+    return found
 
 
 def give(found: Sequence[tuple[float, Triple]], as_json: bool, nothing: str) -> None:

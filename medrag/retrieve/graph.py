@@ -69,6 +69,13 @@ class GraphRetriever:
         best = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].id))[:k]
         return [Hit(item, score, rank, self.name) for rank, (score, item) in enumerate(best, start=1)]
 
+    def nodes_named(self, text: str) -> Sequence[str]:
+        """The nodes that a code, a CUI or a name means, the likeliest first; none for what the graph does not know."""
+        if found := self.store.by_code(text):
+            return found
+        mention = self.linker.term(text)
+        return mention.concepts if mention else ()
+
     def _seen(self, query: Query) -> dict[Mention, float]:
         """What the findings reader sees with at least `SURE`, as mentions with half its probability as weight."""
         if self.see is None or not query.images or query.domain != "chest-xray":

@@ -1,0 +1,76 @@
+"""``medrag serve`` and ``medrag mcp``: the server with its web page, and the tools for assistants over standard input and output."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medrag.cli.ask import Model, Private, open_index
+from medrag.cli.output import note
+from medrag.errors import MissingDependency, SettingsError
+
+Index = Annotated[str, typer.Option("--index", help="The name of a built index, or a recipe file.")]
+
+
+def serve(
+    index: Index = "sample",
+    model: Model = "",
+    private: Private = False,
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; others than this machine need MEDRAG_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Answers made at once; one uses all cores.")] = 1,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=0, help="Questions in line; the next is told to come again.")
+    ] = 16,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds that an answer may take.")] = 120,
+    upload_mb: Annotated[float, typer.Option("--upload-mb", min=0.1, help="Largest request.")] = 64,
+    allow_host: Annotated[list[str] | None, typer.Option("--allow-host", help="A further name of this server.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option("--allow-origin", help="A site whose pages may call it.")
+    ] = None,
+    reports: Annotated[Path | None, typer.Option("--reports", help="A folder of evaluation reports to show.")] = None,
+) -> None:
+    """Serve a web page, an HTTP API, the OpenAI dialect and MCP (at /mcp). Tokens: MEDRAG_TOKEN, several with commas."""
+    server = _needs("medrag.server")
+    tokens = tuple(filter(None, os.environ.get("MEDRAG_TOKEN", "").split(",")))
+    settings = server.settings_of(
+        host=host, port=port, tokens=tokens, workers=workers, waiting=waiting, timeout=timeout, upload_mb=upload_mb,
+        hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), reports=reports,
+    )  # fmt: skip
+    if reports and not reports.is_dir():
+        raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
+    rag = open_index(index, model, **({"private": True} if private else {}))
+    note("loading the models")
+    server.warm(rag)
+    shown = f"[{host}]" if ":" in host else host
+    note(f"medrag answers at http://{shown}:{port} from {index!r}; API at /docs, Ctrl-C ends it")
+    try:
+        server.serve(rag, settings)
+    except SystemExit as error:  # uvicorn has said why
+        raise typer.Exit(1 if error.code else 0) from error
+
+
+def mcp(index: Index = "sample", model: Model = "", private: Private = False) -> None:
+    """Give an assistant on this machine search, similar cases, pages, graph paths and answers, over MCP (stdio)."""
+    made = _needs("medrag.server.mcp")
+    from medrag.server.served import Served
+    from medrag.server.settings import settings_of
+
+    rag = open_index(index, model, **({"private": True} if private else {}))
+    made.make_mcp(rag, Served(rag, settings_of()), local=True).run()
+
+
+def _needs(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("medrag"):
+            raise
+        raise MissingDependency(f"the server needs the package {error.name}", 'pip install "medrag[server]"') from error

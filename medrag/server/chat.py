@@ -1,0 +1,230 @@
+"""``/v1/chat/completions`` and ``/v1/models``: the OpenAI dialect, so that its clients and Open WebUI work as they are.
+
+Images are data URLs: nothing is fetched for a client. Keys that point at no evidence are taken out while the text streams. What the
+dialect offers beyond messages (temperature, tools, max_tokens …) is accepted and has no effect: the index's settings hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+
+from medrag._util.render import citation_dict, reference_text
+from medrag.cite import strip_invented
+from medrag.errors import MedragError, SettingsError
+from medrag.server.ask import EVENTS, SERVED, stages_of
+from medrag.server.guard import failure
+from medrag.server.problems import NotHere, problem_of
+from medrag.server.served import whole_question
+from medrag.server.told import without_paths
+from medrag.types import Answer
+
+router = APIRouter(tags=["OpenAI dialect"])
+MODELS = ("medrag", "medrag-agent")  # one shot, and the search loop
+_DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+
+
+class Part(BaseModel):
+    """A piece of a message: ``text``, or an ``image_url`` that is a data URL."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    text: str = ""
+    image_url: dict[str, Any] | str = ""
+
+
+class Message(BaseModel):
+    """A turn. System messages are accepted and not obeyed: medrag has its own."""
+
+    model_config = ConfigDict(extra="allow")
+    role: str
+    content: str | list[Part] | None = None
+
+
+class Completion(BaseModel):
+    """What a client asks."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {"model": "medrag", "messages": [{"role": "user", "content": "What is a pleural effusion?"}]}
+        },
+    )
+    model: str = MODELS[0]
+    messages: list[Message]
+    stream: bool = False
+    n: Literal[1] = 1
+
+
+@router.get("/v1/models")
+def models() -> dict[str, Any]:
+    """``medrag`` answers from one search, ``medrag-agent`` from several."""
+    return {"object": "list", "data": [_model(name) for name in MODELS]}
+
+
+@router.get("/v1/models/{name}")
+def model(name: str) -> dict[str, Any]:
+    """One of them."""
+    return _model(_known(name))
+
+
+@router.post("/v1/chat/completions", responses={200: {"content": {EVENTS: {}}}})
+async def complete(request: Request, served: SERVED, asked: Completion) -> Response:
+    """The last user message, answered; earlier ones complete a question that leans on them, and their images stay in view.
+
+    The text ends with its references. The message, or the last chunk of a stream, carries ``medrag``: status, citations, route.
+    """
+    _known(asked.model)
+    question, images = _asked(asked.messages, served.settings.images)
+    ticket = served.queue.enter()
+    request.state.about.update(question=served.digest(question), images=[served.digest(one) for one in images])
+    stages = stages_of(
+        request, served, ticket, lambda: served.stages(images, question, (), agent=asked.model == MODELS[1])
+    )
+    if asked.stream:
+        return StreamingResponse(_chunks(request, asked, stages), media_type=EVENTS)
+    async for stage, data, made in stages:
+        if stage == "answer":
+            message = {"role": "assistant", "content": data.text + references(data)}
+            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+            return JSONResponse(
+                {**_head(made, asked, "chat.completion"), "choices": [choice], "usage": _usage(data), "medrag": _about(data, made)}
+            )  # fmt: skip
+    return Response(status_code=499)
+
+
+async def _chunks(
+    request: Request, asked: Completion, stages: AsyncIterator[tuple[str, Any, str]]
+) -> AsyncIterator[bytes]:
+    name, keys, said = request.state.request, Keys(), ""
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return _data({**_head(name, asked, "chat.completion.chunk"), "choices": [choice], **more})
+
+    try:
+        async for stage, data, made in stages:
+            if stage == "queued":
+                yield chunk({"role": "assistant", "content": ""})
+            elif stage == "selected":
+                keys.known = {key for key, _ in data}
+            elif stage == "token" and (text := keys.take(data)):
+                said += text
+                yield chunk({"content": text})
+            elif stage == "answer":
+                yield chunk({"content": _rest(said, data.text) + references(data)})
+                yield chunk({}, "stop", usage=_usage(data), medrag=_about(data, made))
+                yield b"data: [DONE]\n\n"
+    except MedragError as error:
+        yield _data(problem_of(error, request)[1])
+    except Exception as error:  # a bug: told as such, and kept in the log
+        yield _data(failure(error, request.state.request))
+
+
+class Keys:
+    """Text in pieces, without the keys that point at nothing; what may be the beginning of one is held back."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self._held = ""
+
+    def take(self, piece: str) -> str:
+        self._held += piece
+        start = self._held.rfind("[")
+        cut = len(self._held) if start < 0 or "]" in self._held[start:] or len(self._held) - start > 40 else start
+        cut = len(self._held[:cut].rstrip(" \t"))  # the blank before an invented key goes with it
+        ready, self._held = self._held[:cut], self._held[cut:]
+        return strip_invented(ready, self.known)
+
+
+def _rest(said: str, text: str) -> str:
+    """What the checked text has beyond what was streamed; the whole, marked, where it is another."""
+    if text.startswith(said):
+        return text[len(said) :]
+    if text.split() == said.split():
+        return ""
+    return f"\n\nChecked: {text}" if said.strip() else text
+
+
+def references(answer: Answer) -> str:
+    """The reason where it did not simply answer, and the references, as text under it."""
+    lines = [] if answer.status == "answered" else [f"[{answer.status}] {answer.reason}".rstrip()]
+    lines += [reference_text(citation) for citation in answer.citations]
+    return "\n\n" + "\n".join(lines) if lines else ""
+
+
+def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes]]:
+    """The question of the last user message and the images that it is about. Raises SettingsError."""
+    turns = [(_text(one), _images(one)) for one in messages if one.role == "user"]
+    if not turns:
+        raise SettingsError("there is no user message", "ask something")
+    question, images = turns[-1]
+    if not images:
+        images = next((shown for _, shown in reversed(turns[:-1]) if shown), [])
+    if len(images) > most:
+        raise SettingsError(f"{len(images)} images, more than {most}", "send fewer")
+    before = next((text for text, _ in reversed(turns[:-1]) if text.strip()), "")
+    return whole_question(question, before), images
+
+
+def _text(message: Message) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(part.text for part in message.content or () if part.type == "text")
+
+
+def _images(message: Message) -> list[bytes]:
+    if not isinstance(message.content, list):
+        return []
+    return [image_bytes(part.image_url) for part in message.content if part.type == "image_url"]
+
+
+def image_bytes(url: dict[str, Any] | str) -> bytes:
+    text = str(url.get("url", "")) if isinstance(url, dict) else url
+    head = _DATA.match(text)
+    if head is None:
+        raise SettingsError("an image is no data URL, and medrag fetches nothing", "send data:image/png;base64,…")
+    try:
+        return base64.b64decode(text[head.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SettingsError("an image is no base64", "encode it again") from error
+
+
+def _known(name: str) -> str:
+    if name not in MODELS:
+        raise NotHere(f"there is no model {name[:60]!r}", f"known: {', '.join(MODELS)}")
+    return name
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "medrag"}
+
+
+def _head(made: str, asked: Completion, kind: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{made}", "object": kind, "created": int(time.time()), "model": asked.model}
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    read, written = (int(answer.usage.get(name) or 0) for name in ("context_tokens", "answer_tokens"))
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _about(answer: Answer, made: str) -> dict[str, Any]:
+    cited = [without_paths(citation_dict(citation)) for citation in answer.citations]
+    return {
+        "id": made, "text": answer.text, "status": answer.status, "reason": answer.reason, "citations": cited,
+        "domain": answer.route.domain, "fingerprint": answer.fingerprint,
+    }  # fmt: skip
+
+
+def _data(value: Any) -> bytes:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()

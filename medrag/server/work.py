@@ -1,0 +1,159 @@
+"""The line in front of the models: so many answers at once, so many waiting, and a clear no to the next.
+
+Work is an iterator that is pulled step by step in a thread, so that nothing is made that nobody takes, and so that a client who goes
+away, or a clock that runs out, ends it between two steps. It knows nothing of what the work is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from medrag.errors import MedragError
+
+PULSE = 0.25  # seconds between two looks whether the client is still there
+_END = object()
+
+
+class Busy(MedragError):
+    """As many are waiting as may wait."""
+
+    retry_after = 2  # seconds
+
+
+class TooSlow(MedragError):
+    """The clock of a request ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The place in line: 0 is at work already."""
+
+    place: int
+
+
+class WorkQueue:
+    """``async with`` nothing: `enter` takes a place or raises `Busy`, `steps` does the work and gives the place back."""
+
+    def __init__(self, workers: int, waiting: int, timeout: float) -> None:
+        self.workers, self.waiting, self.timeout = workers, waiting, timeout
+        self.inside = 0  # at work or in line
+        self._slots = asyncio.Semaphore(workers)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
+
+    def enter(self) -> Ticket:
+        """A place in line. Raises Busy where there is none."""
+        if self.inside >= self.workers + self.waiting:
+            raise Busy(f"{self.inside} questions are being answered or wait", "ask again in a moment")
+        self.inside += 1
+        return Ticket(self)
+
+    async def close(self) -> None:
+        """Lets the step that is running end, and starts no other."""
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+
+class Ticket:
+    """A place in line, used once: by `steps`, or given back unused by `leave`."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self.queue, self._left, self._holds = queue, False, False
+
+    def leave(self) -> None:
+        """Gives the place back; a second time does nothing."""
+        if self._left:
+            return
+        self._left = True
+        self.queue.inside -= 1
+        if self._holds:
+            self.queue._slots.release()
+
+    async def steps(
+        self, start: Callable[[], Iterator[Any]], gone: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[Any]:
+        """`Queued`, then what the iterator that ``start`` makes yields; it ends early where ``gone()`` says that nobody listens.
+
+        Raises what the work raises, and TooSlow when the queue's time is over.
+        """
+        loop = asyncio.get_running_loop()
+        until, looked = loop.time() + self.queue.timeout, loop.time()
+        work: Iterator[Any] | None = None
+        step: Future[Any] | None = None
+        try:
+            yield Queued(max(self.queue.inside - self.queue.workers, 0))
+            if not await self._turn(until, gone):
+                return
+            while True:
+                if loop.time() - looked > PULSE:  # short steps are not waited for long enough to look
+                    looked = loop.time()
+                    if await gone():
+                        return
+                step = self.queue._pool.submit(start if work is None else _next(work))
+                if not await _over(step, until, gone):
+                    return
+                found = step.result()
+                if work is None:
+                    work = found
+                elif found is _END:
+                    return
+                else:
+                    yield found
+        finally:
+            self._end(loop, work, step)
+
+    async def _turn(self, until: float, gone: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether the turn came; False where the client left."""
+        turn = asyncio.ensure_future(self.queue._slots.acquire())
+        try:
+            self._holds = await _over(turn, until, gone)
+        finally:
+            if not self._holds and not turn.cancel() and turn.done() and not turn.cancelled():
+                self._holds = turn.exception() is None  # it came at the last moment: `leave` gives it on
+        return self._holds
+
+    def _end(self, loop: asyncio.AbstractEventLoop, work: Iterator[Any] | None, step: Future[Any] | None) -> None:
+        """Closes the work and leaves, as soon as the step that may still be running in its thread is over."""
+
+        def over(done: Future[Any] | None = None) -> None:
+            made = work
+            if made is None and done is not None and not done.cancelled() and done.exception() is None:
+                made = done.result()  # `start` ended after we had given up on it
+            close = getattr(made, "close", None)
+            with contextlib.suppress(Exception):  # what is thrown away may fail as it likes
+                if close:
+                    close()
+            with contextlib.suppress(RuntimeError):  # the loop is gone: so is the line
+                loop.call_soon_threadsafe(self.leave)
+
+        if step is None or step.done():
+            if work is None:
+                self.leave()
+            else:
+                self.queue._pool.submit(over)
+        else:
+            step.add_done_callback(over)
+
+
+def _next(work: Iterator[Any]) -> Callable[[], Any]:
+    return lambda: next(work, _END)
+
+
+async def _over(step: Future[Any] | asyncio.Future[Any], until: float, gone: Callable[[], Awaitable[bool]]) -> bool:
+    """Waits for a step; False where the client left before. Raises TooSlow."""
+    future = asyncio.wrap_future(step) if isinstance(step, Future) else step
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # who gave up on it does not look
+    while True:
+        left = until - asyncio.get_running_loop().time()
+        done, _ = await asyncio.wait([future], timeout=max(min(PULSE, left), 0))
+        if done:
+            return True
+        if left <= 0:
+            raise TooSlow(
+                "the answer took longer than it may", "ask again, or start the server with a longer --timeout"
+            )
+        if await gone():
+            return False

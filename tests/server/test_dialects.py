@@ -1,0 +1,222 @@
+"""Other people's clients against the real server: openai's, MCP's from the official SDK over HTTP and stdio, and medrag's own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import os
+import sys
+
+import openai
+import pytest
+from PIL import Image
+from running import QUESTION, chest, running
+from test_api import with_generator
+
+from medrag.client import AsyncClient, Client, ServerError
+from medrag.server.chat import Keys
+from medrag.testing import FakeGenerator
+
+
+@pytest.fixture(scope="module")
+def dialect(url):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def film() -> str:
+    picture = io.BytesIO()
+    Image.new("L", (32, 32), 40).save(picture, "PNG")
+    return "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+
+
+def said(*turns):
+    return [{"role": "user", "content": turn} for turn in turns]
+
+
+def test_openai_whole(dialect, rag):
+    expected = rag.answer(None, QUESTION)
+    reply = dialect.chat.completions.create(model="medrag", messages=said(QUESTION))
+    content = reply.choices[0].message.content
+    assert content.startswith(expected.text) and "[E1] " in content and reply.choices[0].finish_reason == "stop"
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 0
+    about = reply.model_extra["medrag"]
+    assert about["status"] == "answered" and about["citations"][0]["key"] == "E1"
+
+
+def test_openai_streaming_with_an_image(dialect, rag):
+    parts = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": {"url": film()}}]
+    chunks = list(dialect.chat.completions.create(model="medrag", messages=said(parts), stream=True))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert chunks[0].choices[0].delta.role == "assistant" and len(chunks) > 3
+    whole = dialect.chat.completions.create(model="medrag", messages=said(parts)).choices[0].message.content
+    assert text == whole
+    last = chunks[-1]
+    assert last.choices[0].finish_reason == "stop" and last.model_extra["medrag"]["citations"]
+
+
+def test_openai_follow_ups_keep_the_image_in_view(dialect):
+    first = [
+        {"type": "text", "text": "Is there a pleural effusion?"},
+        {"type": "image_url", "image_url": {"url": film()}},
+    ]
+    messages = [
+        {"role": "system", "content": "Obey me."}, {"role": "user", "content": first},
+        {"role": "assistant", "content": "No."}, {"role": "user", "content": "What about a mass?"},
+    ]  # fmt: skip
+    reply = dialect.chat.completions.create(model="medrag-agent", messages=messages, temperature=0.7, max_tokens=5)
+    assert reply.model == "medrag-agent" and reply.choices[0].message.content
+
+
+def test_openai_keys_that_point_at_nothing_are_taken_out_while_it_streams(rag):
+    made = FakeGenerator(["Fluid lies there [E1] and [E99]. It is [sic] so [E1, E77]."])
+    with running(with_generator(rag, made)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        chunks = list(client.chat.completions.create(model="medrag", messages=said(QUESTION), stream=True))
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text.startswith("Fluid lies there [E1] and. It is [sic] so [E1].\n\n[E1] ") and "Checked" not in text
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_keys_are_checked_however_the_text_is_cut(cut):
+    text = "One [E1][E2] two [E9]  three [E1, E9]; four [ five [E2]. [E3"
+    keys = Keys()
+    keys.known = {"E1", "E2"}
+    pieces = "".join(keys.take(text[n : n + cut]) for n in range(0, len(text), cut))
+    assert pieces == "One [E1][E2] two  three [E1]; four [ five [E2]."
+
+
+def test_openai_what_cannot_be_done(dialect):
+    assert [one.id for one in dialect.models.list()] == ["medrag", "medrag-agent"]
+    with pytest.raises(openai.NotFoundError, match="no model"):
+        dialect.chat.completions.create(model="gpt-4o", messages=said("x"))
+    url = {"type": "image_url", "image_url": {"url": "https://example.org/film.png"}}
+    with pytest.raises(openai.UnprocessableEntityError, match="fetches nothing"):
+        dialect.chat.completions.create(model="medrag", messages=said([url]))
+    with pytest.raises(openai.UnprocessableEntityError, match="base64"):
+        bad = {"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}}
+        dialect.chat.completions.create(model="medrag", messages=said([bad]))
+    with pytest.raises(openai.UnprocessableEntityError, match="no user message"):
+        dialect.chat.completions.create(model="medrag", messages=[{"role": "system", "content": "x"}])
+    with pytest.raises(openai.APIError, match="image"):
+        url = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        list(dialect.chat.completions.create(model="medrag", messages=said([url]), stream=True))
+
+
+def test_medrags_own_client(url, rag):
+    with Client(url) as client:
+        assert client.index()["name"] == "served"
+        hits = client.search("pleural effusion", k=5)
+        assert hits[0]["rank"] == 1 and len(hits) == 5
+        passage = next(hit for hit in hits if hit["kind"] == "passage")
+        assert client.item(passage["item"])["text"] == passage["text"]
+        assert client.picture(passage["item"], side=300, boxes=[(72, 90, 200, 120)]).startswith(b"\x89PNG")
+        value = client.answer(chest(), QUESTION)
+        assert value["text"] == rag.answer(str(chest()), QUESTION).text
+        stages = list(client.stream([Image.new("L", (9, 9))], QUESTION))
+        assert stages[0][0] == "queued" and stages[-1][0] == "answer" and stages[-1][1]["status"] == "answered"
+        left_out = client.answer(None, QUESTION, exclude=[hit["doc"] for hit in hits if hit["kind"] == "passage"])
+        assert passage["doc"] not in {one["doc"] for one in left_out["citations"]}
+        with pytest.raises(ServerError) as refused:
+            client.item("no:such")
+        assert refused.value.status == 404 and refused.value.hint == "ask /v1/search"
+        with pytest.raises(ServerError, match="image"):
+            client.answer(b"nonsense", QUESTION)
+        with pytest.raises(ServerError, match="image"):
+            list(client.stream(b"nonsense", QUESTION))
+        with pytest.raises(ServerError, match="cannot be read"):
+            client.answer("not/there.dcm", QUESTION)
+    with Client("http://127.0.0.1:9") as nobody, pytest.raises(ServerError, match="medrag serve"):
+        nobody.index()
+
+
+def test_medrags_own_client_awaited(url, rag):
+    async def scene():
+        async with AsyncClient(url) as client:
+            whole, hits, facts = await asyncio.gather(
+                client.answer(None, QUESTION), client.search("mass", k=1), client.index()
+            )
+            assert whole["text"] == rag.answer(None, QUESTION).text and len(hits) == 1 and facts["name"] == "served"
+            stages = [stage async for stage, _ in client.stream(None, QUESTION)]
+            assert stages[-1] == "answer" and "token" in stages
+            concept = next(hit for hit in await client.search("pleural effusion") if hit["kind"] == "concept")
+            assert (await client.item(concept["item"]))["name"]
+            assert (await client.picture(concept["item"], side=64)).startswith(b"\x89PNG")
+            with pytest.raises(ServerError):
+                await client.item("no:such")
+            with pytest.raises(ServerError, match="image"):
+                _ = [one async for one in client.stream(b"nonsense", QUESTION)]
+
+    asyncio.run(scene())
+
+
+async def _tools(client):
+    """What an assistant does with the tools."""
+    tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    assert {"search", "answer", "graph_paths", "similar_cases", "get_page"} == set(tools)
+    assert all(tool.annotations.read_only_hint and tool.description for tool in tools.values())
+    found = await client.call_tool("search", {"question": "pleural effusion", "k": 3})
+    hits = found.structured_content["hits"]
+    assert len(hits) == 3 and "<evidence id=" in found.content[0].text
+    passage = next(hit for hit in hits if hit["kind"] == "passage")
+    page = await client.call_tool("get_page", {"item": passage["item"]})
+    assert page.content[0].type == "image" and base64.b64decode(page.content[0].data).startswith(b"\x89PNG")
+    joined = await client.call_tool(
+        "graph_paths", {"start": "pleural effusion", "end": "Abnormal pleura morphology"}
+    )
+    assert "pleural effusion" in joined.content[0].text.lower() and joined.structured_content["paths"]
+    answer = await client.call_tool("answer", {"question": QUESTION, "images": [film()]})
+    assert answer.structured_content["status"] == "answered" and "[E1]" in answer.content[0].text
+    lost = await client.call_tool("graph_paths", {"start": "quux", "end": "pneumonia"})
+    assert lost.is_error and "knows nothing called 'quux'" in lost.content[0].text
+    read = await client.read_resource(f"medrag://items/{passage['item'].replace('#', '%23')}")
+    assert json.loads(read.contents[0].text)["text"] == passage["text"]
+
+
+def test_mcp_over_http(url):
+    from mcp import Client as Assistant
+
+    async def scene():
+        async with Assistant(f"{url}/mcp/") as client:
+            await _tools(client)
+            refused = await client.call_tool("similar_cases", {"images": [str(chest())]})
+            assert refused.is_error and "no data URL" in refused.content[0].text  # no files for who is not here
+
+    asyncio.run(scene())
+
+
+def test_mcp_over_standard_input_and_output(recipe_file):
+    from mcp import Client as Assistant
+    from mcp import StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    command = StdioServerParameters(
+        command=sys.executable, args=["-m", "medrag", "mcp", "--index", str(recipe_file)], env=dict(os.environ)
+    )
+
+    async def scene():
+        async with Assistant(stdio_client(command)) as client:
+            await _tools(client)
+            film = await client.call_tool("answer", {"question": QUESTION, "images": [str(chest())]})
+            assert film.structured_content["status"] == "answered"
+            gone = await client.call_tool("answer", {"question": QUESTION, "images": ["/not/there.dcm"]})
+            assert gone.is_error and "cannot be read" in gone.content[0].text
+
+    asyncio.run(scene())
+
+
+def test_mcp_shows_an_assistant_no_text_in_privacy_mode(rag):
+    from mcp import Client as Assistant
+
+    async def scene(url):
+        async with Assistant(f"{url}/mcp/") as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == {"search", "answer", "graph_paths"}
+            found = await client.call_tool("search", {"question": "pleural effusion", "k": 20})
+            kinds = {hit["kind"] for hit in found.structured_content["hits"]}
+            assert kinds and kinds <= {"concept", "triple"}
+            assert not (await client.list_resource_templates()).resource_templates
+
+    with running(with_generator(rag, rag.generator, private=True)) as url:
+        asyncio.run(scene(url))

@@ -1,0 +1,170 @@
+"""The line in front of the models: turns, refusals, clients who leave, clocks that run out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+
+import pytest
+
+from medrag.server.work import Busy, Queued, TooSlow, WorkQueue
+
+
+async def nobody_leaves():
+    return False
+
+
+async def taken(queue, start, gone=nobody_leaves):
+    return [step async for step in queue.enter().steps(start, gone)]
+
+
+async def settled(queue):
+    until = time.monotonic() + 3
+    while queue.inside and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+    return queue.inside
+
+
+def test_work_is_done_in_turn_and_each_place_is_told():
+    async def scene():
+        queue = WorkQueue(1, 4, 10)
+        order = []
+
+        def job(n):
+            def start():
+                for step in range(3):
+                    order.append((n, step))
+                    yield step
+
+            return start
+
+        done = await asyncio.gather(*(taken(queue, job(n)) for n in range(4)))
+        assert [steps[0] for steps in done] == [Queued(0), Queued(1), Queued(2), Queued(3)] or all(
+            isinstance(steps[0], Queued) for steps in done
+        )
+        assert [steps[1:] for steps in done] == [[0, 1, 2]] * 4
+        assert order == sorted(order), "two answers were made at once by one worker"
+        assert await settled(queue) == 0
+        await queue.close()
+
+    asyncio.run(scene())
+
+
+def test_one_more_than_may_wait_is_refused_and_let_in_later():
+    async def scene():
+        queue = WorkQueue(1, 1, 10)
+        tickets = [queue.enter(), queue.enter()]
+        with pytest.raises(Busy):
+            queue.enter()
+        tickets[0].leave()
+        tickets[0].leave()  # a second time does nothing
+        queue.enter()
+        assert queue.inside == 2
+
+    asyncio.run(scene())
+
+
+def test_who_leaves_frees_the_work_after_the_step_that_runs():
+    async def scene():
+        queue, closed, left = WorkQueue(1, 1, 10), threading.Event(), False
+
+        def endless():
+            try:
+                while True:
+                    time.sleep(0.01)
+                    yield "step"
+            finally:
+                closed.set()
+
+        async def gone():
+            return left
+
+        seen = 0
+        async for _ in queue.enter().steps(endless, gone):
+            seen += 1
+            if seen == 5:
+                left = True
+                break
+        assert await asyncio.to_thread(closed.wait, 1)
+        assert await settled(queue) == 0
+        await queue.close()
+
+    asyncio.run(scene())
+
+
+def test_a_client_who_leaves_while_waiting_or_in_a_long_step_is_noticed():
+    async def scene():
+        queue, go = WorkQueue(1, 2, 10), threading.Event()
+
+        def slow():
+            go.wait(5)
+            yield "late"
+
+        async def left():
+            return True
+
+        first = asyncio.ensure_future(taken(queue, slow))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        assert await taken(queue, slow, left) == [Queued(1)]  # in line
+        assert time.monotonic() - began < 1 and queue.inside == 1
+        go.set()
+        assert (await first)[1:] == ["late"]
+        assert await settled(queue) == 0
+        go.clear()
+        assert await taken(queue, slow, left) == [Queued(0)]  # at work
+        assert queue.inside == 1, "the place is free only when the thread is"
+        go.set()
+        assert await settled(queue) == 0
+        await queue.close()
+
+    asyncio.run(scene())
+
+
+def test_a_cancelled_task_frees_its_place():
+    async def scene():
+        queue, go = WorkQueue(1, 2, 10), threading.Event()
+
+        def slow():
+            go.wait(5)
+            yield "late"
+
+        tasks = [asyncio.ensure_future(taken(queue, slow)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        go.set()
+        assert await settled(queue) == 0
+        assert (await taken(queue, lambda: iter([1])))[1:] == [1]
+        await queue.close()
+
+    asyncio.run(scene())
+
+
+def test_the_clock_and_failures_of_the_work_reach_the_caller():
+    async def scene():
+        queue = WorkQueue(1, 2, 0.1)
+        with pytest.raises(TooSlow):
+            await taken(queue, lambda: (time.sleep(0.4) or n for n in range(3)))
+        assert await settled(queue) == 0
+
+        def broken():
+            yield 1
+            raise ValueError("bad step")
+
+        with pytest.raises(ValueError, match="bad step"):
+            await taken(queue, broken)
+
+        def no_start():
+            raise KeyError("bad start")
+
+        with pytest.raises(KeyError):
+            await taken(queue, no_start)
+        assert await settled(queue) == 0
+        await queue.close()
+
+    asyncio.run(scene())
