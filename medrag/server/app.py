@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
+from starlette.formparsers import MultiPartParser
 
 from medrag import __version__
 from medrag.server import ask, browse, chat, page, problems
@@ -23,6 +25,7 @@ from medrag.server.shapes import ProblemOut
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
+SWITCH = 0.0005  # seconds that the thread with the models keeps Python to itself; at the usual 0.005 every piece of an upload waits as long
 ABOUT = "Questions about medical images, answered from evidence that is cited and checked. For research and education."
 FAILURES: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemOut, "description": text}
@@ -36,6 +39,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 def create_app(rag: MedRAG, settings: ServerSettings | None = None) -> FastAPI:
     """The app over an opened `medrag.MedRAG`; run it with uvicorn, or `serve`."""
     served = Served(rag, settings or ServerSettings())  # type: ignore[call-arg]
+    MultiPartParser.spool_max_size = int(served.settings.upload_mb * 1e6)  # what is uploaded never touches the disk
     tools = make_mcp(rag, served)
     reached = tools.streamable_http_app(streamable_http_path="/", stateless_http=True, json_response=True)
 
@@ -80,6 +84,7 @@ def serve(rag: MedRAG, settings: ServerSettings) -> None:
 
     app = create_app(rag, settings)
     _write_log()
+    sys.setswitchinterval(SWITCH)
     uvicorn.run(
         app, host=settings.host, port=settings.port, log_level="warning", access_log=False,
         server_header=False, timeout_graceful_shutdown=10,

@@ -21,12 +21,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from medrag.server.settings import is_loopback
+from medrag.server.work import BUSY, Busy
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from medrag.server.served import Served
 
+ASKING = ("/v1/answer", "/v1/search", "/v1/chat/completions")
 OPEN = ("/", "/healthz", "/page/")  # the page itself holds nothing; what it asks for is guarded
 log = logging.getLogger("medrag.server")
 SAFE = {
@@ -99,6 +101,8 @@ class Guard:
         is_open = path in OPEN or path.startswith(OPEN[-1]) or scope["method"] == "OPTIONS"
         if settings.tokens and not is_open and not _known(headers.get("authorization", ""), settings.tokens):
             return 401, "a bearer token is needed", "send the header Authorization: Bearer TOKEN"
+        if path in ASKING and scope["method"] == "POST" and self.served.queue.full:
+            return 429, *BUSY  # before its images are read
         return None
 
     def _too_large(self) -> tuple[str, str]:
@@ -143,11 +147,11 @@ class _Visit:
 
 
 def _problem(status: int, problem: str, hint: str, request: str) -> JSONResponse:
-    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    headers = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": str(Busy.retry_after)}}.get(status)
     return JSONResponse(problem_values(KINDS.get(status, "refused"), problem, hint, request), status, headers)
 
 
-KINDS = {401: "authentication_error", 413: "too_large", 421: "misdirected", 403: "forbidden"}
+KINDS = {401: "authentication_error", 413: "too_large", 429: "busy", 421: "misdirected", 403: "forbidden"}
 
 
 def problem_values(kind: str, problem: str, hint: str, request: str) -> dict[str, Any]:

@@ -25,6 +25,9 @@ class Busy(MedragError):
     retry_after = 2  # seconds
 
 
+BUSY = ("as many questions as may wait are waiting", "ask again in a moment")
+
+
 class TooSlow(MedragError):
     """The clock of a request ran out."""
 
@@ -45,10 +48,15 @@ class WorkQueue:
         self._slots = asyncio.Semaphore(workers)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
 
+    @property
+    def full(self) -> bool:
+        """Whether `enter` would raise."""
+        return self.inside >= self.workers + self.waiting
+
     def enter(self) -> Ticket:
         """A place in line. Raises Busy where there is none."""
-        if self.inside >= self.workers + self.waiting:
-            raise Busy(f"{self.inside} questions are being answered or wait", "ask again in a moment")
+        if self.full:
+            raise Busy(*BUSY)
         self.inside += 1
         return Ticket(self)
 

@@ -163,9 +163,7 @@ async def _tools(client):
     passage = next(hit for hit in hits if hit["kind"] == "passage")
     page = await client.call_tool("get_page", {"item": passage["item"]})
     assert page.content[0].type == "image" and base64.b64decode(page.content[0].data).startswith(b"\x89PNG")
-    joined = await client.call_tool(
-        "graph_paths", {"start": "pleural effusion", "end": "Abnormal pleura morphology"}
-    )
+    joined = await client.call_tool("graph_paths", {"start": "pleural effusion", "end": "Abnormal pleura morphology"})
     assert "pleural effusion" in joined.content[0].text.lower() and joined.structured_content["paths"]
     answer = await client.call_tool("answer", {"question": QUESTION, "images": [film()]})
     assert answer.structured_content["status"] == "answered" and "[E1]" in answer.content[0].text
