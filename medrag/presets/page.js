@@ -194,6 +194,7 @@ $("form").addEventListener("submit", async (event) => {
   const stages = make("ol", { className: "stages" }), text = make("p", { className: "text" });
   const turn = make("article", { className: "turn" }, make("h2", { className: "asked", textContent: question || "What does the image show?" }), stages, text);
   $("talk").prepend(turn);
+  if (matchMedia("(max-width: 760px)").matches) turn.scrollIntoView({ block: "start" });
   const form = new FormData();
   for (const one of images) form.append("image", one.file);
   const fields = { question, before, stream: true, html: true, agent: $("agent").checked };
