@@ -150,7 +150,7 @@ def test_the_index_is_looked_through_and_reports_are_shown(opened, rag, tmp_path
         page.focus("#t-ask")
         page.keyboard.press("ArrowRight")
         assert page.locator("#index").is_visible() and page.locator("#ask").is_hidden()
-        assert "reports" in page.inner_text("#counts")
+        page.locator("#counts", has_text="reports").wait_for()
         page.fill("#words", "pleural effusion")
         page.keyboard.press("Enter")
         page.wait_for_selector("#hits li")
