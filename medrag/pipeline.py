@@ -5,6 +5,7 @@ This file knows the parts only by their contracts (protocols.py); `MedRAG.open` 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -19,7 +20,7 @@ from medrag import private
 from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
 from medrag.cite import cite
-from medrag.errors import SettingsError
+from medrag.errors import BadRecord, MissingDependency, SettingsError
 from medrag.prompts import REFUSAL, Prompt, make_prompt
 from medrag.retrieve import fuse
 from medrag.route import question_kind
@@ -27,6 +28,8 @@ from medrag.settings import PipelineSettings, Recipe
 from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from medrag.agent.chat import Chat
     from medrag.indexes.store import Store
     from medrag.protocols import Generator, Retriever, Router, Selector
@@ -151,8 +154,8 @@ class MedRAG:
         grounded = [n for n, (c, r) in enumerate(zip(contexts, routes, strict=True)) if self._grounded(c, r)]
         if together is None or len(grounded) < 2:
             return [self.answer_from(context, route) for context, route in zip(contexts, routes, strict=True)]
-        prompts = [self._prompt(contexts[n]) for n in grounded]
-        texts = together(prompts, [[image.image for image in contexts[n].query.images] for n in grounded])
+        asked = [self._asked(contexts[n]) for n in grounded]
+        texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
         written = dict(zip(grounded, texts, strict=True))
         return [
             self._finish(written.get(n, REFUSAL), context, route, _Clock())
@@ -202,7 +205,7 @@ class MedRAG:
         if not self._grounded(context, route):
             yield REFUSAL
             return
-        yield from self.generator.stream(self._prompt(context), [image.image for image in context.query.images])
+        yield from self.generator.stream(*self._asked(context))
 
     def _grounded(self, context: Context, route: Route) -> bool:
         """Whether the generator is asked at all: where there is evidence, or an image that it can see and the question is about."""
@@ -212,10 +215,21 @@ class MedRAG:
     def _looks(self, context: Context) -> bool:
         return bool(context.query.images) and self.generator.sees_images
 
-    def _prompt(self, context: Context) -> Prompt:
+    def _asked(self, context: Context) -> tuple[Prompt, list[Image]]:
+        """What the generator is given: the prompt, the question's images, and pages of the evidence where it takes several images."""
         looks = self._looks(context)
         context = private.shown(context) if self.settings.private else context
-        return make_prompt(context.query.text, context, self.settings.max_tokens, self.settings.seed, looks=looks)
+        several = getattr(self.generator, "many_images", False) and not self.settings.private
+        pages = page_crops(context, self.settings.page_images) if several else {}
+        prompt = make_prompt(
+            context.query.text,
+            context,
+            self.settings.max_tokens,
+            self.settings.seed,
+            looks=looks,
+            pictured=tuple(pages),
+        )
+        return prompt, [*(image.image for image in context.query.images), *pages.values()]
 
     def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:
         text, status, citations, reason = cite(text, context)
@@ -272,6 +286,20 @@ def make_query(image: Any, question: str, exclude: Sequence[str] = ()) -> Query:
         raise SettingsError("there is neither an image nor a question", "give at least one of them")
     text = question.encode(errors="replace").decode()  # half a character, from a terminal of another encoding
     return Query(text, images, frozenset([exclude] if isinstance(exclude, str) else exclude))
+
+
+def page_crops(context: Context, most: int) -> dict[str, Image]:
+    """Of the first evidence that stands on a page, by key: where it stands, cut out with a margin. A page that cannot be drawn is left out."""
+    from medrag._util.draw import region_picture
+
+    found: dict[str, Image] = {}
+    for key, hit in context:
+        if len(found) == most:
+            break
+        with contextlib.suppress(BadRecord, MissingDependency):  # the text is there all the same
+            picture = region_picture(hit.item)
+            found |= {key: picture} if picture else {}
+    return found
 
 
 @functools.lru_cache(maxsize=4)

@@ -50,20 +50,27 @@ class Prompt:
     system: str = SYSTEM
     max_tokens: int = 256
     seed: int = 0
+    pictured: tuple[
+        str, ...
+    ] = ()  # keys of evidence whose place on its page follows the question's images as a picture
 
     def user_text(self) -> str:
-        """The user turn as plain text: the evidence, then the question."""
+        """The user turn as plain text: the evidence, which image is which where pages are shown, then the question."""
         evidence = "\n".join(evidence_block(key, hit) for key, hit in self.context)
+        first = len(self.context.query.images) + 1
+        evidence += "".join(f"\nImage {n} shows the page of [{key}]." for n, key in enumerate(self.pictured, first))
         return f"{evidence}\n\nQuestion: {self.question}" if evidence else f"Question: {self.question}"
 
 
-def make_prompt(question: str, context: Context, max_tokens: int = 256, seed: int = 0, *, looks: bool = True) -> Prompt:
+def make_prompt(
+    question: str, context: Context, max_tokens: int = 256, seed: int = 0, *, looks: bool = True, pictured: tuple[str, ...] = (),
+) -> Prompt:  # fmt: skip
     """The prompt for a question and its context; without evidence the system text asks for none.
 
     ``looks`` is false where the generator is shown no image; it is then not told to use one.
     """
     system = (SYSTEM if looks else SYSTEM_NO_IMAGE) if context.kept else SYSTEM_NO_EVIDENCE
-    return Prompt(question, context, system, max_tokens, seed)
+    return Prompt(question, context, system, max_tokens, seed, pictured)
 
 
 def evidence_block(key: str, hit: Hit) -> str:

@@ -136,6 +136,7 @@ class Generator(Protocol):
 
     name: str
     sees_images: bool
+    # many_images: bool may stand beside it: pages of the evidence are then shown after the question's images
 
     def stream(self, prompt: Any, images: Sequence[Image] = ()) -> Iterator[str]:
         """Pieces of the answer as they come. ``prompt`` is a `medrag.prompts.Prompt`. Raises GeneratorError."""

@@ -111,6 +111,9 @@ class PipelineSettings(Strict):
     graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
     private: bool = False  # the generator is shown the graph's statements and definitions alone: no text of a document
     page_fusion: Literal["sum", "max", "patho"] = "sum"  # pages asked with text and an image (medrag/retrieve/pages.py)
+    page_images: int = Field(
+        2, ge=0
+    )  # crops of cited pages shown to a generator that takes several images (`many_images`)
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
     max_tokens: int = Field(256, ge=1)

@@ -57,9 +57,10 @@ class FakeGenerator:
     """Gives the replies in turn, word by word, and keeps what it was asked in ``prompts`` and ``images``."""
 
     def __init__(
-        self, replies: Sequence[str] = ("This is a fake answer [E1].",), name: str = "fake", sees_images: bool = True
-    ) -> None:
-        self.name, self.sees_images = name, sees_images
+        self, replies: Sequence[str] = ("This is a fake answer [E1].",), name: str = "fake", sees_images: bool = True,
+        many_images: bool = False,
+    ) -> None:  # fmt: skip
+        self.name, self.sees_images, self.many_images = name, sees_images, many_images
         self.prompts: list[Any] = []
         self.images: list[tuple[Image, ...]] = []
         self._replies = itertools.cycle(replies)

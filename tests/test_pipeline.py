@@ -164,3 +164,37 @@ def test_a_model_that_is_shown_no_image_is_not_told_to_use_one():
 def test_fingerprint_takes_options_that_are_no_plain_values():
     one, same, other = (rag(model_options={"layout": f}).fingerprint for f in (print, print, len))
     assert one == same != other
+
+
+def test_pages_of_the_evidence_are_shown_to_a_generator_that_takes_several_images(tmp_path):
+    import pymupdf
+
+    from medrag.types import Box
+
+    with pymupdf.open() as book:
+        for n in range(2):
+            book.new_page(width=300, height=400).insert_text((40, 60 + 200 * n), "A pulmonary mass is an opacity.")
+        book.save(tmp_path / "book.pdf")
+    source = str(tmp_path / "book.pdf")
+    items = [
+        Passage("b:1", "b", "A pulmonary mass is an opacity.", page=1, boxes=(Box(40, 50, 200, 62),), source=source),
+        Passage("b:2", "c", "A pulmonary mass larger than 3 cm is an opacity.", page=2, source=source),
+        Passage("b:3", "d", "A mass, pulmonary, is no nodule.", page=9, source=source),  # a page that is not there
+    ]
+
+    def asked(**settings):
+        one = rag(items=items, **settings)
+        one.generator.many_images = True
+        one.answer(PIXELS, "What is a pulmonary mass?")
+        return one.generator.prompts[0], one.generator.images[0]
+
+    prompt, images = asked()
+    assert prompt.pictured and len(images) == 1 + len(prompt.pictured) <= 3
+    assert f"Image 2 shows the page of [{prompt.pictured[0]}]." in prompt.user_text()
+    assert f"[{prompt.pictured[0]}]" in prompt.user_text()
+    sizes = {key: image.size for key, image in zip(prompt.pictured, images[1:], strict=True)}
+    assert any(height < 150 for _, height in sizes.values())  # a region is cut out, not the page
+    assert asked(page_images=0)[0].pictured == () and len(asked(page_images=1)[1]) == 2
+    plain = rag(items=items)
+    plain.answer(PIXELS, "What is a pulmonary mass?")
+    assert len(plain.generator.images[0]) == 1

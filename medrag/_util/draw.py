@@ -5,6 +5,7 @@ Knows nothing of answers or HTML. Page boxes are PDF points of the page as displ
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,26 @@ def picture_of(item: Item, boxes: Sequence[Box] = (), max_side: int | None = Non
 def _dpi(max_side: int | None) -> int:
     """A resolution at which a page of usual size (11 inches) has about ``max_side`` pixels."""
     return 110 if max_side is None else min(110, max(36, max_side // 11))
+
+
+def region_picture(item: Item, margin: float = 24.0) -> Image | None:
+    """Where an item stands on its page of a PDF: the boxes of a passage, the regions a page was found by (else the whole page), or the figure,
+    with ``margin`` points around them. None for an item that stands on no page.
+
+    Raises ImageError when the page cannot be drawn.
+    """
+    page = item.number if isinstance(item, Page) else getattr(item, "page", None)
+    source = str(getattr(item, "source", ""))
+    if not page or not source.lower().endswith(".pdf"):
+        return None
+    boxes = list(getattr(item, "boxes", ())) or [Box(*box) for box in item.meta.get("boxes", ())]
+    if isinstance(item, ImageRecord) and item.box:
+        boxes = [item.box]
+    if not boxes:
+        return page_picture(source, page)
+    whole = functools.reduce(Box.union, boxes)
+    around = Box(whole.x0 - margin, whole.y0 - margin, whole.x1 + margin, whole.y1 + margin)
+    return page_picture(source, page, clip=around)
 
 
 def thumbnail(item: Item, boxes: Sequence[Box] = (), side: int = 256) -> Image:

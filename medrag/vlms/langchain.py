@@ -24,13 +24,15 @@ class LangChainModel:
     and ``seed`` are not passed on: models name them differently, set them on the model.
     """
 
-    def __init__(self, model: Any, *, sees_images: bool = True, image_size: int = 1024, **options: Any) -> None:
+    def __init__(
+        self, model: Any, *, sees_images: bool = True, image_size: int = 1024, many_images: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
         self.chat = _made(model, options) if isinstance(model, str) else model
         if options and not isinstance(model, str):
             raise SettingsError(f"options do not apply to a ready {type(model).__name__}", "set them when you make it")
         named = [getattr(self.chat, key, None) for key in ("model_name", "model")]
         self.name = str(next((name for name in named if isinstance(name, str) and name), type(self.chat).__name__))
-        self.sees_images, self.image_size = sees_images, image_size
+        self.sees_images, self.image_size, self.many_images = sees_images, image_size, many_images and sees_images
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Pieces of the answer; whatever the chat model raises comes out as GeneratorError."""

@@ -33,7 +33,8 @@ class OpenAICompatible:
 
     ``base_url`` (or OPENAI_BASE_URL) is the server's address with its version, such as ``http://localhost:8000/v1``;
     without it SettingsError is raised. ``timeout`` is in seconds; images are sent as JPEG of at most ``image_size``
-    pixels a side, or not at all with ``sees_images=False``. Raises GeneratorError with one line when the server fails.
+    pixels a side, or not at all with ``sees_images=False``. With
+    ``many_images`` pages of the evidence go with them (vLLM: ``--limit-mm-per-prompt image=8``). Raises GeneratorError with one line when the server fails.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class OpenAICompatible:
         temperature: float = 0.0,
         image_size: int = 1024,
         sees_images: bool = True,
+        many_images: bool = False,
         retries: int = 1,
     ) -> None:
         url = base_url or os.environ.get("OPENAI_BASE_URL", "")
@@ -56,7 +58,7 @@ class OpenAICompatible:
                 f"openai:{model} needs the address of its server",
                 "set base_url (model_options) or OPENAI_BASE_URL, such as http://localhost:8000/v1",
             )
-        self.name, self.url, self.sees_images = model, url, sees_images
+        self.name, self.url, self.sees_images, self.many_images = model, url, sees_images, many_images and sees_images
         self.timeout, self.temperature, self.image_size, self.retries = timeout, temperature, image_size, retries
         self._key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self._client: Any = None

@@ -50,7 +50,8 @@ class Transformers:
     Which of the two is told by the class of its configuration. ``device`` "auto" is CUDA where there is one; ``dtype``
     "auto" is the checkpoint's on CUDA and float32 on CPU. ``temperature`` 0 is greedy; above it samples are drawn with
     the prompt's seed. ``context`` narrows the model's own window. Where a prompt does not fit, evidence is left out
-    from the end and the prompt says so. Images are shrunk to ``image_size`` pixels on their long side.
+    from the end and the prompt says so. ``many_images`` says that it understands several: pages of the evidence are
+    then shown after the question's. Images are shrunk to ``image_size`` pixels on their long side.
 
     Raises SettingsError without a model's name, ModelMissing when the weights are not on this machine, GeneratorError when they cannot be loaded or run.
     """
@@ -67,6 +68,7 @@ class Transformers:
         gguf_file: str = "",
         image_size: int = 1024,
         trust_remote_code: bool = False,
+        many_images: bool = False,
         layout: Layout = plain_layout,
     ) -> None:
         if not model:
@@ -75,7 +77,7 @@ class Transformers:
         self.device, self.dtype = device, dtype
         self.max_new_tokens, self.temperature, self.context = max_new_tokens, temperature, context
         self.gguf_file, self.image_size, self.layout = gguf_file, image_size, layout
-        self.trust_remote_code = trust_remote_code
+        self.trust_remote_code, self.many_images = trust_remote_code, many_images
         self._lock = threading.Lock()
         self._loaded: Loaded | None = None
         self._config: Any = None
