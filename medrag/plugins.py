@@ -81,6 +81,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "page-ranking": "medrag.eval.page_questions:PageRanking",
         "routing": "medrag.eval.routing:Routing",
         "selection": "medrag.eval.selection:Selection",
+        "hops": "medrag.eval.hops:HopsFound",
         "grounding": "medrag.score.grounding:Grounding",
         "abstention": "medrag.score.abstention:Abstention",
         "bertscore": "medrag.score.neural:BertScore",

@@ -194,6 +194,10 @@ def _fixed(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK()))
 
 
+def _fixed_ten(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
+    return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK(10)))
+
+
 def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH)))
 
@@ -343,13 +347,14 @@ def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
 
 Maker = Callable[["MedRAG", Sequence[Example], int], Together]
 ARMS: dict[str, Maker] = {
-    "none": _none, "fixed-k": _fixed, "adaptive": _adaptive, "adaptive+graph": _graph, "agent": _agent, "pages": _pages,
+    "none": _none, "fixed-k": _fixed, "fixed-10": _fixed_ten, "adaptive": _adaptive, "adaptive+graph": _graph, "agent": _agent, "pages": _pages,
     "text-only": _text_only, "noise-image": _noise, "blank-image": _blank, "blank-image-none": _blank_none,
     "random-context": _random_context, "wrong-patient-context": _wrong_patient, "oracle-context": _oracle,
 }  # fmt: skip
 ABOUT: dict[str, str] = {
     "none": "the generator and the image alone",
     "fixed-k": f"the first {K} fused hits, unselected",
+    "fixed-10": "the first 10 fused hits, unselected",
     "adaptive": "routing, fusion and adaptive selection, without the graph",
     "adaptive+graph": "the same with the knowledge graph",
     "agent": "the search loop by rules over the same sources, several turns",

@@ -142,7 +142,12 @@ def page_ids(hits: Sequence[Hit]) -> list[str]:
 
 def page_of(item: Item) -> str:
     """The id of the page that an item is, or stands on; "" for others."""
-    match = _PAGE.match(item.id)
+    return page_of_id(item.id)
+
+
+def page_of_id(name: str) -> str:
+    """The page in an item's id; "" where it has none."""
+    match = _PAGE.match(name)
     return match[1] if match else ""
 
 

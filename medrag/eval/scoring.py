@@ -48,6 +48,10 @@ def _detailed(measure: Any, lines: Lines) -> Any:
     return measure.rows_with(*([line[key] for line in lines] for key in ("value", "reference", "details")))
 
 
+def _hops(measure: Any, lines: Lines) -> Any:
+    return measure.rows_with(*([line[key] for line in lines] for key in ("evidence", "reference", "details")))
+
+
 def _grounding(measure: Any, lines: Lines) -> Any:
     return measure.rows([_as_answer(line) for line in lines])
 
@@ -67,7 +71,7 @@ def _as_answer(line: Mapping[str, Any]) -> Any:
 
 _ROWS = {
     "closed": _closed, "grounding": _grounding, "abstention": _abstention,
-    "linking": _detailed, "routing": _closed, "selection": _detailed,
+    "linking": _detailed, "routing": _closed, "selection": _detailed, "hops": _hops,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from medrag.corpora import questions, realdata
 from medrag.errors import CorpusError
-from medrag.eval import collections, linking, page_questions, routing
+from medrag.eval import collections, hops, linking, page_questions, routing
 from medrag.eval.tasks import Example, Task
 
 Source = Callable[[Path, str, Task], list[Example]]
@@ -172,6 +172,6 @@ def training_data() -> Path:
 
 SOURCES: dict[str, Source] = {
     "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "iu_similar": iu_similar, "vqa_rad": vqa_rad,
-    "terms": linking.terms, "held_pictures": routing.held, "pages": page_questions.questions,
+    "terms": linking.terms, "held_pictures": routing.held, "pages": page_questions.questions, "hops": hops.questions,
     **{name: collections.source(name) for name in collections.COLLECTIONS},
 }  # fmt: skip

@@ -18,7 +18,7 @@ from medrag._util.places import share
 from medrag.errors import SettingsError
 from medrag.settings import Strict, parse, read_yaml
 
-Kind = Literal["report", "closed", "open", "ranking", "linking", "routing", "selection"]
+Kind = Literal["report", "closed", "open", "ranking", "linking", "routing", "selection", "hops"]
 
 
 @dataclass(frozen=True, slots=True)
