@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.findings import ASKED
+from medrag._util.findings import ASKED, label_of
 from medrag.agent import asking
 from medrag.score.claims import Claim, claims
 from medrag.types import Hit, Study
@@ -40,7 +40,8 @@ def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hi
     """What differs, in words, and studies of pairs that look like this pair. Raises ValueError for an image that is not there."""
     earlier, later = desk.pick(max(first, 0)), desk.pick(max(second, 0))
     if desk.see is not None:
-        text = changes(desk.see([earlier[0].image]), desk.see([later[0].image]))
+        read = [desk.see([one[0].image]) for one in (earlier, later)]
+        text = changes(read[0], read[1], label_of(goal), desk.usual)
     else:
         ask = parse(asking.still(goal))
         told = [_alike([study for study, _ in _studies(desk, one)[:ALIKE]], ask) for one in (earlier, later)]
@@ -48,12 +49,28 @@ def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hi
     return text, pairs(desk, earlier, later) if desk.sources("similar") else []
 
 
-def changes(before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    """New, resolved and unchanged findings of two readings; what neither shows is named in one sentence."""
+def verdict(label: str, before: Mapping[str, float], after: Mapping[str, float], usual: Mapping[str, float]) -> str:
+    """ "new", "resolved", "unchanged" or "" (in neither) for a finding that is asked about: it counts as there where it is likelier than usual.
+
+    By Bayes' rule that is the even threshold where the question itself makes presence and absence equally likely; without
+    ``usual`` it is `SEEN`.
+    """
+    least = usual.get(label, SEEN)
+    there = (before.get(label, 0.0) >= least, after.get(label, 0.0) >= least)
+    return {(False, True): "new", (True, False): "resolved", (True, True): "unchanged"}.get(there, "")
+
+
+def changes(
+    before: Mapping[str, float], after: Mapping[str, float], asked: str = "", usual: Mapping[str, float] | None = None
+) -> str:
+    """New, resolved and unchanged findings of two readings; what neither shows is named in one sentence.
+
+    The finding that was ``asked`` about is judged by `verdict` with its ``usual`` probability, the others by `SEEN`.
+    """
     said, absent = [], []
-    for label in sorted(before.keys() & after.keys() & ASKED.keys()):
+    for label in sorted(before.keys() & after.keys() & ASKED.keys(), key=lambda one: (one != asked, one)):
         name, p, q = _bare(ASKED[label][0]), before[label], after[label]
-        word = {(False, True): "new", (True, False): "resolved", (True, True): "unchanged"}.get((p >= SEEN, q >= SEEN))
+        word = verdict(label, before, after, (usual or {}) if label == asked else {})
         if word:
             said.append(
                 f"{name.capitalize()} is {word}: probability {p:.2f} in the first image, {q:.2f} in the second."

@@ -127,6 +127,11 @@ class Desk:
             return None
         return self._see or reader_of(self.rag)
 
+    @property
+    def usual(self) -> Mapping[str, float]:
+        """How likely each finding is on a usual film, by what reads them; empty where it does not say."""
+        return getattr(getattr(self.see, "__self__", None), "usual", {})
+
     @functools.cached_property
     def studies(self) -> list[Study]:
         """The patient's studies in the index, before the day that the images' files name; undated ones come first.

@@ -17,12 +17,14 @@ from medrag._util.findings import CHEXPERT_TYPE
 from medrag.encoders._shared import computing, device_of
 from medrag.encoders.image_text import load_open_clip
 from medrag.errors import ModelMissing
+from medrag.settings import read_yaml
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
 FILE = "findings.safetensors"
+USUAL = "usual.yaml"
 
 
 class FindingsReader:
@@ -60,6 +62,12 @@ class FindingsReader:
     def findings(self, images: Sequence[Image]) -> dict[str, float]:
         """`read`, of the 14 findings alone."""
         return {name: p for name, p in self.read(images).items() if name in CHEXPERT_TYPE}
+
+    @functools.cached_property
+    def usual(self) -> dict[str, float]:
+        """The mean probability of each finding over the training studies; empty where the folder does not say."""
+        path = self._folder / USUAL
+        return read_yaml(path) if path.is_file() else {}
 
     def scores(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """(n, names) logits before calibration, one row for each image."""
