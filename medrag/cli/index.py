@@ -151,6 +151,73 @@ def hit_row(hit: Hit) -> tuple[str, ...]:
     return str(hit.rank), f"{hit.score:.4f}", label(hit.item, 60), found_by(hit), hit.item.id
 
 
+@app.command("tune")
+def tune_index(
+    name: Name,
+    part: Annotated[
+        str, typer.Option("--part", help="Which index of the recipe (default: each that can be tuned).")
+    ] = "",
+    recall: Annotated[
+        float, typer.Option("--recall", min=0.5, max=1.0, help="Of the 10 nearest, by exhaustive search.")
+    ] = 0.98,
+    questions: Annotated[
+        Path | None,
+        typer.Option("--questions", help="A file with a question a line (default: the index's own vectors ask)."),
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", min=10, help="Vectors or questions that are tried.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Set the least search effort that reaches a recall, measured on the index itself."""
+    asked = _lines(questions)[:sample] if questions else []
+    found = tuned(name, part, recall, asked, sample)
+    if as_json:
+        emit(found)
+        return
+    columns = ("part", "factory", "effort", "recall", "ms a query")
+    table(columns, [(n, f["factory"], f"{f['knob']} {f['effort']}", f["recall"], f["ms"]) for n, f in found.items()])
+
+
+def tuned(name: str, part: str, recall: float, asked: list[str], sample: int) -> dict[str, Any]:
+    """What was measured, by part; the settings and the manifest are written. Raises SettingsError where nothing can be tuned."""
+    from medrag.encoders import open_encoder
+    from medrag.indexes.store import open_store, writing
+    from medrag.indexes.tune import tune
+    from medrag.types import Query
+
+    folder = folder_of(name)
+    store = open_store(folder, name=name)
+    parts = [part] if part else [n for n, one in store.recipe.indexes.items() if one.kind == "faiss"]
+    found: dict[str, Any] = {}
+    with writing(folder):
+        for one in parts:
+            index = store.index(one)
+            knob = index.effort()[0] if hasattr(index, "effort") else ""
+            if not knob:
+                continue
+            encoder: Any = open_encoder(store.recipe.encoders[store.recipe.indexes[one].encoder]) if asked else None
+            queries = encoder.encode_queries([Query(text) for text in asked]) if asked else None
+            told = tune(index, recall, queries=queries, sample=sample)
+            index.save_settings(folder / one)
+            found[one] = {**told, "knob": knob, "effort": told[knob]}
+        if found:
+            store.manifest.write(folder)
+    if not found:
+        raise SettingsError(
+            f"{name!r} has no index {part!r} that can be tuned"
+            if part
+            else f"every index of {name!r} searches everything",
+            "an index of kind faiss takes options: {factory: auto}, from 50,000 vectors on",
+        )
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}", "give a text file with a question a line") from error
+
+
 @app.command("delete")
 def delete(
     name: Name,

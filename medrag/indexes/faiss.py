@@ -17,27 +17,47 @@ from numpy.typing import NDArray
 
 from medrag._util.files import write_error, write_json
 from medrag.errors import SettingsError
+from medrag.indexes._exact import ExactRows
 from medrag.indexes.ids import IdTable, Row, matrix, padded
 
 if TYPE_CHECKING:
     from medrag.protocols import Vectors
 
 CHUNK = 8192  # rows handed to FAISS at a time
+FLAT_UP_TO, PQ_FROM = 50_000, 3_000_000  # vectors; see `factory_for`
 SLACK = 1e-5  # how far single precision may be off for unit vectors
 GPU_K = 2048  # the most neighbours a FAISS GPU search returns
 
 
-class FaissIndex:
-    """Inner-product search with an index of FAISS's factory (``Flat``, ``IVF1024,Flat``, ``HNSW32``, ``PQ48`` …).
+def factory_for(count: int, dim: int) -> tuple[str, int]:
+    """The factory string and the re-ranking for so many vectors: what ``auto`` takes.
 
+    Up to 50,000 ``Flat``, exact and quick enough; up to three million an inverted file of 8-bit codes (one byte a dimension in memory), above
+    it of product codes (one byte for eight dimensions). About 4 √n lists; four or twenty times as many candidates as are wanted are scored
+    again from the vectors on disk. Recall for both is in README; `medrag.indexes.tune` sets the effort on your own vectors.
+    """
+    if count <= FLAT_UP_TO:
+        return "Flat", 0
+    lists = min(1 << round(np.log2(4 * np.sqrt(count))), 16_384)
+    if count < PQ_FROM or dim % 8:
+        return f"IVF{lists},SQ8", 4
+    return f"IVF{lists},PQ{dim // 8}", 20
+
+
+class FaissIndex:
+    """Inner-product search with an index of FAISS's factory (``Flat``, ``IVF1024,Flat``, ``HNSW32``, ``PQ48`` …), or ``auto``: `factory_for`.
+
+    ``rerank`` r > 0 keeps the vectors in half precision on disk and scores the r·k best candidates again by them.
     ``gpu``: ``auto`` searches ``Flat`` on a GPU when faiss-gpu and a device are there; ``never`` does not look.
     ``nprobe`` (IVF) and ``ef`` (HNSW) set the effort of a search; it is raised by itself while fewer than k are found.
     """
 
     def __init__(
-        self, factory: str = "Flat", *, gpu: Literal["auto", "never"] = "auto", nprobe: int = 16, ef: int = 64
-    ) -> None:
-        self.factory, self.gpu, self.nprobe, self.ef = factory, gpu, nprobe, ef
+        self, factory: str = "auto", *, gpu: Literal["auto", "never"] = "auto", nprobe: int = 16, ef: int = 64,
+        rerank: int = 0,
+    ) -> None:  # fmt: skip
+        self.factory, self.gpu, self.nprobe, self.ef, self.rerank = factory, gpu, nprobe, ef, rerank
+        self._exact: ExactRows | None = None
         self._ids = IdTable()
         self._index: Any = None
         self._on_gpu: Any = None
@@ -60,11 +80,18 @@ class FaissIndex:
         if not len(ids):
             return
         matrix(vectors, self.dim, len(ids))
+        if self.factory == "auto":
+            self.factory, self.rerank = factory_for(len(ids), vectors.shape[1])
         self._open_for_writing(vectors.shape[1])
+        if self.rerank and self._exact is None:
+            self._exact = ExactRows(vectors.shape[1])
         if not self._index.is_trained:
             self._train(vectors)
         for start in range(0, len(ids), CHUNK):
-            self._index.add(np.ascontiguousarray(vectors[start : start + CHUNK], dtype=np.float32))
+            rows = np.ascontiguousarray(vectors[start : start + CHUNK], dtype=np.float32)
+            self._index.add(rows)
+            if self._exact is not None:
+                self._exact.add(rows)
         self._ids.add(ids)
         self._on_gpu = None
 
@@ -84,7 +111,7 @@ class FaissIndex:
         if min(k, total) < 1 or not len(vectors):
             return padded([([], [])] * len(vectors))
         queries = np.ascontiguousarray(matrix(vectors, self.dim), dtype=np.float32)
-        depth = min(total, min(k, total) + 16)
+        depth = min(total, max(min(k, total) + 16, self.rerank * k))
         near = self._nearest(queries, depth, mask)
         return padded(
             [
@@ -104,6 +131,8 @@ class FaissIndex:
             if exhausted and effort < len(self._ids.ids) and not self._is_flat():
                 effort *= 4
             else:
+                if self._exact is not None:
+                    return self._ids.best(self._exact.scores(query, positions), positions, k)
                 worst = float(scores[-1]) if len(scores) else -np.inf
                 if self._is_flat():
                     worst += SLACK
@@ -141,6 +170,45 @@ class FaissIndex:
         if mask is not None:
             keep &= mask[positions]
         return [(s[one][:depth], p[one][:depth]) for s, p, one in zip(scores, positions, keep, strict=True)]
+
+    def effort(self) -> tuple[str, int]:
+        """What may be raised to find more, ``nprobe`` or ``ef``, and how far that goes; ("", 0) where everything is searched."""
+        import faiss
+
+        inner = self._index
+        while isinstance(inner, faiss.IndexPreTransform | faiss.IndexIDMap):
+            inner = faiss.downcast_index(inner.index)
+        if isinstance(inner, faiss.IndexIVF):
+            return "nprobe", int(inner.nlist)
+        return ("ef", max(len(self), 16)) if isinstance(inner, faiss.IndexHNSW) else ("", 0)
+
+    def keeps_vectors(self) -> bool:
+        """Whether `vectors_at` gives what was added, not what a code made of it."""
+        import faiss
+
+        whole = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
+        return self._exact is not None or isinstance(self._index, whole)
+
+    def positions(self) -> list[int]:
+        """Those of the vectors that were not deleted."""
+        return self._ids.alive()
+
+    def positions_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        return self._ids.at(ids)
+
+    def id_at(self, position: int) -> str:
+        return self._ids.ids[position]
+
+    def vectors_at(self, positions: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(n, d): the vectors as they came, as exactly as they are kept."""
+        import faiss
+
+        if self._exact is not None:
+            return np.asarray(self._exact.rows[positions], np.float32)
+        if self.effort()[0] == "nprobe":  # lists know their vectors, not the other way round
+            faiss.extract_index_ivf(self._index).make_direct_map()
+        found: NDArray[np.float32] = self._index.reconstruct_batch(np.asarray(positions, np.int64))
+        return found
 
     def _is_flat(self) -> bool:
         import faiss
@@ -198,8 +266,15 @@ class FaissIndex:
                 faiss.write_index(self._index, str(folder / "index.faiss"))
             except RuntimeError as error:
                 raise write_error(folder / "index.faiss", OSError(0, _reason(error))) from error
+        if self._exact is not None:
+            self._exact.save(folder)
         self._ids.save(folder / "ids.json")
-        write_json(folder / "settings.json", {"factory": self.factory, "nprobe": self.nprobe, "ef": self.ef})
+        self.save_settings(folder)
+
+    def save_settings(self, folder: Path) -> None:
+        """What is searched with; `medrag.indexes.tune` changes it."""
+        kept = {"factory": self.factory, "nprobe": self.nprobe, "ef": self.ef}
+        write_json(folder / "settings.json", kept | ({"rerank": self.rerank} if self.rerank else {}))
 
     @classmethod
     def open(cls, folder: Path, *, gpu: Literal["auto", "never"] = "auto") -> FaissIndex:
@@ -214,6 +289,8 @@ class FaissIndex:
         if path.is_file():
             flags = getattr(faiss, "IO_FLAG_MMAP_IFC", faiss.IO_FLAG_MMAP)
             index._index, index._mapped = faiss.read_index(str(path), flags), path
+            if index.rerank:
+                index._exact = ExactRows.open(folder, index.dim or 0)
         return index
 
 

@@ -48,6 +48,10 @@ class IdTable:
         self._dead.update(gone.values())
         return len(gone)
 
+    def at(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The positions of ids that are there."""
+        return np.array([self._at[item] for item in ids], np.int64)
+
     def alive(self) -> list[int]:
         """The positions of the living, in order."""
         return [n for n in range(len(self.ids)) if n not in self._dead]

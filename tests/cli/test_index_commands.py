@@ -12,8 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 from medrag.cli.app import app
+from medrag.testing import FakeEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Letters(FakeEncoder):
+    """The fake with a recipe's arguments."""
+
+    def __init__(self, model: str, *, batch: int = 0, device: str = "") -> None:
+        super().__init__()
 
 
 def run(*args: str, **options):
@@ -135,3 +143,36 @@ def test_a_pipeline_names_counts_that_are_not_as_expected(recipe):
     recipe.write_text(recipe.read_text(encoding="utf-8") + "expected: {study: 99}\n", encoding="utf-8")
     done = script("01_build_indexes.py", str(recipe))
     assert done.returncode == 1 and "expected 99 of kind study" in done.stderr
+
+
+def test_effort_is_tuned_and_the_manifest_still_fits(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    rows = [
+        f"{n},The {word} of lung {n % 7} measures {n} cm.,Seen."
+        for n, word in enumerate(["mass", "nodule", "cavity"] * 40)
+    ]
+    (tmp_path / "reports.csv").write_text("uid,findings,impression\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    path = tmp_path / "many.yaml"
+    path.write_text(
+        f"name: many\ncorpora:\n  - {{name: notes, reader: reports-csv, path: {tmp_path / 'reports.csv'}}}\n"
+        f"encoders:\n  text: {{model: fake, kind: '{__name__}:Letters'}}\n"
+        "indexes:\n  text: {kind: faiss, encoder: text, items: [passage], options: {factory: 'IVF16,Flat', nprobe: 1}}\n"
+        "  exact: {kind: faiss, encoder: text, items: [study], retriever: exact}\n",
+        encoding="utf-8",
+    )
+    made = run("index", "build", str(path))
+    assert made.exit_code == 0, made.output
+    (tmp_path / "questions.txt").write_text("a mass of the lung\n\nhow large is the nodule?\n", encoding="utf-8")
+    for more in ((), ("--questions", str(tmp_path / "questions.txt")), ("--part", "text")):
+        result = run("index", "tune", str(path), "--recall", "0.95", "--json", *more)
+        assert result.exit_code == 0, result.output
+        told = json.loads(result.stdout)
+        assert list(told) == ["text"] and told["text"]["recall"] >= 0.95 and told["text"]["knob"] == "nprobe"
+    settings = tmp_path / "home" / "indexes" / "many" / "text" / "settings.json"
+    assert json.loads(settings.read_text())["nprobe"] == told["text"]["effort"]
+    assert run("index", "info", str(path)).exit_code == 0  # every checksum is right
+    assert "nprobe" in run("index", "tune", str(path)).stdout
+    nothing = run("index", "tune", str(path), "--part", "exact")
+    assert nothing.exit_code == 1 and "can be tuned" in nothing.stderr
+    lost = run("index", "tune", str(path), "--questions", str(tmp_path / "none.txt"))
+    assert lost.exit_code == 1 and "cannot be read" in lost.stderr

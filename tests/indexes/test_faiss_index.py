@@ -151,3 +151,93 @@ def test_a_gpu_gives_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     _, other = both(vectors)
     assert other.search(vectors[:5], 3)[1] == flat.search(vectors[:5], 3)[1]  # falls back
+
+
+def clustered(seed: int, count: int, dim: int = 32) -> np.ndarray:
+    """Unit rows around 50 centres."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(50, dim))
+    rows = (centres[rng.integers(0, 50, count)] + 0.3 * rng.normal(size=(count, dim))).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def recall_of(index: FaissIndex, vectors: np.ndarray, queries: np.ndarray, k: int = 10) -> float:
+    flat = FlatIndex()
+    flat.add(names(len(vectors)), vectors)
+    pairs = zip(flat.search(queries, k)[1], index.search(queries, k)[1], strict=True)
+    return float(np.mean([len(set(want) & set(got)) / k for want, got in pairs]))
+
+
+def test_auto_takes_the_factory_for_the_size() -> None:
+    from medrag.indexes.faiss import factory_for
+
+    assert factory_for(50_000, 384) == ("Flat", 0)
+    assert factory_for(1_000_000, 384) == ("IVF4096,SQ8", 4)
+    assert factory_for(10_000_000, 384) == ("IVF16384,PQ48", 20)
+    assert factory_for(5_000_000, 30)[0].endswith("SQ8")
+    index = FaissIndex()
+    index.add(["a"], unit(1, 1))
+    assert index.factory == "Flat"
+
+
+def test_candidates_are_scored_again_by_the_vectors_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    vectors, queries = clustered(0, 3000), clustered(1, 40)
+    coarse, fine = FaissIndex("IVF16,PQ8x4", nprobe=16), FaissIndex("IVF16,PQ8x4", nprobe=16, rerank=20)
+    for index in (coarse, fine):
+        index.add(names(3000), vectors)
+    assert recall_of(fine, vectors, queries) > max(0.85, recall_of(coarse, vectors, queries) + 0.2)
+    scores, ids = fine.search(queries, 5)
+    at = {name: n for n, name in enumerate(names(3000))}
+    for row, found, query in zip(scores, ids, queries, strict=True):
+        np.testing.assert_allclose(row, [query @ vectors[at[name]] for name in found], atol=2e-3)
+    fine.delete([ids[0][0]])
+    fine.save(tmp_path / "saved")
+    assert not list((tmp_path / "home" / "tmp").iterdir())  # nothing is left lying about
+    again = FaissIndex.open(tmp_path / "saved")
+    assert again.rerank == 20 and again.search(queries, 5)[1] == fine.search(queries, 5)[1]
+    assert ids[0][0] not in again.search(queries, 5)[1][0]
+    again.add(["c:new"], queries[:1])  # an opened one grows, with its rows
+    assert again.search(queries[:1], 1)[1] == [["c:new"]]
+    again.save(tmp_path / "other")
+    assert FaissIndex.open(tmp_path / "other").search(queries[:1], 1)[1] == [["c:new"]]
+
+
+@pytest.mark.parametrize("factory", ["IVF32,Flat", "IVF32,SQ8", "HNSW8"])
+def test_effort_is_tuned_to_a_recall(factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medrag.indexes.tune import nearest, tune
+
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path))
+    vectors = unit(3, 4000, dim=24)
+    index = FaissIndex(factory, rerank=4 if "SQ8" in factory else 0, nprobe=1, ef=1)
+    index.add(names(4000), vectors)
+    gone = names(4000)[:50]
+    index.delete(gone)
+    flat = FlatIndex()
+    flat.add(names(4000), vectors)
+    flat.delete(gone)
+    queries = unit(4, 30, dim=24)
+    pairs = list(zip(nearest(index, queries, 5)[1], flat.search(queries, 5)[1], strict=True))
+    assert np.mean([len(set(one) & set(other)) for one, other in pairs]) > 4.9  # half precision may change the fifth
+    told = tune(index, 0.95, queries=queries)
+    knob = index.effort()[0]
+    assert told["recall"] >= 0.95 and told[knob] == getattr(index, knob) > 1
+    harder = tune(index, 0.99)  # its own vectors ask
+    assert harder["recall"] >= 0.99
+    with pytest.raises(SettingsError, match="nothing to tune"):
+        tune(both(vectors)[1])
+
+
+def test_a_recall_that_is_out_of_reach_or_cannot_be_known_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medrag.indexes.tune import tune
+
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path))
+    coarse, blind = FaissIndex("IVF8,PQ2x4", rerank=1), FaissIndex("IVF8,PQ2x4")
+    for index in (coarse, blind):
+        index.add(names(2000), unit(3, 2000))
+    with pytest.raises(SettingsError, match="not reached"):
+        tune(coarse, 1.0)
+    with pytest.raises(SettingsError, match="rerank"):
+        tune(blind, 0.9)

@@ -1,0 +1,201 @@
+"""Approximate search at a million vectors: recall and time beside exhaustive search, size, memory, and how fast it opens.
+
+    python eval/benchmarks/faiss_scale.py --count 1000000
+
+Vectors of 384 dimensions around centres that themselves lie in clusters (the seed decides), as sentence embeddings do; queries are drawn the same way and are
+not in the index. The peers in the same run, over the same vectors and queries, one at a time: exhaustive search by FAISS in single precision, and a torch
+matmul with top-k (the way of MMed-RAG's scripts). ``--recall`` is what `medrag.indexes.tune` must reach on half of the queries; what is told is of the
+other half. Each part is a process of its own, so that memory is its own. Writes ``eval/results/faiss_<count>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medrag._util.files import write_json
+from medrag._util.places import share
+
+DIM, BLOCK = 384, 50_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--factory", default="auto")
+    parser.add_argument("--recall", type=float, default=0.985)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--work", type=Path, help="a folder with room for 4 times the vectors (default: a temporary one)"
+    )
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--part", choices=("make", "build", "search", "exhaustive", "torch"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part:
+        print(json.dumps(PARTS[options.part](options)))
+        return
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        options.work = Path(folder)
+        found = {"count": options.count, "dim": DIM, "seed": options.seed, "threads": os.cpu_count()}
+        for part in PARTS:
+            found[part] = apart(part, options)
+        found["times_faster_than_exhaustive"] = round(found["exhaustive"]["ms_p50"] / found["search"]["ms_p50"], 1)
+    out = options.out or share() / "eval" / "results" / f"faiss_{options.count}.json"
+    write_json(out, found)
+    print(json.dumps(found, indent=1))
+
+
+def apart(part: str, options: Any) -> dict[str, Any]:
+    """One part in a process of its own."""
+    command = [sys.executable, __file__, "--part", part]
+    for name in ("count", "queries", "factory", "recall", "seed", "work"):
+        command += [f"--{name}", str(getattr(options, name))]
+    env = {**os.environ, "MEDRAG_HOME": str(options.work / "home")}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def make(options: Any) -> dict[str, Any]:
+    """Vectors and queries on disk, and the true neighbours of the queries."""
+    rng = np.random.default_rng(options.seed)
+    centres = rng.normal(size=(64, DIM))
+    centres = np.repeat(centres, 64, 0) + 0.7 * rng.normal(size=(4096, DIM))
+    rows = np.lib.format.open_memmap(options.work / "rows.npy", "w+", np.float32, (options.count, DIM))
+    for start in range(0, options.count, BLOCK):
+        rows[start : start + BLOCK] = drawn(rng, centres, min(BLOCK, options.count - start))
+    queries = drawn(rng, centres, options.queries)
+    np.save(options.work / "queries.npy", queries)
+    best, at = np.full((len(queries), 0), -np.inf, np.float32), np.zeros((len(queries), 0), np.int64)
+    for start in range(0, options.count, BLOCK):
+        best = np.concatenate([best, queries @ rows[start : start + BLOCK].T], 1)
+        at = np.concatenate([at, np.broadcast_to(np.arange(start, min(start + BLOCK, options.count)), (len(queries), min(BLOCK, options.count - start)))], 1)  # fmt: skip
+        order = np.argsort(-best, 1)[:, :10]
+        best, at = np.take_along_axis(best, order, 1), np.take_along_axis(at, order, 1)
+    np.save(options.work / "truth.npy", at)
+    return {"clusters": len(centres)}
+
+
+def drawn(rng: np.random.Generator, centres: np.ndarray, count: int) -> np.ndarray:
+    found = (centres[rng.integers(0, len(centres), count)] + 0.8 * rng.standard_normal((count, DIM))).astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def build(options: Any) -> dict[str, Any]:
+    """The index from the mapped vectors, tuned on half of the queries, saved."""
+    from medrag.indexes.faiss import FaissIndex
+    from medrag.indexes.tune import tune
+
+    rows = np.load(options.work / "rows.npy", mmap_mode="r")
+    index, began = FaissIndex(options.factory), time.perf_counter()
+    index.add([f"c:{n}" for n in range(len(rows))], rows)
+    index.save(options.work / "index")
+    seconds = time.perf_counter() - began
+    half = np.load(options.work / "queries.npy")[: options.queries // 2]
+    told = tune(index, options.recall, queries=half) if index.effort()[0] else {}
+    index.save_settings(options.work / "index")
+    size = sum(path.stat().st_size for path in (options.work / "index").iterdir())
+    return {
+        "seconds": round(seconds, 1),
+        "bytes": size,
+        "factory": index.factory,
+        "rerank": index.rerank,
+        "tuned": told,
+        **peak(),
+    }
+
+
+def search(options: Any) -> dict[str, Any]:
+    """Opened from disk; the other half of the queries, one at a time."""
+    from medrag.indexes.faiss import FaissIndex
+
+    before, began = resident(), time.perf_counter()
+    index = FaissIndex.open(options.work / "index")
+    opened = time.perf_counter() - began
+    half = slice(options.queries // 2, None)
+    queries, truth = np.load(options.work / "queries.npy")[half], np.load(options.work / "truth.npy")[half]
+    for query in queries:
+        index.search(query[None], 10)  # warm: the pages that are needed are in memory
+    times, hits = [], []
+    for query, want in zip(queries, truth, strict=True):
+        start = time.perf_counter()
+        _, ids = index.search(query[None], 10)
+        times.append(1000 * (time.perf_counter() - start))
+        hits.append(len(set(ids[0]) & {f"c:{n}" for n in want}) / 10)
+    draws = np.random.default_rng(0).integers(0, len(hits), (2000, len(hits)))
+    low, high = np.percentile(np.array(hits)[draws].mean(1), [2.5, 97.5])
+    recall = [round(float(v), 4) for v in (np.mean(hits), low, high)]
+    return {
+        "recall@10": recall,
+        **spread(times),
+        "open_s": round(opened, 3),
+        "resident_mb": round(resident() - before),
+        "private_mb": round(anonymous()),
+    }
+
+
+def exhaustive(options: Any) -> dict[str, Any]:
+    import faiss
+
+    index = faiss.IndexFlatIP(DIM)
+    rows = np.load(options.work / "rows.npy", mmap_mode="r")
+    for start in range(0, len(rows), BLOCK):
+        index.add(np.ascontiguousarray(rows[start : start + BLOCK]))
+    return timed(options, lambda query: index.search(query[None], 10))
+
+
+def with_torch(options: Any) -> dict[str, Any]:
+    import torch
+
+    rows = torch.from_numpy(np.load(options.work / "rows.npy"))
+    return timed(options, lambda query: (rows @ torch.from_numpy(query)).topk(10))
+
+
+def timed(options: Any, call: Any) -> dict[str, Any]:
+    times = []
+    for query in np.load(options.work / "queries.npy")[: min(30, options.queries)]:
+        start = time.perf_counter()
+        call(query)
+        times.append(1000 * (time.perf_counter() - start))
+    return spread(times[2:])
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    return {f"ms_p{at}": round(float(np.percentile(times, at)), 3) for at in (50, 95)}
+
+
+def status(name: str) -> float:
+    """A line of /proc/self/status in megabytes (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1000
+    return float("nan")
+
+
+def resident() -> float:
+    return status("VmRSS")
+
+
+def anonymous() -> float:
+    """What cannot be given back to the disk."""
+    return status("RssAnon")
+
+
+def peak() -> dict[str, float]:
+    return {"peak_mb": round(status("VmHWM"))}
+
+
+PARTS = {"make": make, "build": build, "search": search, "exhaustive": exhaustive, "torch": with_torch}
+
+
+if __name__ == "__main__":
+    main()
