@@ -41,6 +41,7 @@ _CLAUSE = re.compile(
     r"((?:(?!\b(?:that|which|is|are|and)\b)[^?;,])+?)(?:\s+\w+ed)?\s*(?:[?;,]|\b(?:that|which|is|are|and)\b|$)",
     re.IGNORECASE,
 )
+_DESCRIBED = re.compile(r"\b(?:that|who|whose|which|where|when|with|behind)\b", re.IGNORECASE)
 _BOXES = {  # left, top, right, bottom of the picture as shares; sides as in a picture that is not mirrored
     "upper": (0.0, 0.0, 1.0, 0.5), "apex": (0.0, 0.0, 1.0, 0.4), "lower": (0.0, 0.45, 1.0, 1.0), "base": (0.0, 0.5, 1.0, 1.0),
     "left": (0.0, 0.0, 0.55, 1.0), "right": (0.45, 0.0, 1.0, 1.0),
@@ -53,12 +54,16 @@ def sub_questions(question: str, most: int = 4) -> list[str]:
     >>> sub_questions("Is there a pneumothorax, and what causes it?")
     ['Is there a pneumothorax?', 'what causes a pneumothorax?']
     """
-    parts = [part.strip(" ,;") for part in _PARTS.split(question) if content_words(part)]
+    parts = _parts(question)
     found: list[str] = []
     for part in parts[:most]:
         whole = part if part.endswith((".", "?", "!")) or len(parts) == 1 else f"{part}?"
         found.append(completed(whole, found[-1]) if found else whole)
     return list(dict.fromkeys(found)) or [question]
+
+
+def _parts(question: str) -> list[str]:
+    return [part.strip(" ,;") for part in _PARTS.split(question) if content_words(part)]
 
 
 def completed(question: str, before: str) -> str:
@@ -117,6 +122,25 @@ def described(question: str) -> str:
     unnamed = UNNAMED.search(question)
     found = unnamed and _CLAUSE.search(question, unnamed.start())
     return found[1].strip() if found else ""
+
+
+def asked_of(goal: str, question: str) -> str:
+    """What a question wants to know of the thing that its part ``goal`` describes: the words of the parts after it, else those beside the description.
+
+    >>> asked_of("Which mold gives wheezing?", "Which mold gives wheezing, and which drugs act on it?")
+    'drugs act'
+    >>> asked_of("Which insect passes on the parasite that causes skin sores?", "Which insect passes on the parasite that causes skin sores?")
+    'insect passes parasite'
+    """
+    parts, goals = _parts(question), sub_questions(question)
+    at = goals.index(goal) if goal in goals else len(goals) - 1
+    later = " ".join(parts[at + 1 :])
+    if keywords(later):
+        return keywords(later)
+    if clause := described(goal):
+        return without(goal, [clause])
+    turn = _DESCRIBED.search(goal, len(goal.split(" ", 1)[0]))
+    return keywords(goal[: turn.start()] if turn else goal)
 
 
 def without(question: str, names: Iterable[str]) -> str:

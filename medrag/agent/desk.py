@@ -16,7 +16,7 @@ from medrag import private
 from medrag.errors import MedragError
 from medrag.retrieve import fuse
 from medrag.select import AdaptiveSelector
-from medrag.types import Context, Drop, Hit, Passage, Query, QueryImage, Route, Study
+from medrag.types import Context, Drop, Hit, Item, Passage, Query, QueryImage, Route, Study
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,6 +38,7 @@ class Desk:
         told = [str(image.meta.get("patient_id", "")) for image in query.images]
         self.patient = patient or next(filter(None, told), "")
         self.shown: frozenset[str] = frozenset()  # ids that a run has seen already; the loop keeps it up to date
+        self.heard: frozenset[str] = frozenset()  # corpora that the evidence has of the very thing that is searched for
 
     @functools.cached_property
     def route(self) -> Route:
@@ -85,7 +86,12 @@ class Desk:
             good[name] = [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(passed, 1)]
             refused |= {hit.item.id: Drop(hit, reason) for hit, reason in zip(hits, reasons, strict=True) if reason}
         context = self._selector.select(query, fuse.rrf(good, weights, self.rag.settings.rrf_c))
-        return dataclasses.replace(context, kept=context.kept[:k], dropped=(*context.dropped, *refused.values()))
+        kept = self._other_sources_first(context.kept) if kind == "text" else context.kept
+        return dataclasses.replace(context, kept=kept[:k], dropped=(*context.dropped, *refused.values()))
+
+    def _other_sources_first(self, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+        """In the order found, but corpora that were not heard of the thing that is asked about come before those that were."""
+        return tuple(sorted(hits, key=lambda hit: corpus_of(hit.item) in self.heard))
 
     @functools.cached_property
     def _selector(self) -> AdaptiveSelector:
@@ -162,6 +168,16 @@ def reader_of(rag: MedRAG) -> See | None:
         with contextlib.suppress(MedragError):
             return FindingsReader(name).findings
     return None
+
+
+def subject_of(item: Item) -> str:
+    """What a text is about: the heading of a book's passage, the title of another."""
+    heading = str(getattr(item, "section", "")) if getattr(item, "page", None) else ""
+    return heading or str(getattr(item, "title", ""))
+
+
+def corpus_of(item: Item) -> str:
+    return item.id.partition(":")[0]
 
 
 def note_hit(id: str, title: str, text: str, retriever: str) -> Hit:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from medrag._util.render import label
 from medrag._util.text import count_tokens, shorten
 from medrag.agent import verify
-from medrag.agent.desk import Desk
+from medrag.agent.asking import is_named
+from medrag.agent.desk import Desk, corpus_of, subject_of
 from medrag.agent.parse import checked, unbroken
 from medrag.agent.policy import Policy
 from medrag.agent.state import (
@@ -125,6 +126,7 @@ def act(state: State, bench: Bench) -> dict[str, Any]:
     call, step = state["call"], state["steps"]
     bench.kept[:] = bench.desk.shown_as([hit_of(piece) for piece in state["evidence"]])
     bench.desk.shown = _shown(state)
+    bench.desk.heard = frozenset(corpus_of(h.item) for h in bench.kept if is_named(subject_of(h.item), _goal(state)))
     try:
         request = {"type": "tool_call", "id": f"{step}", "name": call["name"], "args": call["args"]}
         message = bench.tools[call["name"]].invoke(request)
@@ -153,10 +155,15 @@ def _artifact(value: Any, question: str) -> Found:
     return Found(question, -1, hits)
 
 
+def _goal(state: State) -> str:
+    """What the call at hand is for."""
+    args = state["call"]["args"]
+    return str(next(filter(None, (args.get(name) for name in ("goal", "query", "term"))), state["question"]))
+
+
 def _shown(state: State) -> frozenset[str]:
     """Ids that need not come again: what is kept, and what was refused for this very goal."""
-    args = state["call"]["args"]
-    goal = str(next(filter(None, (args.get(name) for name in ("goal", "query", "term"))), state["question"]))
+    goal = _goal(state)
     return frozenset(id_of(p) for p in state["evidence"]) | {id_of(p) for p in state["dropped"] if p["goal"] == goal}
 
 

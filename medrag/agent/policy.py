@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from medrag.agent import asking
+from medrag.agent.desk import subject_of
 from medrag.agent.state import READER, Call, State, hit_of
-from medrag.agent.verify import verify
+from medrag.agent.verify import LONG, verify
 from medrag.errors import SettingsError
 from medrag.types import Triple
 from medrag.vlms._evidence import parse
@@ -145,7 +146,8 @@ def _sources(goal: str, state: State) -> list[Call]:
         calls += [_call("search_similar", "look-alikes", image=n, goal=goal) for n in range(len(state["images"]))]
     if ask.sort == "report" or asking.empty(goal):  # words that name nothing find nothing
         return calls
-    calls.append(_call("search_text", "what the texts say", query=goal, k=3 if calls else 5))
+    few = bool(calls) or _describes(goal)  # room is left for what is asked of the thing described
+    calls.append(_call("search_text", "what the texts say", query=goal, k=3 if few else 5))
     if asking.UNNAMED.search(goal):
         return [*calls, _call("link_terms", "what a disease without a name is described by", text=goal)]
     if ask.sort != "closed" or not state["images"]:
@@ -199,8 +201,11 @@ def _first(goal: str, state: State) -> list[Call]:
 
 
 def _describing(goal: str, state: State) -> list[str]:
-    """The terms that `link_terms` found in a question about a disease without a name, else its clause."""
-    if not asking.UNNAMED.search(goal):
+    """The terms that `link_terms` found in a question about a disease without a name, else its clause.
+
+    Of a long description no single term stands for the whole: there is none.
+    """
+    if not asking.UNNAMED.search(goal) or len(parse(goal).topic) >= LONG:
         return []
     said = "\n".join(str(row.get("said", "")) for row in _linked(goal, state))
     names = [name for name in _TERM.findall(said) if not asking.UNNAMED.search(name)]
@@ -213,24 +218,29 @@ def _linked(goal: str, state: State) -> list[dict[str, Any]]:
 
 def _hop(goal: str, state: State) -> list[Call]:
     """What else is asked, of the diseases that only the evidence names."""
-    if not asking.UNNAMED.search(goal):
+    if not _describes(goal):
         return []
     names = [name for name in _bridges(goal, state) if not asking.is_named(name, goal)]
-    known = [name for piece in state["evidence"] for name in _ends(hit_of(piece).item) if asking.is_named(name, goal)]
-    rest = asking.without(goal, known)
-    queries = [f"{name} {rest}".strip()[:500] for name in list(dict.fromkeys(names))[:HOPS]]
+    asked = asking.asked_of(goal, state["question"])
     return [
-        _call("search_text", "what is asked, of a disease that the evidence names", query=query, k=3)
-        for query in queries
+        _call("search_text", "what is asked, of what the evidence names", query=f"{name} {asked}"[:500], goal=name, k=3)
+        for name in list(dict.fromkeys(names))[:HOPS]
     ]
+
+
+def _describes(goal: str) -> bool:
+    """Whether a question is about something that it does not name, but describes: then what it asks needs a second search."""
+    ask = parse(goal)
+    return bool(asking.UNNAMED.search(goal)) or (ask.sort == "open" and len(ask.topic) >= LONG)
 
 
 def _bridges(goal: str, state: State) -> list[str]:
     """Names that stand at the other end of statements about what the question names, then titles of texts."""
-    items = [hit_of(piece).item for piece in state["evidence"] if piece["goal"] in (goal, *_describing(goal, state))]
+    pieces = [piece for piece in state["evidence"] if piece["goal"] in (goal, *_describing(goal, state))]
+    items = [hit_of(piece).item for piece in sorted(pieces, key=lambda piece: -piece["support"])]
     ends = [_ends(item) for item in items]
     linked = [name for pair in ends if any(asking.is_named(end, goal) for end in pair) for name in pair]
-    return linked + [title for item in items if item.kind == "passage" and (title := getattr(item, "title", ""))]
+    return linked + [name for item in items if item.kind == "passage" and (name := subject_of(item))]
 
 
 def _ends(item: Any) -> tuple[str, ...]:

@@ -17,11 +17,16 @@ from medrag.agent import asking
 from medrag.prompts import describe
 from medrag.score.grounding import stances
 from medrag.types import Context, Hit, Query
+from medrag.vlms import _words as words
 from medrag.vlms._evidence import Ask, collect, is_report, is_similar, parse, rank, stance, usable
 from medrag.vlms._vote import ORDER
 
 FLOOR = 0.5  # of the question's weight that one sentence must hold, as of the extractive answerer
 INSTRUCTS = "it gives instructions"
+LONG, COVERED = (
+    6,
+    0.3,
+)  # words of a question that no sentence holds half of, and the share of them that a whole text must hold
 SAME = 0.6  # of the shorter quote's content words that two must share to be about the same
 Entails = Callable[[str, str], bool]  # (evidence, claim)
 
@@ -102,17 +107,30 @@ def _viewed(hit: Hit, ask: Ask) -> Verdict:
 
 
 def _worded(hit: Hit, ask: Ask, goal: str, entails: Entails | None) -> Verdict:
-    """A text is evidence where one sentence holds enough of the question's words, rare ones counting more."""
+    """A text is evidence where one sentence holds enough of the question's words, rare ones counting more.
+
+    A long question describes what it asks about: of it, a text as a whole must hold enough.
+    """
     pool = collect(Context(Query("?"), (hit,)))
     if not ask.topic:
         return Verdict(reason="the question names nothing that could be looked for")
     scored = rank(ask, pool)
     score, best = (min(1.0, scored[0][0]), scored[0][1]) if scored else (0.0, None)
+    covered = _covered(hit, ask) if len(ask.topic) >= LONG else 0.0
+    if best is not None and score < FLOOR and covered >= COVERED:
+        return Verdict(best.text, "", covered)
     if best is None or score < FLOOR:
         return Verdict(reason=f"no sentence holds enough of what is asked ({score:.2f} < {FLOOR:.2f})")
     if entails and not goal.rstrip().endswith("?") and ask.sort == "open" and not entails(hit.item.text, goal):
         return Verdict(reason="it does not bear out the statement")
     return Verdict(best.text, "", score)  # a textbook speaks of no patient: it takes no side
+
+
+def _covered(hit: Hit, ask: Ask) -> float:
+    """The share of the question's words that the text and its heading hold."""
+    heading = f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}"
+    held = words.stem_set(hit.item.text) | words.stem_set(heading)
+    return len(set(ask.topic) & held) / len(set(ask.topic))
 
 
 def _own_score(hit: Hit) -> float:

@@ -6,6 +6,7 @@ second the textbook's pages; one of each must be among the pieces that the answe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,14 +41,20 @@ class Hops(Strict):
 
 
 def questions(data: Path, split: str, task: Task) -> list[Example]:
-    """All questions that ship; the reference is {"first": […], "second": […]}. Raises CorpusError where the folder lacks the documents."""
+    """The questions that ship; ``split``: "dev" (every other one, with which the loop's rules were made), "test" (the others) or "all".
+
+    The reference is {"first": […], "second": […]}. Raises CorpusError where the folder lacks the documents or there is no such split.
+    """
+    halves = {"all": slice(None), "dev": slice(0, None, 2), "test": slice(1, None, 2)}
+    if split not in halves:
+        raise CorpusError(f"{task.name} has no split {split!r}", f"known: {', '.join(halves)}")
     if not (data / "open/medquad").is_dir() or not (data / "open/openstax").is_dir():
         raise CorpusError(f"{data} lacks open/medquad or open/openstax", "name the data pack with --data")
     path = share() / "eval" / "hops" / "questions.yaml"
     found: Hops = parse(Hops, read_yaml(path), str(path))
     return [
         Example(sha256_text(row.q)[:10], row.first[0], row.q, {"first": list(row.first), "second": list(row.second)})
-        for row in found.questions
+        for row in found.questions[halves[split]]
     ]
 
 
@@ -69,7 +76,8 @@ class HopsFound:
 def _row(
     pieces: Sequence[Mapping[str, Any]], reference: Mapping[str, Sequence[str]], details: Mapping[str, Any]
 ) -> list[float]:
-    names = {name for piece in pieces for name in (piece["id"], piece["id"].partition("#")[0], page_of_id(piece["id"]))}
+    ids = [piece["id"] for piece in pieces]
+    names = {name for one in ids for name in (one, re.split("[#~]", one)[0], page_of_id(one))}
     first, second = (bool(names & set(reference[hop])) for hop in ("first", "second"))
     words = sum(len(piece["text"].split()) for piece in pieces)
     searches = float(details.get("usage", {}).get("steps", 1))

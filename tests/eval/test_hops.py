@@ -23,6 +23,7 @@ def piece(name):
     ("ids", "row"),
     [
         ((), (0, 0, 0, 0, 0, 1)),
+        (("medquad:a/2~0",), (0, 1, 0, 1, 2, 1)),
         (("medquad:a/2#3~0",), (0, 1, 0, 1, 2, 1)),
         (("openstax:micro#p7~2", "medquad:a/1"), (1, 1, 1, 2, 4, 1)),
         (("openstax:micro#p8f1", "openstax:micro#p77"), (0, 0, 1, 2, 4, 1)),
