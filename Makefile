@@ -38,5 +38,5 @@ $(VENV)/.sample: pyproject.toml medrag/presets/packages.yaml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.sample
-	$(BIN)/pip install --quiet --editable ".[sample,test,agent,eval,ocr,server,tune]"
+	$(BIN)/pip install --quiet --editable ".[sample,test,agent,eval,ocr,deid,server,tune]"
 	@touch $@

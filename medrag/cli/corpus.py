@@ -24,6 +24,40 @@ Option = Annotated[
 _TRIED = 20  # items that `add` reads before it believes in a corpus
 
 
+@app.command("deidentify")
+def deidentify(
+    source: Annotated[Path, typer.Argument(help="A DICOM file, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(help="A new folder for the clean copies.")],
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key-file", help="A file with a secret: the same patient gets the same pseudonym every time."),
+    ] = None,
+    pixels: Annotated[bool, typer.Option("--pixels/--no-pixels", help="Paint over text that is burnt in.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Copy DICOM files without their patient: header by PS3.15's basic profile, burnt-in text painted over."""
+    from medrag.corpora.deidentify import deidentify as run
+
+    done = run(source, target, key=_secret(key_file) if key_file else "", pixels=pixels)
+    if as_json:
+        emit({"written": done.written, "painted": done.painted, "skipped": done.skipped, "target": str(target)})
+        return
+    show_skipped(done.skipped)
+    say(
+        f"{done.written:,} files in {target}; text was painted over in {len(done.painted):,} of them. Look at what you pass on."
+    )
+
+
+def _secret(path: Path) -> str:
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}", "name a text file that holds a secret") from error
+    if len(secret) < 16:
+        raise SettingsError(f"the secret in {path} has fewer than 16 characters", "a short one can be guessed")
+    return secret
+
+
 @app.command("list")
 def list_corpora(as_json: Json = False) -> None:
     """List the corpora that have a card: licence, counts, and whether they are on this machine."""

@@ -1,0 +1,199 @@
+"""DICOM files without their patient: the header by the standard's basic profile, and text that is burnt into the pixels painted over.
+
+The header's rules are those of PS3.15 annex E (basic application level confidentiality profile), from the tables of the package
+dicom-anonymizer, at every depth; private elements go. A key of your own turns a patient's id into the same pseudonym every time, so that
+studies of one patient stay together; without it ids are random. Text is found by RapidOCR: it finds printed marks, not handwriting, and what it
+does not find stays. A face that a volume shows is not touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrag._util.dicom import frames_of, looks_like_dicom, quiet, read_dataset
+from medrag._util.files import atomic_open
+from medrag._util.progress import track
+from medrag.errors import BadRecord, CorpusError, ImageError, MissingDependency
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from medrag.protocols import Report
+
+EDITION = "dicomfields_2024b"
+MARGIN = 2  # pixels painted around a piece of text
+SURE = 0.5  # of the recogniser, from which a piece of text is painted over
+ENLARGED = 1000  # pixels: smaller pictures are read at twice their size
+METHOD = "PS3.15 basic profile"
+
+
+@dataclass
+class Deidentified:
+    """What was done: files written, regions painted over by file, and what was left out with its reason."""
+
+    written: int = 0
+    painted: dict[str, int] = field(default_factory=dict)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+def deidentify(
+    source: Path, target: Path, *, key: str = "", pixels: bool = True, report: Report | None = None
+) -> Deidentified:
+    """Writes a clean copy of every DICOM file under ``source`` into ``target``, named by its new instance UID.
+
+    A file that cannot be read, or whose pixels cannot be decoded to be looked at, is left out and reported. Raises CorpusError where ``target`` holds
+    something already or ``source`` has no DICOM file, MissingDependency without the packages.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise CorpusError(f"{target} is not empty", "name a new folder: nothing is overwritten")
+    files = sorted(path for path in ([source] if source.is_file() else source.rglob("*")) if path.is_file())
+    secret, done = key or secrets.token_hex(16), Deidentified()
+    target.mkdir(parents=True, exist_ok=True)
+    for path in track(files, "de-identify"):
+        try:
+            count = _one(path, target, secret, pixels=pixels)
+        except BadRecord as bad:
+            done.skipped.append({"source": str(path), "problem": bad.problem})
+            if report:
+                report(bad)
+            continue
+        done.written += 1
+        if count:
+            done.painted[str(path)] = count
+    if not done.written:
+        raise CorpusError(f"{source} holds no DICOM file that can be read", "check the path")
+    return done
+
+
+def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
+    with path.open("rb") as stream:
+        if not looks_like_dicom(stream):
+            raise BadRecord(str(path), "is no DICOM image", "leave it out")
+        stream.seek(0)
+        data = read_dataset(stream, str(path))
+    painted = paint(data, str(path)) if pixels else 0
+    clean(data, secret)
+    if painted or pixels:
+        data.BurnedInAnnotation = "NO"
+    name = f"{data.get('SOPInstanceUID') or secrets.token_hex(16)}.dcm"
+    try:
+        with atomic_open(target / name) as stream, quiet():
+            data.save_as(stream, enforce_file_format=True)
+    except (
+        ValueError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+    ) as error:  # headers that no writer takes
+        raise BadRecord(str(path), f"cannot be written again: {error}", "export it again") from error
+    return painted
+
+
+def clean(data: Any, secret: str) -> None:
+    """Applies the profile to a data set and all in it; the patient's id becomes a pseudonym of ``secret``. In place."""
+    patient = str(data.get("PatientID") or data.get("PatientName") or "")
+    with quiet():
+        for part in reversed(list(_parts(data))):  # the inner ones first: an outer rule may take them away
+            _profile(part)
+        data.PatientID = hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16] if patient else ""
+        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", METHOD
+        meta = getattr(data, "file_meta", None)
+        if meta is not None and data.get("SOPInstanceUID"):
+            meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        if hasattr(data, "preamble"):
+            data.preamble = b"\0" * 128
+
+
+def _parts(data: Any) -> Iterator[Any]:
+    """The data set and every one inside its sequences."""
+    yield data
+    for element in list(data):
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _parts(item)
+
+
+def _profile(part: Any) -> None:
+    try:
+        from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions
+    except ImportError as error:
+        raise MissingDependency(
+            "de-identifying needs the package dicom-anonymizer", 'pip install "medrag[deid]"'
+        ) from error
+    anonymize_dataset(part, base_rules_gen=lambda: initialize_actions(EDITION))
+
+
+def paint(data: Any, where: str) -> int:
+    """Paints over the text in every frame, with the darkest value there is; how many regions. The pixels are then uncompressed.
+
+    Raises ImageError where the pixels cannot be decoded: what cannot be looked at is not called clean.
+    """
+    from pydicom.pixels import pixel_array
+
+    if "PixelData" not in data:
+        return 0
+    try:
+        with quiet():
+            values = pixel_array(data)
+    except Exception as error:  # decoders raise nearly anything
+        raise ImageError(
+            where, f"its pixels cannot be looked at: {error}", "store it uncompressed, or use --no-pixels"
+        ) from error
+    frames = values if frames_of(data) > 1 else values[None]
+    frames = frames.copy()
+    found = sum(
+        _painted(frame, inverted="MONOCHROME1" in str(data.get("PhotometricInterpretation"))) for frame in frames
+    )
+    if found:
+        _put(data, frames if frames_of(data) > 1 else frames[0])
+    return found
+
+
+def _painted(frame: NDArray[Any], *, inverted: bool) -> int:
+    dark = frame.max() if inverted else frame.min()
+    boxes = text_boxes(frame)
+    for x0, y0, x1, y1 in boxes:
+        frame[max(0, y0 - MARGIN) : y1 + MARGIN, max(0, x0 - MARGIN) : x1 + MARGIN] = dark
+    return len(boxes)
+
+
+def text_boxes(frame: NDArray[Any]) -> list[tuple[int, int, int, int]]:
+    """Where a frame (rows, columns) or (rows, columns, 3) holds text: x0, y0, x1, y1 in its pixels."""
+    import numpy as np
+
+    from medrag._util.images import to_8bit
+    from medrag.corpora._ocr import engine
+
+    grey = to_8bit(frame)
+    seen: NDArray[np.uint8] = (
+        np.repeat(grey[..., None], 3, 2) if grey.ndim == 2 else np.ascontiguousarray(grey[..., ::-1])
+    )
+    scale = 2 if max(seen.shape[:2]) < ENLARGED else 1
+    seen = np.ascontiguousarray(seen.repeat(scale, 0).repeat(scale, 1))
+    found, _ = engine()(seen)
+    boxes = []
+    for corners, text, sure in found or ():
+        if float(sure) >= SURE and text.strip():
+            xs, ys = [x / scale for x, _ in corners], [y / scale for _, y in corners]
+            boxes.append((int(min(xs)), int(min(ys)), int(max(xs)) + 1, int(max(ys)) + 1))
+    return boxes
+
+
+def _put(data: Any, values: Any) -> None:
+    """The pixels back into the data set, uncompressed."""
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    if values.ndim >= 3 and data.get("SamplesPerPixel", 1) == 3:
+        data.PhotometricInterpretation, data.PlanarConfiguration = "RGB", 0
+    data.PixelData = values.tobytes()
+    data["PixelData"].VR = "OW" if values.dtype.itemsize > 1 else "OB"
+    data["PixelData"].is_undefined_length = False
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

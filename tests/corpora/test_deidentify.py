@@ -1,0 +1,214 @@
+"""De-identified DICOM: no tag of the basic profile keeps its value at any depth, burnt-in text is found and painted over, the rest stays."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from typer.testing import CliRunner
+
+from medrag._util.fetch import package_file
+from medrag.cli.app import app
+from medrag.corpora.deidentify import clean, deidentify, paint, text_boxes
+from medrag.errors import CorpusError, ImageError, ModelMissing
+
+selector = pytest.importorskip("dicomanonymizer.simpledicomanonymizer").dicom_anonymization_database_selector
+SECRET = "a secret of the tests"
+NAMES = (  # a list of our own beside the package's: what anyone would look for first
+    "PatientName", "PatientBirthDate", "PatientAddress", "PatientTelephoneNumbers", "OtherPatientIDs", "OtherPatientNames", "ReferringPhysicianName",
+    "PerformingPhysicianName", "OperatorsName", "InstitutionName", "InstitutionAddress", "AccessionNumber", "StudyID", "StationName", "PatientComments",
+    "RequestingPhysician", "PhysiciansOfRecord", "DeviceSerialNumber", "MilitaryRank", "EthnicGroup", "PatientMotherBirthName",
+)  # fmt: skip
+
+
+def film(pixels: np.ndarray, **tags: object) -> Dataset:
+    """A computed radiograph of these pixels."""
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.Rows, data.Columns = pixels.shape[:2]
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 8 * pixels.dtype.itemsize
+    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, 0
+    data.PixelData = pixels.tobytes()
+    for name, value in tags.items():
+        setattr(data, name, value)
+    return data
+
+
+def write(data: Dataset, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+    return path
+
+
+def walked(data: Dataset):
+    for element in data:
+        yield element
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from walked(item)
+
+
+def test_what_anyone_would_look_for_is_gone_at_every_depth():
+    inner = Dataset()
+    inner.PatientName, inner.InstitutionName = "Quux^Petronella", "St Elsewhere"
+    data = film(np.zeros((8, 8), np.uint8), **{name: "19700101" if name.endswith("Date") else "QUUX" for name in NAMES})
+    data.PatientID, data.StudyInstanceUID, data.StudyDate = "12345", generate_uid(), "20200102"
+    data.RequestAttributesSequence = Sequence([inner])
+    data.ReferencedStudySequence = Sequence([inner])
+    data.private_block(0x0011, "ACME", create=True).add_new(1, "LO", "Quux")
+    before = data.StudyInstanceUID
+    clean(data, SECRET)
+    text = data.to_json()
+    assert "QUUX" not in text.upper() and "Elsewhere" not in text and "12345" not in text and "20200102" not in text
+    assert data.StudyInstanceUID != before and data.PatientIdentityRemoved == "YES"
+    assert not any(element.tag.is_private for element in walked(data))
+    assert data.file_meta.MediaStorageSOPInstanceUID == data.SOPInstanceUID
+    assert data.Rows == 8 and data.SOPClassUID == "1.2.840.10008.5.1.4.1.1.1"
+
+
+def test_the_same_patient_has_the_same_pseudonym_under_the_same_secret():
+    def pseudonym(patient, secret):
+        data = film(np.zeros((4, 4), np.uint8), PatientID=patient)
+        clean(data, secret)
+        return data.PatientID
+
+    assert pseudonym("7", SECRET) == pseudonym("7", SECRET) != pseudonym("8", SECRET)
+    assert pseudonym("7", SECRET) != pseudonym("7", SECRET + "x") and pseudonym("7", SECRET) != "7"
+
+
+def test_every_file_of_pydicom_data_loses_what_the_profile_names(tmp_path):
+    try:
+        folder = package_file("pydicom-data/data_store/data/RG1_UNCR.dcm").parent
+    except ModelMissing as missing:
+        pytest.skip(str(missing))
+    done = deidentify(folder, tmp_path / "clean", key=SECRET, pixels=False)
+    assert done.written >= 60 and not done.skipped
+    lists = selector("dicomfields_2024b")
+    named = {tag for name, tags in lists.items() if name != "ALL_TAGS" for tag in tags if len(tag) == 2}
+    known = set()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            known |= {
+                str(e.value)
+                for e in walked(pydicom.dcmread(path, force=True, stop_before_pixels=True))
+                if (e.tag.group, e.tag.element) in named
+            }
+    known -= {"", "None", "0", "[]"}
+    own = {0x00100020, 0x00120062, 0x00120063, 0x00280301}  # written by the de-identification itself
+    for path in (tmp_path / "clean").iterdir():
+        data = pydicom.dcmread(path, stop_before_pixels=True)
+        for element in walked(data):
+            at = (element.tag.group, element.tag.element)
+            if at in named and element.tag not in own and element.VR != "SQ":
+                assert str(element.value) not in known, element
+        assert data.PatientIdentityRemoved == "YES" and path.stem == data.get("SOPInstanceUID", path.stem)
+
+
+def labelled(seed: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """A film-like picture (16 bit) with a name and a date burnt in somewhere, and where."""
+    draw, rng = random.Random(seed), np.random.default_rng(seed)
+    side = draw.choice((512, 768, 1024))
+    y, x = np.mgrid[0:side, 0:side] / side
+    picture = 900 + 700 * np.sin(3 * x + draw.random()) * np.cos(2 * y) + rng.normal(0, 40, (side, side))
+    words = draw.choice(
+        ("QUUX, PETRONELLA", "Doe John", "MRN 4711-0815", "DOB 01.02.1970", "St Elsewhere Hospital", "12/11/2019 14:32")
+    )
+    font = ImageFont.load_default(draw.choice((18, 24, 32)))
+    mask = Image.new("L", (side, side))
+    pen = ImageDraw.Draw(mask)
+    width, height = pen.textbbox((0, 0), words, font=font)[2:]
+    at = (
+        draw.randrange(8, side - width - 8),
+        draw.choice((8, side - height - 12, draw.randrange(8, side - height - 12))),
+    )
+    pen.text(at, words, fill=255, font=font)
+    picture[np.asarray(mask) > 100] = draw.choice((2600, 3000))
+    box = mask.getbbox()
+    assert box is not None
+    return np.clip(picture, 0, 4095).astype(np.uint16), box
+
+
+def test_burnt_in_text_is_found_and_painted_over():
+    pytest.importorskip("rapidocr_onnxruntime")
+    count, found = (20, 0)
+    for seed in range(count):
+        pixels, (x0, y0, x1, y1) = labelled(seed)
+        data = film(pixels)
+        painted = paint(data, "film")
+        after = data.pixel_array
+        dark = (after[y0:y1, x0:x1] == pixels.min()).mean()
+        found += painted >= 1 and dark > 0.9
+        assert (after != pixels).mean() < 0.15  # the film is still there
+    assert found >= 0.95 * count
+
+
+@pytest.mark.slow
+def test_burnt_in_text_is_found_in_95_of_100():
+    found = 0
+    for seed in range(100):
+        pixels, (x0, y0, x1, y1) = labelled(seed)
+        data = film(pixels)
+        found += paint(data, "film") >= 1 and (data.pixel_array[y0:y1, x0:x1] == pixels.min()).mean() > 0.9
+    assert found >= 95
+
+
+def test_a_film_without_text_stays_as_it_is():
+    pytest.importorskip("rapidocr_onnxruntime")
+    pixels = np.clip(900 + np.random.default_rng(0).normal(0, 60, (512, 512)), 0, 4095).astype(np.uint16)
+    data = film(pixels)
+    assert paint(data, "film") == 0 and np.array_equal(data.pixel_array, pixels) and text_boxes(pixels) == []
+
+
+def test_folders_with_all_sorts_in_them(tmp_path):
+    write(film(np.zeros((16, 16), np.uint8), PatientID="1", PatientName="Quux"), tmp_path / "in" / "Quux_1970.dcm")
+    broken = film(np.zeros((16, 16), np.uint8), PatientID="2")
+    broken.PixelData = b"12"
+    write(broken, tmp_path / "in" / "deep" / "broken.dcm")
+    (tmp_path / "in" / "notes.txt").write_text("no film", encoding="utf-8")
+    seen = []
+    done = deidentify(tmp_path / "in", tmp_path / "out", key=SECRET, report=seen.append)
+    assert done.written == 1 and len(done.skipped) == len(seen) == 2
+    (only,) = (tmp_path / "out").iterdir()
+    assert "Quux" not in only.name and pydicom.dcmread(only).BurnedInAnnotation == "NO"
+    with pytest.raises(CorpusError, match="not empty"):
+        deidentify(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(CorpusError, match="no DICOM"):
+        deidentify(tmp_path / "in" / "notes.txt", tmp_path / "other")
+
+
+def test_pixels_that_cannot_be_looked_at_are_not_called_clean():
+    data = film(np.zeros((16, 16), np.uint8))
+    data.PixelData = b"12"
+    with pytest.raises(ImageError, match="looked at"):
+        paint(data, "film")
+
+
+def test_the_command(tmp_path):
+    write(film(np.zeros((16, 16), np.uint8), PatientID="1"), tmp_path / "in" / "a.dcm")
+    (tmp_path / "key").write_text(SECRET + SECRET, encoding="utf-8")
+    args = [
+        "corpus",
+        "deidentify",
+        str(tmp_path / "in"),
+        str(tmp_path / "out"),
+        "--key-file",
+        str(tmp_path / "key"),
+        "--json",
+    ]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["written"] == 1
+    (tmp_path / "key").write_text("short", encoding="utf-8")
+    assert "fewer than 16" in CliRunner().invoke(app, [*args[:3], str(tmp_path / "two"), *args[4:6]]).stderr
