@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from medrag import models, plugins
 from medrag.errors import SettingsError
+from medrag.vlms.medrag_small import RECIPE
 
 if TYPE_CHECKING:
     from medrag.protocols import Generator
@@ -44,6 +45,8 @@ def open_generator(model: Any, **options: Any) -> Generator:
         return _make(model, "", options)
     if colon and kind in plugins.names("vlms") and not Path(model).exists():
         return _make(kind, rest, options)
+    if (Path(model) / RECIPE).is_file():  # trained here: an adapter and a projector, no whole checkpoint
+        return _make("medrag-small", model, options)
     if "/" in model or Path(model).exists():
         return _make("transformers", model, options)
     if colon and _importable(kind):

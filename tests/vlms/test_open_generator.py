@@ -89,3 +89,9 @@ def test_opening_loads_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_that_was_trained_here_is_the_small_model(tmp_path):
+    (tmp_path / "medrag_vlm.json").write_text("{}", encoding="utf-8")
+    made = open_generator(str(tmp_path))
+    assert type(made).__name__ == "MedragSmall" and made.name == str(tmp_path)
