@@ -12,7 +12,8 @@ MedragError
 │   ├── IndexMismatch     it was built with another encoder or format
 │   ├── IndexCorrupt      a file is gone, cut short or changed
 │   └── IndexLocked       somebody else is writing to it
-└── GeneratorError        the language model failed or cannot be reached
+├── GeneratorError        the language model failed or cannot be reached
+└── OfflineError          something wanted to reach another machine, which is forbidden
 """
 
 from __future__ import annotations
@@ -83,3 +84,7 @@ class IndexLocked(IndexProblem):
 
 class GeneratorError(MedragError):
     """The language model failed or cannot be reached."""
+
+
+class OfflineError(MedragError):
+    """Something wanted to reach another machine, which MEDRAG_OFFLINE forbids."""

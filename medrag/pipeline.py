@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medrag import private
+from medrag._util import offline
 from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
 from medrag.cite import cite
@@ -74,6 +75,7 @@ class MedRAG:
         """
         from medrag.assemble import assemble
 
+        offline.enforce_if_asked()
         return cls(**assemble(name_or_recipe, model, build, overrides))
 
     def answer(

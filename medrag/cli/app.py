@@ -97,7 +97,9 @@ def _top(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    from medrag._util import offline
+
+    offline.enforce_if_asked()
 
 
 def _register() -> None:
