@@ -37,11 +37,12 @@ class Centroids:
         count = min(LIMIT, 1 << max(0, round(np.log2(4 * np.sqrt(tokens.total)))), tokens.total)
         step = max(1, tokens.total // (SAMPLE * count))
         sample = np.concatenate([rows[::step] for rows in tokens.chunks()])
-        kmeans = faiss.Kmeans(
-            sample.shape[1], count, niter=ROUNDS, seed=1, min_points_per_centroid=1, max_points_per_centroid=4 * SAMPLE
-        )
-        kmeans.train(sample)
-        centroids = np.ascontiguousarray(kmeans.centroids)
+        kmeans, near = faiss.Clustering(sample.shape[1], count), faiss.IndexFlatL2(sample.shape[1])
+        kmeans.niter, kmeans.seed = ROUNDS, 1
+        kmeans.min_points_per_centroid, kmeans.max_points_per_centroid = 1, 4 * SAMPLE
+        kmeans.train(sample, near)
+        # not kmeans.centroids: a C++ vector, which PyMuPDF, made by the same generator, takes for its own where it was imported first
+        centroids = np.ascontiguousarray(near.reconstruct_n(0, count))
         return cls(centroids, _nearest(centroids, tokens, 0), tokens.lengths)
 
     def grow(self, tokens: Ragged) -> None:

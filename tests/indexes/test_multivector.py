@@ -266,3 +266,19 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_its_example_runs() -> None:
     assert doctest.testmod(multivector, extraglobs={"np": np}).failed == 0
+
+
+def test_it_is_made_where_pymupdf_came_first() -> None:
+    """Both packages are made by SWIG and share its table of C++ types."""
+    import subprocess
+    import sys
+
+    code = (
+        "import pymupdf, numpy as np\n"
+        "from medrag.indexes.multivector import MultiVectorIndex\n"
+        "index, rows = MultiVectorIndex(), np.eye(8, dtype=np.float32)\n"
+        "index.add([f'p{n}' for n in range(8)], [rows[n:] for n in range(8)])\n"
+        "import tempfile, pathlib; index.save(pathlib.Path(tempfile.mkdtemp()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from running import chest, recipe, running
+from running import at_home, chest, recipe, running
 
 from medrag import MedRAG
 from medrag.build import build
@@ -13,24 +13,25 @@ from medrag.settings import load_recipe
 
 @pytest.fixture(scope="session")
 def recipe_file(tmp_path_factory):
+    """The recipe of the small index, built; MEDRAG_HOME is the folder ``home`` beside it."""
     folder = tmp_path_factory.mktemp("served")
     try:
         packages = next(p for p in chest().parents if p.name in ("packages", "site-packages"))
     except ModelMissing as missing:
         pytest.skip(str(missing))
-    with pytest.MonkeyPatch.context() as patch:
-        if packages.name == "packages":  # what is fetched stays where it is; what is built goes elsewhere
-            (folder / "home").mkdir()
-            (folder / "home" / "packages").symlink_to(packages)
-        patch.setenv("MEDRAG_HOME", str(folder / "home"))
-        path = recipe(folder)
+    (folder / "home").mkdir()
+    if packages.name == "packages":  # what is fetched stays where it is; what is built goes elsewhere
+        (folder / "home" / "packages").symlink_to(packages)
+    path = recipe(folder)
+    with at_home(path):
         build(load_recipe(path))
-        yield path
+    return path
 
 
 @pytest.fixture(scope="session")
 def rag(recipe_file):
-    return MedRAG.open(recipe_file)
+    with at_home(recipe_file):
+        return MedRAG.open(recipe_file)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import uvicorn
 import yaml
 
@@ -44,6 +45,14 @@ def recipe(folder: Path) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return path
+
+
+@contextlib.contextmanager
+def at_home(path: Path) -> Iterator[None]:
+    """While the block runs, what is built is looked for beside the recipe."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDRAG_HOME", str(path.parent / "home"))
+        yield
 
 
 @contextlib.contextmanager

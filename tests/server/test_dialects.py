@@ -191,7 +191,9 @@ def test_mcp_over_standard_input_and_output(recipe_file):
     from mcp.client.stdio import stdio_client
 
     command = StdioServerParameters(
-        command=sys.executable, args=["-m", "medrag", "mcp", "--index", str(recipe_file)], env=dict(os.environ)
+        command=sys.executable,
+        args=["-m", "medrag", "mcp", "--index", str(recipe_file)],
+        env={**os.environ, "MEDRAG_HOME": str(recipe_file.parent / "home")},
     )
 
     async def scene():
