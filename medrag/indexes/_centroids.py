@@ -41,7 +41,7 @@ class Centroids:
         kmeans.niter, kmeans.seed = ROUNDS, 1
         kmeans.min_points_per_centroid, kmeans.max_points_per_centroid = 1, 4 * SAMPLE
         kmeans.train(sample, near)
-        # not kmeans.centroids: a C++ vector, which PyMuPDF, made by the same generator, takes for its own where it was imported first
+        # not kmeans.centroids: a C++ vector, which PyMuPDF, made by the same generator, takes for its own where it was imported later
         centroids = np.ascontiguousarray(near.reconstruct_n(0, count))
         return cls(centroids, _nearest(centroids, tokens, 0), tokens.lengths)
 

@@ -268,13 +268,13 @@ def test_its_example_runs() -> None:
     assert doctest.testmod(multivector, extraglobs={"np": np}).failed == 0
 
 
-def test_it_is_made_where_pymupdf_came_first() -> None:
+def test_it_is_made_where_pymupdf_came_after_faiss() -> None:
     """Both packages are made by SWIG and share its table of C++ types."""
     import subprocess
     import sys
 
     code = (
-        "import pymupdf, numpy as np\n"
+        "import faiss, pymupdf, numpy as np\n"
         "from medrag.indexes.multivector import MultiVectorIndex\n"
         "index, rows = MultiVectorIndex(), np.eye(8, dtype=np.float32)\n"
         "index.add([f'p{n}' for n in range(8)], [rows[n:] for n in range(8)])\n"
