@@ -274,11 +274,11 @@ def test_it_is_made_where_pymupdf_came_after_faiss() -> None:
     import sys
 
     code = (
-        "import faiss, pymupdf, numpy as np\n"
+        "import faiss, pymupdf, tempfile, pathlib, numpy as np\n"
         "from medrag.indexes.multivector import MultiVectorIndex\n"
-        "index, rows = MultiVectorIndex(), np.eye(8, dtype=np.float32)\n"
-        "index.add([f'p{n}' for n in range(8)], [rows[n:] for n in range(8)])\n"
-        "import tempfile, pathlib; index.save(pathlib.Path(tempfile.mkdtemp()))\n"
+        "index, rows = MultiVectorIndex(candidates=8), np.random.default_rng(0).normal(size=(40, 12, 16)).astype('float32')\n"
+        "index.add([f'p{n}' for n in range(40)], list(rows / np.linalg.norm(rows, axis=2, keepdims=True)))\n"
+        "index.save(pathlib.Path(tempfile.mkdtemp()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
