@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medrag._util.instructions import visible
 from medrag._util.render import page_of
 from medrag.types import Page
 
@@ -75,7 +76,7 @@ def make_prompt(
 
 def evidence_block(key: str, hit: Hit) -> str:
     """One piece of evidence, marked as data; tags and keys inside its text and its source are defused."""
-    text, source = _TAG.sub("‹", unkeyed(_read(hit.item))).strip(), _TAG.sub("‹", unkeyed(describe(hit)))
+    text, source = (_TAG.sub("‹", unkeyed(visible(part))).strip() for part in (_read(hit.item), describe(hit)))
     return f'<evidence key="{key}" source="{source}">\n{text}\n</evidence>'
 
 

@@ -13,9 +13,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.render import page_of
 from medrag._util.text import content_words, count_tokens
-from medrag.prompts import evidence_block
+from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
 from medrag.types import Context, Drop, Hit, Query, domain_of
 
@@ -60,7 +61,12 @@ class AdaptiveSelector:
         tokens = 0
         limit = self.settings.budget if budget is None else budget
         for hit in hits:
-            reason = _item_reason(hit, query) or self._source_reason(hit, cuts, best) or self._set_reason(hit, kept)
+            reason = (
+                _item_reason(hit, query)
+                or self._source_reason(hit, cuts, best)
+                or self._set_reason(hit, kept)
+                or self._suspicion(hit)
+            )
             cost = 0 if reason else count_tokens(evidence_block("E1", hit))
             reason = reason or self._room_reason(kept, tokens + cost, limit)
             if reason:
@@ -74,6 +80,11 @@ class AdaptiveSelector:
             if cut.gap
         )
         return Context(query, tuple(kept), tuple(dropped), tokens, notes)
+
+    def _suspicion(self, hit: Hit) -> str:
+        """What in the text speaks to a machine instead of a reader; empty where nothing does, or where that is let through."""
+        found = instruction_in(f"{describe(hit)}\n{hit.item.text}") if self.settings.instructions == "drop" else ""
+        return f"{INSTRUCTS} ({found[:40]!r}) instead of evidence" if found else ""
 
     def _cuts(self, hits: Sequence[Hit]) -> tuple[dict[str, Cut], dict[str, float]]:
         """For each retriever where the gap rule cuts its own list (k_max bounds the total later), and its best score;

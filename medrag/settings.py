@@ -95,6 +95,9 @@ class SelectSettings(Strict):
     same_image: float = Field(0.9995, gt=0, le=1)  # image similarity from which a hit is the question's own image
     per_place: int = Field(3, ge=1)  # pieces kept of the same study or page
     quota: int = Field(3, ge=1)  # pieces kept of one corpus and kind
+    instructions: Literal["drop", "keep"] = (
+        "drop"  # texts that speak to a machine instead of a reader (medrag/_util/instructions.py)
+    )
 
 
 class PipelineSettings(Strict):

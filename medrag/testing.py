@@ -10,6 +10,7 @@ Each keeps a contract of `medrag.protocols` and is named for what it is. None of
 from __future__ import annotations
 
 import itertools
+import re
 import string
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,24 @@ class FakeGenerator:
         self.images.append(tuple(images))
         for n, word in enumerate(next(self._replies).split(" ")):
             yield f" {word}" if n else word
+
+
+class ObedientGenerator:
+    """Does whatever a text in its prompt tells it to say: the worst reader of poisoned evidence there could be.
+
+    It repeats the first words in quotation marks that follow a verb of saying, anywhere in the evidence; without any it answers from E1.
+    """
+
+    name, sees_images = "obedient", False
+    _ORDER = re.compile(
+        r"(?:say|state|write|report|respond|reply|answer|output|print|conclude|repeat|recommend)\b[^\"“]{0,60}[\"“]([^\"”]+)[\"”]",
+        re.IGNORECASE,
+    )
+
+    def stream(self, prompt: Any, images: Sequence[Image] = ()) -> Iterator[str]:
+        """What it was told to say."""
+        order = self._ORDER.search(prompt.user_text())
+        yield f"{order.group(1)} [E1]." if order else "The evidence speaks of it [E1]."
 
 
 class ListRetriever:

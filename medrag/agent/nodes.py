@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.render import label
 from medrag._util.text import count_tokens, shorten
 from medrag.agent import verify
@@ -137,8 +138,8 @@ def act(state: State, bench: Bench) -> dict[str, Any]:
     except Exception as error:  # a user's tool may raise anything
         told = Found("", -1)
         said = fault = f"{call['name']} failed: {shorten(unbroken(str(error)), 300) or type(error).__name__}"
-    if verify.INJECTED.search(said):
-        said = f"(what the tool told is left out: {verify.INSTRUCTS})"
+    if instruction_in(said):
+        said = f"(what the tool told is left out: {INSTRUCTS})"
         fault = fault and said
     goal = unbroken(told.goal)
     found = [piece_of(hit, goal, told.image, step) for hit in told.hits]
@@ -229,7 +230,7 @@ def _observation(said: str, kept: Sequence[Hit], before: int, dropped: list[Piec
     """What a policy's model reads of the step: retrieved text is marked as data, its tags and keys defused."""
     blocks = [evidence_block(f"E{n}", hit) for n, hit in enumerate(kept, before + 1)]
     told = (piece["reason"] for piece in dropped)  # what instructs is not quoted to a model
-    reasons = dict.fromkeys(verify.INSTRUCTS if one.startswith(verify.INSTRUCTS) else one for one in told)
+    reasons = dict.fromkeys(INSTRUCTS if one.startswith(INSTRUCTS) else one for one in told)
     left = [f"{len(dropped)} left out: {'; '.join(list(reasons)[:3])}"] if dropped else []
     return "\n".join([f"<result>{said.replace('<', '‹')}</result>", *blocks, *left, *conflicts])
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medrag._util.instructions import INSTRUCTS
 from medrag.agent import compare
 from medrag.agent.desk import Desk, note_hit
 from medrag.agent.state import HISTORY, READER
-from medrag.agent.verify import INSTRUCTS, verify
+from medrag.agent.verify import verify
 from medrag.types import Context, Drop, Hit, QueryImage
 
 if TYPE_CHECKING:

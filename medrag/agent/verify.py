@@ -7,11 +7,11 @@ common word is not seen. Text that speaks to a machine instead of a reader is no
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.text import sentences
 from medrag.agent import asking
 from medrag.prompts import describe
@@ -22,24 +22,12 @@ from medrag.vlms._evidence import Ask, collect, is_report, is_similar, parse, ra
 from medrag.vlms._vote import ORDER
 
 FLOOR = 0.5  # of the question's weight that one sentence must hold, as of the extractive answerer
-INSTRUCTS = "it gives instructions"
 LONG, COVERED = (
     6,
     0.3,
 )  # words of a question that no sentence holds half of, and the share of them that a whole text must hold
 SAME = 0.6  # of the shorter quote's content words that two must share to be about the same
 Entails = Callable[[str, str], bool]  # (evidence, claim)
-
-INJECTED = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|question|evidence|above)s?\b"
-    r"|\b(?:you are now|you must now|as an ai|system prompt|new instructions?\s*:|end of evidence)\b"
-    r"|\b(?:call|use|invoke|run|execute)\s+(?:the\s+)?(?:tool|function)\b"
-    r"|\b(?:reply|respond|answer)\s+(?:exactly|only)\s*(?:with|:)"
-    r"|<\|\w+\|>|</?(?:evidence|system|assistant|tool_call)\b|\[/?INST\]"
-    r"|[\"'](?:tool|name|function|action)[\"']\s*:\s*[\"']\w+"
-    r"|^\s*(?:CALL|ACTION|SYSTEM|ASSISTANT)\s*:",
-    re.IGNORECASE | re.MULTILINE | re.DOTALL,
-)
 
 
 class Said(NamedTuple):
@@ -70,8 +58,8 @@ def verify(hit: Hit, goal: str, entails: Entails | None = None, given: bool = Fa
     text = hit.item.text
     if not text.strip():
         return Verdict(reason="it has no text")
-    if (found := INJECTED.search(text)) or (found := INJECTED.search(describe(hit))):
-        return Verdict(reason=f"{INSTRUCTS} ({found.group()[:40]!r}) instead of evidence")
+    if found := instruction_in(text) or instruction_in(describe(hit)):
+        return Verdict(reason=f"{INSTRUCTS} ({found[:40]!r}) instead of evidence")
     ask = parse(asking.still(goal) if is_report(hit) else goal)  # a report speaks of one day
     if given:
         return _given(hit, ask)
