@@ -202,6 +202,13 @@ def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH)))
 
 
+def _tuned(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
+    """``adaptive`` with the small model that was tuned on preferences in the place of the pipeline's generator."""
+    from medrag.vlms import open_generator
+
+    return _adaptive(_with(rag, generator=open_generator("medrag-small-pt")), examples, seed)
+
+
 def _agent(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     """The search loop over the sources of ``adaptive``; its last prompt has the same budget of evidence."""
     searching = limited_to(rag, _without(rag, *GRAPH))
@@ -347,7 +354,7 @@ def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
 
 Maker = Callable[["MedRAG", Sequence[Example], int], Together]
 ARMS: dict[str, Maker] = {
-    "none": _none, "fixed-k": _fixed, "fixed-10": _fixed_ten, "adaptive": _adaptive, "adaptive+graph": _graph, "agent": _agent, "pages": _pages,
+    "none": _none, "fixed-k": _fixed, "fixed-10": _fixed_ten, "adaptive": _adaptive, "adaptive+graph": _graph, "agent": _agent, "tuned": _tuned, "pages": _pages,
     "text-only": _text_only, "noise-image": _noise, "blank-image": _blank, "blank-image-none": _blank_none,
     "random-context": _random_context, "wrong-patient-context": _wrong_patient, "oracle-context": _oracle,
 }  # fmt: skip
@@ -358,6 +365,7 @@ ABOUT: dict[str, str] = {
     "adaptive": "routing, fusion and adaptive selection, without the graph",
     "adaptive+graph": "the same with the knowledge graph",
     "agent": "the search loop by rules over the same sources, several turns",
+    "tuned": "adaptive, answered by medrag-small-pt, which was tuned on preferences",
     "pages": "passages of books alone",
     "text-only": "the question without its image; the small model then quotes evidence, as extractive does",
     "noise-image": "seeded noise in place of the image",

@@ -156,17 +156,31 @@ def test_a_generator_that_always_fails_ends_the_run(planned: Run, tmp_path: Path
         answers(planned, arm, tmp_path / "a.jsonl")
 
 
-@pytest.mark.parametrize("name", sorted(set(ARMS) - {"adaptive+graph", "random-context"}))
+FREE = sorted(
+    set(ARMS) - {"adaptive+graph", "random-context", "tuned"}
+)  # what needs no graph, no reports and no weights
+
+
+@pytest.mark.parametrize("name", FREE)
 def test_every_arm_answers(planned: Run, name: str) -> None:
     output = make_arm(name, planned.rag, planned.examples)(planned.examples[0])
     assert isinstance(output.value, str) and output.value
 
 
 def test_no_arm_but_the_oracle_sees_the_study_itself(planned: Run) -> None:
-    for name in sorted(set(ARMS) - {"adaptive+graph", "random-context", "oracle-context"}):
+    for name in sorted(set(FREE) - {"oracle-context"}):
         arm = make_arm(name, planned.rag, planned.examples)
         for example in planned.examples[:6]:
             assert not {piece["id"] for piece in arm(example).evidence} & set(example.exclude), name
+
+
+def test_the_tuned_model_answers_its_arm(planned: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "medrag.vlms.open_generator", lambda name: (asked.append(name), FakeGenerator(["Tuned [E1]."]))[1]
+    )
+    output = make_arm("tuned", planned.rag, planned.examples)(planned.examples[0])
+    assert asked == ["medrag-small-pt"] and output.value == "Tuned." and output.evidence
 
 
 def test_wrong_patient_evidence_was_found_for_somebody_else(planned: Run) -> None:
