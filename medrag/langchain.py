@@ -1,6 +1,6 @@
-"""medrag's retrieval inside LangChain: any retriever, or a whole MedRAG, as a ``BaseRetriever``.
+"""medrag inside LangChain: a retriever, a tool for a model that calls tools, and a runnable that answers.
 
-It hands text on; the images of a hit stay where its metadata says (``source``, ``page``, ``boxes``).
+Retrieval hands text on; the images of a hit stay where its metadata says (``source``, ``page``, ``boxes``).
 
 >>> from medrag import MedRAG
 >>> retriever = as_retriever(MedRAG.open("sample"), k=4)
@@ -13,12 +13,16 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from medrag.errors import SettingsError
+from medrag.errors import MedragError, SettingsError
 from medrag.types import Box, Hit, Query
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+
+    from medrag.pipeline import MedRAG
 
 Search = Callable[[str, int], list[Hit]]
 
@@ -45,6 +49,41 @@ def as_retriever(source: Any, *, k: int = 6) -> BaseRetriever:
             return [to_document(hit) for hit in search(query, self.limit)[: self.limit]]
 
     return MedragRetriever()
+
+
+def as_tool(rag: MedRAG, *, name: str = "medrag_answer") -> BaseTool:
+    """A tool that answers a question, about images named by their files or about none, with citations; its artifact is the `Answer`.
+
+    What it returns is data for the model that calls it, not instruction. Failures come back as words, so that the model can go on.
+    """
+    from langchain_core.tools import StructuredTool
+
+    def work(question: str, images: list[str] | None = None) -> tuple[str, Any]:
+        try:
+            answer = rag.answer(images or None, question)
+        except MedragError as error:
+            return f"failed: {error}", None
+        return str(answer), answer
+
+    about = "Answer a question about medical images (file names), or about none, from cited evidence. For research and education."
+    return StructuredTool.from_function(work, name=name, description=about, response_format="content_and_artifact")
+
+
+def as_runnable(rag: MedRAG, *, agent: bool = False) -> Runnable[Any, Any]:
+    """A runnable from a question, or {"question": …, "image": …, "exclude": …}, to an `Answer`; ``agent`` searches in several turns.
+
+    >>> chain = as_runnable(MedRAG.open("sample")) | (lambda answer: answer.text)
+    >>> chain.invoke({"image": "chest.dcm", "question": "Are there masses in the lungs?"})
+    """
+    from langchain_core.runnables import RunnableLambda
+
+    def work(asked: Any) -> Any:
+        given = {"question": asked} if isinstance(asked, str) else dict(asked)
+        if strange := given.keys() - {"question", "image", "exclude"}:
+            raise SettingsError(f"{sorted(strange)[0]!r} is nothing that is asked", "give question, image and exclude")
+        return rag.answer(given.get("image"), given.get("question", ""), exclude=given.get("exclude", ()), agent=agent)
+
+    return RunnableLambda(work, name="medrag")
 
 
 def to_document(hit: Hit) -> Document:

@@ -10,7 +10,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
 from medrag.errors import SettingsError
-from medrag.langchain import as_retriever, to_document
+from medrag.langchain import as_retriever, as_runnable, as_tool, to_document
 from medrag.testing import ListRetriever
 from medrag.types import Box, Hit, ImageRecord, Page, Passage, Study, Triple
 
@@ -93,3 +93,36 @@ def test_what_cannot_retrieve_is_refused() -> None:
         as_retriever({})
     with pytest.raises(SettingsError, match="k is 0"):
         as_retriever(ListRetriever([]), k=0)
+
+
+def whole(reply="A mass is larger than 3 cm [E1]."):
+    """A pipeline over one passage."""
+    from medrag.pipeline import MedRAG
+    from medrag.route import DomainRouter
+    from medrag.select import AdaptiveSelector
+    from medrag.testing import FakeGenerator
+
+    book = Passage("book:lung~0", "book:lung", "A pulmonary mass is an opacity larger than 3 cm.", title="Lung")
+    router = DomainRouter(["lexical"])
+    return MedRAG({"lexical": ListRetriever([book], "lexical")}, router, AdaptiveSelector(), FakeGenerator([reply]))
+
+
+def test_a_tool_answers_with_its_references_and_tells_failures_in_words():
+    tool = as_tool(whole())
+    request = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"question": "What is a pulmonary mass?"}}
+    message = tool.invoke(request)
+    assert "[E1]" in message.content and message.artifact.status == "answered"
+    assert set(tool.args) == {"question", "images"}
+    lost = tool.invoke({**request, "args": {"question": "What is seen?", "images": ["not/there.dcm"]}})
+    assert lost.content.startswith("failed: ") and lost.artifact is None
+
+
+def test_a_runnable_is_a_link_of_a_chain():
+    chain = as_runnable(whole()) | (lambda answer: answer.text)
+    assert chain.invoke("What is a pulmonary mass?") == "A mass is larger than 3 cm [E1]."
+    assert chain.batch([{"question": "What is a pulmonary mass?"}] * 2) == ["A mass is larger than 3 cm [E1]."] * 2
+    excluded = as_runnable(whole()).invoke({"question": "What is a pulmonary mass?", "exclude": ["book:lung"]})
+    assert excluded.status == "abstained"
+    assert as_runnable(whole(), agent=True).invoke("What is a pulmonary mass?").trace
+    with pytest.raises(SettingsError, match="colour"):
+        as_runnable(whole()).invoke({"question": "x", "colour": "red"})
