@@ -22,6 +22,8 @@ from medrag.types import Answer
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
+MOST = 8000  # characters of a question
+
 
 class Served:
     """Everything that a request may touch; made with the app, dies with it."""
@@ -67,6 +69,3 @@ def whole_question(question: str, before: str) -> str:
     if len(question) > MOST or len(before) > MOST:
         raise SettingsError(f"the question has more than {MOST} characters", "ask a shorter one")
     return asking.completed(question, before) if before.strip() and question.strip() else question
-
-
-MOST = 8000  # characters of a question

@@ -25,7 +25,7 @@ class ServerSettings(Strict):
     timeout: float = Field(120, gt=0)  # seconds that one answer may take, waiting included
     workers: int = Field(1, ge=1)  # answers that are made at once; one uses all cores already
     waiting: int = Field(16, ge=0)  # requests in line beside them; the next one is told to come again
-    remembered: int = Field(64, ge=0)  # answers kept in memory, for their page
+    remembered: int = Field(16, ge=0)  # answers kept in memory with their images, for their page
     reports: Path | None = None  # a folder of evaluation reports (HTML) that the page lists
 
 

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from medrag._util.html import answer_parts
-from medrag._util.render import answer_dict, context_dict, item_dict, label, plain
+from medrag._util.render import answer_dict, item_dict, label, plain
 from medrag.types import Answer, Context, Hit, Item, Route
 
 IDENTIFIERS = {
@@ -53,11 +53,6 @@ def answer_values(answer: Answer, made: str = "") -> dict[str, Any]:
 def item_values(item: Item) -> dict[str, Any]:
     """An item, without the folder that it was read from."""
     return plain(without_paths(item_dict(item)))  # type: ignore[no-any-return]
-
-
-def context_values(context: Context) -> dict[str, Any]:
-    """What was kept and dropped, without paths."""
-    return plain(without_paths(context_dict(context)))  # type: ignore[no-any-return]
 
 
 def route_values(route: Route) -> dict[str, Any]:
