@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -67,12 +68,43 @@ class Log:
 # 1. read -------------------------------------------------------------------------------------------------------
 
 
+class Part:
+    """The lines of one part of a corpus, kept for the next build: whole, or not there."""
+
+    def __init__(self, place: Path, signature: str) -> None:
+        self.lines, self.note, self.signature = place.with_suffix(".jsonl"), place.with_suffix(".json"), signature
+        self.about: dict[str, Any] = {}
+
+    def known(self) -> bool:
+        """Whether this very part was read to its end before."""
+        try:
+            self.about = json.loads(self.note.read_text(encoding="utf-8"))
+            return bool(self.about["signature"] == self.signature and self.lines.stat().st_size == self.about["size"])
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def writing(self) -> Any:
+        self.lines.parent.mkdir(parents=True, exist_ok=True)
+        self.note.unlink(missing_ok=True)
+        return atomic_open(self.lines)
+
+    def finish(self, counts: dict[str, int], skipped: list[dict[str, str]]) -> None:
+        size = self.lines.stat().st_size
+        self.about = {"signature": self.signature, "counts": counts, "skipped": skipped, "size": size}
+        write_json(self.note, self.about)
+
+    def copy_to(self, stream: IO[Any]) -> None:
+        with self.lines.open("rb") as source:
+            shutil.copyfileobj(source, stream, 1 << 20)
+
+
 class Reading:
     """The items of one corpus in ``<name>.jsonl``, whole or not at all, and beside them ``<name>.json``: of what."""
 
     def __init__(self, folder: Path, name: str, log: Log) -> None:
         self.name, self.lines, self.log = name, folder / f"{name}.jsonl", log
         self._about = self.lines.with_suffix(".json")
+        self._parts = folder / f"{name}.parts"
 
     def known(self) -> dict[str, Any]:
         """Signature, counts and skipped records of what was read; nothing unless it is complete."""
@@ -91,7 +123,7 @@ class Reading:
         else:
             self._about.unlink(missing_ok=True)
             before = len(self.log.skipped)
-            counts = self._write(corpus, chunking)
+            counts = self._write(corpus, chunking, fresh=fresh)
             skipped = [asdict(skip) for skip in self.log.skipped[before:]]
             signed = "" if counts is None else signature  # a corpus that was left out is tried again by the next build
             size = self.lines.stat().st_size
@@ -107,16 +139,16 @@ class Reading:
             for line in stream:
                 yield item_from_json(line.decode())
 
-    def _write(self, corpus: Corpus, chunking: ChunkSettings) -> dict[str, int] | None:
+    def _write(self, corpus: Corpus, chunking: ChunkSettings, *, fresh: bool) -> dict[str, int] | None:
         """How many items of each kind; None where the corpus cannot be read and is left out."""
         counts: Counter[str] = Counter()
         try:
             with atomic_open(self.lines) as stream:
-                for item in track(self._read(corpus), f"read {self.name}"):
-                    for piece in self._pieces(item, chunking):
-                        if line := self._line(piece):
-                            stream.write(line)
-                            counts[piece.kind] += 1
+                if hasattr(corpus, "parts"):
+                    self._write_parts(corpus, chunking, stream, counts, fresh=fresh)
+                else:
+                    whole = corpus.read(self.log.skipping(self.name))
+                    self._write_items(track(self._read(whole, corpus), f"read {self.name}"), chunking, stream, counts)
         except CorpusError as problem:
             self.log.warnings.append(f"the corpus {self.name!r} was left out: {problem}")
             self.log.skip(self.name, BadRecord(self.name, problem.message, problem.hint))
@@ -124,10 +156,43 @@ class Reading:
                 return None
         return dict(counts)
 
-    def _read(self, corpus: Corpus) -> Iterator[Item]:
-        """The corpus' items. A file that the system does not give is told as the corpus', not as the workspace's."""
+    def _write_items(
+        self, items: Iterable[Item], chunking: ChunkSettings, stream: IO[Any], counts: Counter[str]
+    ) -> None:
+        for item in items:
+            for piece in self._pieces(item, chunking):
+                if line := self._line(piece):
+                    stream.write(line)
+                    counts[piece.kind] += 1
+
+    def _write_parts(
+        self, corpus: Any, chunking: ChunkSettings, stream: IO[Any], counts: Counter[str], *, fresh: bool
+    ) -> None:
+        """A corpus that comes in parts, such as files: those that were read before are taken from there, also by a build that was cut off."""
+        wanted = set()
+        for key, signature in track(corpus.parts(), f"read {self.name}"):
+            part = Part(self._parts / sha256_text(key)[:24], sha256_text(signature, chunking.model_dump_json()))
+            if fresh or not part.known():
+                before, own = len(self.log.skipped), Counter[str]()
+                with part.writing() as lines:
+                    read = corpus.read_part(key, self.log.skipping(self.name))
+                    self._write_items(self._read(read, corpus), chunking, lines, own)
+                part.finish(dict(own), [asdict(skip) for skip in self.log.skipped[before:]])
+            else:
+                for skip in part.about["skipped"]:
+                    self.log.skip(self.name, BadRecord(skip["source"], skip["problem"]))
+            part.copy_to(stream)
+            counts.update(part.about["counts"])
+            wanted.add(part.lines.name)
+            wanted.add(part.note.name)
+        for path in self._parts.glob("*"):
+            if path.name not in wanted:
+                path.unlink()
+
+    def _read(self, items: Iterator[Item], corpus: Corpus) -> Iterator[Item]:
+        """The items. A file that the system does not give is told as the corpus', not as the workspace's."""
         try:
-            yield from corpus.read(self.log.skipping(self.name))
+            yield from items
         except OSError as error:
             if error.errno in FULL:  # a reader's scratch file
                 raise

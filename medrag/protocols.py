@@ -33,6 +33,7 @@ class Corpus(Protocol):
     """
 
     name: str
+    # parts() -> [(key, signature)] and read_part(key, report) may stand beside read: what has not changed is then not read again
 
     def signature(self) -> str:
         """A string that changes when the content does (settings, file names, sizes and times)."""

@@ -52,16 +52,28 @@ class PdfPages:
     def signature(self) -> str:
         return files.signature_of(self, files.discover(self.path, (".pdf",))) + (ocr.version() if self.ocr else "")
 
+    def parts(self) -> list[tuple[str, str]]:
+        """The files, each with its own signature: one that was read before need not be read again when another comes."""
+        version = ocr.version() if self.ocr else ""
+        return [
+            (str(file), files.signature_of(self, [file]) + version) for file in files.discover(self.path, (".pdf",))
+        ]
+
     def read(self, report: Report) -> Iterator[Item]:
         """Pages in order. A file that cannot be read (encrypted, cut short, without pages) is reported."""
-        for file in files.discover(self.path, (".pdf",)):
-            try:
-                document = open_pdf(file)
-            except BadRecord as error:
-                report(files.whole(self.path, file, error))
-                continue
-            with document:
-                yield from self._document(document, file, report)
+        for file, _ in self.parts():
+            yield from self.read_part(file, report)
+
+    def read_part(self, part: str, report: Report) -> Iterator[Item]:
+        """The pages of one file."""
+        file = Path(part)
+        try:
+            document = open_pdf(file)
+        except BadRecord as error:
+            report(files.whole(self.path, file, error))
+            return
+        with document:
+            yield from self._document(document, file, report)
 
     def _document(self, document: Any, file: Path, report: Report) -> Iterator[Item]:
         identity = f"{self.name}:{files.local_id(file, self.path)}"
