@@ -91,9 +91,12 @@ class RulePolicy:
                 call = memory["queue"].pop(0)
                 if call["name"] in tools:
                     return call, memory
-            if memory["at"] >= len(memory["goals"]):
+            if memory["at"] >= len(memory["goals"]) and not memory.get("more"):
+                memory["more"], memory["queue"] = True, _more(state["question"])
+            elif memory["at"] >= len(memory["goals"]):
                 return Call(name="answer", args={}, thought="every sub-question was looked into"), memory
-            _advance(state, memory)
+            else:
+                _advance(state, memory)
 
 
 def _opening(state: State) -> dict[str, Any]:
@@ -226,6 +229,11 @@ def _hop(goal: str, state: State) -> list[Call]:
         _call("search_text", "what is asked, of what the evidence names", query=f"{name} {asked}"[:500], goal=name, k=3)
         for name in list(dict.fromkeys(names))[:HOPS]
     ]
+
+
+def _more(question: str) -> list[Call]:
+    """At the end, where the evidence has room: what else speaks of a thing that is described, whose name may stand further down."""
+    return [_call("search_text", "what else the texts say of it", query=question, k=3)] if _describes(question) else []
 
 
 def _describes(goal: str) -> bool:
