@@ -2,7 +2,8 @@
 
     python eval/benchmarks/serve.py --index iu --model medrag-small
 
-Starts ``medrag serve`` itself, on this machine. Each client asks about a chest film (the sample's DICOM), reads the stream to its end, and where it
+Starts ``medrag serve`` itself, on this machine, whose cores the clients share. Each client asks about a chest film (the sample's DICOM as a JPEG; with
+``--dicom`` the file itself, 7 MB, of which 32 at once are 230 MB), reads the stream to its end, and where it
 is told to come again (429) waits as long as it was told. The first event is ``queued``, with the place in line: it says that the
 question has arrived. ``to_route`` and ``to_answer`` are those of questions that got in. Writes ``eval/results/serve.json``.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import re
 import socket
@@ -26,6 +28,7 @@ import numpy as np
 
 from medrag._util.fetch import package_file
 from medrag._util.files import write_json
+from medrag._util.images import load_image
 from medrag._util.places import share
 
 QUESTIONS = (
@@ -42,6 +45,7 @@ def main() -> None:
     parser.add_argument("--model", default="medrag-small")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--dicom", action="store_true", help="upload the DICOM file itself")
     parser.add_argument("--out", type=Path, default=share() / "eval" / "results" / "serve.json")
     options = parser.parse_args()
     with socket.socket() as free:
@@ -63,11 +67,17 @@ def main() -> None:
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(url)
-            found = loaded(url, server.pid, options.clients, options.seconds)
+            found = loaded(url, server.pid, options.clients, options.seconds, dicom=options.dicom)
             found |= {"freed_after_disconnect_s": [round(freed(url), 3) for _ in range(5)]}
         finally:
             server.terminate()
-    found |= {"index": options.index, "model": options.model, "clients": options.clients, "seconds": options.seconds}
+    found |= {
+        "upload": "dicom" if options.dicom else "jpeg",
+        "index": options.index,
+        "model": options.model,
+        "clients": options.clients,
+        "seconds": options.seconds,
+    }
     write_json(options.out, found)
     print(json.dumps(found, indent=1))
 
@@ -84,16 +94,20 @@ def wait_for(url: str) -> None:
     raise SystemExit("the server did not start")
 
 
-def loaded(url: str, pid: int, clients: int, seconds: float) -> dict[str, Any]:
+def loaded(url: str, pid: int, clients: int, seconds: float, *, dicom: bool) -> dict[str, Any]:
     """What ``clients`` who ask at once are told, and the server's memory while they do."""
-    film = package_file("pydicom-data/data_store/data/RG1_UNCR.dcm").read_bytes()
+    path = package_file("pydicom-data/data_store/data/RG1_UNCR.dcm")
+    film = path.read_bytes() if dicom else jpeg(path)
     told: list[dict[str, Any]] = []
     until = time.monotonic() + seconds
     memory: list[float] = []
 
     async def everyone() -> None:
         watch = asyncio.ensure_future(watched(pid, memory))
-        await asyncio.gather(*(client(url, film, n, until, told) for n in range(clients)))
+        # one pool of connections, one for each client: to make a pool takes longer than an answer to the first event
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        async with httpx.AsyncClient(base_url=url, timeout=200, limits=limits) as http:
+            await asyncio.gather(*(client(http, film, n, until, told) for n in range(clients)))
         watch.cancel()
 
     asyncio.run(everyone())
@@ -114,32 +128,37 @@ def loaded(url: str, pid: int, clients: int, seconds: float) -> dict[str, Any]:
     }
 
 
+def jpeg(path: Path) -> bytes:
+    buffer = io.BytesIO()
+    load_image(path).image.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
 async def watched(pid: int, memory: list[float]) -> None:
     while True:
         memory.append(resident(pid))
         await asyncio.sleep(1)
 
 
-async def client(url: str, film: bytes, n: int, until: float, told: list[dict[str, Any]]) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=200) as http:
-        while time.monotonic() < until:
-            one: dict[str, Any] = {"status": "broken"}
-            began = time.perf_counter()
-            try:
-                data = {"question": QUESTIONS[n % len(QUESTIONS)], "stream": "true"}
-                async with http.stream("POST", "/v1/answer", data=data, files={"image": ("film.dcm", film)}) as reply:
-                    one["status"] = reply.status_code
-                    async for line in reply.aiter_lines():
-                        one.setdefault("first", 1000 * (time.perf_counter() - began))
-                        if line in ("event: routed", "event: answer"):
-                            one[line.removeprefix("event: ")] = 1000 * (time.perf_counter() - began)
-                        if line == "event: error":
-                            one["status"] = "error"
-                    wait = float(reply.headers.get("retry-after") or 0)
-            except httpx.HTTPError as error:
-                one["status"], wait = type(error).__name__, 1.0
-            told.append(one)
-            await asyncio.sleep(wait)
+async def client(http: httpx.AsyncClient, film: bytes, n: int, until: float, told: list[dict[str, Any]]) -> None:
+    while time.monotonic() < until:
+        one: dict[str, Any] = {"status": "broken"}
+        began = time.perf_counter()
+        try:
+            data = {"question": QUESTIONS[n % len(QUESTIONS)], "stream": "true"}
+            async with http.stream("POST", "/v1/answer", data=data, files={"image": ("film.dcm", film)}) as reply:
+                one["status"] = reply.status_code
+                async for line in reply.aiter_lines():
+                    one.setdefault("first", 1000 * (time.perf_counter() - began))
+                    if line in ("event: routed", "event: answer"):
+                        one[line.removeprefix("event: ")] = 1000 * (time.perf_counter() - began)
+                    if line == "event: error":
+                        one["status"] = "error"
+                wait = float(reply.headers.get("retry-after") or 0)
+        except httpx.HTTPError as error:
+            one["status"], wait = type(error).__name__, 1.0
+        told.append(one)
+        await asyncio.sleep(wait)
 
 
 def freed(url: str) -> float:
