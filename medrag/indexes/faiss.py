@@ -34,7 +34,7 @@ def factory_for(count: int, dim: int) -> tuple[str, int]:
 
     Up to 50,000 ``Flat``, exact and quick enough; up to three million an inverted file of 8-bit codes (one byte a dimension in memory), above
     it of product codes (one byte for eight dimensions). About 4 √n lists; four or twenty times as many candidates as are wanted are scored
-    again from the vectors on disk. Recall for both is in README; `medrag.indexes.tune` sets the effort on your own vectors.
+    again from the vectors on disk. README has the recall at a million (above three million it was not measured); `medrag.indexes.tune` sets the effort on your own vectors.
     """
     if count <= FLAT_UP_TO:
         return "Flat", 0
