@@ -97,6 +97,7 @@ def answer_view(answer: Answer, anchor: str) -> dict[str, Any]:
         "tokens": context.tokens,
         "dropped": dropped_rows(context),
         "steps": step_rows(answer),
+        "conflicts": list(dict.fromkeys(said for row in answer.trace for said in row.get("conflicts", ()))),
         "times": time_rows(answer),
         "model": render.model_line(answer),
     }

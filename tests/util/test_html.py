@@ -14,7 +14,7 @@ from some_answers import PASSAGE, PATH, STUDY, chest_answer, hostile_answer
 
 from medrag._util.cards import caution, flow, kind_name, marked, picture
 from medrag._util.diagram import diagrams, walk
-from medrag._util.html import answer_fragment, answer_page, answer_segments
+from medrag._util.html import answer_fragment, answer_page, answer_parts, answer_segments
 from medrag.types import Context, Hit, ImageRecord, Passage, Query, Study, Triple
 
 VOID = {"meta", "img", "line", "path", "rect", "br"}
@@ -225,3 +225,19 @@ def test_a_negated_statement_is_dashed():
     row, _ = diagrams(Triple("t", "t", "a", "has", "b", polarity="absent"))
     assert row["arrows"][0]["dashed"]
     assert [node["name"] for node in row["nodes"]] == ["a", "b"]
+
+
+def test_conflicts_stand_under_the_answer_once_and_escaped():
+    said = "conflict on 'Is there a <mass>?': E1 for it, E2 against it"
+    trace = (
+        {"step": 1, "tool": "search_text", "conflicts": [said]},
+        {"step": 2, "tool": "answer", "conflicts": [said]},
+    )
+    page = answer_page([chest_answer(trace=trace)], "A page")
+    above, _, _ = page.partition("Taken as")
+    assert above.count("E1 for it, E2 against it") == 1 and "&lt;mass&gt;" in above
+    Reader(page)
+    assert 'class="conflicts"' not in answer_page([chest_answer()], "A page")
+    parts = answer_parts(chest_answer(trace=trace), "a1")
+    assert "E2 against it" in parts["said"] and 'id="a1-E1"' in parts["evidence"] and "Time and model" in parts["rest"]
+    assert "<style" not in "".join(parts.values())
