@@ -48,7 +48,7 @@ def gap_cut(scores: Sequence[float], gamma: float | None, k_min: int, k_max: int
 
 
 class AdaptiveSelector:
-    """Text, domain, floors, gap rule, near-duplicates, share of one document, source quota, size: in this order."""
+    """Text, domain, floors, gap rule, near-duplicates, share of one document, source quota, instructions, size: in this order."""
 
     def __init__(self, settings: SelectSettings | None = None) -> None:
         self.settings = settings or SelectSettings()  # type: ignore[call-arg]
