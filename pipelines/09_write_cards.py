@@ -140,7 +140,7 @@ def closed_tables() -> list[str]:
 TUNED = (
     ("iu_xray_balanced", ("none", "adaptive", "noise-image", "wrong-patient-context", "oracle-context"), ("accuracy", "auroc")),
     ("vqa_rad", ("adaptive",), ("accuracy", "auroc")),
-    ("iu_xray_report", ("adaptive",), ("findings_micro_f1", "factuality")),
+    ("iu_xray_report", ("adaptive",), ("findings_micro_f1", "factuality", "rouge_l", "claim_support")),
 )  # fmt: skip
 
 
@@ -160,6 +160,7 @@ def tuned_card() -> str:
         *(row(name, f"{one['before'][0]:.3f} ({spread(one['before'][1:])})", f"{one['after'][0]:.3f} ({spread(one['after'][1:])})", f"{one['difference'][0]:+.3f} ({spread(one['difference'][1:])})") for name, one in use["scores"].items()), "",
         "over_reliance: of the questions answered rightly without evidence, the share answered wrongly with it. help: the other way round. copied_of_right: of the right answers with evidence and a picture, those that "
         "noise for a picture gives too.", "",
+        "It was tuned on questions, not on reports: those became longer and worse in their words (see rouge_l and claim_support below). Use it for closed questions where misleading evidence is the worry.", "",
         "## Scores", "", row("task", "arm", "score", "before", "after"), row(*["---"] * 5),
     ]  # fmt: skip
     for task, arms, names in TUNED:
