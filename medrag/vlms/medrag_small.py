@@ -152,7 +152,7 @@ def assembled(folder: Path) -> Path:
 
     Raises ModelMissing, with the command that fetches it, where the language model's base is not on this machine.
     """
-    from safetensors.torch import load_file
+    from filelock import FileLock
 
     register()
     about = recipe_of(folder)
@@ -161,10 +161,20 @@ def assembled(folder: Path) -> Path:
     base, encoder = models.resolve(about["base"]), models.resolve(about["encoder"])
     key = sha256_text(*(weights_id(path) for path in (folder, base, encoder)))[:16]
     target = home() / "models" / f"{folder.name}-{key}"
-    if (target / "config.json").is_file() and (target / "complete").is_file():
+    if (target / "complete").is_file():
         return target
-    model, processor = blank(base)
-    give_eyes(model, encoder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f"{target.name}.lock")):  # two programs may open it for the first time at once
+        if not (target / "complete").is_file():
+            _assemble(folder, about, (base, encoder), target)
+    return target
+
+
+def _assemble(folder: Path, about: dict[str, Any], parts: tuple[Path, Path], target: Path) -> None:
+    from safetensors.torch import load_file
+
+    model, processor = blank(parts[0])
+    give_eyes(model, parts[1])
     try:
         adopt(model, load_file(folder / ADAPTER), about["rank"], about["alpha"])
     except (OSError, KeyError, RuntimeError) as error:
@@ -176,4 +186,3 @@ def assembled(folder: Path) -> Path:
     (part / "complete").touch()
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
-    return target

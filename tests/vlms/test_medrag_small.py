@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def test_the_adapter_is_merged_and_the_whole_is_kept(parts: Path, at_home: Path)
     assert torch.allclose(found.float(), wanted, rtol=2e-3, atol=2e-3)
     stamp = (whole / "model.safetensors").stat().st_mtime_ns
     assert assembled(parts) == whole and (whole / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_several_may_open_it_for_the_first_time_at_once(parts: Path, at_home: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = {one.result() for one in [pool.submit(assembled, parts) for _ in range(4)]}
+    assert len(found) == 1 and load_file(found.pop() / "model.safetensors")
 
 
 def test_it_runs_with_pictures_through_the_loading_code_of_any_model(parts: Path, at_home: Path) -> None:
