@@ -33,6 +33,12 @@ def main() -> None:
     parser.add_argument(
         "--supervised", type=float, default=usual.supervised, help="weight of the chosen answers' cross-entropy"
     )
+    parser.add_argument(
+        "--untuned",
+        type=float,
+        default=usual.untuned,
+        help="share of the weights before tuning in those that are saved",
+    )
     parser.add_argument("--most", type=int, default=usual.most, help="pairs of each kind (0: all)")
     parser.add_argument(
         "--unbalanced", dest="balance", action="store_false", help="however often yes is preferred to no"
@@ -58,6 +64,7 @@ def main() -> None:
     found = train(policy, pairs, settings, options.work)
     about = f"preference tuning ({settings.method}, β {settings.beta}, rate {settings.rate:g}, seed {settings.seed}) on {found['used']} pairs"
     about += f", {found['steps']} steps, {found['minutes']:.0f} minutes; kinds: {', '.join(options.kinds)}"
+    about += f"; mixed with {settings.untuned:.0%} of the weights before" if settings.untuned else ""
     policy.save(options.out, about)
     print(json.dumps({"pairs": counts(pairs), **found}, indent=1))
 

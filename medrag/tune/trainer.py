@@ -18,7 +18,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from medrag._util.files import atomic_open
 from medrag._util.progress import track
@@ -41,6 +43,7 @@ class PreferenceTraining:
     method: Literal["weighted", "dpo", "sft"] = "weighted"
     beta: float = 0.1
     supervised: float = 0.0  # weight of the chosen answers' cross-entropy in the loss (Pang et al., arXiv 2404.19733)
+    untuned: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the old weights in the result (arXiv 2109.01903)
     most: int = 0  # pairs of each kind, drawn with the seed; 0: all
     balance: bool = True  # as many pairs that prefer yes as prefer no: see `medrag.tune.pairs.drawn`
     epochs: int = 1
@@ -163,6 +166,7 @@ def train(
         policy.model.enable_input_require_grads()
     moved = policy.trained()
     optimiser = torch.optim.AdamW(moved, lr=settings.rate, weight_decay=0.0, betas=(0.9, 0.98))
+    untuned = policy.tensors() if settings.untuned else {}
     about = {**asdict(settings), "pairs": len(pairs), "model": policy.fingerprint, "peers": peers.count}
     step, spent = _resume(policy, optimiser, work / STATE, about)
     began, seen = time.time() - spent, [line for line in metrics(work) if line["step"] <= step]
@@ -199,6 +203,8 @@ def train(
                 keep(work / STATE, {"about": about, "tensors": policy.tensors(), "optimiser": optimiser.state_dict(), "step": step, "seconds": time.time() - began})  # fmt: skip
     if peers.first:
         (work / STATE).unlink(missing_ok=True)
+    if untuned:
+        policy.restore({n: t.lerp(untuned[n], settings.untuned) for n, t in policy.tensors().items()})
     policy.model.eval()
     return {**summary(metrics(work)), "used": len(pairs)}
 

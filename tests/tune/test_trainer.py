@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,19 @@ def test_training_lowers_the_loss_and_what_is_saved_scores_the_same(
     assert torch.allclose(after, before, atol=0.05)  # kept in half precision
     recipe = json.loads((tmp_path / "tuned/medrag_vlm.json").read_text())
     assert recipe["rank"] == 4 and recipe["training"].startswith("a test; begun from")
+
+
+def test_a_share_of_the_untuned_weights_stays(shipped: Path, pairs: list[Pair], tmp_path: Path) -> None:
+    found = []
+    for share in (0.0, 0.25, 1.0):
+        policy = Looked(shipped)
+        start = policy.tensors()
+        train(policy, pairs, replace(NUMBERS, untuned=share, epochs=2), tmp_path / str(share), board=False)
+        found.append({name: tensor - start[name] for name, tensor in policy.tensors().items()})
+    whole, most, none = found
+    assert any(moved.abs().max() > 1e-4 for moved in whole.values())
+    assert all(torch.allclose(most[name], 0.75 * moved, atol=1e-5) for name, moved in whole.items())
+    assert all(torch.allclose(moved, torch.zeros_like(moved), atol=1e-6) for moved in none.values())
 
 
 def test_a_run_that_was_cut_off_ends_where_a_whole_one_does(
