@@ -160,7 +160,8 @@ def tuned_card() -> str:
         *(row(name, f"{one['before'][0]:.3f} ({spread(one['before'][1:])})", f"{one['after'][0]:.3f} ({spread(one['after'][1:])})", f"{one['difference'][0]:+.3f} ({spread(one['difference'][1:])})") for name, one in use["scores"].items()), "",
         "over_reliance: of the questions answered rightly without evidence, the share answered wrongly with it. help: the other way round. copied_of_right: of the right answers with evidence and a picture, those that "
         "noise for a picture gives too.", "",
-        "It was tuned on questions, not on reports: those became longer and worse in their words (see rouge_l and claim_support below). Use it for closed questions where misleading evidence is the worry.", "",
+        "It was tuned on questions, not on reports: those became longer and worse in their words (see rouge_l and claim_support below). Use it for closed questions where misleading evidence is the worry. "
+        "Mixed with the weights before tuning (`--untuned`), it keeps the reports and copies more: see eval/results/tuned/mixed.json.", "",
         "## Scores", "", row("task", "arm", "score", "before", "after"), row(*["---"] * 5),
     ]  # fmt: skip
     for task, arms, names in TUNED:
