@@ -30,6 +30,7 @@ from medrag.types import Answer
 
 router = APIRouter(tags=["OpenAI dialect"])
 MODELS = ("medrag", "medrag-agent")  # one shot, and the search loop
+_LISTED = re.compile(r"\A\s*<attached_files>.*?</attached_files>\s*", re.DOTALL)  # Open WebUI's list of the images
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 
 
@@ -177,9 +178,9 @@ def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes]]:
 
 
 def _text(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text for part in message.content or () if part.type == "text")
+    content = message.content or ()
+    text = content if isinstance(content, str) else "\n".join(part.text for part in content if part.type == "text")
+    return _LISTED.sub("", text)
 
 
 def _images(message: Message) -> list[bytes]:

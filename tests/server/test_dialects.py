@@ -57,6 +57,16 @@ def test_openai_streaming_with_an_image(dialect, rag):
     assert last.choices[0].finish_reason == "stop" and last.model_extra["medrag"]["citations"]
 
 
+def test_the_list_of_files_that_open_webui_writes_is_no_question(dialect):
+    listed = '<attached_files>\n<file type="file" id="7" url="7" content_type="image/png" name="film.png"/>\n</attached_files>\n\n'
+    image = {"type": "image_url", "image_url": {"url": film()}}
+    plain, with_list = (
+        dialect.chat.completions.create(model="medrag", messages=said([*texts, image])).choices[0].message.content
+        for texts in ([{"type": "text", "text": QUESTION}], [{"type": "text", "text": t} for t in (listed, QUESTION)])
+    )
+    assert with_list == plain
+
+
 def test_openai_follow_ups_keep_the_image_in_view(dialect):
     first = [
         {"type": "text", "text": "Is there a pleural effusion?"},
