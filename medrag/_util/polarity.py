@@ -97,7 +97,7 @@ _VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|
 _PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
 _TURN = re.compile(
     rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?:secondary to|due to)|"
-    rf"with the exception of|nevertheless|(?<!not\s)(?<!n't\s)yet|still|while|whereas)\b"
+    rf"with the exception of|nevertheless|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
     rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable)\b(?!.*\b(?:or|nor)\b))"
     rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from medrag._util import polarity as context
@@ -175,6 +175,7 @@ def test_what_is_denied_behind_is_never_present(said: Said, trigger: str, form: 
 
 @settings(max_examples=100)
 @given(phrases(context.UNCERTAIN_BEFORE), st.sampled_from(FINDINGS[:7]))
+@example("hard to yet rule out", "pneumothorax")
 def test_what_is_doubted_is_no_sure_place_or_modifier(said: Said, trigger: str, finding: str) -> None:
     for one in said.of(report(f"{trigger} small {finding} at the left base.")):
         assert one.polarity != "present" or one.relation == "suggestive_of"
