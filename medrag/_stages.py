@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import itertools
 import json
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ import numpy as np
 
 from medrag import plugins
 from medrag._util.files import atomic_open, sha256_text, write_json
+from medrag._util.parts import Part
 from medrag._util.places import home
 from medrag._util.progress import track
 from medrag.errors import BadRecord, CorpusError, SettingsError
@@ -66,36 +66,6 @@ class Log:
 
 
 # 1. read -------------------------------------------------------------------------------------------------------
-
-
-class Part:
-    """The lines of one part of a corpus, kept for the next build: whole, or not there."""
-
-    def __init__(self, place: Path, signature: str) -> None:
-        self.lines, self.note, self.signature = place.with_suffix(".jsonl"), place.with_suffix(".json"), signature
-        self.about: dict[str, Any] = {}
-
-    def known(self) -> bool:
-        """Whether this very part was read to its end before."""
-        try:
-            self.about = json.loads(self.note.read_text(encoding="utf-8"))
-            return bool(self.about["signature"] == self.signature and self.lines.stat().st_size == self.about["size"])
-        except (OSError, ValueError, KeyError):
-            return False
-
-    def writing(self) -> Any:
-        self.lines.parent.mkdir(parents=True, exist_ok=True)
-        self.note.unlink(missing_ok=True)
-        return atomic_open(self.lines)
-
-    def finish(self, counts: dict[str, int], skipped: list[dict[str, str]]) -> None:
-        size = self.lines.stat().st_size
-        self.about = {"signature": self.signature, "counts": counts, "skipped": skipped, "size": size}
-        write_json(self.note, self.about)
-
-    def copy_to(self, stream: IO[Any]) -> None:
-        with self.lines.open("rb") as source:
-            shutil.copyfileobj(source, stream, 1 << 20)
 
 
 class Reading:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
+from shown import check
 
 from medrag import models
 from medrag._util.fetch import package_file
 from medrag._util.places import checkout
-from medrag.cli.app import app
 from medrag.errors import ModelMissing
 
 DOCS = (checkout() or Path()) / "docs"
@@ -81,13 +79,7 @@ def test_its_python_runs(page, folder):
 def test_commands_that_are_shown_alone_exist(page):
     lines = [line.split(" #")[0] for code in blocks(page, "") for line in code.splitlines()]
     for line in (line for line in lines if line.startswith("medrag ")):
-        words = shlex.split(line)[1:]
-        command = get_command(app)
-        while words and hasattr(command, "commands"):
-            assert words[0] in command.commands, line
-            command = command.commands[words.pop(0)]
-        options = {name for parameter in command.params for name in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, line
+        check(line)
 
 
 @pytest.mark.parametrize("page", PAGES)

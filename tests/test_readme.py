@@ -1,16 +1,14 @@
 """README stays true: its recipe is one, its commands and options exist, its readers and names are all there are."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml
-from typer.main import get_command
+from shown import check
 
 from medrag import plugins
 from medrag._util.places import checkout
-from medrag.cli.app import app
 from medrag.settings import Recipe, parse
 
 ROOT = checkout() or Path()
@@ -40,13 +38,7 @@ def test_all_readers_are_named():
 
 @pytest.mark.parametrize("line", commands())
 def test_commands_and_options_exist(line):
-    words = shlex.split(line)[1:]
-    command = get_command(app)
-    while words and hasattr(command, "commands"):
-        assert words[0] in command.commands, line
-        command = command.commands[words.pop(0)]
-    options = {name for parameter in command.params for name in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= options, line
+    check(line)
 
 
 def test_make_targets_exist():

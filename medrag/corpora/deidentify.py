@@ -3,7 +3,7 @@
 The header's rules are those of PS3.15 annex E (basic application level confidentiality profile), from the tables of the package
 dicom-anonymizer, at every depth; private elements go. A key of your own turns a patient's id into the same pseudonym every time, so that
 studies of one patient stay together; without it ids are random. Text is found by RapidOCR: it finds printed marks, not handwriting, and what it
-does not find stays. A face that a volume shows is not touched.
+does not find stays, so no copy is marked as free of burnt-in text. A face that a volume shows is not touched.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EDITION = "dicomfields_2024b"
 MARGIN = 2  # pixels painted around a piece of text
 SURE = 0.5  # of the recogniser, from which a piece of text is painted over
 ENLARGED = 1000  # pixels: smaller pictures are read at twice their size
-METHOD = "PS3.15 basic profile"
+METHOD, LOOKED = "PS3.15 basic profile", "printed text found by OCR painted over"
 
 
 @dataclass
@@ -80,8 +80,11 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
         data = read_dataset(stream, str(path))
     painted = paint(data, str(path)) if pixels else 0
     clean(data, secret)
-    if painted or pixels:
-        data.BurnedInAnnotation = "NO"
+    if (
+        pixels and "PixelData" in data
+    ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
+        data.DeidentificationMethod = [METHOD, LOOKED]
+        data.pop("BurnedInAnnotation", None)
     name = f"{data.get('SOPInstanceUID') or secrets.token_hex(16)}.dcm"
     try:
         with atomic_open(target / name) as stream, quiet():

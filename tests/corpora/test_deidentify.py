@@ -172,7 +172,8 @@ def test_a_film_without_text_stays_as_it_is():
 
 
 def test_folders_with_all_sorts_in_them(tmp_path):
-    write(film(np.zeros((16, 16), np.uint8), PatientID="1", PatientName="Quux"), tmp_path / "in" / "Quux_1970.dcm")
+    marked = film(np.zeros((16, 16), np.uint8), PatientID="1", PatientName="Quux", BurnedInAnnotation="NO")
+    write(marked, tmp_path / "in" / "Quux_1970.dcm")
     broken = film(np.zeros((16, 16), np.uint8), PatientID="2")
     broken.PixelData = b"12"
     write(broken, tmp_path / "in" / "deep" / "broken.dcm")
@@ -181,7 +182,9 @@ def test_folders_with_all_sorts_in_them(tmp_path):
     done = deidentify(tmp_path / "in", tmp_path / "out", key=SECRET, report=seen.append)
     assert done.written == 1 and len(done.skipped) == len(seen) == 2
     (only,) = (tmp_path / "out").iterdir()
-    assert "Quux" not in only.name and pydicom.dcmread(only).BurnedInAnnotation == "NO"
+    clean = pydicom.dcmread(only)
+    assert "Quux" not in only.name and "OCR" in clean.DeidentificationMethod[1]
+    assert "BurnedInAnnotation" not in clean  # that nothing was overlooked is not known
     with pytest.raises(CorpusError, match="not empty"):
         deidentify(tmp_path / "in", tmp_path / "out")
     with pytest.raises(CorpusError, match="no DICOM"):

@@ -166,10 +166,12 @@ def test_a_guarded_server_asks_for_its_token(opened, rag):
     with running(rag, tokens=(token,)) as address:
         page = opened(address)
         page.locator("#about", has_text="token").wait_for()
+        assert page.locator("#key").is_visible() and page.locator(".turn.done").count() == 0
         page.fill("#token", token)
         page.click("#key button")
         page.wait_for_selector("#key", state="hidden")
         asked(page)
+        assert page.locator(".turn.done").count() == 1
 
 
 def test_the_search_loop_and_stopping_it(opened):
