@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from medrag.server.app import create_app
 from medrag.server.work import Busy, Queued, TooSlow, WorkQueue
 
 
@@ -165,5 +166,33 @@ def test_the_clock_and_failures_of_the_work_reach_the_caller():
             await taken(queue, no_start)
         assert await settled(queue) == 0
         await queue.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("path", "body", "kind"), [
+    ("/v1/answer", b"question=What+is+a+mass%3F&stream=true", b"application/x-www-form-urlencoded"),
+    ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "What is a mass?"}], "stream": true}', b"application/json"),
+])  # fmt: skip
+def test_a_client_who_left_before_the_stream_began_keeps_no_place(rag, path, body, kind):
+    app = create_app(rag)
+    heard = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        return heard.pop() if heard else {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST", "scheme": "http", "path": path,
+        "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+
+    async def scene():
+        await app(scope, receive, send)
+        assert await settled(app.state.served.queue) == 0
+        await app.state.served.queue.close()
 
     asyncio.run(scene())
