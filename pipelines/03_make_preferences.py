@@ -20,7 +20,7 @@ import numpy as np
 
 from medrag import MedRAG
 from medrag.score.reliance import ReferenceUse
-from medrag.tune.answers import Told, Unseen, answer_all
+from medrag.tune.answers import Told, Unseen, again, answer_all
 from medrag.tune.asked import SETS, read_questions, training_questions
 from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
 from medrag.tune.pixels import LeastSimilar
@@ -40,6 +40,12 @@ def main() -> None:
     parser.add_argument("--written", action="store_true", help="closed questions are answered in words, not by P(yes)")
     parser.add_argument("--reader", default="medrag-small", help="findings reader whose maps show lesions; empty: none")
     parser.add_argument("--unseen", default="noise", choices=("noise", "least-similar"), help="what shows nothing")
+    parser.add_argument(
+        "--again",
+        type=int,
+        default=0,
+        help="questions asked again with their own report, and with another patient's evidence",
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.own:
@@ -52,14 +58,17 @@ def main() -> None:
         paths = sorted({path for one in asked for path in one.images})
         unseen = Unseen(options.unseen, options.seed, others=LeastSimilar.looked_at(paths, seed=options.seed).of)
     told = answer_all(rag, asked, options.folder, unseen, short=not options.written)
+    if options.again:
+        more = again(told, Path(os.environ["MEDRAG_DATA"]), options.again, options.seed)
+        told += answer_all(rag, more, options.folder, unseen, short=not options.written)
     print(f"{len(told)} questions in {time.time() - began:.0f} s, {time.process_time():.0f} s of CPU with loading")
     pictures = options.folder / "images"
-    more = {"unseen": UnseenFiles(pictures, unseen)}
+    shown = {"unseen": UnseenFiles(pictures, unseen)}
     if options.reader:
         from medrag.encoders.findings import FindingsReader
 
-        more["lesion"] = LesionFiles.of_reader(pictures, FindingsReader(options.reader), seed=options.seed)
-    pairs = make_pairs(told, options.kinds, most=options.most, **more)
+        shown["lesion"] = LesionFiles.of_reader(pictures, FindingsReader(options.reader), seed=options.seed)
+    pairs = make_pairs(told, options.kinds, most=options.most, **shown)
     print(json.dumps({"pairs": write_pairs(pairs, options.folder / FILE), **use(told)}, indent=1))
 
 

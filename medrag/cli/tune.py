@@ -37,12 +37,18 @@ def pairs(
     reader: Annotated[
         str, typer.Option("--reader", help="Findings reader whose maps show lesions; empty: none.")
     ] = "medrag-small",
+    asked_again: Annotated[
+        int,
+        typer.Option(
+            "--again", min=0, help="Questions asked again with their own report, and with another's evidence."
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     as_json: Json = False,
 ) -> None:
     """Ask a training set with and without evidence, and write what should be preferred. A run that was cut off goes on."""
     from medrag import MedRAG
-    from medrag.tune.answers import Unseen, answer_all
+    from medrag.tune.answers import Unseen, again, answer_all
     from medrag.tune.asked import read_questions, training_questions
     from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
     from medrag.tune.shown import LesionFiles, UnseenFiles
@@ -52,7 +58,10 @@ def pairs(
     else:
         asked = training_questions(data or _data(), sets or ["iu_vqa", "iu_balanced", "vqa_rad"], limit, seed)
     unseen, pictures = Unseen(seed=seed), out / "images"
-    told = answer_all(MedRAG.open(recipe, model=model), asked, out, unseen, short=not written)
+    rag = MedRAG.open(recipe, model=model)
+    told = answer_all(rag, asked, out, unseen, short=not written)
+    if asked_again:
+        told += answer_all(rag, again(told, data or _data(), asked_again, seed), out, unseen, short=not written)
     more: dict[str, Any] = {"unseen": UnseenFiles(pictures, unseen)}
     if reader and "lesion" in (kind or KINDS):
         from medrag.encoders.findings import FindingsReader

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,18 +21,20 @@ from medrag._util.files import sha256_text
 from medrag._util.images import load_image
 from medrag._util.progress import track
 from medrag.errors import SettingsError
+from medrag.pipeline import make_query
 from medrag.prompts import KEYS, describe, make_prompt
 from medrag.score.reliance import right as clinically_right
-from medrag.tune.asked import Asked, asked_of
+from medrag.tune.asked import Asked, asked_of, with_others_evidence, with_own_report
 from medrag.tune.pixels import KEPT, noised
-from medrag.types import Context, Passage, QueryImage, Route, Study
+from medrag.types import Context, Hit, Passage, QueryImage, Route, Study
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
-    from medrag.types import Hit, Item
+    from medrag.types import Item
 
 FILE = "answers.jsonl"
 _OTHERWISE = re.compile(rf"The evidence\s+(?:{KEYS.pattern}\s*)+says otherwise\.")
+READ = 3  # pieces of evidence that a report is put among: what the small model reads
 Judge = Callable[[str, str], bool]  # (answer, reference) → right
 
 
@@ -135,6 +138,14 @@ def answer_all(
     return [done[one.id] for one in asked]
 
 
+def again(told: Sequence[Told], data: Path, most: int, seed: int = 0, right: Judge = clinically_right) -> list[Asked]:
+    """Questions to ask with evidence that is put there, at most ``most`` of each sort: the study's own report where the answer without
+    evidence was wrong, what was found for another patient where it was right."""
+    knew = [right(one.without, one.asked.reference) for one in told]
+    wrong, known = ([one.asked for one, k in zip(told, knew, strict=True) if k == wanted] for wanted in (False, True))
+    return with_own_report(wrong, data)[:most] + with_others_evidence(known, seed)[:most]
+
+
 def kept(path: Path, key: str = "") -> dict[str, Told]:
     """The answers of a file by question; the last one of a question counts, a last line that was cut short is cut off.
 
@@ -184,13 +195,29 @@ def _told(
 
 
 def evidence_for(rag: MedRAG, asked: Asked) -> tuple[Context, Route]:
-    """What the pipeline would show its generator, and the route it took."""
+    """What the pipeline would show its generator, and the route it took; see `Asked` for evidence that is put there."""
     stages: dict[str, Any] = {}
-    for event in rag.stream(list(asked.images) or None, asked.question, exclude=asked.exclude):
+    for event in rag.stream(list(asked.found_for or asked.images) or None, asked.question, exclude=asked.exclude):
         stages[event.stage] = event.data
         if event.stage == "selected":
             break
-    return stages["selected"], stages["routed"]
+    context, route = stages["selected"], stages["routed"]
+    if asked.found_for:
+        own = dataclasses.replace(
+            make_query(list(asked.images), asked.question, asked.exclude), domain=context.query.domain
+        )
+        context = dataclasses.replace(context, query=own)
+    return _with_report(context, asked) if asked.report else context, route
+
+
+def _with_report(context: Context, asked: Asked) -> Context:
+    """The study's own report in one of the first places, so that its place and the number of pieces tell nothing."""
+    kept = list(context.kept[: READ - 1])
+    kept.insert(
+        random.Random(asked.id).randint(0, len(kept)),
+        Hit(Study(f"own:{asked.group}", {"findings": asked.report}), 0.0, 1, "own"),
+    )
+    return dataclasses.replace(context, kept=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ without the pictures that are held back. Own questions come as JSON lines of the
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +21,11 @@ REPORT_ASK = "Write the findings and impression of this chest X-ray."
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One training question. ``reference`` is yes or no, a short answer, or a report; ``exclude`` ids are never evidence."""
+    """One training question. ``reference`` is yes or no, a short answer, or a report; ``exclude`` ids are never evidence.
+
+    What evidence is worth is learned where it is sometimes right and sometimes not: ``report`` is a text of the study itself that stands
+    among what is found, and ``found_for`` are another patient's pictures, for which evidence is found in place of its own.
+    """
 
     id: str
     group: str  # the study or picture
@@ -31,22 +34,53 @@ class Asked:
     images: tuple[str, ...]
     kind: Literal["closed", "open", "report"]
     exclude: tuple[str, ...] = ()
+    report: str = ""
+    found_for: tuple[str, ...] = ()
 
 
 def training_questions(data: Path, sets: Sequence[str], limit: int = 0, seed: int = 0) -> list[Asked]:
     """Questions of the named sets (see `SETS`), in random order; ``limit`` is shared evenly among the sets.
 
-    Raises SettingsError for an unknown set, CorpusError where the pack is not there.
+    A set may name its own number instead: ``iu_report=90``. Raises SettingsError for an unknown set, CorpusError where the pack is not there.
     """
     chosen: list[Asked] = []
-    for place, name in enumerate(sets):
-        if name not in SETS:
-            raise SettingsError(f"there is no set of questions {name!r}", f"known: {', '.join(SETS)}")
+    shared = [name for name in sets if "=" not in name]
+    for named in sets:
+        name, _, most = named.partition("=")
+        if name not in SETS or not (most.isdigit() or name == named):
+            raise SettingsError(
+                f"there is no set of questions {named!r}", f"known: {', '.join(SETS)}; NAME=NUMBER for a part"
+            )
         own = list(SETS[name](data))
         random.Random(f"{seed}/{name}").shuffle(own)
-        chosen += own[: (limit + len(sets) - 1 - place) // len(sets)] if limit else own
+        share = int(most) if most else (limit + len(shared) - 1 - shared.index(name)) // len(shared)
+        chosen += own[:share] if limit or most else own
     random.Random(seed).shuffle(chosen)
     return chosen
+
+
+def with_own_report(asked: Iterable[Asked], data: Path) -> list[Asked]:
+    """Closed questions about IU X-Ray studies once more, the study's own report among their evidence."""
+    films = _films(data)
+    found = [(one, films.get(one.group.partition("/")[2])) for one in asked if one.kind == "closed"]
+    return [replace(one, id=f"{one.id}+own", report=study.text) for one, study in found if study]
+
+
+def with_others_evidence(asked: Iterable[Asked], seed: int = 0) -> list[Asked]:
+    """Closed questions once more, each with what is found for the pictures of another patient of the same set."""
+    again: list[Asked] = []
+    sets: dict[str, list[Asked]] = {}
+    for one in asked:
+        if one.kind == "closed" and one.images:
+            sets.setdefault(one.id.partition("/")[0], []).append(one)
+    for some in sets.values():
+        for one in some:
+            others = [other for other in some if other.group != one.group]
+            if others:
+                other = random.Random(f"{seed}/{one.id}").choice(others)
+                exclude = (*one.exclude, *other.exclude)
+                again.append(replace(one, id=f"{one.id}+other", exclude=exclude, found_for=other.images))
+    return again
 
 
 def read_questions(path: Path) -> list[Asked]:
@@ -57,14 +91,14 @@ def read_questions(path: Path) -> list[Asked]:
             if line.strip():
                 found.append(asked_of(json.loads(line)))
         except (TypeError, KeyError, ValueError) as error:
-            names = ", ".join(field.name for field in dataclasses.fields(Asked))
+            names = ", ".join(field.name for field in fields(Asked))
             raise SettingsError(f"{path}, line {number}: {error}", f"each line has {names}") from error
     return found
 
 
 def asked_of(raw: dict[str, object]) -> Asked:
     """A question from its JSON fields; raises KeyError or TypeError for fields that are missing or unknown."""
-    lists = {name: tuple(map(str, raw.get(name) or ())) for name in ("images", "exclude")}  # type: ignore[call-overload]
+    lists = {name: tuple(map(str, raw.get(name) or ())) for name in ("images", "exclude", "found_for")}  # type: ignore[call-overload]
     return Asked(**{**raw, **lists})  # type: ignore[arg-type]
 
 

@@ -1,0 +1,103 @@
+"""Questions asked once more with evidence that is put there: the study's own report, and what was found for another patient."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from medrag import MedRAG
+from medrag.errors import SettingsError
+from medrag.route import DomainRouter
+from medrag.select import AdaptiveSelector
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.tune.answers import READ, answer_all, evidence_for
+from medrag.tune.asked import Asked, training_questions, with_others_evidence
+from medrag.types import Query, Study
+
+QUESTION = "Is there a pleural effusion?"
+OWN = "Large left pleural effusion, its own report."
+
+
+class ByPicture(ListRetriever):
+    """Finds one report for each brightness, so that whose pictures were searched with can be told."""
+
+    def retrieve(self, query: Query, k: int) -> Any:
+        seen = query.images[0].image.getpixel((0, 0))
+        return [dataclasses.replace(hit, rank=1) for hit in super().retrieve(query, k) if hit.item.id == f"iu:{seen}"]
+
+
+def asked(folder: Path, n: int = 3) -> list[Asked]:
+    for k in range(n):
+        Image.new("L", (32, 32), k).save(folder / f"{k}.png")
+    return [
+        Asked(f"set/{k}", f"g{k}", QUESTION, "yes", (str(folder / f"{k}.png"),), "closed", (f"own:{k}",))
+        for k in range(n)
+    ]
+
+
+def pipeline(retriever: Any) -> MedRAG:
+    return MedRAG({"lexical": retriever}, DomainRouter(["lexical"]), AdaptiveSelector(), FakeGenerator(["No."]))
+
+
+def test_evidence_of_another_patient_is_found_with_the_others_pictures_and_shown_with_the_own(tmp_path: Path) -> None:
+    reports = [Study(f"iu:{n}", {"findings": f"A pleural effusion, number {n}."}) for n in range(3)]
+    rag, questions = pipeline(ByPicture(reports, "lexical")), asked(tmp_path)
+    others = with_others_evidence(questions)
+    assert [one.id for one in others] == ["set/0+other", "set/1+other", "set/2+other"]
+    for own, other in zip(questions, others, strict=True):
+        assert other.images == own.images and other.found_for != own.images
+        found, _ = evidence_for(rag, other)
+        number = Path(other.found_for[0]).stem
+        assert [hit.item.id for hit in found.kept] == [f"iu:{number}"]
+        assert found.query.images[0].image.getpixel((0, 0)) == int(Path(own.images[0]).stem)
+        assert {f"own:{number}", *own.exclude} <= found.query.exclude  # neither patient answers for himself
+
+
+def test_the_own_report_stands_among_what_is_found_in_no_fixed_place(tmp_path: Path) -> None:
+    words = ("one", "apical mass beside", "seen with rib fractures and", "old scars, also")
+    rag = pipeline(
+        ListRetriever(
+            [Study(f"iu:{n}", {"findings": f"{w} a pleural effusion."}) for n, w in enumerate(words)], "lexical"
+        )
+    )
+    first = asked(tmp_path, 1)[0]
+    places = set()
+    for n in range(12):
+        kept = evidence_for(rag, dataclasses.replace(first, id=f"set/{n}+own", report=OWN))[0].kept
+        assert len(kept) == READ
+        places.add([hit.item.text for hit in kept].index(OWN))
+    assert places == {0, 1, 2}
+
+
+def test_both_go_into_one_file_with_the_first_answers_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    rag = pipeline(ListRetriever([Study("iu:0", {"findings": "A pleural effusion."})], "lexical"))
+    questions = asked(tmp_path)
+    answer_all(rag, questions, tmp_path / "out")
+    answer_all(rag, with_others_evidence(questions), tmp_path / "out")
+    before = len(rag.generator.prompts)  # type: ignore[attr-defined]
+    told = answer_all(rag, questions + with_others_evidence(questions), tmp_path / "out")
+    assert len(told) == 6 and len(rag.generator.prompts) == before  # type: ignore[attr-defined]
+
+
+def test_a_set_may_name_its_own_number(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no set of questions 'iu_report=many'"):
+        training_questions(tmp_path, ["iu_report=many"])
+
+
+@pytest.mark.data
+def test_reports_of_training_studies_alone_are_put_there() -> None:
+    import os
+
+    from medrag.corpora import realdata
+    from medrag.tune.asked import with_own_report
+
+    data = Path(os.environ["MEDRAG_DATA"])
+    questions = training_questions(data, ["iu_balanced=20", "vqa_rad=5", "iu_report=2"])
+    texts = {f"iu/{study.uid}": study.text for study in realdata.studies(data, "train")}
+    found = with_own_report(questions, data)
+    assert len(questions) == 27 and len(found) == 20
+    assert all(one.report == texts[one.group] for one in found)
