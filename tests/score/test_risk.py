@@ -1,0 +1,96 @@
+"""Guarantees by simulation, p-values against what they bound, calibration error by hand."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from medrag.score import risk
+
+
+def test_the_examples_in_the_docstrings() -> None:
+    assert doctest.testmod(risk).failed == 0
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(20, 0.3), (100, 0.1), (400, 0.25)])
+def test_the_p_value_is_a_p_value(n: int, alpha: float) -> None:
+    """Where the risk is just alpha, p ≤ u with probability at most u, exactly, over all outcomes of n coins."""
+    outcomes = [(binom.pmf(wrong, n, alpha), risk.p_value(wrong / n, n, alpha)) for wrong in range(n + 1)]
+    for level in (0.01, 0.05, 0.1, 0.5):
+        assert sum(chance for chance, p in outcomes if p <= level) <= level
+
+
+@given(st.integers(1, 300), st.floats(0.02, 0.98), st.floats(0, 1), st.floats(0, 1))
+def test_more_mistakes_are_never_stronger_evidence_of_safety(n: int, alpha: float, a: float, b: float) -> None:
+    low, high = sorted((round(a * n) / n, round(b * n) / n))
+    assert 0 <= risk.p_value(low, n, alpha) <= risk.p_value(high, n, alpha) <= 1
+    assert risk.p_value(0.0, 0, alpha) == 1.0
+
+
+@pytest.mark.parametrize("test", ["bonferroni", "fixed-sequence"])
+def test_the_guarantee_holds_over_a_thousand_draws(test: risk.Test) -> None:
+    """RULE's setting: of several numbers of contexts those are kept whose risk is at most alpha; some truly lie just above it."""
+    truth, alpha, delta = np.array([0.20, 0.24, 0.26, 0.27, 0.35]), 0.25, 0.1
+    draw = np.random.default_rng(0)
+    broken = kept = 0
+    for _ in range(1000):
+        found = risk.certified(draw.random((300, 5)) < truth, alpha, delta, test)
+        broken += any(truth[n] > alpha for n in found)
+        kept += bool(found)
+    assert broken / 1000 <= delta and kept > 100
+
+
+def test_a_threshold_keeps_its_promise_over_a_thousand_draws() -> None:
+    alpha, delta, draw = 0.15, 0.1, np.random.default_rng(1)
+    sure = draw.uniform(0.5, 1, 200_000)
+    broken = answered = 0.0
+    for _ in range(1000):
+        some = draw.choice(sure, 400)
+        threshold = risk.certified_threshold(some, draw.random(400) < some, alpha, delta)
+        if threshold is None:
+            continue
+        left = sure[sure >= threshold]  # the chance of being right is the confidence itself
+        broken += 1 - left.mean() > alpha
+        answered += len(left) / len(sure)
+    assert broken / 1000 <= delta and answered / 1000 > 0.3
+    assert risk.certified_threshold([0.9] * 10, [1] * 10, alpha, delta) is None  # too few to promise anything
+
+
+def test_conformal_risk_is_kept_on_average() -> None:
+    """Losses fall as more is answered less boldly; the chosen candidate's mean loss on a new example is at most alpha."""
+    alpha, draw = 0.2, np.random.default_rng(2)
+    levels = np.linspace(0.6, 0.0, 13)
+    met = []
+    for _ in range(500):
+        hard = draw.random((80, 1))
+        chosen = risk.conformal(hard < levels, alpha)
+        met.append(0.0 if chosen is None else float(draw.random() < levels[chosen]))
+    assert np.mean(met) <= alpha + 0.03
+    assert risk.conformal([[1, 1], [1, 1]], 0.2) is None
+
+
+def test_calibration_error_by_hand() -> None:
+    # two of four at 0.95 are right, one of one at 0.55: 4/5 · |0.5 − 0.95| + 1/5 · |1 − 0.55|
+    assert risk.calibration_error([0.95] * 4 + [0.55], [1, 1, 0, 0, 1]) == pytest.approx(0.8 * 0.45 + 0.2 * 0.45)
+    assert risk.calibration_error([1.0, 0.0], [1, 0]) == 0.0
+    assert risk.calibration_error([0.9, 0.9], [1, 0], weights=[1, 0]) == pytest.approx(0.1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
+def test_coverage_ends_at_the_whole(rows: list[tuple[float, bool]]) -> None:
+    sure, right = zip(*rows, strict=True)
+    found = risk.risk_coverage(sure, right)
+    assert found.coverage[-1] == 1.0 and found.error[-1] == pytest.approx(1 - np.mean(right))
+    assert risk.error_at(sure, right, 1.0) == pytest.approx(found.error[-1])
+    assert all(a < b for a, b in itertools.pairwise(found.coverage))
+
+
+def test_who_is_sure_of_the_right_ones_errs_less_on_fewer() -> None:
+    assert risk.error_at([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], 0.5) == 0.0
+    assert risk.error_at([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], 1.0) == 0.25
