@@ -6,6 +6,7 @@ Each takes what it needs and says what came; the order, the lock and the manifes
 from __future__ import annotations
 
 import errno
+import gzip
 import itertools
 import json
 from collections import Counter
@@ -35,6 +36,7 @@ T = TypeVar("T")
 BATCH = 1024  # items encoded and cached at a time
 PAGES = 128  # pages, with their figures
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
+STATEMENTS = "statements.jsonl.gz"  # concepts and statements by corpus, where corpora have labels
 STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
 
 
@@ -197,8 +199,10 @@ class Reading:
 class Storing:
     """``items.db`` and, once a concept or a statement comes, ``graph.db``. ``content``: their hashes."""
 
-    def __init__(self, folder: Path, indexed: Collection[str], deleted: Collection[str], log: Log) -> None:
-        self.folder, self.log, self.deleted = folder, log, deleted
+    def __init__(
+        self, folder: Path, indexed: Collection[str], deleted: Collection[str], log: Log, *, labelled: bool = False
+    ) -> None:
+        self.folder, self.log, self.deleted, self.labelled = folder, log, deleted, labelled
         self.kinds = {*STORED, *indexed}
         self.gone: set[str] = set()  # those of ``deleted`` that were met
         self.content: dict[str, str] = {}
@@ -216,7 +220,7 @@ class Storing:
             for item in kept:
                 self._tally.add(name, _placeless(item))
             self._items.put_many((item, name) for item in kept if item.kind in self.kinds)
-            self._state([item for item in kept if isinstance(item, Concept | Triple)])
+            self._state(name, [item for item in kept if isinstance(item, Concept | Triple)])
         return dict(sorted(counts.items()))
 
     def finish(self) -> None:
@@ -247,12 +251,15 @@ class Storing:
         self._seen.add(item.id)
         return True
 
-    def _state(self, statements: list[Concept | Triple]) -> None:
+    def _state(self, corpus: str, statements: list[Concept | Triple]) -> None:
         from medrag.graph import GraphStore
 
         if statements:
             self._graph = self._graph or GraphStore.create(self.folder / "graph.db")
             self._graph.add(statements)
+            if self.labelled:  # what `medrag.access` makes the graph of some corpora from
+                with gzip.open(self.folder / STATEMENTS, "at", compresslevel=1, encoding="utf-8") as lines:
+                    lines.writelines(f"{corpus}\t{item_to_json(one)}\n" for one in statements)
 
 
 def _placeless(item: Item) -> str:

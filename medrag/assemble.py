@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.places import built
+from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
 from medrag.settings import IndexSettings, PipelineSettings, Recipe, SelectSettings, load_recipe, override
@@ -22,8 +24,17 @@ if TYPE_CHECKING:
     from medrag.route import DomainRouter
 
 
-def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of `medrag.MedRAG`."""
+NONE: Mapping[str, Memo] = MappingProxyType({})
+
+
+def assemble(
+    source: str | Path | Recipe,
+    model: Any,
+    build: bool,
+    overrides: Mapping[str, Any],
+    opened: Mapping[str, Memo] = NONE,
+) -> dict[str, Any]:
+    """The keyword arguments of `medrag.MedRAG`; encoders that are ``opened`` already are taken as they are."""
     from medrag.select import AdaptiveSelector
     from medrag.vlms import open_generator
 
@@ -35,9 +46,10 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
         raise IndexMismatch(
             f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {named}"
         )
-    encoders = _encoders(recipe, store)
+    whole, (store, recipe) = recipe, seen(store, recipe, settings.access)
+    encoders = _encoders(recipe, store, opened)
     every = _retrievers(recipe, store, encoders, settings)
-    if strange := _named(settings) - every.keys():
+    if (strange := _named(settings) - every.keys()) and recipe is whole:  # one that is withheld may be named
         raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(every)}")
     found = {name: one for name, one in every.items() if name in (settings.retrievers or every)}
     options = (
@@ -50,7 +62,8 @@ def assemble(source: str | Path | Recipe, model: Any, build: bool, overrides: Ma
         "generator": open_generator(model or settings.model, **options),
         "settings": settings,
         "store": store,
-        "recipe": recipe,
+        "recipe": whole,
+        "encoders": encoders,
     }
 
 
@@ -75,11 +88,11 @@ def _store(recipe: Recipe, build: bool, named: str) -> Store:
     return open_store(built(recipe.name))
 
 
-def _encoders(recipe: Recipe, store: Store) -> dict[str, Memo]:
+def _encoders(recipe: Recipe, store: Store, opened: Mapping[str, Memo]) -> dict[str, Memo]:
     """The recipe's encoders that an index uses, each checked against the index built with it."""
     from medrag.encoders import open_encoder
 
-    encoders = {name: Memo(open_encoder(settings)) for name, settings in recipe.encoders.items()}
+    encoders = {name: opened.get(name) or Memo(open_encoder(settings)) for name, settings in recipe.encoders.items()}
     for name, index in recipe.indexes.items():
         if index.encoder:
             store.check_encoder(name, encoders[index.encoder].encoder)

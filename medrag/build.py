@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medrag._saying import add_said
 from medrag._stages import Log, Reading, Skip, Storing, by_kind, fill_index
 from medrag._util.files import fsync_dir, sha256_text, write_error
 from medrag._util.places import built
@@ -38,7 +39,6 @@ from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.store import recipe_of, writing
 from medrag.settings import CorpusSettings, Recipe, parse
-from medrag.types import Triple
 
 if TYPE_CHECKING:
     from medrag.protocols import Corpus, Encoder, Report
@@ -171,7 +171,7 @@ class _Build:
     def _signatures(self, corpora: Mapping[str, Corpus]) -> dict[str, str]:
         """What the items of each corpus depend on."""
         chunking = self.recipe.chunk.model_dump_json()
-        settings = {one.name: one.model_dump_json() for one in self.recipe.corpora}
+        settings = {one.name: one.model_dump_json(exclude={"access"}) for one in self.recipe.corpora}
         return {
             name: sha256_text(str(READERS), settings[name], chunking, corpus.signature())
             for name, corpus in corpora.items()
@@ -195,7 +195,8 @@ class _Build:
     ) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
         """Stage 2: what went in by corpus and kind, and the hashes of its content."""
         kinds = {kind for index in self.recipe.indexes.values() for kind in index.items}
-        storing = Storing(self.next, kinds, deleted, self.log)
+        labelled = any(corpus.access for corpus in self.recipe.corpora)
+        storing = Storing(self.next, kinds, deleted, self.log, labelled=labelled)
         counts = {}
         with closing(storing):
             for name, reading in self.readings.items():
@@ -221,28 +222,19 @@ class _Build:
 
         The texts are linked anew only where they or the ontologies have changed.
         """
-        from medrag.graph import GraphStore, Linker
-        from medrag.graph.extend import extend
-        from medrag.graph.kinds import Kinds
-        from medrag.graph.said import Said, Statements
-
         path = self.next / "graph.db"
         if not path.exists():
             raise SettingsError(
                 f"graph.said of {self.recipe.name!r} needs concepts to link to", "add an ontology to its corpora"
             )
-        found: dict[str, Reading] = {}
-        with closing(GraphStore.open(path)) as store:
-            said = Said(Linker(store).link, Kinds(store))
-            for name, reading in self.readings.items():
-                if {"study", "passage"} & counts[name].keys():
-                    key = sha256_text(content["graph"], str(reading.known()["signature"]))
-                    texts = Statements(name, reading.items, self.recipe.graph.said, said, key)
-                    found[name] = Reading(self.work / "said", f"{name}-said", self.log)
-                    found[name].read(texts, texts.signature(), self.recipe.chunk, fresh=fresh)
-        for name, one in found.items():
-            kept = (item for item in one.items() if isinstance(item, Triple) and not _named(item) & set(deleted))
-            counts[name]["statement"] = extend(path, track(kept, f"add to the graph: {name}"))
+        texts = {
+            name: (sha256_text(content["graph"], str(reading.known()["signature"])), reading.items)
+            for name, reading in self.readings.items()
+            if {"study", "passage"} & counts[name].keys()
+        }
+        gained = add_said(self.recipe, path, texts, self.work / "said", self.log, deleted, fresh=fresh)
+        for name, number in gained.items():
+            counts[name]["statement"] = number
         content["graph"] = tables_digest(path)
 
     def _manifest(
@@ -288,11 +280,6 @@ class _Build:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 3)
-
-
-def _named(statement: Triple) -> set[str]:
-    """What a statement of a text is deleted with: its document and its passage."""
-    return {statement.id, statement.doc, str(statement.meta.get("passage", ""))}
 
 
 def _encoders(recipe: Recipe) -> dict[str, Encoder]:

@@ -11,7 +11,7 @@ import functools
 import importlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from medrag.agent.chat import Chat
     from medrag.indexes.store import Store
     from medrag.protocols import Generator, Retriever, Router, Selector
+    from medrag.retrieve.search import Memo
 
 IMAGE_SIDE = 1536  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
 
@@ -56,10 +57,11 @@ class MedRAG:
     def __init__(
         self, retrievers: Mapping[str, Retriever], router: Router, selector: Selector, generator: Generator,
         settings: PipelineSettings | None = None, store: Store | None = None, recipe: Recipe | None = None,
+        encoders: Mapping[str, Memo] | None = None,
     ) -> None:  # fmt: skip
         self.retrievers, self.router, self.selector, self.generator = dict(retrievers), router, selector, generator
         self.settings = settings or PipelineSettings()  # type: ignore[call-arg]
-        self.store, self.recipe = store, recipe
+        self.store, self.recipe, self.encoders = store, recipe, dict(encoders or {})
 
     @classmethod
     def open(
@@ -77,6 +79,18 @@ class MedRAG:
 
         offline.enforce_if_asked()
         return cls(**assemble(name_or_recipe, model, build, overrides))
+
+    def seen_by(self, access: Collection[str]) -> MedRAG:
+        """The same index, settings, encoders and generator for one who holds these labels (see `medrag.access`).
+
+        Raises SettingsError for a pipeline that was not opened from a recipe.
+        """
+        from medrag.assemble import assemble
+
+        if self.recipe is None:
+            raise SettingsError("labels are of a recipe's corpora, and there is none", "use MedRAG.open")
+        settings = self.settings.model_dump(exclude={"model", "model_options"}) | {"access": tuple(sorted(access))}
+        return type(self)(**assemble(self.recipe, self.generator, False, settings, self.encoders))
 
     def answer(
         self, image: Any = None, question: str = "", *, exclude: Sequence[str] = (), agent: bool = False, **options: Any

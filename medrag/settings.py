@@ -32,6 +32,7 @@ class CorpusSettings(Strict):
     reader: str
     path: str
     options: dict[str, Any] = {}
+    access: tuple[str, ...] = ()  # labels; who does not hold all of them never sees an item of it (medrag/access.py)
 
 
 class EncoderSettings(Strict):
@@ -112,6 +113,7 @@ class PipelineSettings(Strict):
     rrf_c: int = Field(60, ge=0)
     expand: Literal["none", "synonyms", "narrower"] = "none"  # the question's concepts by other names, and those below
     graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
+    access: tuple[str, ...] = ()  # the labels that the asker holds
     private: bool = False  # the generator is shown the graph's statements and definitions alone: no text of a document
     page_fusion: Literal["sum", "max", "patho"] = "sum"  # pages asked with text and an image (medrag/retrieve/pages.py)
     page_images: int = Field(
@@ -160,6 +162,9 @@ class Recipe(Strict):
             encoder.pop("batch"), encoder.pop("device")
         for index in shaping["indexes"].values():  # what it is called when it is searched
             index.pop("retriever")
+        labels = [corpus.pop("access") for corpus in shaping.get("corpora", ())]  # which they are shapes nothing
+        if any(labels):
+            shaping["labelled"] = True  # the graph's statements are kept, so that a part of it can be made
         return sha256_text(json.dumps(shaping, sort_keys=True))[:16]
 
 

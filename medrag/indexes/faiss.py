@@ -182,6 +182,12 @@ class FaissIndex:
             return "nprobe", int(inner.nlist)
         return ("ef", max(len(self), 16)) if isinstance(inner, faiss.IndexHNSW) else ("", 0)
 
+    def exhaust(self) -> None:
+        """From now on every list and every neighbour is looked at: what is found does not depend on what lies beside it."""
+        name, most = self.effort()
+        if name:
+            setattr(self, name, most)
+
     def keeps_vectors(self) -> bool:
         """Whether `vectors_at` gives what was added, not what a code made of it."""
         import faiss

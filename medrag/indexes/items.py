@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medrag.errors import IndexCorrupt
+from medrag.indexes.content import Tally
 from medrag.indexes.manifest import guess_name
 from medrag.types import Item, item_from_json, item_to_json
 
@@ -40,11 +41,18 @@ class ItemStore:
         return cls(connection, path)
 
     @classmethod
-    def open(cls, path: Path) -> ItemStore:
-        """A finished store, read-only: nothing is written beside it, so its folder may be read-only too."""
+    def open(cls, path: Path, corpora: Collection[str] | None = None) -> ItemStore:
+        """A finished store, read-only: nothing is written beside it, so its folder may be read-only too.
+
+        With ``corpora`` the store holds these and no others, whatever it is asked.
+        """
         uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         try:
-            return cls(sqlite3.connect(uri, uri=True, check_same_thread=False), path)
+            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            if corpora is not None:  # a view of the same name, which SQLite finds before the table
+                names = ", ".join("'{}'".format(name.replace("'", "''")) for name in sorted(corpora))
+                connection.execute(f"CREATE TEMP VIEW items AS SELECT * FROM main.items WHERE corpus IN ({names})")
+            return cls(connection, path)
         except sqlite3.Error as error:
             raise _corrupt(path, error) from error
 
@@ -72,6 +80,20 @@ class ItemStore:
     def ids_of(self, names: Collection[str]) -> set[str]:
         """The ids that these ids and documents name: what `Query.exclude` keeps out of a search."""
         return {item for column in ("id", "doc") for (item,) in self._where("id", column, names)}
+
+    def ids(self, corpora: Collection[str] = ()) -> list[str]:
+        """The ids of the named corpora (none: all), in the order they came."""
+        clause, values = _clauses(corpus=corpora)
+        return [
+            item for (item,) in self._all(f"SELECT id FROM items WHERE position > 0{clause} ORDER BY position", values)
+        ]
+
+    def digest(self) -> str:
+        """Changes when an item does; the order in which they came does not count."""
+        tally = Tally()
+        for item in self.iterate():
+            tally.add(item.id, item_to_json(item))
+        return tally.digest
 
     def iterate(self, kinds: Collection[str] = (), corpora: Collection[str] = ()) -> Iterator[Item]:
         """Items in the order they came, of the named kinds and corpora (none: all); few are in memory at a time."""

@@ -89,6 +89,10 @@ class MultiVectorIndex:
         """Tombstones: the vectors stay in the file until the index is built again, and are never found."""
         return self._ids.delete(ids)
 
+    def exhaust(self) -> None:
+        """From now on every item is scored: what is found does not depend on what lies beside it."""
+        self.candidates = max(self.candidates, len(self))
+
     def search(
         self,
         queries: Sequence[Vectors],

@@ -56,14 +56,17 @@ class Store:
         if encoder is not None:
             self.check_encoder(name, encoder)
         if name not in self._indexes:
-            try:
-                self._indexes[name] = plugins.load("indexes", settings.kind).open(self.folder / name)
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:120]
-                raise IndexCorrupt(
-                    f"{self.folder / name} cannot be read: {reason}", f"medrag index build {self.recipe.name} --fresh"
-                ) from error
+            self._indexes[name] = self._opened(name, settings.kind)
         return self._indexes[name]
+
+    def _opened(self, name: str, kind: str) -> Any:
+        try:
+            return plugins.load("indexes", kind).open(self.folder / name)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise IndexCorrupt(
+                f"{self.folder / name} cannot be read: {reason}", f"medrag index build {self.recipe.name} --fresh"
+            ) from error
 
     def check_encoder(self, name: str, encoder: Encoder) -> None:
         """Raises IndexMismatch, naming both, unless the encoder is the one that built the index."""
