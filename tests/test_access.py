@@ -19,6 +19,9 @@ from medrag.agent.graph import Agent
 from medrag.build import append, build
 from medrag.errors import IndexMismatch, SettingsError
 from medrag.graph.overview import overview
+from medrag.indexes.faiss import FaissIndex
+from medrag.indexes.flat import FlatIndex
+from medrag.indexes.multivector import MultiVectorIndex
 from medrag.pipeline import make_query
 from medrag.settings import Recipe
 from medrag.testing import FakeGenerator
@@ -32,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("labelled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDRAG_HOME", str(folder / "home"))
-        build(recipe(folder, labels=dict.fromkeys(NAMES, ["x"])))
+        build(recipe(folder, labels={name: ["x"] for name in NAMES}))
         yield folder
 
 
@@ -68,7 +71,7 @@ def corpora_in(value: Any) -> set[str]:
 
 
 @example({"alpha": {"x"}, "beta": set(), "gamma": {"x", "y"}, "delta": set(), "kappa": {"y"}}, {"x"})
-@example(dict.fromkeys(NAMES, {"x"}), {"y"})
+@example({name: {"x"} for name in NAMES}, {"y"})
 @settings(max_examples=5)
 @given(LABELS, st.sets(st.sampled_from("xy")))
 def test_a_restricted_user_finds_what_an_index_without_the_rest_gives(
@@ -92,6 +95,21 @@ def test_a_restricted_user_finds_what_an_index_without_the_rest_gives(
     assert rag.store.items.counts() == other.store.items.counts()
     assert overview(rag.store.graph_path) == overview(other.store.graph_path)
     assert set(rag.store.manifest.counts) == set(left)
+
+
+def test_approximate_indexes_are_searched_to_the_end() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 16)).astype(np.float32)
+    ids, asked = [f"{n:03}" for n in range(len(rows))], rng.normal(size=(40, 16)).astype(np.float32)
+    flat, lists, several = FlatIndex(), FaissIndex("IVF16,Flat", nprobe=1), MultiVectorIndex(candidates=8, nprobe=1)
+    flat.add(ids, rows)
+    lists.add(ids, rows)
+    several.add(ids, [row[None] for row in rows])
+    exact, matrices = flat.search(asked, 5)[1], [row[None] for row in asked]
+    assert lists.search(asked, 5)[1] != exact and several.search(matrices, 1)[1] != [row[:1] for row in exact]
+    lists.exhaust()
+    several.exhaust()
+    assert lists.search(asked, 5)[1] == exact and several.search(matrices, 1)[1] == [row[:1] for row in exact]
 
 
 HIDDEN = {"alpha": ["x"], "gamma": ["x"]}
