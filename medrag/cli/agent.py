@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medrag.cli.ask import Model, Policy, Private, Steps, open_index
+from medrag.cli.ask import Access, Model, Policy, Private, Steps, open_index, pipeline_settings
 from medrag.cli.output import Json, emit, note, say
 from medrag.errors import MedragError
 
@@ -33,6 +33,7 @@ def chat(
     policy: Policy = "rules",
     steps: Steps = 8,
     private: Private = False,
+    access: Access = None,
     as_json: Json = False,
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones ("and on the left?").
@@ -42,7 +43,7 @@ def chat(
     from medrag.agent.chat import Chat
     from medrag.agent.state import Budget
 
-    rag = open_index(index, model, **({"private": True} if private else {}))
+    rag = open_index(index, model, **pipeline_settings(private, access))
     session, shown = Chat(rag, policy=policy, budget=Budget(steps=steps)), list(image or ())
     turns: list[dict[str, Any]] = []
     note(HELP)

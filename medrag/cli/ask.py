@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,10 @@ Private = Annotated[
         "--private",
         help="Show the model statements of the graph and definitions alone: no report, no passage, no quote.",
     ),
+]
+Access = Annotated[
+    list[str] | None,
+    typer.Option("--access", help="A label that you hold; may be repeated. Corpora with further labels are not there."),
 ]
 Policy = Annotated[
     str,
@@ -49,6 +54,7 @@ def ask(
         Path | None, typer.Option("--html", help="Also write the answer with its evidence as one HTML page.")
     ] = None,
     private: Private = False,
+    access: Access = None,
     agent: Annotated[
         bool, typer.Option("--agent", help="Search in several turns: look, check what was found, ask again.")
     ] = False,
@@ -63,7 +69,7 @@ def ask(
     """Ask a question about an image, or about nothing but the texts."""
     if trace and not agent:
         raise SettingsError("only the agent leaves a trace", "add --agent")
-    rag = open_index(index, model, **({"private": True} if private else {}))
+    rag = open_index(index, model, **pipeline_settings(private, access))
     pictures: Any = list(image) if image else None
     streaming = not (as_json or agent) and (sys.stdout.isatty() if stream is None else stream)
     if agent:
@@ -97,6 +103,11 @@ def open_index(index: str, model: str, **settings: Any) -> MedRAG:
 
     source = index if is_file_name(index) else recipe_of(index)  # hints then name the file
     return MedRAG.open(source, model=model or None, **settings)
+
+
+def pipeline_settings(private: bool, access: Sequence[str] | None) -> dict[str, Any]:
+    """The settings that these options change."""
+    return ({"private": True} if private else {}) | ({"access": tuple(access)} if access else {})
 
 
 def streamed(rag: MedRAG, image: Any, question: str) -> Answer:

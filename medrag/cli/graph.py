@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medrag.cli.needs import folder_of
+from medrag.cli.ask import Access
+from medrag.cli.needs import folder_of, recipe_of
 from medrag.cli.output import Json, emit, note, say, table
 from medrag.errors import IndexMissing, SettingsError
 
@@ -41,7 +42,8 @@ def build_graph(
         for warning in report.warnings:
             note(f"warning: {warning}")
         say(build_line(report))
-    counted = facts_of(recipe)
+    every = {label for corpus in load_recipe(recipe).corpora for label in corpus.access}
+    counted = facts_of(recipe, sorted(every))
     if as_json:
         emit({**facts, "graph": counted})
     else:
@@ -49,20 +51,20 @@ def build_graph(
 
 
 @app.command("info")
-def info(index: Index = "sample", as_json: Json = False) -> None:
+def info(index: Index = "sample", access: Access = None, as_json: Json = False) -> None:
     """Show how many concepts and edges a graph holds, by relation and source."""
-    facts = facts_of(index)
+    facts = facts_of(index, access)
     if as_json:
         emit(facts)
     else:
         show(facts)
 
 
-def facts_of(index: str) -> dict[str, Any]:
+def facts_of(index: str, access: Sequence[str] | None = None) -> dict[str, Any]:
     """Counts of a graph. Raises IndexMissing where the index has none."""
     from medrag.graph.overview import overview
 
-    store = open_graph(index)
+    store = open_graph(index, access)
     return {"index": index, "path": str(store.path), **store.counts(), **overview(store.path)}
 
 
@@ -77,12 +79,15 @@ def show(facts: dict[str, Any]) -> None:
 
 @app.command("link")
 def link(
-    text: Annotated[str, typer.Argument(help="A text, in quotes.")], index: Index = "sample", as_json: Json = False
+    text: Annotated[str, typer.Argument(help="A text, in quotes.")],
+    index: Index = "sample",
+    access: Access = None,
+    as_json: Json = False,
 ) -> None:
     """Find the concepts that a text mentions, with CUI and polarity."""
     from medrag.graph import Linker
 
-    store = open_graph(index)
+    store = open_graph(index, access)
     mentions = Linker(store).link(text)
     if as_json:
         emit([
@@ -109,13 +114,14 @@ def path(
     index: Index = "sample",
     hops: Annotated[int, typer.Option("--hops", min=1, max=3, help="Statements between them at most.")] = 3,
     k: Annotated[int, typer.Option("-k", min=1, help="How many paths.")] = 5,
+    access: Access = None,
     as_json: Json = False,
 ) -> None:
     """Show the best paths between two concepts as sentences, with where each comes from."""
     from medrag.graph.between import paths_between
     from medrag.retrieve.graph import GraphRetriever
 
-    store = open_graph(index)
+    store = open_graph(index, access)
     reader = GraphRetriever(store)
     starts, ends = (nodes_of(reader, one, index) for one in (start, end))
     found = paths_between(store, starts, ends, hops, k)
@@ -130,13 +136,14 @@ def neighbours(
         list[str] | None, typer.Option("--relation", help="Only these relations; may be repeated.")
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many statements.")] = 20,
+    access: Access = None,
     as_json: Json = False,
 ) -> None:
     """Show the statements about a concept, the most telling first."""
     from medrag.graph.store import Path
     from medrag.retrieve.graph import GraphRetriever
 
-    store = open_graph(index)
+    store = open_graph(index, access)
     reader = GraphRetriever(store)
     node = store.node(nodes_of(reader, concept, index)[0])
     steps = store.steps(node, relation or None)[:k]
@@ -144,12 +151,14 @@ def neighbours(
     give([(one.score, reader.as_item(one)) for one in paths], as_json, f"the graph states nothing about {concept!r}")
 
 
-def open_graph(index: str) -> GraphStore:
-    """The graph of a built index. Raises IndexMissing where there is none."""
+def open_graph(index: str, access: Sequence[str] | None = None) -> GraphStore:
+    """The graph of a built index, as one sees it who holds these labels. Raises IndexMissing where there is none."""
+    from medrag.access import seen
     from medrag.graph import GraphStore
     from medrag.indexes.store import open_store
 
-    store = open_store(folder_of(index), name=index)
+    recipe = recipe_of(index)
+    store, _ = seen(open_store(folder_of(index), name=index), recipe, access or recipe.pipeline.access)
     if not store.graph_path.exists():
         raise IndexMissing(
             f"the index {index!r} has no graph", "add an ontology to the corpora of its recipe and build it again"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medrag.cli.needs import folder_of
+from medrag.cli.ask import Access
+from medrag.cli.needs import folder_of, recipe_of
 from medrag.cli.output import Json, emit, note, say, size_text, table
 from medrag.errors import SettingsError
 
@@ -68,18 +69,21 @@ def show_skipped(skipped: Sequence[Mapping[str, Any]]) -> None:
 
 
 @app.command("info")
-def info(name: Name, as_json: Json = False) -> None:
+def info(name: Name, access: Access = None, as_json: Json = False) -> None:
     """Show what an index holds and check every file against its checksum."""
+    from medrag.access import seen
     from medrag.indexes.store import open_store
 
     folder = folder_of(name)
-    store = open_store(folder, verify=True, name=name)
+    recipe = recipe_of(name)
+    store, _ = seen(open_store(folder, verify=True, name=name), recipe, access or recipe.pipeline.access)
     facts = manifest_facts(store.manifest, folder)
     if as_json:
         emit(facts)
         return
     say(f"{name}: {folder}")
-    say(f"built {facts['created']} with medrag {facts['medrag']}, {size_text(facts['bytes'])}, every checksum is right")
+    size = f"{size_text(facts['bytes'])}, " if facts["bytes"] else ""  # of a part that one sees nothing is told
+    say(f"built {facts['created']} with medrag {facts['medrag']}, {size}every checksum is right")
     rows = [(corpus, kind, f"{n:,}") for corpus, kinds in facts["counts"].items() for kind, n in kinds.items()]
     table(("corpus", "kind", "count"), rows)
     table(
@@ -118,10 +122,11 @@ def search(
         str, typer.Option("--retriever", help="Ask only this one, such as dense, lexical, similar or graph.")
     ] = "",
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    access: Access = None,
     as_json: Json = False,
 ) -> None:
     """Search an index without asking a model."""
-    hits = find(name, query, list(image) if image else None, retriever, k)
+    hits = find(name, query, list(image) if image else None, retriever, k, access)
     if as_json:
         from medrag._util.render import hit_dict
 
@@ -130,12 +135,12 @@ def search(
     table(("rank", "score", "what", "found by", "id"), [hit_row(hit) for hit in hits])
 
 
-def find(name: str, query: str, image: Any, retriever: str, k: int) -> list[Hit]:
+def find(name: str, query: str, image: Any, retriever: str, k: int, access: Sequence[str] | None = None) -> list[Hit]:
     """The hits of one retriever, or of all of them fused."""
-    from medrag.cli.ask import open_index
+    from medrag.cli.ask import open_index, pipeline_settings
     from medrag.pipeline import make_query
 
-    rag = open_index(name, "")
+    rag = open_index(name, "", **pipeline_settings(False, access))
     if not retriever:
         return rag.retrieve(query, image, k=k)
     if retriever not in rag.retrievers:
@@ -251,13 +256,13 @@ def delete_all(name: str) -> int:
     """Deletes a built index and what was read for it; how many items it held. Raises IndexMissing, IndexLocked."""
     import shutil
 
-    from medrag.indexes.store import open_store, writing
+    from medrag.indexes.store import discard, open_store, writing
 
     folder = folder_of(name)
     count = len(open_store(folder, name=name).items)
     with writing(folder) as work:
         (folder / "manifest.json").unlink()  # first: what is half deleted must not look whole
-        shutil.rmtree(folder)
+        discard(folder)
     shutil.rmtree(work, ignore_errors=True)
     return count
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medrag.cli.ask import Model, Private, open_index
+from medrag.cli.ask import Access, Model, Private, open_index, pipeline_settings
 from medrag.cli.output import note
 from medrag.errors import MissingDependency, SettingsError
 
@@ -19,6 +19,7 @@ def serve(
     index: Index = "sample",
     model: Model = "",
     private: Private = False,
+    access: Access = None,
     host: Annotated[
         str, typer.Option("--host", help="Where to listen; others than this machine need MEDRAG_TOKEN.")
     ] = "127.0.0.1",
@@ -34,6 +35,9 @@ def serve(
         list[str] | None, typer.Option("--allow-origin", help="A site whose pages may call it.")
     ] = None,
     reports: Annotated[Path | None, typer.Option("--reports", help="A folder of evaluation reports to show.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="YAML: the labels of each token; the others hold those of --access.")
+    ] = None,
 ) -> None:
     """Serve a web page, an HTTP API, the OpenAI dialect and MCP (at /mcp). Tokens: MEDRAG_TOKEN, several with commas."""
     server = _needs("medrag.server")
@@ -41,10 +45,11 @@ def serve(
     settings = server.settings_of(
         host=host, port=port, tokens=tokens, workers=workers, waiting=waiting, timeout=timeout, upload_mb=upload_mb,
         hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), reports=reports,
+        labels=labels_of(labels),
     )  # fmt: skip
     if reports and not reports.is_dir():
         raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
-    rag = open_index(index, model, **({"private": True} if private else {}))
+    rag = open_index(index, model, **pipeline_settings(private, access))
     note("loading the models")
     server.warm(rag)
     shown = f"[{host}]" if ":" in host else host
@@ -55,13 +60,28 @@ def serve(
         raise typer.Exit(1 if error.code else 0) from error
 
 
-def mcp(index: Index = "sample", model: Model = "", private: Private = False) -> None:
+def labels_of(path: Path | None) -> dict[str, Any]:
+    """What a file says of tokens. Raises SettingsError for one that is no mapping."""
+    from medrag.settings import read_yaml
+
+    if path is None:
+        return {}
+    try:
+        found = read_yaml(path)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}", "check the path") from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} is no mapping", "write a line TOKEN: [LABEL, …] for each token")
+    return found
+
+
+def mcp(index: Index = "sample", model: Model = "", private: Private = False, access: Access = None) -> None:
     """Give an assistant on this machine search, similar cases, pages, graph paths and answers, over MCP (stdio)."""
     made = _needs("medrag.server.mcp")
     from medrag.server.served import Served
     from medrag.server.settings import settings_of
 
-    rag = open_index(index, model, **({"private": True} if private else {}))
+    rag = open_index(index, model, **pipeline_settings(private, access))
     made.make_mcp(rag, Served(rag, settings_of()), local=True).run()
 
 

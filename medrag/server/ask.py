@@ -48,7 +48,7 @@ async def answer(
         ticket.leave()
         raise
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
-    stages = stages_of(request, served, ticket, lambda: served.stages(images, asked, exclude, agent))
+    stages = stages_of(request, served, ticket, served.stages(images, asked, exclude, agent))
     if stream or EVENTS in request.headers.get("accept", ""):
         return StreamingResponse(_events(request, stages, html=html), media_type=EVENTS)
     async for stage, data, made in stages:

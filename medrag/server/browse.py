@@ -60,8 +60,10 @@ async def _found(
         raise
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
 
+    rag = served.rag
+
     def work() -> Any:
-        yield served.rag.retrieve(asked, images or None, k=k, exclude=exclude)
+        yield rag.retrieve(asked, images or None, k=k, exclude=exclude)
 
     hits: list[Hit] = []
     async for step in ticket.steps(work, request.is_disconnected):
@@ -108,8 +110,9 @@ def index(served: SERVED) -> dict[str, Any]:
 
 def item_of(served: Served, name: str) -> Item:
     """Raises NotHere for an id that the index does not have."""
-    found: list[Item] = list(served.rag.store.items.get([name])) if served.rag.store else []
-    graph = getattr(served.rag.retrievers.get("graph"), "store", None)
+    rag = served.rag
+    found: list[Item] = list(rag.store.items.get([name])) if rag.store else []
+    graph = getattr(rag.retrievers.get("graph"), "store", None)
     if not found and graph is not None and name in graph:
         found = [graph.concept(name)]
     if not found:

@@ -88,9 +88,7 @@ async def complete(request: Request, served: SERVED, asked: Completion) -> Respo
     question, images = _asked(asked.messages, served.settings.images)
     ticket = served.queue.enter()
     request.state.about.update(question=served.digest(question), images=[served.digest(one) for one in images])
-    stages = stages_of(
-        request, served, ticket, lambda: served.stages(images, question, (), agent=asked.model == MODELS[1])
-    )
+    stages = stages_of(request, served, ticket, served.stages(images, question, (), agent=asked.model == MODELS[1]))
     if asked.stream:
         return StreamingResponse(_chunks(request, asked, stages), media_type=EVENTS)
     async for stage, data, made in stages:

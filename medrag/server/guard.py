@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
+from medrag.server.served import TOKEN
 from medrag.server.settings import is_loopback
 from medrag.server.work import BUSY, Busy
 
@@ -53,6 +54,7 @@ class Guard:
             return
         visit = _Visit(self.served, scope, send)
         headers = Headers(scope=scope)
+        TOKEN.set(_known(headers.get("authorization", ""), self.served.settings.tokens))
         if refused := self._refused(scope, headers):
             await _problem(*refused, visit.id)(scope, receive, visit.send)
             visit.leave()
@@ -99,7 +101,7 @@ class Guard:
             return 413, *self._too_large()
         path = scope["path"]
         is_open = path in OPEN or path.startswith(OPEN[-1]) or scope["method"] == "OPTIONS"
-        if settings.tokens and not is_open and not _known(headers.get("authorization", ""), settings.tokens):
+        if settings.tokens and not is_open and not TOKEN.get():
             return 401, "a bearer token is needed", "send the header Authorization: Bearer TOKEN"
         if path in ASKING and scope["method"] == "POST" and self.served.queue.full:
             return 429, *BUSY  # before its images are read
@@ -174,10 +176,11 @@ def failure(error: BaseException, request: str) -> dict[str, Any]:
     return problem_values("server_error", "medrag failed; its log says where", "", request)
 
 
-def _known(header: str, tokens: Sequence[str]) -> bool:
+def _known(header: str, tokens: Sequence[str]) -> str:
+    """The token that a header brings, where it is one of these; else nothing."""
     scheme, _, given = header.partition(" ")
-    found = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]  # all, whichever fits
-    return scheme.lower() == "bearer" and any(found)
+    fits = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]  # all, whichever fits
+    return given.strip() if scheme.lower() == "bearer" and any(fits) else ""
 
 
 def _called(host: str, names: Sequence[str]) -> bool:

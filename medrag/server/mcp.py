@@ -53,15 +53,16 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
     @_told
     async def search(question: str, k: K = 6) -> CallToolResult:
         """Search texts, reports and the graph for a question; hits with ids, best first."""
-        asked = whole_question(question, "")
-        hits = await _done(served, lambda: iter([rag.retrieve(asked, k=k)]))
+        asked, seen = whole_question(question, ""), served.rag
+        hits = await _done(served, lambda: iter([seen.retrieve(asked, k=k)]))
         return _hits(private.visible(hits) if rag.settings.private else hits)
 
     @tools.tool(annotations=READS)
     @_told
     async def graph_paths(start: str, end: str, k: K = 5) -> CallToolResult:
         """What joins two concepts in the knowledge graph (names, codes or CUIs), as sentences with their sources."""
-        found = await _done(served, lambda: iter([_paths(rag, start, end, k)]))
+        seen = served.rag
+        found = await _done(served, lambda: iter([_paths(seen, start, end, k)]))
         return CallToolResult(
             content=[TextContent(type="text", text="\n".join(one["text"] for one in found) or "no path joins them")],
             structured_content={"paths": found},
@@ -72,7 +73,7 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
     async def answer(question: str, images: Images = [], agent: bool = False) -> CallToolResult:  # noqa: B006
         """Answer a question about images, or about none, with checked citations; ``agent`` searches in several turns."""
         shown, asked = [_read(one, local=local) for one in images], whole_question(question, "")
-        event = await _done(served, lambda: served.stages(shown, asked, (), agent))
+        event = await _done(served, served.stages(shown, asked, (), agent))
         said: Answer = event.data
         value = answer_values(said, served.remember(said))
         kept = ("id", "text", "status", "reason", "citations", "route", "model", "fingerprint")
@@ -88,10 +89,10 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
     @_told
     async def similar_cases(images: Images, k: K = 5) -> CallToolResult:
         """Find studies whose images look like these, with their reports. They are other patients'."""
-        shown = [_read(one, local=local) for one in images]
+        shown, seen = [_read(one, local=local) for one in images], served.rag
 
         def work() -> Iterator[list[Hit]]:
-            hits = rag.retrieve("", shown, k=200)
+            hits = seen.retrieve("", shown, k=200)
             yield [hit for hit in hits if any(name.startswith("similar") for name in hit.sources)][:k]
 
         return _hits(await _done(served, work))

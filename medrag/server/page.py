@@ -62,9 +62,9 @@ async def preview(
 @router.get("/v1/answers/{made}/page", response_class=HTMLResponse)
 async def kept_answer(served: SERVED, made: str) -> HTMLResponse:
     """A recent answer with its evidence as one self-contained page."""
-    if made not in served.answers:
+    answer = served.remembered(made)
+    if answer is None:
         raise NotHere("this answer is not in memory any more", "ask again")
-    answer = served.answers[made]
     text = await anyio.to_thread.run_sync(answer_page, [answer], "An answer with its evidence")
     return HTMLResponse(text)
 

@@ -7,7 +7,8 @@ import hmac
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -24,25 +25,47 @@ if TYPE_CHECKING:
 
 MOST = 8000  # characters of a question
 EDGE = 1 << 16  # bytes
+TOKEN: ContextVar[str] = ContextVar("token", default="")  # that the request came with, where it is one that is let in
 
 
 class Served:
     """Everything that a request may touch; made with the app, dies with it."""
 
     def __init__(self, rag: MedRAG, settings: ServerSettings) -> None:
-        self.rag, self.settings = rag, settings
+        self.settings, self._base = settings, rag
+        self._rags = {frozenset(rag.settings.access): rag}
+        for labels in map(frozenset, ((), *settings.labels.values()) if settings.labels else ()):
+            if labels not in self._rags:
+                self._rags[labels] = rag.seen_by(labels)
         self.queue = WorkQueue(settings.workers, settings.waiting, settings.timeout)
         self.metrics = Metrics(self.queue)
-        self.answers: OrderedDict[str, Answer] = OrderedDict()
+        self.answers: OrderedDict[str, tuple[Answer, frozenset[str]]] = OrderedDict()
         self._salt = secrets.token_bytes(16)
+
+    @property
+    def rag(self) -> MedRAG:
+        """The pipeline as the token of this request sees the index: to be asked for in the request, not in the thread that does its work."""
+        return self._rags[self.labels]
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Those that the token of this request holds; outside of a request none, where tokens differ in them."""
+        if self.settings.labels and not TOKEN.get():
+            return frozenset()
+        return frozenset(self.settings.labels.get(TOKEN.get(), self._base.settings.access))
 
     def remember(self, answer: Answer) -> str:
         """An id for an answer, by which it is found until newer ones push it out."""
         made = uuid.uuid4().hex
-        self.answers[made] = answer
+        self.answers[made] = (answer, self.labels)
         while len(self.answers) > self.settings.remembered:
             self.answers.popitem(last=False)
         return made
+
+    def remembered(self, made: str) -> Answer | None:
+        """The answer of that id, where it is there and this request's token may see what it rests on."""
+        answer, labels = self.answers.get(made, (None, frozenset()))
+        return answer if labels <= self.labels else None
 
     def digest(self, content: str | bytes) -> str:
         """A name for a question or an image in the log: the same within this run, and nothing to anyone else.
@@ -54,14 +77,17 @@ class Served:
             raw = b"%d " % len(raw) + raw[:EDGE] + raw[-EDGE:]
         return hmac.new(self._salt, raw, hashlib.sha256).hexdigest()[:12]
 
-    def stages(self, images: Sequence[bytes], question: str, exclude: Sequence[str], agent: bool) -> Iterator[Any]:
-        """The events of an answer, one-shot or of the search loop."""
+    def stages(
+        self, images: Sequence[bytes], question: str, exclude: Sequence[str], agent: bool
+    ) -> Callable[[], Iterator[Any]]:
+        """What begins an answer, one-shot or of the search loop: a function that gives its events."""
         shown: Any = list(images) or None
+        rag = self.rag
         if not agent:
-            return self.rag.stream(shown, question, exclude=exclude)
+            return lambda: rag.stream(shown, question, exclude=exclude)
         from medrag.agent.graph import Agent
 
-        return Agent(self.rag).stream(shown, question, exclude=exclude)
+        return lambda: Agent(rag).stream(shown, question, exclude=exclude)
 
 
 def served_by(request: Request) -> Served:

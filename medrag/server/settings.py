@@ -18,6 +18,7 @@ class ServerSettings(Strict):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     tokens: tuple[str, ...] = ()  # bearer tokens that are let in; none: everyone who reaches the port
+    labels: dict[str, tuple[str, ...]] = Field({})  # held by each token; one that is not named holds the pipeline's
     hosts: tuple[str, ...] = ()  # names by which the server may be called beside its own and the loopback's
     origins: tuple[str, ...] = ()  # other sites whose pages may call it (CORS)
     upload_mb: float = Field(64, gt=0)  # of one request, all images together
@@ -37,6 +38,8 @@ def settings_of(**options: Any) -> ServerSettings:
             f"{settings.host} can be reached from other machines, and no token is asked for",
             "set MEDRAG_TOKEN, or keep --host 127.0.0.1",
         )
+    if strange := settings.labels.keys() - set(settings.tokens):
+        raise SettingsError(f"{len(strange)} tokens have labels and are not let in", "add them to MEDRAG_TOKEN")
     if short := [token for token in settings.tokens if len(token) < 16]:
         raise SettingsError(
             f"a token of {len(short[0])} characters can be guessed", 'python -c "import secrets; print(secrets.token_urlsafe(24))"'
