@@ -283,6 +283,8 @@ def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encode
         index = cls(**settings.options)
     except TypeError as error:
         raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
+    if hasattr(index, "reserve"):
+        index.reserve(folder / name)
     store, tally = ItemStore.open(folder / "items.db"), Tally()
     total = store.count(settings.items, settings.corpora)
     items = track(store.iterate(settings.items, settings.corpora), f"index {name}", total)

@@ -20,7 +20,6 @@ import errno
 import importlib.metadata
 import json
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -37,7 +36,7 @@ from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
-from medrag.indexes.store import recipe_of, writing
+from medrag.indexes.store import discard, recipe_of, writing
 from medrag.settings import CorpusSettings, Recipe, parse
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class _Build:
             return _unchanged(old, self.folder)
         if left_out := sorted(set(old.counts if old else ()) - set(self.readings)):
             self.log.warnings.append(f"the old index held {', '.join(left_out)}, which the recipe does not name")
-        shutil.rmtree(self.next, ignore_errors=True)
+        discard(self.next, self.folder)
         with self._timed("read"):
             for name, reading in self.readings.items():
                 reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh)
@@ -140,7 +139,7 @@ class _Build:
                 )
         with self._timed("finish"):
             manifest = self._manifest(key, counts, content, dims, deleted).write(self.next)
-            _swap(self.next, self.folder, self.work)
+            swap(self.next, self.folder, self.work)
         return self._report(manifest)
 
     def _old(self) -> Manifest | None:
@@ -338,21 +337,21 @@ def _unchanged(manifest: Manifest, folder: Path) -> BuildReport:
 
 
 def _recover(folder: Path, work: Path) -> None:
-    """After a kill between the two renames of `_swap`: the old index takes its place again."""
+    """After a kill between the two renames of `swap`: the old index takes its place again."""
     previous = work / "previous"
     if previous.is_dir() and not folder.exists():
         previous.rename(folder)
 
 
-def _swap(new: Path, folder: Path, work: Path) -> None:
+def swap(new: Path, folder: Path, work: Path) -> None:
     """The finished folder takes the place of the old one."""
     previous = work / "previous"
-    shutil.rmtree(previous, ignore_errors=True)
+    discard(previous, folder)
     if folder.exists():
         folder.rename(previous)
     new.rename(folder)
     fsync_dir(folder.parent)
-    shutil.rmtree(previous, ignore_errors=True)
+    discard(previous, folder)
 
 
 @contextmanager

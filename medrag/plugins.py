@@ -56,6 +56,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "faiss": "medrag.indexes.faiss:FaissIndex",
         "bm25": "medrag.indexes.bm25:Bm25Index",
         "multivector": "medrag.indexes.multivector:MultiVectorIndex",
+        "milvus": "medrag.indexes.milvus:MilvusIndex",
     },
     "vlms": {
         "extractive": "medrag.vlms.extractive:Extractive",

@@ -32,6 +32,12 @@ def enforce_if_asked() -> None:
         sys.addaudithook(_watch)
 
 
+def refuse_if_asked(host: str) -> None:
+    """For libraries whose own C code opens the connection: raises OfflineError for another machine, where the environment asks for it."""
+    if asked():
+        _refuse_other(host)
+
+
 def _watch(event: str, args: tuple[Any, ...]) -> None:
     if event == "socket.connect" or event == "socket.sendto":
         address = args[1]

@@ -103,7 +103,7 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import agent, ask, corpus, demo, doctor, evaluate, findings, graph, index, models, serve, tune
+    from medrag.cli import agent, ask, corpus, demo, doctor, evaluate, findings, graph, index, models, serve, tune, upkeep
 
     app.command()(demo.demo)
     app.command()(ask.ask)
@@ -112,7 +112,7 @@ def _register() -> None:
     app.command()(serve.serve)
     app.command()(serve.mcp)
     app.add_typer(corpus.app, name="corpus")
-    app.add_typer(index.app, name="index")
+    app.add_typer(upkeep.app, name="index")
     app.add_typer(graph.app, name="graph")
     app.add_typer(models.app, name="models")
     app.add_typer(evaluate.app, name="eval")

@@ -195,6 +195,13 @@ class FaissIndex:
         whole = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
         return self._exact is not None or isinstance(self._index, whole)
 
+    def rows(self, size: int = CHUNK) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Ids and vectors of what was not deleted, in order, some at a time."""
+        alive = self._ids.alive()
+        for start in range(0, len(alive), size):
+            some = alive[start : start + size]
+            yield [self._ids.ids[n] for n in some], self.vectors_at(np.array(some))
+
     def positions(self) -> list[int]:
         """Those of the vectors that were not deleted."""
         return self._ids.alive()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,13 @@ class FlatIndex:
             return padded([([], [])] * len(vectors))
         scores = vectors.astype(np.float64) @ self._matrix()[positions].astype(np.float64).T
         return padded([self._ids.best(row, positions, k) for row in scores])
+
+    def rows(self, size: int = 8192) -> Iterator[tuple[list[str], Vectors]]:
+        """Ids and vectors of what was not deleted, in order, some at a time."""
+        alive = self._ids.alive()
+        for start in range(0, len(alive), size):
+            some = alive[start : start + size]
+            yield [self._ids.ids[n] for n in some], np.asarray(self._matrix()[some])
 
     def _matrix(self) -> Vectors:
         if len(self._parts) > 1:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from medrag import plugins
 from medrag._util.files import write_error
-from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, SettingsError
+from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, MedragError, SettingsError
 from medrag.indexes.items import ItemStore
 from medrag.indexes.manifest import Manifest, guess_name, read_manifest, verify_files
 from medrag.protocols import Encoder
 from medrag.settings import Recipe, parse
 
-__all__ = ["ItemStore", "Manifest", "Store", "open_store", "recipe_of", "workspace", "writing"]
+__all__ = ["ItemStore", "Manifest", "Store", "discard", "open_store", "recipe_of", "workspace", "writing"]
 
 
 class Store:
@@ -120,6 +122,18 @@ def workspace(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[Path]:
+def discard(folder: Path, heir: Path | None = None) -> None:
+    """Removes the folder of an index, with what its parts keep elsewhere (a collection of a server) unless the heir uses it too.
+
+    Where the server cannot be reached, what lies there stays.
+    """
+    for place in folder.glob("*/elsewhere.json"):
+        with contextlib.suppress(MedragError, OSError, ValueError, KeyError):
+            kind = json.loads(place.read_text(encoding="utf-8"))["kind"]
+            plugins.load("indexes", kind).drop(place.parent, heir / place.parent.name if heir else None)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
     """Holds the right to write to an index and gives its workspace; the system takes it back when the process ends.
 
     Raises IndexLocked naming the process that holds it, MedragError where nothing can be written.

@@ -1,0 +1,60 @@
+"""``medrag index convert`` and its neighbours: what is done to a built index as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medrag.cli.index import Name, app
+from medrag.cli.needs import folder_of, recipe_of
+from medrag.cli.output import Json, emit, say
+from medrag.errors import SettingsError
+
+__all__ = ["app"]
+
+
+@app.command("convert")
+def convert_index(
+    name: Name,
+    kind: Annotated[str, typer.Option("--to", help="The kind that keeps the vectors: milvus, faiss or flat.")],
+    out: Annotated[Path, typer.Option("--out", help="The recipe that is written; its name is the new index's.")],
+    uri: Annotated[str, typer.Option("--uri", help="Where Milvus is (http://HOST:19530), or a file for Milvus Lite.")] = "",
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Copy an index, its vectors kept by another kind; nothing is read or encoded again."""
+    made = converted(name, kind, out, {"uri": uri} if uri else {})
+    if as_json:
+        emit(made)
+    else:
+        say(f"{made['vectors']:,} vectors moved to {kind}: {made['folder']}, recipe {out}")
+
+
+def converted(name: str, kind: str, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The new index's folder and counts. Raises SettingsError where the recipe is there already or is no name for an index."""
+    import yaml
+
+    from medrag._util.files import atomic_open
+    from medrag._util.places import built
+    from medrag.convert import KINDS, convert, with_kind
+    from medrag.indexes.store import open_store
+
+    if out.exists() or out.suffix not in (".yaml", ".yml"):
+        raise SettingsError(f"{out} is there already, or is no .yaml file", "name a new recipe file")
+    store = open_store(folder_of(name), name=name)
+    asked = recipe_of(name)
+    recipe = with_kind(store.recipe.model_copy(update={"pipeline": asked.pipeline}), out.stem, kind, options)
+    folder = built(recipe.name)
+    made = convert(store, recipe, folder)
+    with atomic_open(out, "w") as stream:
+        yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True), stream, sort_keys=False)
+    parts = [part for part, one in recipe.indexes.items() if one.kind in KINDS]
+    again = open_store(folder, name=recipe.name)
+    return {
+        "name": recipe.name,
+        "folder": str(folder),
+        "recipe": str(out),
+        "vectors": sum(len(again.index(part)) for part in parts),
+        "content_hash": made.content_hash,
+    }
