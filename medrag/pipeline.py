@@ -6,6 +6,7 @@ This file knows the parts only by their contracts (protocols.py); `MedRAG.open` 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import importlib
@@ -20,6 +21,7 @@ from medrag import private
 from medrag._util import offline
 from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
+from medrag.audit import AuditLog
 from medrag.cite import cite
 from medrag.errors import BadRecord, MissingDependency, SettingsError
 from medrag.prompts import REFUSAL, Prompt, make_prompt
@@ -62,15 +64,18 @@ class MedRAG:
         self.retrievers, self.router, self.selector, self.generator = dict(retrievers), router, selector, generator
         self.settings = settings or PipelineSettings()  # type: ignore[call-arg]
         self.store, self.recipe, self.encoders = store, recipe, dict(encoders or {})
+        self.audit: AuditLog | None = None
 
     @classmethod
     def open(
-        cls, name_or_recipe: str | Path | Recipe, *, model: Any = None, build: bool = False, **overrides: Any
-    ) -> MedRAG:
+        cls, name_or_recipe: str | Path | Recipe, *, model: Any = None, build: bool = False,
+        audit: str | Path | None = None, **overrides: Any,
+    ) -> MedRAG:  # fmt: skip
         """Opens the built index of a recipe; ``overrides`` are fields of `medrag.settings.PipelineSettings`.
 
         ``model`` is a generator: a name ("extractive", "medrag-small"), ``"openai:NAME"``, a hub id, a folder, a LangChain
         chat model, or any object with ``stream``. Nothing is downloaded. ``build=True`` builds what is not built.
+        ``access``: the labels that the asker holds (`medrag.access`). ``audit``: a file that gets a line for each question (`medrag.audit`).
 
         Raises IndexMissing, IndexMismatch or IndexCorrupt for the index, ModelMissing for weights that are not here,
         SettingsError for a setting that nothing reads.
@@ -78,7 +83,9 @@ class MedRAG:
         from medrag.assemble import assemble
 
         offline.enforce_if_asked()
-        return cls(**assemble(name_or_recipe, model, build, overrides))
+        opened = cls(**assemble(name_or_recipe, model, build, overrides))
+        opened.audit = AuditLog.open(audit) if audit else None
+        return opened
 
     def seen_by(self, access: Collection[str]) -> MedRAG:
         """The same index, settings, encoders and generator for one who holds these labels (see `medrag.access`).
@@ -90,7 +97,15 @@ class MedRAG:
         if self.recipe is None:
             raise SettingsError("labels are of a recipe's corpora, and there is none", "use MedRAG.open")
         settings = self.settings.model_dump(exclude={"model", "model_options"}) | {"access": tuple(sorted(access))}
-        return type(self)(**assemble(self.recipe, self.generator, False, settings, self.encoders))
+        seen = type(self)(**assemble(self.recipe, self.generator, False, settings, self.encoders))
+        seen.audit = self.audit
+        return seen
+
+    def audited(self, audit: AuditLog | None) -> MedRAG:
+        """The same pipeline with another audit log, or none."""
+        same = copy.copy(self)
+        same.audit = audit
+        return same
 
     def answer(
         self, image: Any = None, question: str = "", *, exclude: Sequence[str] = (), agent: bool = False, **options: Any
@@ -123,6 +138,10 @@ class MedRAG:
 
     def stream(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Iterator[Event]:
         """The same path, stage by stage; the last event carries the answer."""
+        events = self._stages(image, question, exclude)
+        return self.audit.watched(question, self.settings.access, events) if self.audit else events
+
+    def _stages(self, image: Any, question: str, exclude: Sequence[str]) -> Iterator[Event]:
         clock = _Clock()
         query = make_query(image, question, exclude)
         clock.lap("read")
@@ -157,7 +176,7 @@ class MedRAG:
 
     def _selected(self, image: Any, question: str, exclude: Sequence[str]) -> tuple[Context, Route]:
         stages = {}
-        for event in self.stream(image, question, exclude=exclude):
+        for event in self._stages(image, question, exclude):
             stages[event.stage] = event.data
             if event.stage == "selected":
                 break
@@ -174,7 +193,7 @@ class MedRAG:
         texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
         written = dict(zip(grounded, texts, strict=True))
         return [
-            self._finish(written.get(n, REFUSAL), context, route, _Clock())
+            self._noted(self._finish(written.get(n, REFUSAL), context, route, _Clock()))
             for n, (context, route) in enumerate(zip(contexts, routes, strict=True))
         ]
 
@@ -188,7 +207,12 @@ class MedRAG:
         route = route or self.router.route(context.query)
         text = "".join(self._generate(context, route))
         clock.lap("generate")
-        return self._finish(text, context, route, clock)
+        return self._noted(self._finish(text, context, route, clock))
+
+    def _noted(self, answer: Answer) -> Answer:
+        if self.audit:
+            self.audit.answered(answer, self.settings.access)
+        return answer
 
     def retrieve(
         self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()
@@ -197,7 +221,10 @@ class MedRAG:
         query = make_query(image, question, exclude)
         route = self.router.route(query)
         wanted = self.settings.k if k is None else max(k, 0)
-        return self._fuse(self._retrieve(query, route, _Clock()), route)[:wanted]
+        hits = self._fuse(self._retrieve(query, route, _Clock()), route)[:wanted]
+        if self.audit:
+            self.audit.searched(query, hits, self.fingerprint, self.settings.access)
+        return hits
 
     def _retrieve(self, query: Query, route: Route, clock: _Clock) -> dict[str, list[Hit]]:
         found: dict[str, list[Hit]] = {}

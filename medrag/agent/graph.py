@@ -97,6 +97,13 @@ class Agent:
         ``history`` come from earlier turns. Raises SettingsError for a name that belongs to another question, and what
         `medrag.MedRAG.answer` raises.
         """
+        events = self._steps(image, question, exclude, patient, thread, known, history)
+        return self.rag.audit.watched(question, self.rag.settings.access, events) if self.rag.audit else events
+
+    def _steps(
+        self, image: Any, question: str, exclude: Sequence[str], patient: str, thread: str, known: Sequence[Piece],
+        history: Sequence[tuple[str, str]],
+    ) -> Iterator[Event]:  # fmt: skip
         query = make_query(image, question, exclude)
         bench = self._bench(query, patient)
         start = _start(query, bench.desk, self._policy.name, known, history)
@@ -122,7 +129,7 @@ class Agent:
                 self._saver.delete_thread(config["configurable"]["thread_id"])
 
     def _bench(self, query: Query, patient: str) -> Bench:
-        desk, kept = Desk(self.rag, query, patient=patient, see=self.see), list[Hit]()
+        desk, kept = Desk(self.rag.audited(None), query, patient=patient, see=self.see), list[Hit]()
         tools, own = make_tools(desk, lambda: kept), {tool.name: tool for tool in self.tools}
         if taken := own.keys() & {*TERMINAL, *BUILT_IN}:
             raise SettingsError(f"the name of the tool {sorted(taken)[0]!r} is taken", "give yours another name")

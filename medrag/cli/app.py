@@ -103,7 +103,21 @@ def _top(
 
 
 def _register() -> None:
-    from medrag.cli import agent, ask, corpus, demo, doctor, evaluate, findings, graph, index, models, serve, tune, upkeep
+    from medrag.cli import (
+        agent,
+        ask,
+        audit,
+        corpus,
+        demo,
+        doctor,
+        evaluate,
+        findings,
+        graph,
+        models,
+        serve,
+        tune,
+        upkeep,
+    )
 
     app.command()(demo.demo)
     app.command()(ask.ask)
@@ -115,6 +129,7 @@ def _register() -> None:
     app.add_typer(upkeep.app, name="index")
     app.add_typer(graph.app, name="graph")
     app.add_typer(models.app, name="models")
+    app.add_typer(audit.app, name="audit")
     app.add_typer(evaluate.app, name="eval")
     app.add_typer(tune.app, name="tune")
     app.command()(doctor.doctor)

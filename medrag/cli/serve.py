@@ -35,6 +35,9 @@ def serve(
         list[str] | None, typer.Option("--allow-origin", help="A site whose pages may call it.")
     ] = None,
     reports: Annotated[Path | None, typer.Option("--reports", help="A folder of evaluation reports to show.")] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", help="A file that gets a line for each question: hashes, no content.")
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="YAML: the labels of each token; the others hold those of --access.")
     ] = None,
@@ -49,7 +52,7 @@ def serve(
     )  # fmt: skip
     if reports and not reports.is_dir():
         raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
-    rag = open_index(index, model, **pipeline_settings(private, access))
+    rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
     note("loading the models")
     server.warm(rag)
     shown = f"[{host}]" if ":" in host else host

@@ -95,7 +95,7 @@ def warm(rag: MedRAG) -> None:
     """Asks a black square once, so that every model is loaded, or its absence told, before anyone waits."""
     from PIL import Image
 
-    rag.answer(Image.new("L", (64, 64)), "Is there a pleural effusion?")
+    rag.audited(None).answer(Image.new("L", (64, 64)), "Is there a pleural effusion?")
 
 
 def _write_log() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import secrets
@@ -45,7 +46,8 @@ class Served:
     @property
     def rag(self) -> MedRAG:
         """The pipeline as the token of this request sees the index: to be asked for in the request, not in the thread that does its work."""
-        return self._rags[self.labels]
+        seen, token = self._rags[self.labels], TOKEN.get()
+        return seen.audited(dataclasses.replace(seen.audit, user=token)) if seen.audit and token else seen
 
     @property
     def labels(self) -> frozenset[str]:
