@@ -25,11 +25,12 @@ from medrag._util.progress import track
 from medrag.errors import BadRecord, CorpusError, SettingsError
 from medrag.indexes.content import Tally, tables_digest
 from medrag.indexes.store import ItemStore
-from medrag.settings import ChunkSettings, IndexSettings
+from medrag.settings import ChunkSettings, EncoderSettings, IndexSettings
 from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
 
 if TYPE_CHECKING:
     from medrag.graph.build import GraphBuilder
+    from medrag.encoders.spread import Spread
     from medrag.protocols import Corpus, Encoder, Report
 
 T = TypeVar("T")
@@ -284,6 +285,25 @@ def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encode
     except TypeError as error:
         raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
     if hasattr(index, "reserve"):
+def encode_spread(folder: Path, settings: IndexSettings, how: EncoderSettings, encoder: Encoder, spread: Spread) -> int:
+    """Has several workers encode what `fill_index` will ask the cache for, in the same batches; how many vectors came."""
+    from medrag.encoders.cache import VectorCache
+    from medrag.encoders.spread import encode_ahead
+
+    store, cache = ItemStore.open(folder / "items.db"), VectorCache(home() / "cache" / "vectors.db")
+    items = track(
+        store.iterate(settings.items, settings.corpora), "encode", store.count(settings.items, settings.corpora)
+    )
+    grouped: Iterable[list[Item]] = batches(items)
+    if getattr(encoder, "several", False):
+        grouped = ([item for one in some for item in one] for some in batches(pages_with_figures(items), PAGES))
+    try:
+        return encode_ahead(how, encoder, grouped, cache, spread)
+    finally:
+        cache.close()
+        store.close()
+
+
         index.reserve(folder / name)
     store, tally = ItemStore.open(folder / "items.db"), Tally()
     total = store.count(settings.items, settings.corpora)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._saying import add_said
-from medrag._stages import Log, Reading, Skip, Storing, by_kind, fill_index
+from medrag._stages import Log, Reading, Skip, Storing, by_kind, encode_spread, fill_index
 from medrag._util.files import fsync_dir, sha256_text, write_error
 from medrag._util.places import built
 from medrag._util.progress import track
@@ -40,6 +40,7 @@ from medrag.indexes.store import discard, recipe_of, writing
 from medrag.settings import CorpusSettings, Recipe, parse
 
 if TYPE_CHECKING:
+    from medrag.encoders.spread import Spread
     from medrag.protocols import Corpus, Encoder, Report
 
 READERS = 2  # raised when a reader or the chunker yields other items from the same files
@@ -60,17 +61,18 @@ class BuildReport:
 
 
 def build(
-    recipe: Recipe, folder: Path | None = None, *, fresh: bool = False, report: Report | None = None
-) -> BuildReport:
+    recipe: Recipe, folder: Path | None = None, *, fresh: bool = False, report: Report | None = None,
+    spread: Spread | None = None,
+) -> BuildReport:  # fmt: skip
     """Builds the index of a recipe, or returns at once where nothing changed since it was built.
 
     ``fresh`` reads every corpus again and forgets deletions; vectors are still taken from the cache. ``report`` is
-    called for each record that is skipped. Raises SettingsError, ModelMissing, CorpusError (a path that is not there,
+    called for each record that is skipped. ``spread`` has several processes or a Ray cluster encode. Raises SettingsError, ModelMissing, CorpusError (a path that is not there,
     or no corpus has an item), IndexLocked, and MedragError where nothing can be written.
     """
     folder = folder or built(recipe.name)
     with writing(folder) as work, _one_line(folder):
-        return _Build(recipe, folder, work, report).run(fresh=fresh)
+        return _Build(recipe, folder, work, report, spread).run(fresh=fresh)
 
 
 def append(
@@ -100,7 +102,10 @@ def delete(folder: Path, names: Collection[str], *, report: Report | None = None
 class _Build:
     """One build of one recipe: what the stages share."""
 
-    def __init__(self, recipe: Recipe, folder: Path, work: Path, report: Report | None) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, work: Path, report: Report | None, spread: Spread | None = None
+    ) -> None:
+        self.spread = spread
         self.recipe, self.folder, self.work, self.log = recipe, folder, work, Log(report)
         self.next = work / "next"
         self.seconds: dict[str, float] = {}
@@ -133,6 +138,10 @@ class _Build:
         with self._timed("open encoders"):
             dims = {name: encoder.dim for name, encoder in self.encoders.items()}
         for name, settings in self.recipe.indexes.items():
+            if self.spread and settings.encoder:
+                with self._timed(f"encode {name}"):
+                    how, encoder = self.recipe.encoders[settings.encoder], self.encoders[settings.encoder]
+                    encode_spread(self.next, settings, how, encoder, self.spread)
             with self._timed(f"index {name}"):
                 content[f"index {name}"] = fill_index(
                     self.next, name, settings, self.encoders.get(settings.encoder), self.log

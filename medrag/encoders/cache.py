@@ -97,16 +97,12 @@ def cached(encoder: Encoder, items: Sequence[Item], cache: VectorCache, report: 
     keys: dict[int, str] = {}
     for n, item in enumerate(items):
         try:
-            keys[n] = _key(encoder, item)
+            keys[n] = key_of(encoder, item)
         except BadRecord as problem:
             report(problem)
     known = cache.get_many(keys.values())
     first = {key: n for n, key in reversed(keys.items()) if key not in known}
-    missing = sorted(first.values())
-    fresh: dict[str, Vectors] = {}
-    step = len(missing) or 1 if encoder.modality == "text" else PICTURES
-    for start in range(0, len(missing), step):
-        fresh.update(_encoded(encoder, [(keys[n], items[n]) for n in missing[start : start + step]], report))
+    fresh = fresh_vectors(encoder, [(keys[n], items[n]) for n in sorted(first.values())], report)
     cache.put_many(fresh)
     known |= fresh
     kept = [n for n, key in keys.items() if key in known]
@@ -116,7 +112,16 @@ def cached(encoder: Encoder, items: Sequence[Item], cache: VectorCache, report: 
     return kept, vectors
 
 
-def _key(encoder: Encoder, item: Item) -> str:
+def fresh_vectors(encoder: Encoder, pairs: Sequence[tuple[str, Item]], report: Report) -> dict[str, Vectors]:
+    """The vectors of items that have none yet, by their keys."""
+    found: dict[str, Vectors] = {}
+    step = len(pairs) or 1 if encoder.modality == "text" else PICTURES
+    for start in range(0, len(pairs), step):
+        found.update(_encoded(encoder, pairs[start : start + step], report))
+    return found
+
+
+def key_of(encoder: Encoder, item: Item) -> str:
     """``content(item)`` of the encoder says what it reads; without it the whole record counts."""
     content = getattr(encoder, "content", None)
     return sha256_text(encoder.fingerprint, content(item) if content else item_to_json(item))
