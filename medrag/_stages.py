@@ -29,8 +29,8 @@ from medrag.settings import ChunkSettings, EncoderSettings, IndexSettings
 from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
 
 if TYPE_CHECKING:
-    from medrag.graph.build import GraphBuilder
     from medrag.encoders.spread import Spread
+    from medrag.graph.build import GraphBuilder
     from medrag.protocols import Corpus, Encoder, Report
 
 T = TypeVar("T")
@@ -277,14 +277,6 @@ def _placeless(item: Item) -> str:
 # 3. encode, 4. index -------------------------------------------------------------------------------------------
 
 
-def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encoder | None, log: Log) -> str:
-    """Builds ``folder/name`` from the items of ``folder/items.db``; the hash of what it holds."""
-    cls = plugins.load("indexes", settings.kind)
-    try:
-        index = cls(**settings.options)
-    except TypeError as error:
-        raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
-    if hasattr(index, "reserve"):
 def encode_spread(folder: Path, settings: IndexSettings, how: EncoderSettings, encoder: Encoder, spread: Spread) -> int:
     """Has several workers encode what `fill_index` will ask the cache for, in the same batches; how many vectors came."""
     from medrag.encoders.cache import VectorCache
@@ -304,6 +296,14 @@ def encode_spread(folder: Path, settings: IndexSettings, how: EncoderSettings, e
         store.close()
 
 
+def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encoder | None, log: Log) -> str:
+    """Builds ``folder/name`` from the items of ``folder/items.db``; the hash of what it holds."""
+    cls = plugins.load("indexes", settings.kind)
+    try:
+        index = cls(**settings.options)
+    except TypeError as error:
+        raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
+    if hasattr(index, "reserve"):
         index.reserve(folder / name)
     store, tally = ItemStore.open(folder / "items.db"), Tally()
     total = store.count(settings.items, settings.corpora)

@@ -30,19 +30,15 @@ def build_index(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew instead of going on where a build stopped.")
     ] = False,
-    as_json: Json = False,
-) -> None:
-    dry_run: DryRun = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="How many processes encode.")] = 1,
     ray: Annotated[str, typer.Option("--ray", help="The address of a Ray cluster that encodes, such as auto.")] = "",
+    as_json: Json = False,
+) -> None:
     """Build an index; a build that was stopped goes on where it was."""
     from medrag.build import build
+    from medrag.encoders.spread import Spread
     from medrag.settings import load_recipe
 
-    from medrag.encoders.spread import Spread
-    if dry_run:
-        show(hosts.of_build(load_recipe(recipe), ray), as_json)
-        return
     report = build(load_recipe(recipe), fresh=fresh, spread=Spread(workers, ray))
     if as_json:
         emit(report_facts(report))

@@ -120,8 +120,6 @@ def workspace(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.work")
 
 
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[Path]:
 def discard(folder: Path, heir: Path | None = None) -> None:
     """Removes the folder of an index, with what its parts keep elsewhere (a collection of a server) unless the heir uses it too.
 
@@ -134,6 +132,8 @@ def discard(folder: Path, heir: Path | None = None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Path]:
     """Holds the right to write to an index and gives its workspace; the system takes it back when the process ends.
 
     Raises IndexLocked naming the process that holds it, MedragError where nothing can be written.
