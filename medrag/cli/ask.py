@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medrag import hosts
+from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import is_file_name, recipe_of
 from medrag.cli.output import Json, emit, note, say
 from medrag.errors import MedragError, SettingsError
@@ -61,6 +63,7 @@ def ask(
     policy: Policy = "rules",
     steps: Steps = 8,
     trace: Annotated[Path | None, typer.Option("--trace", help="Also write the agent's steps as JSON lines.")] = None,
+    dry_run: DryRun = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the route, every hit, and why it was kept or dropped.")
     ] = False,
@@ -69,6 +72,9 @@ def ask(
     """Ask a question about an image, or about nothing but the texts."""
     if trace and not agent:
         raise SettingsError("only the agent leaves a trace", "add --agent")
+    if dry_run:
+        show(hosts.of_answers(recipe_of(index), model or None), as_json)
+        return
     rag = open_index(index, model, **pipeline_settings(private, access))
     pictures: Any = list(image) if image else None
     streaming = not (as_json or agent) and (sys.stdout.isatty() if stream is None else stream)

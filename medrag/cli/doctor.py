@@ -9,11 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
-from medrag.cli.needs import DEMO_IMAGES, get_line, missing_models, missing_packages, models_of, packages_of
+from medrag.cli.needs import (
+    DEMO_IMAGES,
+    fetchable,
+    get_line,
+    missing_models,
+    missing_packages,
+    models_of,
+    packages_of,
+    recipe_of,
+)
 from medrag.cli.output import Json, emit, say, size_text, table
 from medrag.errors import IndexMissing, MedragError
 
@@ -37,11 +46,21 @@ class Check:
     mend: str = ""
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    hosts: Annotated[
+        bool, typer.Option("--hosts", help="List instead which hosts an index and its model would contact.")
+    ] = False,
+    index: Annotated[str, typer.Option("--index", help="With --hosts: an index or a recipe file.")] = "sample",
+    model: Annotated[str, typer.Option("--model", help="With --hosts: who answers (default: the recipe's).")] = "",
+    as_json: Json = False,
+) -> None:
     """Check this machine, and say what mends what is missing.
 
     The exit status is 1 when something that the sample needs is missing.
     """
+    if hosts:
+        _show_hosts(index, model, as_json)
+        return
     checks = [check for group in GROUPS for check in _guarded(group)]
     healthy = all(check.state != "missing" for check in checks)
     if as_json:
@@ -53,6 +72,18 @@ def doctor(as_json: Json = False) -> None:
                 say(f"{check.state}: {check.name} → {check.mend}")
     if not healthy:
         raise typer.Exit(1)
+
+
+def _show_hosts(index: str, model: str, as_json: bool) -> None:
+    """Of fetching what a recipe needs, of building it, of asking it."""
+    from medrag import hosts
+    from medrag.cli.hosts import show
+
+    recipe = recipe_of(index)
+    data = [spec.partition("/")[0] for spec in packages_of(recipe)]
+    needed = [*models_of(recipe, model), *(name for name in data if fetchable(name))]
+    every = [*hosts.of_fetch(needed), *hosts.of_build(recipe), *hosts.of_answers(recipe, model or None)]
+    show(list(dict.fromkeys(every)), as_json)
 
 
 def _guarded(group: Callable[[], Iterator[Check]]) -> Iterator[Check]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medrag import hosts
 from medrag.cli.ask import Access
+from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import folder_of, recipe_of
 from medrag.cli.output import Json, emit, note, say, size_text, table
 from medrag.errors import SettingsError
@@ -30,6 +32,7 @@ def build_index(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew instead of going on where a build stopped.")
     ] = False,
+    dry_run: DryRun = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="How many processes encode.")] = 1,
     ray: Annotated[str, typer.Option("--ray", help="The address of a Ray cluster that encodes, such as auto.")] = "",
     as_json: Json = False,
@@ -39,6 +42,9 @@ def build_index(
     from medrag.encoders.spread import Spread
     from medrag.settings import load_recipe
 
+    if dry_run:
+        show(hosts.of_build(load_recipe(recipe), ray), as_json)
+        return
     report = build(load_recipe(recipe), fresh=fresh, spread=Spread(workers, ray))
     if as_json:
         emit(report_facts(report))

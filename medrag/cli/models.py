@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from medrag import hosts
+from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import fetchable, get_line, is_here
 from medrag.cli.output import Json, emit, note, say, table
 from medrag.errors import ModelMissing
@@ -29,9 +31,13 @@ def list_models(as_json: Json = False) -> None:
 @app.command("get")
 def get_models(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of `medrag models list`, or hub ids.")],
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Fetch models or data packages. This is the command that reaches the network."""
+    if dry_run:
+        show(hosts.of_fetch(names), as_json)
+        return
     paths = {}
     for name in names:
         note(f"getting {name} …")

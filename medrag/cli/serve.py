@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from medrag import hosts
 from medrag.cli.ask import Access, Model, Private, open_index, pipeline_settings
+from medrag.cli.hosts import DryRun, show
+from medrag.cli.needs import recipe_of
 from medrag.cli.output import note
 from medrag.errors import MissingDependency, SettingsError
 
@@ -35,6 +38,7 @@ def serve(
         list[str] | None, typer.Option("--allow-origin", help="A site whose pages may call it.")
     ] = None,
     reports: Annotated[Path | None, typer.Option("--reports", help="A folder of evaluation reports to show.")] = None,
+    dry_run: DryRun = False,
     audit: Annotated[
         Path | None, typer.Option("--audit", help="A file that gets a line for each question: hashes, no content.")
     ] = None,
@@ -43,6 +47,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a web page, an HTTP API, the OpenAI dialect and MCP (at /mcp). Tokens: MEDRAG_TOKEN, several with commas."""
+    if dry_run:
+        note(f"listens on {host}:{port}")
+        show(hosts.of_answers(recipe_of(index), model or None))
+        return
     server = _needs("medrag.server")
     tokens = tuple(filter(None, os.environ.get("MEDRAG_TOKEN", "").split(",")))
     settings = server.settings_of(
