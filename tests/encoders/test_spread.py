@@ -149,7 +149,7 @@ def test_three_nodes_of_ray_give_what_one_process_gives_though_workers_and_a_nod
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
-        lost = [cluster.add_node(num_cpus=1) for _ in range(2)][0]
+        lost, _ = (cluster.add_node(num_cpus=1) for _ in range(2))
 
         def groups() -> Any:
             for n, group in enumerate(passages(200)):
