@@ -18,6 +18,8 @@ MedragError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class MedragError(Exception):
     """Base of all expected failures. ``hint`` is the command or setting that mends it."""
@@ -26,6 +28,9 @@ class MedragError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.hint)
 
     def __str__(self) -> str:
         return f"{self.message} → {self.hint}" if self.hint else self.message
@@ -56,6 +61,9 @@ class BadRecord(MedragError):
         super().__init__(f"{source}: {problem}", hint)
         self.source = source
         self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.source, self.problem, self.hint)
 
 
 class ImageError(BadRecord):

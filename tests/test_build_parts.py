@@ -31,6 +31,7 @@ def books(tmp_path, monkeypatch):
         return plain(self, part, report)
 
     monkeypatch.setattr(PdfPages, "read_part", watched)
+    monkeypatch.setenv("MEDRAG_ISOLATION", "0")  # another process would not be watched
     recipe = Recipe.model_validate(
         {
             "name": "shelf",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from medrag._util.images import from_array, one_line, spread, window
-from medrag.errors import ImageError
+from medrag.errors import ImageError, MedragError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+LEAST = 8  # bytes that a compressed frame takes: the head of its item
 _REEXPORT = "export the image again, or leave the file out"
 _TAGS = {
     "modality": "Modality", "body_part": "BodyPartExamined", "view": "ViewPosition", "laterality": "ImageLaterality",
@@ -37,14 +38,31 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def sound(where: str) -> Iterator[None]:
+    """A header whose values pydicom cannot make sense of, which shows when they are asked for, as ImageError."""
+    try:
+        yield
+    except MedragError:
+        raise
+    except Exception as error:  # a broken value may fail anywhere in pydicom
+        raise ImageError(where, f"is a damaged DICOM file: {one_line(error)}", _REEXPORT) from error
+
+
 def read_dataset(stream: BinaryIO | str, where: str, *, header_only: bool = False) -> Any:
     """A pydicom Dataset; values over 1 kB stay on disk when only the header is wanted. Raises ImageError."""
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    from medrag._util.bombs import Bounded
+
     try:
-        with quiet():
-            return pydicom.dcmread(stream, force=True, defer_size=1024 if header_only else None)
+        with quiet(), contextlib.ExitStack() as stack:
+            opened = stack.enter_context(Path(stream).open("rb")) if isinstance(stream, str) else stream
+            bounded: Any = Bounded(opened, where)
+            return pydicom.dcmread(bounded, force=True, defer_size=1024 if header_only else None)
+    except ImageError:
+        raise
     except InvalidDicomError as error:
         raise ImageError(where, "is not a DICOM file", _REEXPORT) from error
     except OSError as error:
@@ -121,6 +139,7 @@ def _pixels(data: Any, where: str, frame: int) -> NDArray[Any]:
     from pydicom.pixels import pixel_array
 
     syntax = _transfer_syntax(data)
+    as_announced(data, where, frame)
     try:
         array: NDArray[Any] = pixel_array(data, index=frame)
     except NotImplementedError as error:
@@ -131,6 +150,23 @@ def _pixels(data: Any, where: str, frame: int) -> NDArray[Any]:
     except Exception as error:  # the decoders of pylibjpeg and pydicom raise nearly anything
         raise ImageError(where, f"its pixel data cannot be decoded: {one_line(error)}", _REEXPORT) from error
     return array
+
+
+def as_announced(data: Any, where: str, frame: int) -> None:
+    """Refuses, before it is decoded, a compressed frame that is larger than the header says."""
+    from pydicom.encaps import get_frame
+
+    from medrag._util.bombs import codestream_pixels
+
+    syntax = _transfer_syntax(data)
+    if not (syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed) or syntax.is_deflated:
+        return
+    with sound(where):
+        found = codestream_pixels(get_frame(data.PixelData, frame, number_of_frames=frames_of(data)))
+        announced = int(data.get("Rows") or 0) * int(data.get("Columns") or 0)
+    if found > announced:
+        problem = f"a compressed frame has {found:,} pixels where the header says {announced:,}"
+        raise ImageError(where, problem, _REEXPORT)
 
 
 def _transfer_syntax(data: Any) -> Any:
@@ -229,8 +265,9 @@ def check_dicom(path: Path, max_pixels: int) -> tuple[int, int]:
     data = read_dataset(where, where, header_only=True)
     if not any(tag in data for tag in PIXELS):
         raise ImageError(where, "the DICOM file holds no pixels", "give an image object, not a report, plan or header")
-    is_decodable(data, where, path.stat().st_size)
-    columns, rows = int(data.Columns), int(data.Rows)
+    with sound(where):
+        is_decodable(data, where, path.stat().st_size)
+        columns, rows = int(data.Columns), int(data.Rows)
     if columns * rows > max_pixels:
         raise ImageError(
             where,
@@ -269,6 +306,8 @@ def is_decodable(data: Any, where: str, file_size: int) -> None:
     if compressed:
         if length != 0xFFFFFFFF:
             raise ImageError(where, f"says {syntax.name}, but its pixels are not compressed", _REEXPORT)
+        if frames_of(data) * LEAST > file_size:
+            raise ImageError(where, f"is too short for the {frames_of(data):,} frames that it announces", _REEXPORT)
         return
     needed = _native_bytes(data, where)
     have = min(length, file_size - start) if not syntax.is_deflated else length

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medrag import plugins
+from medrag._util.images import one_line
 from medrag._util.places import expand
 from medrag.errors import BadRecord, CorpusError, SettingsError
 from medrag.protocols import Corpus
@@ -38,10 +39,14 @@ def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
     """
     reader = plugins.load("corpora", settings.reader)
     _check_options(reader, settings)
-    path = expand(settings.path, base)
-    if not path.exists():
-        gone = "is a link to nowhere" if path.is_symlink() else "does not exist"
-        raise CorpusError(f"{path}: {gone}", f"check the path of the corpus {settings.name}")
+    hint = f"check the path of the corpus {settings.name}"
+    try:
+        path = expand(settings.path, base)
+        gone = "" if path.exists() else "is a link to nowhere" if path.is_symlink() else "does not exist"
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a NUL, of a home that nobody has
+        raise CorpusError(f"{settings.path[:200]!r}: is no path: {one_line(error)}", hint) from error
+    if gone:
+        raise CorpusError(f"{path}: {gone}", hint)
     corpus: Corpus = reader(settings.name, path, **settings.options)
     return corpus
 

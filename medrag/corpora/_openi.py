@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from medrag._util.bombs import Member, unpacked
 from medrag._util.images import one_line
 from medrag.corpora import _files as files
 from medrag.corpora._report_parts import bare_uid, clean, parse_xml, text_of
@@ -72,7 +72,7 @@ class OpenIReports:
     def _archive(self, report: Report) -> Iterator[tuple[str, bytes]]:
         """The XML members of the archive as they stream by."""
         try:
-            with _unpacked(self.path) as stream, tarfile.open(fileobj=stream, mode="r|") as bundle:
+            with unpacked(self.path) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=Member) as bundle:
                 for member in bundle:
                     if not member.isfile() or not member.name.endswith(".xml"):
                         continue
@@ -111,10 +111,3 @@ class OpenIReports:
                 {"uid": uid, "mesh_automatic": automatic, "license": self.license or root.findtext("licenseURL")}
             ),
         )
-
-
-def _unpacked(path: Path) -> Any:
-    """The tar inside a .tgz, or the tar itself."""
-    with path.open("rb") as handle:
-        packed = handle.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else path.open("rb")

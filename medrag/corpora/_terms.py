@@ -14,8 +14,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
+from medrag._util.bombs import unpacked
 from medrag._util.files import sha256_text
 from medrag.errors import BadRecord, CorpusError
 from medrag.protocols import Report
@@ -152,9 +153,7 @@ def signature(path: Path, *parts: Any) -> str:
 def open_binary(path: Path) -> IO[bytes]:
     """A file, unpacked on the way when it is gzip. Raises CorpusError where it cannot be opened."""
     try:
-        with path.open("rb") as handle:
-            packed = handle.read(2) == b"\x1f\x8b"
-        return cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")
+        return unpacked(path)
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}", "check the 'path' of the corpus") from error
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.dicom import frames_of, looks_like_dicom, quiet, read_dataset
+from medrag._util.dicom import as_announced, frames_of, looks_like_dicom, quiet, read_dataset, sound
 from medrag._util.files import atomic_open
 from medrag._util.progress import track
 from medrag.errors import BadRecord, CorpusError, ImageError, MissingDependency
@@ -79,7 +79,8 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
         stream.seek(0)
         data = read_dataset(stream, str(path))
     painted = paint(data, str(path)) if pixels else 0
-    clean(data, secret)
+    with sound(str(path)):
+        clean(data, secret)
     if (
         pixels and "PixelData" in data
     ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
@@ -143,6 +144,8 @@ def paint(data: Any, where: str) -> int:
 
     if "PixelData" not in data:
         return 0
+    for frame in range(frames_of(data)):
+        as_announced(data, where, frame)
     try:
         with quiet():
             values = pixel_array(data)

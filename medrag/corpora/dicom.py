@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medrag._util.dicom import PIXELS, frames_of, header_meta, is_decodable, quiet, read_dataset
+from medrag._util.dicom import PIXELS, frames_of, header_meta, is_decodable, quiet, read_dataset, sound
 from medrag._util.images import is_dicom
 from medrag.corpora import _files as files
 from medrag.errors import BadRecord, ImageError
@@ -72,9 +72,13 @@ class DicomFolder:
             raise files.os_problem(file, error) from error
         if not is_dicom(head) and file.suffix.lower() not in (".dcm", ".dicom", ".ima") and file != self.path:
             return None
-        where = str(file)
         if not head:
-            raise ImageError(where, "is empty", "fetch the file again")
+            raise ImageError(str(file), "is empty", "fetch the file again")
+        with sound(str(file)):
+            return self._told(file, head)
+
+    def _told(self, file: Path, head: bytes) -> dict[str, Any] | None:
+        where = str(file)
         data = read_dataset(where, where, header_only=True)
         if data.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
             return None

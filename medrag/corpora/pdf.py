@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medrag._util import apart
 from medrag._util.images import one_line
 from medrag.corpora import _figures as figures
 from medrag.corpora import _files as files
@@ -79,6 +80,7 @@ class PdfPages:
         identity = f"{self.name}:{files.local_id(file, self.path)}"
         sheets = []
         for index in range(len(document)):
+            apart.beat()
             try:
                 sheets.append(_sheet(document[index]))
             except Exception as error:  # MuPDF raises its own kinds for a broken page
@@ -97,6 +99,7 @@ class PdfPages:
         for sheet, flow, following in zip(sheets, flows, [*flows[1:], []], strict=True):
             found, pictures = figures.with_captions(flow, sheet, document, body, following)
             if reads and not sheet.scanned:
+                apart.beat()
                 found = figures.placed(found, _told(pictures, sheet, document, body, words))
             headings = [piece.text for piece in found if piece.role == "heading"]
             meta = {"section": section} if section else {}
@@ -193,6 +196,7 @@ def _read_scans(sheets: Sequence[Sheet], document: Any, words: set[str], file: P
     scans = _scans(sheets)
     try:
         for sheet in scans:
+            apart.beat()
             boxes = [line.box for _, line in sheet.lines]
             seen = ocr.read(document[sheet.number - 1], words=words)
             sheet.lines += [((1, 0), line) for line in seen if not any(figures.inside(line.box, box) for box in boxes)]

@@ -277,7 +277,7 @@ def _rows(path: Path, report: Report, needed: Sequence[str], delimiter: str) -> 
     for number, line in lines(path, report):
         if not line or (header is None and line.startswith("#") and needed[0] not in line):
             continue
-        cells = next(csv.reader([line])) if delimiter == "," else line.split(delimiter)
+        cells = _cells(line) if delimiter == "," else line.split(delimiter)
         if header is None:
             header = [cell.lstrip("#").strip() for cell in cells]
             if missing := [column for column in needed if column not in header]:
@@ -291,3 +291,11 @@ def _rows(path: Path, report: Report, needed: Sequence[str], delimiter: str) -> 
             yield f"{path}:{number}", dict(zip(header, (cell.strip() for cell in cells), strict=True))
     if header is None:
         raise CorpusError(f"{path} is empty", f"give a table with the columns {', '.join(needed)}")
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line of CSV; one that csv cannot take apart has a single cell."""
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:
+        return [line]

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from medrag._util import apart
 from medrag._util.files import sha256_file, sha256_text
 from medrag._util.weights import weights_id as weights_id
 from medrag.errors import BadRecord, ImageError, SettingsError
@@ -150,6 +151,12 @@ def picture(item: Item) -> Image:
         raise ImageError(
             item.id, f"is a {item.kind} and has no picture", "list only images in the items of an image index"
         )
+    if apart.wanted():
+        return cast("Image", apart.done(item.source, _picture, item))
+    return _picture(item)
+
+
+def _picture(item: ImageRecord) -> Image:
     if item.page is not None or item.box is not None:
         from medrag._util.draw import picture_of
 

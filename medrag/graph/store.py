@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +66,34 @@ class Named(NamedTuple):
     coded: bool  # the node has a CUI
 
 
+class _Rows(sqlite3.Cursor):
+    """A cursor that tells of a file that is damaged in the middle as IndexCorrupt."""
+
+    def _sound(self, step: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return step(*args)
+        except sqlite3.DatabaseError as error:
+            raise IndexCorrupt(f"the graph is damaged: {error}", "build the index again") from error
+
+    def execute(self, *args: Any) -> _Rows:
+        self._sound(super().execute, *args)
+        return self
+
+    def fetchone(self) -> Any:
+        return self._sound(super().fetchone)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._sound(super().fetchall))
+
+    def __next__(self) -> Any:
+        return self._sound(super().__next__)
+
+
+class _Base(sqlite3.Connection):
+    def execute(self, *args: Any) -> _Rows:
+        return _Rows(self).execute(*args)
+
+
 class GraphStore:
     """A finished graph. ``GraphStore.create(path)`` builds one, ``GraphStore.open(path)`` reads it."""
 
@@ -96,10 +124,12 @@ class GraphStore:
         if not path.is_file():
             raise IndexMissing(f"there is no graph at {path}", "medrag index build NAME")
         try:
-            base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+            base = sqlite3.connect(
+                f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False, factory=_Base
+            )
             base.execute("PRAGMA mmap_size=8589934592")
             return cls(path, base)
-        except (sqlite3.DatabaseError, KeyError, ValueError) as error:
+        except (sqlite3.DatabaseError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise IndexCorrupt(f"{path} is not a readable graph ({error})", "build the index again") from error
 
     def close(self) -> None:

@@ -70,12 +70,12 @@ class ItemStore:
     def get(self, ids: Sequence[str]) -> list[Item]:
         """The items in the order of the ids; an id that is not there is left out."""
         found = dict(self._where("id, json", "id", ids))
-        return [item_from_json(found[item]) for item in ids if item in found]
+        return [self._item(found[item]) for item in ids if item in found]
 
     def by_doc(self, docs: Collection[str]) -> list[Item]:
         """The items of some documents, studies or pages, in the order they came."""
         rows = sorted(self._where("position, json", "doc", docs))
-        return [item_from_json(text) for _, text in rows]
+        return [self._item(text) for _, text in rows]
 
     def ids_of(self, names: Collection[str]) -> set[str]:
         """The ids that these ids and documents name: what `Query.exclude` keeps out of a search."""
@@ -102,7 +102,7 @@ class ItemStore:
         while rows := self._all(
             f"SELECT position, json FROM items WHERE position > ?{clause} ORDER BY position LIMIT 1000", (last, *values)
         ):
-            yield from (item_from_json(text) for _, text in rows)
+            yield from (self._item(text) for _, text in rows)
             last = rows[-1][0]
 
     def count(self, kinds: Collection[str] = (), corpora: Collection[str] = ()) -> int:
@@ -135,6 +135,12 @@ class ItemStore:
             part = wanted[start : start + MANY]
             yield from self._all(f"SELECT {columns} FROM items WHERE {column} IN ({','.join('?' * len(part))})", part)
 
+    def _item(self, text: str) -> Item:
+        try:
+            return item_from_json(text)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _corrupt(self.path, error) from error
+
     def _all(self, command: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
@@ -149,5 +155,5 @@ def _clauses(**wanted: Collection[str]) -> tuple[str, list[str]]:
     return "".join(clauses), [value for values in wanted.values() for value in values]
 
 
-def _corrupt(path: Path, error: sqlite3.Error) -> IndexCorrupt:
+def _corrupt(path: Path, error: Exception) -> IndexCorrupt:
     return IndexCorrupt(f"{path} cannot be read: {error}", f"medrag index build {guess_name(path.parent)} --fresh")

@@ -64,7 +64,9 @@ class Store:
     def _opened(self, name: str, kind: str) -> Any:
         try:
             return plugins.load("indexes", kind).open(self.folder / name)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except MedragError:
+            raise
+        except Exception as error:  # what numpy, FAISS and JSON raise on files that are not theirs
             reason = " ".join(str(error).split())[:120]
             raise IndexCorrupt(
                 f"{self.folder / name} cannot be read: {reason}", f"medrag index build {self.recipe.name} --fresh"

@@ -92,7 +92,7 @@ def _read(path: Path) -> dict[str, list[str]]:
         try:
             row = json.loads(line)
             records[str(row["key"])] = [str(piece) for piece in row["pieces"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SettingsError(
                 f"{path}, line {number}: no record of an answer", "record it again with Recorder"
             ) from error
