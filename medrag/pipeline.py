@@ -24,6 +24,7 @@ from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
 from medrag.cite import cite
 from medrag.errors import BadRecord, MissingDependency, SettingsError
+from medrag.misfit import misfit
 from medrag.prompts import REFUSAL, Prompt, make_prompt
 from medrag.retrieve import fuse
 from medrag.route import question_kind
@@ -152,7 +153,7 @@ class MedRAG:
 
         if route.domain != "other":
             query = dataclasses.replace(query, domain=route.domain)
-        rankings = self._retrieve(query, route, clock)
+        rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock)
         yield Event("found", rankings)
 
         context = self._select(query, self._fuse(rankings, route))
@@ -252,8 +253,14 @@ class MedRAG:
 
     def _grounded(self, context: Context, route: Route) -> bool:
         """Whether the generator is asked at all: where there is evidence, or an image that it can see and the question is about."""
+        if self.misfit(context.query, route):
+            return False
         about_image = not route.retrieves or question_kind(context.query.text) != "definition"
         return bool(context.kept) or (self._looks(context) and about_image)
+
+    def misfit(self, query: Query, route: Route) -> str:
+        """Why the pictures cannot answer the question; empty where they may, or where that is not asked."""
+        return misfit(query.text, route.shows) if query.images and self.settings.misfit == "abstain" else ""
 
     def _looks(self, context: Context) -> bool:
         return bool(context.query.images) and self.generator.sees_images
@@ -279,6 +286,7 @@ class MedRAG:
         if status == "abstained" and not context.kept:
             asked = ": ".join(("nothing was retrieved", *route.reasons[-1:]))
             reason = "nothing relevant was found" if route.retrieves else asked
+            reason = self.misfit(context.query, route) or reason
         clock.lap("cite")
         usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(text)}
         return Answer(

@@ -117,7 +117,8 @@ class DomainRouter:
 
     def route(self, query: Query) -> Route:
         """The domain ("other" when no witness is clear enough), and the weights with the reasons for them."""
-        witnesses = [*self._file_witness(query), *self._image_witness(query), *_word_witness(query)]
+        pictures = [*self._file_witness(query), *self._image_witness(query)]
+        witnesses = [*pictures, *_word_witness(query)]
         scores = _combine([scores for scores, _ in witnesses])
         domain, confidence, lead = _best(scores)
         reasons = [reason for _, reason in witnesses]
@@ -133,7 +134,14 @@ class DomainRouter:
                 dict.fromkeys(weights, 0.0),
                 [*reasons, "nothing medical in image or question: no retrieval"],
             )
-        return Route(domain, round(confidence, 4), weights, tuple(reasons))
+        return Route(domain, round(confidence, 4), weights, tuple(reasons), self._shows(query, pictures))
+
+    def _shows(self, query: Query, witnesses: Sequence[tuple[Mapping[str, float], str]]) -> str:
+        """What file and picture are sure of. A medical file is no everyday picture, and several pictures may differ."""
+        domain, confidence, _ = _best(_combine([scores for scores, _ in witnesses]))
+        medical = any(image.meta.get("modality") for image in query.images)
+        sure = len(query.images) == 1 and confidence >= SURE - 1e-9 and not (domain == "other" and medical)
+        return domain if sure else ""
 
     def _weights(self, query: Query, kind: str) -> dict[str, float]:
         weights: dict[str, float] = {}

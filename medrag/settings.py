@@ -119,6 +119,7 @@ class PipelineSettings(Strict):
     page_images: int = Field(
         2, ge=0
     )  # crops of cited pages shown to a generator that takes several images (`many_images`)
+    misfit: Literal["abstain", "answer"] = "abstain"  # what its picture cannot answer (medrag/misfit.py)
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
     max_tokens: int = Field(256, ge=1)

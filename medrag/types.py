@@ -281,6 +281,7 @@ class Route:
     confidence: float
     weights: Mapping[str, float]
     reasons: tuple[str, ...] = ()
+    shows: str = ""  # the domain that the pictures surely are of, whatever the question says; empty where that is open
 
     @property
     def retrieves(self) -> bool:

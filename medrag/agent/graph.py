@@ -25,14 +25,14 @@ from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
 from medrag.pipeline import make_query
 from medrag.score.grounding import claims, supports
-from medrag.types import Answer, Hit
+from medrag.types import Answer, Context, Hit
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from medrag.agent.desk import See
     from medrag.pipeline import MedRAG
-    from medrag.types import Context, Query
+    from medrag.types import Query
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +106,9 @@ class Agent:
     ) -> Iterator[Event]:  # fmt: skip
         query = make_query(image, question, exclude)
         bench = self._bench(query, patient)
+        if self.rag.misfit(query, bench.desk.route):  # nothing that could be found would change it
+            yield Event("answer", bench.desk.rag.answer_from(Context(query), bench.desk.route))
+            return
         start = _start(query, bench.desk, self._policy.name, known, history)
         config: Any = {
             "configurable": {"thread_id": thread or uuid.uuid4().hex},

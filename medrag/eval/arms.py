@@ -254,6 +254,11 @@ def _text_only(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     return _asked(limited_to(rag, _without(rag, *GRAPH)), lambda _: None)
 
 
+def _whatever(rag: MedRAG) -> dict[str, Any]:
+    """Answers are asked for although the picture shows nothing."""
+    return {"settings": rag.settings.model_copy(update={"misfit": "answer"})}
+
+
 def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     import numpy as np
     from PIL import Image
@@ -262,14 +267,14 @@ def _noise(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
         draw = np.random.default_rng([seed, *example.id.encode()])
         return [Image.fromarray(draw.integers(0, 256, (256, 256), dtype=np.uint8)) for _ in example.images] or None
 
-    return _asked(limited_to(rag, _without(rag, *GRAPH)), pictures)
+    return _asked(limited_to(rag, _without(rag, *GRAPH), **_whatever(rag)), pictures)
 
 
 def _blank(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
     from PIL import Image
 
     return _asked(
-        limited_to(rag, _without(rag, *GRAPH)),
+        limited_to(rag, _without(rag, *GRAPH), **_whatever(rag)),
         lambda example: [Image.new("L", (256, 256), 127) for _ in example.images] or None,
     )
 

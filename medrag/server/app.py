@@ -95,7 +95,9 @@ def warm(rag: MedRAG) -> None:
     """Asks a black square once, so that every model is loaded, or its absence told, before anyone waits."""
     from PIL import Image
 
-    rag.audited(None).answer(Image.new("L", (64, 64)), "Is there a pleural effusion?")
+    anything = rag.audited(None)
+    anything.settings = rag.settings.model_copy(update={"misfit": "answer"})
+    anything.answer(Image.new("L", (64, 64)), "Is there a pleural effusion?")
 
 
 def _write_log() -> None:

@@ -1,0 +1,80 @@
+"""A question that its picture cannot answer: a photograph of a cat, or the retina asked about on a chest film.
+
+Rules, so that such a question ends in a reason instead of a guess. They speak only where the file or the router's head is sure what the picture is, and only
+of what the question says is to be looked for in the picture; what something *is* can be asked beside any picture. They know a few parts of the body
+that show in one kind of picture alone, in English, and let everything else through: `docs/privacy.md` has how often they speak where they should not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from medrag.types import DOMAINS
+
+_LOOKS = re.compile(
+    r"^\W*(?:is|are|was|were)\s+(?:there|the|this|these|that|those|any|it|both)\b|^\W*(?:do|can|could)\s+(?:you|we|one)\s+(?:see|find|detect|identify)\b"
+    r"|^\W*(?:does|do|did|has|have)\s+(?:the|this|these|it)\b|^\W*(?:where|which|how\s+(?:many|large|big|much))\b"
+    r"|\b(?:this|the|these|shown)\s+(?:image|picture|scan|film|x-?ray|radiograph|photo(?:graph)?|slide|study|view)s?\b|\b(?:seen|visible|shown|evident|depicted|pictured)\b"
+    r"|^\W*(?:describe|write|generate|draft|report)\b",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(r"^\W*(?:what\s+(?:is|are)\s+(?:a|an|the\s+(?:cause|treatment|meaning)s?)\b|define|explain|why\b|how\s+(?:is|are|does|do|can)\b)", re.IGNORECASE)  # fmt: skip
+# what is asked about: its words, and the kinds of picture that can show it
+SHOWN_IN: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
+    name: (re.compile(rf"\b(?:{words})\b", re.IGNORECASE), frozenset(domains.split()))
+    for name, words, domains in (
+        ("the retina",
+         r"retina[l]?|retinopath\w+|macula[r]?|fovea[l]?|optic dis[ck]s?|drusen|microaneurysms?|cotton[- ]wool spots?|cup[- ]to[- ]disc|(?:a|hypo)?pigment epithelium",
+         "fundus ct mr ultrasound histology"),
+        ("the brain",
+         r"brain|cerebr\w+|cerebell\w+|intracranial|basal ganglia|corpus callosum|gyri|gyrus|sulc[ui]s?|hippocamp\w+|subdural|subarachnoid",
+         "ct mr ultrasound histology"),
+        ("the skin's pigment", r"n[a]?ev(?:us|i)|moles?|pigment network|dermoscop\w+", "dermoscopy histology"),
+        ("single cells", r"nuclei|mitos[ei]s|mitotic|cytoplasm\w*|erythrocytes?|leu[ck]ocytes?|red blood cells?|blasts?|schistocytes?|h(?:a?ematoxylin)|eosin", "histology blood-smear"),
+        ("the chest",
+         r"pleura[l]?|pneumothora\w+|costophrenic|cardiomegaly|heart size|lungs?|pulmonary|cardiac silhouette|diaphragm\w*|mediastin\w+|hil(?:um|ar)|ribs?|clavicles?",
+         "chest-xray ct mr ultrasound histology"),
+    )
+}  # fmt: skip
+_MODALITY = re.compile(
+    r"\b(?:on|in|of|from)\s+(?:this|the)\s+(?:\w+\s+)?(?:(?P<mr>mri|mr)|(?P<ct>ct)|(?P<ultrasound>ultrasound|sonogra\w+)|(?P<fundus>fundus|fundoscop\w+)|(?P<histology>histolog\w+|biopsy)|(?P<chest>chest\s+(?:film|x-?ray|radiograph)))\b",
+    re.IGNORECASE,
+)
+NAMES = {
+    "chest-xray": "a chest film", "ct": "a CT", "mr": "an MRI", "ultrasound": "an ultrasound picture", "fundus": "a photograph of the retina",
+    "dermoscopy": "a dermoscopic picture", "histology": "a picture of tissue", "blood-smear": "a blood smear",
+}  # fmt: skip
+
+
+def looks(question: str) -> bool:
+    """Whether a question wants something looked for in its picture; no question at all does.
+
+    >>> [looks(text) for text in ("", "Is there a mass?", "What is a mass?", "What does this image show?")]
+    [True, True, False, True]
+    """
+    if not question.strip():
+        return True
+    return bool(_LOOKS.search(question)) and not (
+        _EXPLAINS.search(question) and not re.search(r"\b(?:this|here)\b", question)
+    )
+
+
+def misfit(question: str, shows: str) -> str:
+    """Why the picture cannot answer; empty where it may. ``shows``: what it surely is, one of `medrag.types.DOMAINS`, or empty.
+
+    >>> misfit("Is there a retinal haemorrhage?", "chest-xray")
+    'the question is about the retina, which a chest film does not show'
+    """
+    if shows not in DOMAINS or not looks(question):
+        return ""
+    if shows == "other":
+        return "the picture is like no medical picture that the router knows"
+    asked = {name: domains for name, (words, domains) in SHOWN_IN.items() if words.search(question)}
+    if asked and not any(shows in domains for domains in asked.values()):
+        return f"the question is about {' and '.join(sorted(asked))}, which {NAMES[shows]} does not show"
+    named = _MODALITY.search(question)
+    other = (named.lastgroup or "").replace("chest", "chest-xray") if named else ""
+    return (
+        f"the question is about {NAMES[other]}, and the picture is {NAMES[shows]}" if other and other != shows else ""
+    )

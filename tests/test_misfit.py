@@ -1,0 +1,179 @@
+"""What a picture cannot answer is told as that; what it may answer is let through."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from medrag import misfit as module
+from medrag.agent.graph import Agent
+from medrag.misfit import NAMES, SHOWN_IN, looks, misfit
+from medrag.pipeline import MedRAG
+from medrag.prompts import REFUSAL
+from medrag.route import DomainRouter, ImageHead
+from medrag.select import AdaptiveSelector
+from medrag.settings import PipelineSettings, override
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.types import DOMAINS, Passage, Query, QueryImage, Route
+
+BOOK = Passage(
+    "book:1~0", "book:1", "A retinal haemorrhage is blood in the retina. A pleural effusion is fluid in the chest."
+)
+FILM = {"modality": "CR", "body_part": "CHEST"}
+
+
+def test_examples() -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "shows", "reason"),
+    [
+        ("Is there a retinal haemorrhage?", "chest-xray", "the retina, which a chest film does not show"),
+        ("Are there hard exudates near the macula?", "chest-xray", "the retina"),
+        ("Is there bleeding in the brain?", "chest-xray", "the brain"),
+        ("Is the mole asymmetric?", "chest-xray", "the skin's pigment"),
+        ("How many mitoses are there?", "fundus", "single cells, which a photograph of the retina"),
+        ("Is there a pneumothorax?", "fundus", "the chest"),
+        ("Is there cardiomegaly?", "dermoscopy", "the chest"),
+        ("Is there a liver lesion on this MRI?", "chest-xray", "an MRI, and the picture is a chest film"),
+        ("Is there a fracture on this chest x-ray?", "fundus", "a chest film"),
+        ("Is there a pleural effusion?", "other", "no medical picture"),
+        ("What does this image show?", "other", "no medical picture"),
+        ("", "other", "no medical picture"),
+        ("Describe the findings.", "other", "no medical picture"),
+    ],
+)
+def test_what_cannot_be_answered(question: str, shows: str, reason: str) -> None:
+    assert reason in misfit(question, shows)
+
+
+@pytest.mark.parametrize(
+    ("question", "shows"),
+    [
+        ("What is a retinal haemorrhage?", "chest-xray"),
+        ("What causes retinopathy?", "chest-xray"),
+        ("What is a pleural effusion?", "other"),
+        ("Why does the retina bleed?", "other"),
+        ("Is there a pleural effusion?", "chest-xray"),
+        ("Is there a pleural effusion?", "ct"),
+        ("Is there a pleural effusion?", ""),
+        ("Is there a midline shift?", "chest-xray"),
+        ("Is there lung tissue in this slide?", "histology"),
+        ("Is there a retinal haemorrhage or a pneumothorax?", "chest-xray"),
+        ("Is there papilledema of the optic disc?", "fundus"),
+        ("Should a CT be done?", "chest-xray"),
+        ("Is this a CT?", "chest-xray"),
+        ("Is there a mass?", "dermoscopy"),
+    ],
+)
+def test_what_may_be_answered(question: str, shows: str) -> None:
+    assert misfit(question, shows) == ""
+
+
+@given(st.text(max_size=80), st.sampled_from((*DOMAINS, "", "unknown")))
+def test_any_text_is_read(question: str, shows: str) -> None:
+    assert isinstance(misfit(question, shows), str) and (looks(question) or not misfit(question, shows))
+
+
+def test_the_table_speaks_of_known_domains() -> None:
+    assert set(NAMES) == set(DOMAINS) - {"other"}
+    assert all(domains <= set(DOMAINS) for _, domains in SHOWN_IN.values())
+
+
+def rag(settings: dict[str, Any] | None = None) -> MedRAG:
+    chosen = override(PipelineSettings(), settings or {})  # type: ignore[call-arg]
+    retriever = ListRetriever([BOOK], "lexical")
+    return MedRAG({"lexical": retriever}, DomainRouter(["lexical"]), AdaptiveSelector(), FakeGenerator(["No [E1]."]), chosen)  # fmt: skip
+
+
+class Film(DomainRouter):
+    """Takes every picture for a chest film."""
+
+    def route(self, query: Query) -> Route:
+        return Route("chest-xray", 0.9, {"lexical": 1.0}, (), "chest-xray" if query.images else "")
+
+
+def film_rag(**settings: Any) -> MedRAG:
+    made = rag(settings)
+    made.router = Film(["lexical"])
+    return made
+
+
+PICTURE, ASKED = Image.new("L", (64, 64), 90), "Is there a retinal haemorrhage?"
+
+
+def test_the_pipeline_abstains_with_the_reason_and_asks_nobody() -> None:
+    made = film_rag()
+    events = list(made.stream(PICTURE, ASKED))
+    answer = events[-1].data
+    assert [event.stage for event in events] == ["routed", "found", "selected", "token", "answer"]
+    assert (answer.status, answer.text) == ("abstained", REFUSAL) and "a chest film does not show" in answer.reason
+    assert made.generator.prompts == [] and not answer.context.kept  # type: ignore[attr-defined]
+    assert [one.reason for one in made.answers([(PICTURE, ASKED, ())] * 2)] == [answer.reason] * 2
+
+
+def test_so_does_the_search_loop() -> None:
+    made = film_rag()
+    answer = Agent(made).answer(PICTURE, ASKED)
+    assert answer.status == "abstained" and "a chest film does not show" in answer.reason
+    assert made.generator.prompts == []  # type: ignore[attr-defined]
+
+
+def test_without_a_picture_or_where_it_is_let_through_it_is_answered() -> None:
+    assert film_rag().answer(None, ASKED).status == "answered"
+    assert film_rag(misfit="answer").answer(PICTURE, ASKED).status == "answered"
+
+
+def image(**meta: str) -> QueryImage:
+    return QueryImage(PICTURE, meta=meta)
+
+
+class Head:
+    """A head that sees everyday pictures everywhere."""
+
+    encoder = ""
+
+    def probabilities(self, vector: Any) -> dict[str, float]:
+        return {"other": 1.0}
+
+
+class Eyes:
+    def query(self, query: Query) -> list[None]:
+        return [None]
+
+
+def test_what_a_picture_surely_is() -> None:
+    plain = DomainRouter(["lexical"])
+    assert plain.route(Query(ASKED, (image(**FILM),))).shows == "chest-xray"
+    assert plain.route(Query(ASKED, (image(modality="MR"),))).shows == "mr"
+    assert plain.route(Query(ASKED, (image(),))).shows == "" == plain.route(Query(ASKED)).shows
+    assert plain.route(Query(ASKED, (image(**FILM), image(modality="MR")))).shows == ""
+    head: ImageHead = Head()  # type: ignore[assignment]
+    looking = DomainRouter(["lexical"], head=head, encoder=Eyes())  # type: ignore[arg-type]
+    assert looking.route(Query(ASKED, (image(),))).shows == "other"
+    assert looking.route(Query(ASKED, (image(modality="ES"),))).shows == ""  # an endoscope's file is medical
+
+
+@pytest.mark.data
+def test_it_lets_questions_about_their_own_pictures_through() -> None:
+    """Of 1,579 questions about chest films and 1,216 about heads, chests and abdomens, as if every picture were known for what it is."""
+    folder = Path(os.environ["MEDRAG_DATA"])
+    with (folder / "noncommercial/iu_xray/vqa_train.jsonl").open(encoding="utf-8") as lines:
+        asked = [(json.loads(line)["question"], "chest-xray") for line in lines]
+    rows = json.loads((folder / "open/vqa_rad/train.json").read_text(encoding="utf-8"))
+    kinds = {"CHEST": ("chest-xray",), "HEAD": ("ct", "mr"), "ABD": ("ct", "mr")}
+    own = [(row["question"], kind) for row in rows for kind in kinds[row["image_organ"]]]
+    assert len(asked) > 1500 and len(rows) > 1700
+    refused = [(question, shows) for question, shows in (*asked, *own) if misfit(question, shows)]
+    # those name the other of CT and MRI themselves, which is what they were asked of
+    assert [one for one in refused if not {"mri", "ct"} & set(one[0].lower().strip("?").split())] == []
+    assert len(refused) < 10
