@@ -34,11 +34,27 @@ def assemble(
     overrides: Mapping[str, Any],
     opened: Mapping[str, Memo] = NONE,
 ) -> dict[str, Any]:
-    """The keyword arguments of `medrag.MedRAG`; encoders that are ``opened`` already are taken as they are."""
+    """The keyword arguments of `medrag.MedRAG`; encoders that are ``opened`` already are taken as they are.
+
+    All parts are of one state of the index, also while others write to it.
+    """
+    from medrag.indexes.store import steadily
+
+    recipe = source if isinstance(source, Recipe) else load_recipe(source)
+    return steadily(built(recipe.name), lambda: _assembled(source, recipe, model, build, overrides, opened))
+
+
+def _assembled(
+    source: str | Path | Recipe,
+    recipe: Recipe,
+    model: Any,
+    build: bool,
+    overrides: Mapping[str, Any],
+    opened: Mapping[str, Memo],
+) -> dict[str, Any]:
     from medrag.select import AdaptiveSelector
     from medrag.vlms import open_generator
 
-    recipe = source if isinstance(source, Recipe) else load_recipe(source)
     settings = override(recipe.pipeline, dict(overrides))
     named = recipe.name if isinstance(source, Recipe) else str(source)
     store = _store(recipe, build, named)
@@ -47,6 +63,7 @@ def assemble(
             f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {named}"
         )
     whole, (store, recipe) = recipe, seen(store, recipe, settings.access)
+    store.hold()
     encoders = _encoders(recipe, store, opened)
     every = _retrievers(recipe, store, encoders, settings)
     if (strange := _named(settings) - every.keys()) and recipe is whole:  # one that is withheld may be named

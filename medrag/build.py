@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from medrag._saying import add_said
 from medrag._stages import Log, Reading, Skip, Storing, by_kind, encode_spread, fill_index
-from medrag._util.files import fsync_dir, sha256_text, write_error
+from medrag._util.files import exchange, fsync_dir, sha256_text, write_error
 from medrag._util.places import built
 from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
@@ -356,9 +356,12 @@ def swap(new: Path, folder: Path, work: Path) -> None:
     """The finished folder takes the place of the old one."""
     previous = work / "previous"
     discard(previous, folder)
-    if folder.exists():
-        folder.rename(previous)
-    new.rename(folder)
+    if exchange(new, folder):
+        new.rename(previous)
+    else:
+        if folder.exists():
+            folder.rename(previous)
+        new.rename(folder)
     fsync_dir(folder.parent)
     discard(previous, folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -42,6 +43,23 @@ def fsync_dir(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def fsync_tree(folder: Path) -> None:
+    """Makes all that lies in a folder last, each file before the folder that names it."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        fsync_dir(path)
+    fsync_dir(folder)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """The two swap their places at one moment, so that there is always something at both. False where the system cannot, or one is not there."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):  # not Linux
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0)
+
+
 def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """A temporary file beside ``path`` that takes its place, synced, when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)

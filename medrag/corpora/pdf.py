@@ -89,6 +89,8 @@ class PdfPages:
                         f"{file}, page {index + 1}", f"cannot be read: {one_line(error)}", "check the PDF in a viewer"
                     )
                 )
+        if not sheets:
+            return
         words = _words(sheets)
         reads = self.ocr and _read_scans(sheets, document, words, file, report)
         _drop_running(sheets)

@@ -35,6 +35,8 @@ class ExactRows:
         found = cls(dim)
         found._path = folder / FILE
         found._count = found._path.stat().st_size // (2 * dim)
+        if found._count:
+            found._rows = np.memmap(found._path, dtype="<f2", mode="r", shape=(found._count, dim))
         return found
 
     def __len__(self) -> int:

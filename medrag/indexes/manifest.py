@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medrag._util.files import inside, sha256_file, sha256_text, write_json
+from medrag._util.files import fsync_tree, inside, sha256_file, sha256_text, write_json
 from medrag.errors import IndexCorrupt, IndexMismatch, IndexMissing, MedragError
 
 FORMAT = 1
@@ -41,9 +41,15 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # size and sha256 by path
     format: int = FORMAT
 
-    def write(self, folder: Path) -> Manifest:
-        """Checksums every file of the folder and writes the manifest."""
-        files = {str(path.relative_to(folder)): _entry(path) for path in _files(folder)}
+    def write(self, folder: Path, before: Path | None = None) -> Manifest:
+        """Checksums every file of the folder and writes the manifest; a file that is one of the folder ``before`` under a second name keeps its own."""
+        known = read_manifest(before).files if before else {}
+        files = {}
+        for path in _files(folder):
+            name = str(path.relative_to(folder))
+            same = before and name in known and (before / name).is_file() and path.samefile(before / name)
+            files[name] = known[name] if same else _entry(path)
+        fsync_tree(folder)
         sealed = dataclasses.replace(self, files=files)
         raw = dataclasses.asdict(sealed)
         write_json(folder / NAME, {**raw, "seal": _seal(raw)})

@@ -11,19 +11,23 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from medrag import plugins
 from medrag._util.files import write_error
 from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, MedragError, SettingsError
 from medrag.indexes.items import ItemStore
-from medrag.indexes.manifest import Manifest, guess_name, read_manifest, verify_files
+from medrag.indexes.manifest import NAME, Manifest, guess_name, read_manifest, verify_files
 from medrag.protocols import Encoder
 from medrag.settings import Recipe, parse
 
-__all__ = ["ItemStore", "Manifest", "Store", "discard", "open_store", "recipe_of", "workspace", "writing"]
+__all__ = ["ItemStore", "Manifest", "Store", "discard", "open_store", "recipe_of", "steadily", "workspace", "writing"]
+
+
+T = TypeVar("T")
+TRIES = 50  # to open an index that others replace
 
 
 class Store:
@@ -37,6 +41,15 @@ class Store:
     @functools.cached_property
     def items(self) -> ItemStore:
         return ItemStore.open(self.folder / "items.db")
+
+    def hold(self) -> None:
+        """Opens every part now, so that later answers come from this state of the index, also after another took its place.
+
+        What an index takes the place of is deleted, but open files stay. See `steadily`.
+        """
+        len(self.items)
+        for name in self.recipe.indexes:
+            self.index(name)
 
     @property
     def graph_path(self) -> Path:
@@ -112,9 +125,42 @@ def open_store(folder: Path, *, verify: bool = False, name: str = "") -> Store:
 
     Raises IndexMissing, IndexMismatch or IndexCorrupt, each with the command that mends it.
     """
-    manifest = read_manifest(folder, name)
-    verify_files(folder, manifest, thorough=verify)
-    return Store(folder, manifest)
+
+    def opened() -> Store:
+        manifest = read_manifest(folder, name)
+        verify_files(folder, manifest, thorough=verify)
+        return Store(folder, manifest)
+
+    return steadily(folder, opened)
+
+
+def steadily(folder: Path, work: Callable[[], T]) -> T:
+    """What ``work`` gives, which opens the index: done again where another took its place meanwhile, so that all of it is of one state.
+
+    Raises what ``work`` raises of an index that stayed, IndexLocked of one that did not stay for long enough.
+    """
+    for _ in range(TRIES):
+        before = _stamp(folder)
+        try:
+            found = work()
+        except MedragError:
+            if _stamp(folder) == before:
+                raise
+        else:
+            if _stamp(folder) == before:
+                return found
+    raise IndexLocked(
+        f"the index {guess_name(folder)!r} is replaced faster than it can be opened", "wait until the writing ends"
+    )
+
+
+def _stamp(folder: Path) -> tuple[int, ...] | None:
+    """Changes whenever another index takes this place."""
+    try:
+        state = (folder / NAME).stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_mtime_ns
 
 
 def workspace(folder: Path) -> Path:
