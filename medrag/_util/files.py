@@ -42,7 +42,6 @@ def fsync_dir(path: Path) -> None:
         os.close(handle)
 
 
-@contextlib.contextmanager
 def fsync_tree(folder: Path) -> None:
     """Makes all that lies in a folder last, each file before the folder that names it."""
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -60,6 +59,7 @@ def exchange(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0)
 
 
+@contextlib.contextmanager
 def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """A temporary file beside ``path`` that takes its place, synced, when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
