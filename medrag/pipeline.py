@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from medrag import private
+from medrag import grounding, private
 from medrag._util import offline
 from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
@@ -29,7 +29,7 @@ from medrag.prompts import REFUSAL, Prompt, make_prompt
 from medrag.retrieve import fuse
 from medrag.route import question_kind
 from medrag.settings import PipelineSettings, Recipe
-from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
+from medrag.types import Answer, Claim, Context, Hit, Query, QueryImage, Route, as_tuple
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -287,11 +287,34 @@ class MedRAG:
             asked = ": ".join(("nothing was retrieved", *route.reasons[-1:]))
             reason = "nothing relevant was found" if route.retrieves else asked
             reason = self.misfit(context.query, route) or reason
+        claims = self.claims_of(text, status, context)
+        if (left := grounding.held(text, claims, self.settings.unsupported)) != text:
+            text, status, citations, reason = cite(left, context)
+            reason = grounding.UNFOUNDED if status == "abstained" else reason
+            claims = tuple(filter(grounding.borne_out, claims)) if status != "abstained" else ()
         clock.lap("cite")
         usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(text)}
         return Answer(
-            text, status, citations, context, route, self.generator.name, reason, usage, clock.laps, self.fingerprint
+            text,
+            status,
+            citations,
+            context,
+            route,
+            self.generator.name,
+            reason,
+            usage,
+            clock.laps,
+            self.fingerprint,
+            claims,
         )
+
+    def claims_of(self, text: str, status: str, context: Context) -> tuple[Claim, ...]:
+        """What a text says, each sentence checked against the context and what the generator's reader sees; none of an abstention."""
+        if status == "abstained":
+            return ()
+        look = getattr(self.generator, "findings", None) if context.query.images else None
+        seen = look([image.image for image in context.query.images], context.query.domain) if look else {}
+        return grounding.checked(text, context, seen)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -122,6 +122,7 @@ class PipelineSettings(Strict):
     misfit: Literal["abstain", "answer"] = "abstain"  # what its picture cannot answer (medrag/misfit.py)
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
+    unsupported: Literal["mark", "remove", "abstain"] = "mark"  # claims that neither evidence nor image bears out
     max_tokens: int = Field(256, ge=1)
     seed: int = 0
 
@@ -194,7 +195,7 @@ def read_yaml(path: Path) -> Any:
     """Plain values of a YAML file. Raises SettingsError for what is not readable."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # numbers too long, lists too deep
         raise SettingsError(f"{path} is not readable YAML: {' '.join(str(error).split())}", "mend the file") from error
 
 

@@ -329,6 +329,23 @@ class Citation:
         return picture_of(self.item, self.boxes)
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence of an answer, checked: what the evidence says of it, and what the image's reader does.
+
+    The evidence is what the sentence cites, or all that was shown where it cites nothing. ``key`` and ``quote`` are the sentence that
+    decides; ``seen`` is empty where no reader looked or none of its findings is named. A claim that is borne out by evidence of other
+    patients and not by the image was copied rather than seen.
+    """
+
+    text: str
+    keys: tuple[str, ...]
+    verdict: Literal["supported", "contradicted", "absent"]
+    key: str = ""
+    quote: str = ""
+    seen: Literal["supported", "contradicted", ""] = ""
+
+
 Status = Literal["answered", "abstained", "uncited"]
 
 
@@ -346,6 +363,10 @@ class Answer:
     usage: Meta = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
     fingerprint: str = ""
+    claims: tuple[Claim, ...] = ()  # what it says, each sentence checked against its evidence
+    confidence: float | None = (
+        None  # calibrated probability that it is right; None where nothing was calibrated (medrag calibrate)
+    )
     trace: tuple[Meta, ...] = ()  # the steps of the search loop (medrag.agent), where it found the evidence
 
     def __str__(self) -> str:

@@ -91,6 +91,7 @@ def answer_view(answer: Answer, anchor: str) -> dict[str, Any]:
         "status": answer.status,
         "verdict": ": ".join(filter(None, [_STATUS[answer.status], answer.reason])),
         "text": answer_segments(answer),
+        "claims": render.claim_lines(answer),
         "route": route_view(answer),
         "cards": cards(answer),
         "notes": list(context.notes),

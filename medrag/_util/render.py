@@ -5,6 +5,7 @@ Knows the records and nothing of terminals, pages or files: the CLI, notebooks a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import textwrap
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from medrag._util.text import shorten
-from medrag.types import Answer, Box, Citation, Context, Hit, ImageRecord, Item, Study
+from medrag.types import Answer, Box, Citation, Claim, Context, Hit, ImageRecord, Item, Study
 
 WIDTH = 100
 RULE = "Research and education only: not a medical device, and not for diagnosis or treatment."
@@ -31,9 +32,35 @@ def answer_text(answer: Answer) -> str:
     parts = [_wrap(answer.text) or "(no text)"]
     if answer.status != "answered":
         parts.append(_wrap(f"[{answer.status}] {answer.reason}".rstrip()))
+    if notes := claim_lines(answer):
+        parts.append("\n".join(_wrap(note) for note in notes))
     if answer.citations:
         parts.append("References\n" + "\n".join(reference_text(citation) for citation in answer.citations))
     return clean("\n\n".join(parts))
+
+
+def claim_lines(answer: Answer) -> list[str]:
+    """How sure the answer is, where that is known, and each claim that its evidence does not simply bear out."""
+    sure = [] if answer.confidence is None else [f"Confidence {answer.confidence:.2f}"]
+    return sure + [f"“{shorten(claim.text, 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
+
+
+def claim_note(claim: Claim) -> str:
+    """What a reader should know of a claim; empty where the evidence bears it out and the image does not speak against it.
+
+    >>> claim_note(Claim("A mass.", (), "absent", seen="supported"))
+    'is seen in the image; no evidence says so'
+    """
+    if claim.verdict == "contradicted":
+        agreed = "; the image's reader agrees with the answer" if claim.seen == "supported" else ""
+        return f"is contradicted by {claim.key}: “{shorten(claim.quote, 160)}”{agreed}"
+    if claim.seen == "contradicted":
+        return "is not what the image's reader sees" + (
+            "; it is taken from the evidence" if claim.verdict == "supported" else ""
+        )
+    if claim.verdict == "supported":
+        return ""
+    return "is seen in the image; no evidence says so" if claim.seen == "supported" else "is not in the evidence"
 
 
 def reference_text(citation: Citation) -> str:
@@ -171,6 +198,8 @@ def answer_dict(answer: Answer) -> dict[str, Any]:
         "status": answer.status,
         "reason": answer.reason,
         "citations": [citation_dict(citation) for citation in answer.citations],
+        "claims": [dataclasses.asdict(claim) for claim in answer.claims],
+        "confidence": answer.confidence,
         "context": context_dict(answer.context),
         "route": {
             "domain": answer.route.domain,

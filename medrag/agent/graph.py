@@ -165,7 +165,7 @@ class Agent:
         fingerprint = f"{self.rag.fingerprint}-{self._policy.name}"
         return Answer(
             text, status, citations, context, bench.desk.route, out["model"], out["reason"] or reason, usage, state["timings"],
-            fingerprint, tuple(state["trace"]),
+            fingerprint, self.rag.claims_of(text, status, context), trace=tuple(state["trace"]),
         )  # fmt: skip
 
 

@@ -139,10 +139,10 @@ def streamed(rag: MedRAG, image: Any, question: str) -> Answer:
 
 def answer_tail(answer: Answer) -> str:
     """The status when it is not plain, and the references."""
-    from medrag._util.render import reference_text
+    from medrag._util.render import claim_lines, reference_text
 
     lines = [] if answer.status == "answered" else [f"[{answer.status}] {answer.reason}".rstrip()]
-    return "\n".join(["", *lines, *(reference_text(citation) for citation in answer.citations)])
+    return "\n".join(["", *lines, *claim_lines(answer), *(reference_text(citation) for citation in answer.citations)])
 
 
 def route_line(route: Route) -> str:

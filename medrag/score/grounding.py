@@ -116,12 +116,13 @@ class Reliance:
 
 def claims(text: str) -> list[Claim]:
     """The sentences of an answer that say something; a key behind the full stop belongs to the sentence before it."""
-    found = []
-    for sentence in sentences(_KEYS_BEHIND.sub(r"\2\1", text)):
-        plain = " ".join(_KEYED.sub("", sentence).split())
-        if stances(plain):
-            found.append(Claim(plain, tuple(_keys(sentence))))
-    return found
+    return [one for one, _ in statements(text) if stances(one.text)]
+
+
+def statements(text: str) -> list[tuple[Claim, str]]:
+    """All sentences of an answer, a bare yes or no too, each with its words as they stand."""
+    found = sentences(_KEYS_BEHIND.sub(r"\2\1", text))
+    return [(Claim(" ".join(_KEYED.sub("", one).split()), tuple(_keys(one))), one) for one in found]
 
 
 def supports(evidence: str, claim: str, share: float = SHARE) -> bool:

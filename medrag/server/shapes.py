@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Said(BaseModel):
@@ -41,6 +41,17 @@ class CitationOut(ItemOut):
     support: float | None
 
 
+class ClaimOut(BaseModel):
+    """A sentence of the answer, checked: ``verdict`` of what it cites (``key`` and ``quote`` decide), ``seen`` by the image's reader."""
+
+    text: str
+    keys: list[str]
+    verdict: Literal["supported", "contradicted", "absent"]
+    key: str
+    quote: str
+    seen: Literal["supported", "contradicted", ""]
+
+
 class RouteOut(BaseModel):
     """The domain with its confidence, and a weight for each source."""
 
@@ -71,6 +82,10 @@ class AnswerOut(Said):
     status: Literal["answered", "abstained", "uncited"]
     reason: str
     citations: list[CitationOut]
+    claims: list[ClaimOut]
+    confidence: float | None = Field(
+        description="Calibrated probability that the answer is right; null where nothing was calibrated"
+    )
     context: dict[str, Any]
     route: RouteOut
     model: str

@@ -125,6 +125,10 @@ class MedragSmall:
         shift = _logit(self._read(images)[label]) - _logit(usual)
         return -shift if parse(prompt.question).negated else shift
 
+    def findings(self, images: Sequence[Image], domain: str = "") -> dict[str, float]:
+        """What the reader sees on the images of a chest film, 0–1 by label; nothing elsewhere."""
+        return self._read(images) if self._reader is not None and domain in ("", "chest-xray") else {}
+
     def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
         """Whether the words of the evidence answer: nothing to look at, or a definition is asked."""
         return not images or parse(prompt.question).sort == "define"

@@ -1,0 +1,108 @@
+"""What an answer says, sentence by sentence, held against its evidence and against what the image's reader sees.
+
+The check is `medrag.score.checked`; of a bare yes or no it is what the reports say of the finding asked about. Text and image are kept
+apart: a sentence that only other patients' reports bear out is copied, not seen. It writes nothing new; `held` takes out what neither
+bears out.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from medrag._util.findings import ASKED, presence_asked
+from medrag.prompts import REFUSAL
+from medrag.score.checked import OPPOSITE, Checked, Verdict, check
+from medrag.score.grounding import Claim as Statement
+from medrag.score.grounding import stances, statements
+from medrag.types import Claim, Context, Hit
+from medrag.vlms._evidence import Ask, is_report, parse, split, stance
+from medrag.vlms._revise import SEEN
+from medrag.vlms._vote import ORDER
+
+UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
+UNSEEN = 0.1  # probability below which the reader speaks against a finding
+_YES_NO = re.compile(r"\W*(yes|no)\W*", re.IGNORECASE)
+_OWN = re.compile(  # what medrag's answerers say of themselves, not of the patient
+    r"this rests on their reports|drafted from |the sources say|i do not look at|the evidence says otherwise",
+    re.IGNORECASE,
+)
+
+
+def checked(text: str, context: Context, seen: Mapping[str, float] | None = None) -> tuple[Claim, ...]:
+    """The claims of an answer in order, each checked; ``seen`` are the reader's probabilities by label, 0–1."""
+    ask, hits = parse(context.query.text), dict(context)
+    return tuple(_claim(one, ask, hits, seen or {}) for one, _ in statements(text) if _claims(one.text, ask))
+
+
+def held(text: str, found: Sequence[Claim], unsupported: str) -> str:
+    """The answer as the setting wants it: "mark" leaves it, "remove" takes out the sentences that nothing bears out, "abstain" refuses for
+    one of them; the refusal, too, where nothing is left."""
+    unfounded = {one.text for one in found if not borne_out(one)}
+    if unsupported == "mark" or not unfounded:
+        return text
+    if unsupported == "abstain" or len(unfounded) == len({one.text for one in found}):
+        return REFUSAL
+    return " ".join(words for one, words in statements(text) if one.text not in unfounded)
+
+
+def borne_out(one: Claim) -> bool:
+    """By its evidence, or by the image alone; what either contradicts is not."""
+    return "contradicted" not in (one.verdict, one.seen) and "supported" in (one.verdict, one.seen)
+
+
+def _claims(sentence: str, ask: Ask) -> bool:
+    return bool(not _OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
+
+
+def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float]) -> Claim:
+    answer = _answer(ask, one.text)
+    cited = {key: hits[key] for key in one.keys if key in hits} or hits
+    told = {key: _asked(ask, answer, hit) if answer else check(one.text, hit.item.text) for key, hit in cited.items()}
+    key = _deciding(told)
+    verdict, quote = told.get(key, Checked("absent"))
+    label = presence_asked(ask.text) if answer else ""
+    views = {label: answer} if label else _views(one.text)
+    return Claim(one.text, one.keys, verdict, key, quote, _by_image(views, seen))
+
+
+def _deciding(told: Mapping[str, Checked]) -> str:
+    """The key whose verdict counts: one that bears the claim out, else one that contradicts it."""
+    wanted: Sequence[Verdict] = ("supported", "contradicted")
+    return next((key for verdict in wanted for key, one in told.items() if one.verdict == verdict), "")
+
+
+def _answer(ask: Ask, sentence: str) -> str:
+    """What a bare yes or no says of the finding asked about, "present" or "absent"; empty for any other sentence."""
+    said = _YES_NO.fullmatch(sentence) if ask.sort == "closed" else None
+    return ("present" if (said[1].lower() == "yes") != ask.negated else "absent") if said else ""
+
+
+def _asked(ask: Ask, answer: str, hit: Hit) -> Checked:
+    """What a report's strongest view of the finding means for the answer; a textbook has none of a patient."""
+    views = (
+        {view: text for text in reversed(split(hit.item.text)) if (view := stance(ask, text))} if is_report(hit) else {}
+    )
+    view = next((one for one in ORDER if one in views), None)
+    verdicts: dict[str, Verdict] = {answer: "supported", OPPOSITE[answer]: "contradicted"}
+    return Checked(verdicts[view], views[view]) if view and view in verdicts else Checked("absent")
+
+
+@functools.cache
+def _questions() -> dict[str, Ask]:
+    return {label: parse(f"Is there {wordings[0]}?") for label, wordings in ASKED.items()}
+
+
+@functools.lru_cache(maxsize=1024)
+def _views(sentence: str) -> dict[str, str]:
+    """What a sentence says of each finding that the reader knows."""
+    return {label: view for label, ask in _questions().items() if (view := stance(ask, sentence))}
+
+
+def _by_image(views: Mapping[str, str], seen: Mapping[str, float]) -> Literal["supported", "contradicted", ""]:
+    """Whether the reader agrees with all findings that it has a clear view of; one that it denies counts first."""
+    clear = {label: "present" if p >= SEEN else "absent" for label, p in seen.items() if p >= SEEN or p < UNSEEN}
+    agreed = [clear[label] == view for label, view in views.items() if label in clear and view in OPPOSITE]
+    return "" if not agreed else "supported" if all(agreed) else "contradicted"

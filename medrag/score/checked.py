@@ -1,0 +1,170 @@
+"""Does a text bear a claim out, contradict it, or say nothing of it? Rules over findings first, over words where no finding is named.
+
+Of a claim about the chest each finding is looked for with its polarity and side (`medrag.score.claims`): "the lungs are clear" denies
+an opacity, "no effusion" is contradicted by one on either side. All findings must be borne out; one that is contradicted contradicts
+the claim. Other claims are compared as `medrag.score.grounding` does, sentence by sentence. What is only possible bears out nothing but a
+possibility; a severity that the text leaves open is let pass. It is no entailment: it knows neither paraphrases nor numbers, and takes an
+older finding for a present one where the words do.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from medrag._util.text import sentences
+from medrag.score import claims as findings
+from medrag.score.grounding import SHARE, stances
+
+Verdict = Literal["supported", "contradicted", "absent"]
+OPPOSITE = {"present": "absent", "absent": "present"}
+ACUTE = frozenset(
+    {"Consolidation", "Edema", "Pleural Effusion", "Pneumonia", "Pneumothorax"}
+)  # no "no acute abnormality" beside them
+SMALL = frozenset({"bone", "spine", "scar"})  # beside these bones are called intact and lungs clear
+_BONES = re.compile(r"\b(?:bon(?:e|es|y)|osseous|skelet\w+|ribs?|spine)\b", re.IGNORECASE)
+_SETTLED = re.compile(  # what a text may name beside clear lungs: healed, or not of the lungs, or no longer there
+    r"\bgranulom\w+|\bcalcifi\w+|\bscar\w*|\b(?:old|healed|remote)\b|\bparatracheal\b|\badenopathy\b|\blymph\b"
+    r"|\bnot (?:definitely|well|clearly) (?:seen|appreciated|visuali[sz]ed)\b",
+    re.IGNORECASE,
+)
+_ONE_LUNG = re.compile(r"\b(left|right) (?:lung|hemithorax)\b", re.IGNORECASE)
+_WHOLE_HEART = re.compile(r"\bcardio-? ?mediastinal\b", re.IGNORECASE)
+
+
+class Checked(NamedTuple):
+    """What a text says of a claim, and the sentence that says so."""
+
+    verdict: Verdict
+    quote: str = ""
+
+
+class Said(NamedTuple):
+    """A finding with the sentence that states it."""
+
+    claim: findings.Claim
+    sentence: str
+
+
+def check(claim: str, evidence: str) -> Checked:
+    """What ``evidence`` says of ``claim``, one sentence.
+
+    >>> check("No pleural effusion.", "There is a small left pleural effusion.").verdict
+    'contradicted'
+    >>> check("The lungs are clear.", "Lungs are clear bilaterally. Heart size is normal.")
+    Checked(verdict='supported', quote='Lungs are clear bilaterally.')
+    """
+    own = _told(claim)
+    if not own:
+        return _worded(claim, evidence)
+    found = [_finding(one, _told(evidence)) for one in own]
+    return next((one for verdict in ("contradicted", "absent") for one in found if one.verdict == verdict), found[0])
+
+
+@functools.lru_cache(maxsize=4096)
+def _told(text: str) -> tuple[Said, ...]:
+    """The findings of a text, sentence by sentence."""
+    return tuple(Said(claim, sentence) for sentence in sentences(text) for claim in findings.claims(sentence))
+
+
+def _finding(own: Said, told: tuple[Said, ...]) -> Checked:
+    """A contradiction counts before support: a report that says both is not borne out by its kinder half."""
+    affirmed = {other.claim.observation for other in told if other.claim.polarity != "negative"}
+    for other in told:
+        if _contradicts(own, other, affirmed):
+            return Checked("contradicted", other.sentence)
+    return next((Checked("supported", other.sentence) for other in told if _bears_out(own, other)), Checked("absent"))
+
+
+def _bears_out(own: Said, other: Said) -> bool:
+    mine, theirs = own.claim, other.claim
+    if mine.polarity == "negative":
+        if theirs.polarity != "negative" or (theirs.side and mine.side != theirs.side):
+            return False
+        covered = mine.family in theirs.cleared or (bool(mine.cleared) and set(mine.cleared) <= set(theirs.cleared))
+        return covered or _denied_alike(own, other)
+    if theirs.polarity == "negative" or (mine.polarity == "positive" and theirs.polarity == "uncertain"):
+        return False
+    apart = bool(mine.severity and theirs.severity and mine.severity != theirs.severity)
+    return _same(mine, theirs) and _sided(mine, theirs) and not apart
+
+
+def _denied_alike(own: Said, other: Said) -> bool:
+    """One denial holds for another: of the same finding, of any shadow, of the heart in a cardiomediastinal silhouette."""
+    mine, theirs = own.claim, other.claim
+    if mine.family == theirs.family == "any":
+        return _BONES.search(own.sentence) is None or _BONES.search(other.sentence) is not None
+    if mine.family == "any":
+        return bool(_BONES.search(own.sentence)) and "bone" in theirs.cleared
+    if mine.family == "heart" and theirs.family == "mediastinum":
+        return bool(_WHOLE_HEART.search(other.sentence))
+    return _same(mine, theirs) or (mine.family == theirs.family == "airspace" and not mine.cleared)
+
+
+def _contradicts(own: Said, other: Said, affirmed: set[str | None]) -> bool:
+    mine, theirs = own.claim, other.claim
+    if mine.polarity == "negative":
+        return theirs.polarity == "positive" and _denies(own, other)
+    if theirs.polarity != "negative" or mine.observation in affirmed:
+        return False
+    return (mine.polarity == "positive" or mine.concept == theirs.concept) and _denies(other, own)
+
+
+def _denies(no: Said, yes: Said) -> bool:
+    """Whether a denial and an affirmation cannot both be true: one finding, one place, and no more denied than is affirmed."""
+    denied, affirmed = no.claim, yes.claim
+    if denied.concept != "cardiomegaly" and (_SETTLED.search(yes.sentence) or _SETTLED.search(no.sentence)):
+        return False
+    if denied.family == "any":
+        return affirmed.observation in ACUTE and not _BONES.search(no.sentence)
+    side = denied.side or _lung(no.sentence)
+    if side and affirmed.side not in (side, "bilateral") and (affirmed.side or _lung(yes.sentence) != side):
+        return False
+    if denied.severity > affirmed.severity or (
+        denied.location and affirmed.location and not denied.location & affirmed.location
+    ):
+        return False
+    opaque = denied.concept == "opacity" and affirmed.family == "airspace"  # "no consolidation" denies no opacity
+    return denied.concept == affirmed.concept or opaque or affirmed.family in set(denied.cleared) - SMALL
+
+
+def _lung(sentence: str) -> str:
+    """The side of a sentence that speaks of one lung."""
+    found = _ONE_LUNG.search(sentence)
+    return found[1].lower() if found else ""
+
+
+def _same(one: findings.Claim, other: findings.Claim) -> bool:
+    alike = one.observation is not None and one.observation == other.observation and one.family == other.family
+    return one.concept == other.concept or alike
+
+
+def _sided(own: findings.Claim, other: findings.Claim) -> bool:
+    """A side that is claimed must be said; one that is not claimed may be."""
+    return own.side in ("", other.side) or (other.side == "bilateral" and own.side in ("left", "right"))
+
+
+def _worded(claim: str, evidence: str) -> Checked:
+    """Sentence by sentence: enough shared words of one polarity, or enough of them with one turned round."""
+    wanted = stances(claim)
+    if not wanted:
+        return Checked("absent")
+    turned = ""
+    for sentence in sentences(evidence):
+        said = stances(sentence)
+        shared = wanted.keys() & said.keys()
+        if len(shared) < SHARE * len(wanted):
+            continue
+        if all(wanted[word] == said[word] for word in shared):
+            return Checked("supported", sentence)
+        turned = turned or (sentence if any(said[word] == OPPOSITE.get(wanted[word]) for word in shared) else "")
+    return Checked("contradicted", turned) if turned else Checked("absent")
+
+
+def strongest(checks: Iterable[Checked]) -> Checked:
+    """Of several texts' verdicts: one that bears the claim out, else one that contradicts it, else none."""
+    found = list(checks)
+    order: tuple[Verdict, ...] = ("supported", "contradicted")
+    return next((one for verdict in order for one in found if one.verdict == verdict), Checked("absent"))

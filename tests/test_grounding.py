@@ -1,0 +1,119 @@
+"""Answers held against their evidence and against the image: what is marked, taken out, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from medrag import MedRAG
+from medrag.grounding import borne_out, checked, held
+from medrag.prompts import REFUSAL
+from medrag.route import DomainRouter
+from medrag.select import AdaptiveSelector
+from medrag.settings import PipelineSettings
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.types import Context, Hit, Passage, Query, Study
+
+REPORTS = (
+    Study("iu:1", {"findings": "There is a small left pleural effusion. The heart is normal in size."}),
+    Study("iu:2", {"findings": "No pleural effusion. Old rib fracture."}),
+)
+
+
+def context(question: str = "Write the findings.", items: tuple[Any, ...] = REPORTS) -> Context:
+    return Context(
+        Query(question),
+        tuple(Hit(item, 1.0, n, "similar" if item.kind == "study" else "dense") for n, item in enumerate(items, 1)),
+    )
+
+
+def test_each_sentence_is_held_against_what_it_cites() -> None:
+    text = (
+        "There is a pleural effusion [E1]. No pleural effusion [E1]. The heart is normal in size [E2]. There is a mass."
+    )
+    found = checked(text, context())
+    assert [(one.verdict, one.key) for one in found] == [
+        ("supported", "E1"),
+        ("contradicted", "E1"),
+        ("absent", ""),
+        ("absent", ""),
+    ]
+    assert found[0].quote == "There is a small left pleural effusion." and found[0].keys == ("E1",)
+
+
+def test_what_cites_nothing_is_held_against_all_that_was_shown() -> None:
+    assert [(one.verdict, one.key) for one in checked("The heart is normal in size.", context())] == [
+        ("supported", "E1")
+    ]
+
+
+def test_a_bare_yes_is_what_the_reports_say_of_the_finding_asked_about() -> None:
+    asked = context("Is there a pleural effusion?")
+    assert [one.verdict for one in checked("Yes [E1].", asked)] == ["supported"]
+    assert [one.verdict for one in checked("No [E1].", asked)] == ["contradicted"]
+    assert [one.verdict for one in checked("Yes [E2].", asked)] == ["contradicted"]
+    assert [one.verdict for one in checked("Yes.", context("Are the lungs free of pleural effusion?"))] == [
+        "supported"
+    ]  # by E2
+    book = (Passage("book:1#p1", "book:1", "A pleural effusion is fluid in the pleural space."),)
+    assert [one.verdict for one in checked("Yes [E1].", context("Is there a pleural effusion?", book))] == ["absent"]
+
+
+def test_the_image_speaks_apart_from_the_text() -> None:
+    text = "There is a pleural effusion [E1]. There is cardiomegaly."
+    copied, seen = checked(text, context(), {"Effusion": 0.02, "Cardiomegaly": 0.8})
+    assert (copied.verdict, copied.seen) == ("supported", "contradicted") and not borne_out(copied)
+    assert (seen.verdict, seen.seen) == ("contradicted", "supported")  # a report says that the heart is normal
+    unsure = checked(text, context(), {"Effusion": 0.15})[0]
+    assert unsure.seen == "" and borne_out(unsure)
+
+
+def test_what_medrag_says_of_itself_is_no_claim() -> None:
+    text = "Yes [E1]. The evidence [E2] says otherwise. This rests on their reports, not on the image itself."
+    assert [one.text for one in checked(text, context("Is there a pleural effusion?"))] == ["Yes."]
+
+
+def test_taking_out_and_refusing() -> None:
+    text = "There is a pleural effusion [E1]. There is a mass."
+    found = checked(text, context())
+    assert held(text, found, "mark") == text
+    assert held(text, found, "remove") == "There is a pleural effusion [E1]."
+    assert held(text, found, "abstain") == REFUSAL
+    assert held("There is a mass.", checked("There is a mass.", context()), "remove") == REFUSAL
+
+
+class Looker(FakeGenerator):
+    """Sees a mass."""
+
+    def findings(self, images: Any, domain: str = "") -> dict[str, float]:
+        return {"Mass": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("unsupported", "text", "status"),
+    [
+        ("mark", "There is a pleural effusion [E1]. The bowel is dilated. There is a mass.", "answered"),
+        ("remove", "There is a pleural effusion [E1]. There is a mass.", "answered"),  # the image bears the mass out
+        ("abstain", REFUSAL, "abstained"),
+    ],
+)
+def test_the_pipeline_holds_its_answer_to_the_setting(unsupported: Any, text: str, status: str) -> None:
+    said = "There is a pleural effusion [E1]. The bowel is dilated. There is a mass."
+    rag = MedRAG(
+        {"lexical": ListRetriever(REPORTS[:1], "lexical")}, DomainRouter(["lexical"]), AdaptiveSelector(), Looker([said]),
+        PipelineSettings(unsupported=unsupported),  # type: ignore[call-arg]
+    )  # fmt: skip
+    answer = rag.answer(Image.new("L", (32, 32)), "Is there a pleural effusion and a mass?")
+    assert (answer.text, answer.status) == (text, status)
+    if status == "abstained":
+        assert "borne out" in answer.reason and not answer.claims
+    else:
+        assert [one.verdict for one in answer.claims if "bowel" in one.text] == (
+            ["absent"] if unsupported == "mark" else []
+        )
+        assert ("“The bowel is dilated.” is not in the evidence" in str(answer)) == (unsupported == "mark")
+        assert ("“There is a mass.” is seen in the image; no evidence says so") in str(answer)
+        assert ("The bowel is dilated" in answer._repr_html_()) == (unsupported == "mark")
+        assert [one["seen"] for one in answer.to_dict()["claims"]][-1] == "supported"
