@@ -91,7 +91,11 @@ class IndexLocked(IndexProblem):
 
 
 class GeneratorError(MedragError):
-    """The language model failed or cannot be reached."""
+    """The language model failed or cannot be reached. ``kind``: "down", "timeout", "busy" (``retry_after`` seconds where it says so), or "failed"."""
+
+    def __init__(self, message: str, hint: str = "", kind: str = "failed", retry_after: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.kind, self.retry_after = kind, retry_after
 
 
 class OfflineError(MedragError):

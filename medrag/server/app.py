@@ -31,7 +31,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     code: {"model": ProblemOut, "description": text}
     for code, text in {
         401: "no token", 404: "not there", 413: "too large", 422: "cannot be read", 429: "busy: see Retry-After",
-        500: "a bug", 502: "the language model failed", 503: "a model or index is missing", 504: "too slow",
+        500: "a bug", 502: "the language model failed", 503: "a model or index is missing, or the model is busy", 504: "too slow",
     }.items()
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,6 +24,7 @@ _STATUS: tuple[tuple[type[MedragError], int, str], ...] = (
     (ModelMissing, 503, "model_missing"),
     (IndexProblem, 503, "index_error"),
 )
+_GENERATOR = {"timeout": (504, "generator_timeout"), "busy": (503, "generator_busy")}
 
 
 class NotHere(MedragError):
@@ -35,6 +37,8 @@ def problem_of(error: MedragError, request: Request) -> tuple[int, dict[str, Any
         status, kind = 404, "not_found"
     else:
         status, kind = next(((s, k) for cls, s, k in _STATUS if isinstance(error, cls)), (500, "server_error"))
+    if isinstance(error, GeneratorError):
+        status, kind = _GENERATOR.get(error.kind, (status, kind))
     message = error.problem if isinstance(error, BadRecord) else error.message  # a record's source is a path
     if isinstance(error, BadRecord):
         message = f"the image {message}"
@@ -46,8 +50,8 @@ def install(app: FastAPI) -> None:
 
     async def expected(request: Request, error: MedragError) -> JSONResponse:
         status, body = problem_of(error, request)
-        headers = {"retry-after": str(Busy.retry_after)} if status == 429 else {}
-        return JSONResponse(body, status, headers)
+        wait = float(getattr(error, "retry_after", 0.0))  # what a line or a language model asks for
+        return JSONResponse(body, status, {"retry-after": f"{math.ceil(wait)}"} if wait > 0 else {})
 
     async def misused(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]

@@ -28,12 +28,16 @@ _HINTS = {
 }
 
 
+BUSY = (429, 503)
+
+
 class OpenAICompatible:
     """A chat model of a server, streamed.
 
     ``base_url`` (or OPENAI_BASE_URL) is the server's address with its version, such as ``http://localhost:8000/v1``;
     without it SettingsError is raised. ``timeout`` is in seconds; images are sent as JPEG of at most ``image_size``
-    pixels a side, or not at all with ``sees_images=False``. With
+    pixels a side, or not at all with ``sees_images=False``. ``retries``: so often a server is asked again that is busy, fails (5xx), is late or cannot
+    be reached, after what its Retry-After says, or after a time that doubles and is shortened at random; not once its answer has begun. With
     ``many_images`` pages of the evidence go with them (vLLM: ``--limit-mm-per-prompt image=8``). Raises GeneratorError with one line when the server fails.
     """
 
@@ -48,7 +52,7 @@ class OpenAICompatible:
         image_size: int = 1024,
         sees_images: bool = True,
         many_images: bool = False,
-        retries: int = 1,
+        retries: int = 2,
     ) -> None:
         url = base_url or os.environ.get("OPENAI_BASE_URL", "")
         if not model:
@@ -111,16 +115,30 @@ class OpenAICompatible:
 
         if isinstance(error, openai.APITimeoutError):
             return GeneratorError(
-                f"{self.url} did not answer within {self.timeout:g} s", "raise timeout, or take a smaller model"
+                f"{self.url} did not answer within {self.timeout:g} s",
+                "raise timeout, or take a smaller model",
+                "timeout",
             )
         if isinstance(error, openai.APIConnectionError):
             cause = one_line(error.__cause__ or error)
             return GeneratorError(
-                f"{self.url} cannot be reached or hung up ({cause})", "start the server, or mend base_url"
+                f"{self.url} cannot be reached or hung up ({cause})", "start the server, or mend base_url", "down"
             )
         if isinstance(error, openai.APIStatusError):
             hint = _HINTS.get(error.status_code, "see the server's log").format(url=self.url)
-            return GeneratorError(f"{self.url} answered {error.status_code} for {self.name}: {one_line(error)}", hint)
+            busy = error.status_code in BUSY
+            return GeneratorError(
+                f"{self.url} answered {error.status_code} for {self.name}: {one_line(error)}", hint,
+                "busy" if busy else "failed", _wait(error.response.headers.get("retry-after", "")) if busy else 0.0,
+            )  # fmt: skip
         return GeneratorError(
             f"{self.url} sent what is no answer: {one_line(error)}", "see that base_url is a chat server's address"
         )
+
+
+def _wait(told: str) -> float:
+    """Seconds of a Retry-After header; 0 for a date or nothing."""
+    try:
+        return max(0.0, min(float(told), 3600.0))
+    except ValueError:
+        return 0.0

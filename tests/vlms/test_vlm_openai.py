@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         model = body["model"]
         if model.isdigit():
             return self._fail(int(model))
+        if model.startswith("later ") and len(self.asked) < 3:
+            return self._fail(int(model.split()[1]))
         if model == "slow":
             time.sleep(1.0)
         self.send_response(200)
@@ -66,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if status in (429, 503):
+            self.send_header("Retry-After", "7")
         self.end_headers()
         self.wfile.write(body)
 
@@ -179,3 +183,51 @@ def test_a_server_that_is_not_there() -> None:
     with pytest.raises(GeneratorError, match=r"http://127.0.0.1:9/v1 cannot be reached") as caught:
         said(generator, prompt("Effusion?"))
     assert "base_url" in caught.value.hint
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client would have waited before it asked again."""
+    found: list[float] = []
+    monkeypatch.setattr("time.sleep", found.append)
+    return found
+
+
+@pytest.mark.parametrize("status", [429, 503, 500])
+def test_a_server_that_recovers_is_asked_again(server: Any, waits: list[float], status: int) -> None:
+    generator = OpenAICompatible(f"later {status}", base_url=server.url)
+    assert said(generator, prompt("Effusion?")) == "".join(PIECES)
+    assert len(server.asked) == 3
+    asked = [wait for wait in waits if wait > 0.1]
+    if status == 500:
+        assert (
+            len(asked) == 2 and 0.3 < asked[0] <= 0.5 < asked[1] <= 1.0 and asked[0] != 0.5
+        )  # doubled, with a share at random
+    else:
+        assert asked == [7.0, 7.0]
+
+
+@pytest.mark.parametrize(("status", "times"), [(429, 3), (500, 3), (503, 3), (400, 1), (401, 1), (404, 1)])
+def test_it_is_asked_so_often_and_no_more(server: Any, waits: list[float], status: int, times: int) -> None:
+    with pytest.raises(GeneratorError) as caught:
+        said(OpenAICompatible(str(status), base_url=server.url), prompt("Effusion?"))
+    assert len(server.asked) == times
+    busy = status in (429, 503)
+    assert (caught.value.kind, caught.value.retry_after) == (("busy", 7.0) if busy else ("failed", 0.0))
+
+
+def test_an_answer_that_has_begun_is_not_asked_for_again(server: Any, waits: list[float]) -> None:
+    with pytest.raises(GeneratorError):
+        said(OpenAICompatible("cut", base_url=server.url), prompt("Effusion?"))
+    assert len(server.asked) == 1
+
+
+def test_kinds_of_failure(server: Any) -> None:
+    kinds = {"slow": "timeout", "hangup": "failed", "garbage": "failed"}
+    for model, kind in kinds.items():
+        with pytest.raises(GeneratorError) as caught:
+            said(OpenAICompatible(model, base_url=server.url, timeout=0.3, retries=0), prompt("Effusion?"))
+        assert caught.value.kind == kind
+    with pytest.raises(GeneratorError) as caught:
+        said(OpenAICompatible("good", base_url="http://127.0.0.1:9/v1", retries=0), prompt("Effusion?"))
+    assert caught.value.kind == "down"
