@@ -23,6 +23,7 @@ from medrag._util.files import sha256_text
 from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
 from medrag.cite import cite
+from medrag.disagree import disagreement
 from medrag.errors import BadRecord, MissingDependency, SettingsError
 from medrag.misfit import misfit
 from medrag.prompts import REFUSAL, Prompt, make_prompt
@@ -286,12 +287,15 @@ class MedRAG:
         if status == "abstained" and not context.kept:
             asked = ": ".join(("nothing was retrieved", *route.reasons[-1:]))
             reason = "nothing relevant was found" if route.retrieves else asked
-            reason = self.misfit(context.query, route) or reason
         claims = self.claims_of(text, status, context)
         if (left := grounding.held(text, claims, self.settings.unsupported)) != text:
             text, status, citations, reason = cite(left, context)
             reason = grounding.UNFOUNDED if status == "abstained" else reason
             claims = tuple(filter(grounding.borne_out, claims)) if status != "abstained" else ()
+        if status == "abstained":
+            reason = self.misfit(context.query, route) or reason
+        elif status == "answered":
+            reason = disagreement(context)
         clock.lap("cite")
         usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(text)}
         return Answer(

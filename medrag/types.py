@@ -359,7 +359,7 @@ class Answer:
     context: Context
     route: Route
     model: str = ""
-    reason: str = ""  # why abstained or uncited
+    reason: str = ""  # why abstained or uncited; of an answered one, which evidence disagrees
     usage: Meta = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
     fingerprint: str = ""

@@ -1,0 +1,27 @@
+"""Whether the reports among the evidence say the opposite of each other about the finding that is asked about: told with the answer, decided by nobody here.
+
+Rules over words, those of the extractive answerer: a closed question's finding, and what each report says of it. A textbook takes no side.
+"""
+
+from __future__ import annotations
+
+from medrag.types import Context
+from medrag.vlms._evidence import collect, is_report, parse, stance
+
+
+def disagreement(context: Context) -> str:
+    """Which evidence affirms what other evidence denies; empty where none does."""
+    ask = parse(context.query.text)
+    if ask.sort != "closed" or not ask.finding:
+        return ""
+    views: dict[str, set[str]] = {"present": set(), "absent": set()}
+    for sentence in collect(context):
+        view = stance(ask, sentence.text) if is_report(sentence.hit) else None
+        if view in views:
+            views[view].add(sentence.key)
+    pro, contra = (sorted(views[view] - views[other], key=_number) for view, other in (("present", "absent"), ("absent", "present")))  # fmt: skip
+    return f"the evidence disagrees: {', '.join(pro)} for it, {', '.join(contra)} against it" if pro and contra else ""
+
+
+def _number(key: str) -> int:
+    return int(key[1:])
