@@ -11,6 +11,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,8 @@ from medrag._util.places import home
 from medrag._util.progress import track
 from medrag.errors import BadRecord, CorpusError, SettingsError
 from medrag.indexes.content import Tally, tables_digest
+from medrag.indexes.records import FILE as RECORDS
+from medrag.indexes.records import Records
 from medrag.indexes.store import ItemStore
 from medrag.settings import ChunkSettings, EncoderSettings, IndexSettings
 from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
@@ -219,6 +222,8 @@ class Storing:
         self._graph: GraphBuilder | None = None
         self._seen: set[str] = set()
         self._tally = Tally()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECORDS).unlink(missing_ok=True)
 
     def add(self, name: str, items: Iterable[Item]) -> dict[str, int]:
         """Takes the items of a corpus; how many of each kind went in."""
@@ -227,7 +232,7 @@ class Storing:
             kept = [item for item in batch if self._wanted(item) and self._first(name, item)]
             counts.update(item.kind for item in kept)
             for item in kept:
-                self._tally.add(name, _placeless(item))
+                self._tally.add(name, placeless(item))
             self._items.put_many((item, name) for item in kept if item.kind in self.kinds)
             self._state(name, [item for item in kept if isinstance(item, Concept | Triple)])
         return dict(sorted(counts.items()))
@@ -235,6 +240,8 @@ class Storing:
     def finish(self) -> None:
         self._items.close()
         self.content["items"] = self._tally.digest
+        with closing(Records(self.folder / RECORDS)) as records:
+            records.keep("items", self._tally)
         if self._graph is not None:
             self._graph.finish()
             self.content["graph"] = tables_digest(self.folder / "graph.db")
@@ -271,7 +278,7 @@ class Storing:
                     lines.writelines(f"{corpus}\t{item_to_json(one)}\n" for one in statements)
 
 
-def _placeless(item: Item) -> str:
+def placeless(item: Item) -> str:
     """An item without the paths of its files: where they lie is no content."""
     line = item_to_json(item)
     if isinstance(item, Concept | Triple):
@@ -313,20 +320,28 @@ def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encode
         raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
     if hasattr(index, "reserve"):
         index.reserve(folder / name)
-    store, tally = ItemStore.open(folder / "items.db"), Tally()
+    store = ItemStore.open(folder / "items.db")
     total = store.count(settings.items, settings.corpora)
     items = track(store.iterate(settings.items, settings.corpora), f"index {name}", total)
+    with closing(Records(folder / RECORDS)) as records, records.part(name) as tally:
+        add_items(index, encoder, items, folder, name, tally, log)
+    store.close()
+    index.save(folder / name)
+    if not total:
+        log.warnings.append(f"the index {name!r} is empty: nothing read is one of {', '.join(settings.items)}")
+    return sha256_text(settings.model_dump_json(), tally.digest)
+
+
+def add_items(
+    index: Any, encoder: Encoder | None, items: Iterable[Item], folder: Path, name: str, tally: Tally, log: Log
+) -> None:
+    """What an index takes of items, by its encoder or by their words; ``tally`` counts the records that went in."""
     if getattr(encoder, "several", False):
         _add_matrices(index, encoder, items, tally, name, log)
     elif encoder:
         _add_vectors(index, encoder, items, folder / f"{name}.raw", tally, log.skipping(f"index {name}"))
     else:
         _add_texts(index, items, tally)
-    store.close()
-    index.save(folder / name)
-    if not total:
-        log.warnings.append(f"the index {name!r} is empty: nothing read is one of {', '.join(settings.items)}")
-    return sha256_text(settings.model_dump_json(), tally.digest)
 
 
 def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path, tally: Tally, report: Report) -> None:

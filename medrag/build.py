@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medrag._growing import Growing, Grown
 from medrag._saying import add_said
 from medrag._stages import Log, Reading, Skip, Storing, by_kind, encode_spread, fill_index
 from medrag._util.files import exchange, fsync_dir, sha256_text, write_error
@@ -36,7 +37,9 @@ from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
-from medrag.indexes.store import discard, recipe_of, writing
+from medrag.indexes.records import FILE as RECORDS
+from medrag.indexes.records import Records
+from medrag.indexes.store import discard, recipe_of, snapshot, writing
 from medrag.settings import CorpusSettings, Recipe, parse
 
 if TYPE_CHECKING:
@@ -99,6 +102,23 @@ def delete(folder: Path, names: Collection[str], *, report: Report | None = None
         return _Build(recipe, folder, work, report).run(delete=names)
 
 
+def compact(folder: Path, *, report: Report | None = None) -> BuildReport:
+    """Builds a grown index anew from what was read: what was deleted takes no room any more, an inverted file is trained on what is there now, and
+    ``factory: auto`` chooses again. Corpora are neither read nor touched; deletions stay. Raises IndexMissing."""
+    recipe = recipe_of(read_manifest(folder))
+    with writing(folder) as work, _one_line(folder):
+        return _Build(recipe, folder, work, report).run(compact=True)
+
+
+def restore(source: Path, folder: Path) -> None:
+    """Puts a snapshot in the place of an index; the snapshot stays. Raises IndexMissing or IndexCorrupt where it is none."""
+    verify_files(source, read_manifest(source), thorough=True)
+    with writing(folder) as work, _one_line(folder):
+        discard(work / "next", folder)
+        snapshot(source, work / "next")
+        swap(work / "next", folder, work)
+
+
 class _Build:
     """One build of one recipe: what the stages share."""
 
@@ -112,15 +132,15 @@ class _Build:
         self.encoders = _encoders(recipe)
         self.readings = {one.name: Reading(work / "items", one.name, self.log) for one in recipe.corpora}
 
-    def run(self, *, fresh: bool = False, delete: Collection[str] = ()) -> BuildReport:
+    def run(self, *, fresh: bool = False, delete: Collection[str] = (), compact: bool = False) -> BuildReport:
         _recover(self.folder, self.work)
         old = self._old()
-        # deleting needs no corpus, only what was read of it, unless a build that did not end read something else since
-        reread = old is None or not delete or self._key(self._read_so_far()) != old.key
+        # deleting and compacting need no corpus, only what was read of it, unless a build that did not end read something else since
+        reread = old is None or not (delete or compact) or self._key(self._read_so_far()) != old.key
         corpora = _open(self.recipe) if reread else {}
         signatures = self._signatures(corpora)
-        unchanged = old is not None and not delete and not fresh and self._key(signatures) == old.key
-        if old and unchanged and self._intact(old):
+        intact = old is not None and not fresh and not compact and self._intact(old)
+        if old and intact and not delete and self._key(signatures) == old.key:
             return _unchanged(old, self.folder)
         if left_out := sorted(set(old.counts if old else ()) - set(self.readings)):
             self.log.warnings.append(f"the old index held {', '.join(left_out)}, which the recipe does not name")
@@ -129,14 +149,34 @@ class _Build:
             for name, reading in self.readings.items():
                 reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh)
         key = self._key(self._read_so_far())
+        deleted = self._deleted(old, fresh) | set(delete)
+        with self._timed("grow"):
+            grown = self._grown(old, deleted, delete) if old and intact else None
+        counts, content = (grown.counts, grown.content) if grown else self._whole(deleted, delete, fresh=fresh)
+        dims = {name: encoder.dim for name, encoder in self.encoders.items()}
+        with self._timed("finish"):
+            manifest = self._manifest(key, counts, content, dims, deleted)
+            manifest = manifest.write(self.next, self.folder if grown else None)
+            swap(self.next, self.folder, self.work)
+        return self._report(manifest)
+
+    def _grown(self, old: Manifest, deleted: Collection[str], now: Collection[str]) -> Grown | None:
+        """The index that is there, changed by what differs; None where everything must be built."""
+        growing = Growing(self.recipe, old, self.folder, self.next, self.encoders, self.log)
+        return growing.grow(self.readings, self._read_so_far(), deleted, now)
+
+    def _whole(
+        self, deleted: Collection[str], now: Collection[str], *, fresh: bool
+    ) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
+        """Stages 2 to 4 of everything: what went in by corpus and kind, and the hashes of its content."""
         with self._timed("store"):
-            deleted = self._deleted(old, fresh) | set(delete)
-            counts, content = self._store(deleted, delete)
+            counts, content = self._store(deleted, now)
         if self.recipe.graph.said:
             with self._timed("said"):
                 self._say(counts, content, deleted, fresh=fresh)
         with self._timed("open encoders"):
-            dims = {name: encoder.dim for name, encoder in self.encoders.items()}
+            for encoder in self.encoders.values():
+                _ = encoder.dim
         for name, settings in self.recipe.indexes.items():
             if self.spread and settings.encoder:
                 with self._timed(f"encode {name}"):
@@ -146,10 +186,9 @@ class _Build:
                 content[f"index {name}"] = fill_index(
                     self.next, name, settings, self.encoders.get(settings.encoder), self.log
                 )
-        with self._timed("finish"):
-            manifest = self._manifest(key, counts, content, dims, deleted).write(self.next)
-            swap(self.next, self.folder, self.work)
-        return self._report(manifest)
+        with closing(Records(self.next / RECORDS)) as records:
+            records.tell("signatures", self._read_so_far())
+        return counts, content
 
     def _old(self) -> Manifest | None:
         """The manifest of the index that is there; None where there is none or it cannot be read."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from medrag import plugins
-from medrag._util.files import sha256_text
+from medrag._util.files import linked, sha256_text
 from medrag.build import swap
 from medrag.errors import SettingsError
 from medrag.indexes.content import Tally
 from medrag.indexes.manifest import NAME, Manifest
+from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.store import Store, discard, writing
 from medrag.settings import Recipe, parse
 
@@ -37,7 +37,8 @@ def convert(store: Store, recipe: Recipe, folder: Path) -> Manifest:
     with writing(folder) as work:
         new = work / "next"
         discard(new, folder)
-        shutil.copytree(store.folder, new, ignore=shutil.ignore_patterns(NAME, *parts), copy_function=_link)
+        left = shutil.ignore_patterns(NAME, RECORDS, *parts)  # without records the next build is a whole one
+        shutil.copytree(store.folder, new, ignore=left, copy_function=linked)
         content = dict(store.manifest.content)
         for name in parts:
             content[f"index {name}"] = _moved(store, name, recipe, new)
@@ -90,11 +91,3 @@ def _moved(store: Store, name: str, recipe: Recipe, folder: Path) -> str:
     raw.unlink()
     target.save(folder / name)
     return sha256_text(settings.model_dump_json(), tally.digest)
-
-
-def _link(source: str, target: str) -> None:
-    """The same file under a second name where the disk allows it: files of an index are never changed in place."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

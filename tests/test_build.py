@@ -178,6 +178,7 @@ def test_a_build_keeps_what_can_be_read_and_tells_the_rest(small: Recipe, folder
         "graph.db",
         "items.db",
         "manifest.json",
+        "records.db",
         "text",
         "words",
     ]
@@ -336,7 +337,7 @@ def test_a_kill_between_the_renames_loses_nothing(small: Recipe, folder: Path) -
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
 @pytest.mark.parametrize(
-    "name", ["items.db", "graph.db", "text/index.faiss", "words/data.npy", "concepts/ids.json", "manifest.json"]
+    "name", ["items.db", "graph.db", "text/index.faiss", "words/weights.npy", "concepts/ids.json", "manifest.json"]
 )
 def test_a_damaged_file_is_named_with_the_command_that_mends_it(
     harm: str, name: str, small: Recipe, folder: Path

@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,18 @@ def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def linked(source: str | Path, target: str | Path) -> None:
+    """The same file under a second name where the disk allows it, else a copy: for files that are never changed in place."""
+    source, target = Path(source), Path(target)
+    if target.exists() and source.samefile(target):
+        return
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def write_error(path: Path, error: OSError) -> MedragError:

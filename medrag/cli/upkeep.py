@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medrag.cli.index import Name, app
+from medrag.cli.index import Name, app, build_line, report_facts
 from medrag.cli.needs import folder_of, recipe_of
 from medrag.cli.output import Json, emit, say
 from medrag.errors import SettingsError
@@ -29,6 +29,48 @@ def convert_index(
         emit(made)
     else:
         say(f"{made['vectors']:,} vectors moved to {kind}: {made['folder']}, recipe {out}")
+
+
+@app.command("compact")
+def compact_index(name: Name, as_json: Json = False) -> None:
+    """Build a grown index anew from what was read: deleted items take no room, approximate indexes are trained on all that is there."""
+    from medrag.build import compact
+
+    report = compact(folder_of(name))
+    if as_json:
+        emit(report_facts(report))
+    else:
+        say(build_line(report))
+
+
+@app.command("snapshot")
+def snapshot_index(
+    name: Name, to: Annotated[Path, typer.Option("--to", help="A new folder.")], as_json: Json = False
+) -> None:
+    """Keep an index as it is now; files are shared with the index as long as both are on one disk."""
+    from medrag.indexes.store import open_store, snapshot
+
+    store = open_store(folder_of(name), name=name)
+    snapshot(store.folder, to)
+    facts = {"index": name, "snapshot": str(to), "content_hash": store.manifest.content_hash}
+    if as_json:
+        emit(facts)
+    else:
+        say(f"{name} as it is now: {to}; it comes back with: medrag index restore {name} --from {to}")
+
+
+@app.command("restore")
+def restore_index(
+    name: Name, source: Annotated[Path, typer.Option("--from", help="The folder of a snapshot.")], as_json: Json = False
+) -> None:
+    """Put a snapshot in the place of an index."""
+    from medrag.build import restore
+
+    restore(source, folder_of(name))
+    if as_json:
+        emit({"index": name, "snapshot": str(source)})
+    else:
+        say(f"{name} is as it was in {source}")
 
 
 def converted(name: str, kind: str, out: Path, options: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medrag._util.files import write_error
+from medrag._util.files import linked, write_error
 from medrag._util.places import home
 
 if TYPE_CHECKING:
@@ -75,13 +75,12 @@ class ExactRows:
         return found
 
     def save(self, folder: Path) -> None:
-        """Puts the rows into the folder; this object then reads them there."""
+        """Puts the rows into the folder; this object then reads them there. What is added later goes into a copy."""
         target = folder / FILE
         if self._path == target:
             return
         try:
-            with self._path.open("rb") as source, target.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 24)
+            linked(self._path, target)
         except OSError as error:
             raise write_error(target, error) from error
         self._rows = None

@@ -18,12 +18,28 @@ MODULUS = 1 << 256
 class Tally:
     """``add`` records, each a few strings; ``digest`` is the same in whatever order they came."""
 
-    def __init__(self) -> None:
-        self._sum, self._count = 0, 0
+    def __init__(self, count: int = 0, total: int = 0) -> None:
+        self._count, self._sum = count, total
 
     def add(self, *parts: str) -> None:
-        self._sum = (self._sum + int(sha256_text(*parts), 16)) % MODULUS
+        self.count_in(*parts)
+
+    def count_in(self, *parts: str) -> bytes:
+        """Counts a record; its hash."""
+        digest = bytes.fromhex(sha256_text(*parts))
+        self._sum = (self._sum + int.from_bytes(digest)) % MODULUS
         self._count += 1
+        return digest
+
+    def count_out(self, digest: bytes) -> None:
+        """Takes a record back, by its hash."""
+        self._sum = (self._sum - int.from_bytes(digest)) % MODULUS
+        self._count -= 1
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """What a tally that goes on is made of."""
+        return self._count, self._sum
 
     @property
     def digest(self) -> str:

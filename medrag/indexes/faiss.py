@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medrag._util.files import write_error, write_json
+from medrag._util.files import linked, write_error, write_json
 from medrag.errors import SettingsError
 from medrag.indexes._exact import ExactRows
 from medrag.indexes.ids import IdTable, Row, matrix, padded
@@ -274,7 +274,9 @@ class FaissIndex:
         import faiss
 
         folder.mkdir(parents=True, exist_ok=True)
-        if self._index is not None:
+        if self._mapped is not None:
+            linked(self._mapped, folder / "index.faiss")
+        elif self._index is not None:
             try:
                 faiss.write_index(self._index, str(folder / "index.faiss"))
             except RuntimeError as error:

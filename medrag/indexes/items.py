@@ -56,6 +56,13 @@ class ItemStore:
         except sqlite3.Error as error:
             raise _corrupt(path, error) from error
 
+    @classmethod
+    def reopen(cls, path: Path) -> ItemStore:
+        """A copy of a finished store, to be changed."""
+        connection = sqlite3.connect(path, check_same_thread=False)
+        connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        return cls(connection, path)
+
     def put_many(self, items: Iterable[tuple[Item, str]]) -> int:
         """Adds (item, corpus) pairs; an item whose id is there already is replaced where it stands. How many came."""
         rows = [(item.id, item.doc, item.kind, corpus, item_to_json(item)) for item, corpus in items]
@@ -94,6 +101,25 @@ class ItemStore:
         for item in self.iterate():
             tally.add(item.id, item_to_json(item))
         return tally.digest
+
+    def lines(self, corpus: str, docs: Collection[str] | None = None) -> Iterator[str]:
+        """The items of a corpus as JSON in the order they came; with ``docs`` those of these documents."""
+        if docs is not None:
+            rows = (row for row in self._where("position, json, corpus", "doc", docs) if row[2] == corpus)
+            yield from (text for _, text, _ in sorted(rows))
+            return
+        last = 0
+        command = "SELECT position, json FROM items WHERE position > ? AND corpus = ? ORDER BY position LIMIT 1000"
+        while some := self._all(command, (last, corpus)):
+            yield from (text for _, text in some)
+            last = some[-1][0]
+
+    def corpora_of(self, ids: Collection[str]) -> dict[str, set[str]]:
+        """The ids that are there, by their corpora."""
+        found: dict[str, set[str]] = {}
+        for item, corpus in self._where("id, corpus", "id", ids):
+            found.setdefault(corpus, set()).add(item)
+        return found
 
     def iterate(self, kinds: Collection[str] = (), corpora: Collection[str] = ()) -> Iterator[Item]:
         """Items in the order they came, of the named kinds and corpora (none: all); few are in memory at a time."""

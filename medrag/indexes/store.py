@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medrag import plugins
-from medrag._util.files import write_error
+from medrag._util.files import linked, write_error
 from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, MedragError, SettingsError
 from medrag.indexes.items import ItemStore
 from medrag.indexes.manifest import NAME, Manifest, guess_name, read_manifest, verify_files
@@ -166,6 +166,18 @@ def _stamp(folder: Path) -> tuple[int, ...] | None:
 def workspace(folder: Path) -> Path:
     """The folder beside an index where it is built: what was read so far, and the lock. It may be deleted at any time."""
     return folder.with_name(f"{folder.name}.work")
+
+
+def snapshot(folder: Path, target: Path) -> None:
+    """A second folder with the same files: an index is never changed in place. What its parts keep elsewhere, on a server, is not kept by it.
+
+    Raises SettingsError where the folder is there already or a part lies elsewhere.
+    """
+    if target.exists():
+        raise SettingsError(f"{target} is there already", "name a new folder")
+    if far := next(folder.glob("*/elsewhere.json"), None):
+        raise SettingsError(f"the part {far.parent.name!r} lies on a server", "medrag index convert NAME --to faiss")
+    shutil.copytree(folder, target, copy_function=linked)
 
 
 def discard(folder: Path, heir: Path | None = None) -> None:

@@ -79,3 +79,19 @@ def test_what_cannot_be_converted_is_told(recipe: Path, tmp_path: Path) -> None:
     assert there.exit_code == 1 and "is there already" in there.output
     strange = run("index", "convert", str(recipe), "--to", "bm25", "--out", str(tmp_path / "x.yaml"))
     assert strange.exit_code == 1 and "cannot be converted" in strange.output
+
+
+def test_a_snapshot_comes_back_and_compacting_changes_no_answer(recipe: Path, tmp_path: Path) -> None:
+    before, kept = found(str(recipe)), str(tmp_path / "kept")
+    assert run("index", "snapshot", str(recipe), "--to", kept).exit_code == 0
+    assert run("index", "delete", str(recipe), "--doc", "notes:0", "--yes").exit_code == 0
+    left = found(str(recipe))
+    assert len(left) < len(before)
+    assert run("index", "compact", str(recipe), "--json").exit_code == 0
+    assert found(str(recipe)) == left
+    assert run("index", "restore", str(recipe), "--from", kept).exit_code == 0
+    assert found(str(recipe)) == before
+    again = run("index", "snapshot", str(recipe), "--to", kept)
+    assert again.exit_code == 1 and "is there already" in again.output
+    none = run("index", "restore", str(recipe), "--from", str(tmp_path))
+    assert none.exit_code == 1 and "was not built" in none.output
