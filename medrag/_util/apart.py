@@ -29,6 +29,7 @@ VARIABLE = "MEDRAG_ISOLATION"
 SECONDS = 180.0  # that a worker may be silent: a page, an image
 STARTING = 60.0  # seconds that a worker may take to be there
 MEMORY = 4 << 30  # bytes that it may ask for beyond what it began with
+ENDS = ("took more than", "needs more than", "its decoder ended the process")  # how such a record's problem begins
 HINT = "leave the file out, or look at it with MEDRAG_ISOLATION=0"
 
 Told = tuple[str, Any]
@@ -145,7 +146,8 @@ def _put_back(worker: _Worker) -> None:
 
 
 @atexit.register
-def _stop_all() -> None:
+def close() -> None:
+    """Ends the workers that are waiting."""
     while _idle:
         _idle.pop().stop()
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from medrag._util import apart
 from medrag._util.images import from_array, one_line, spread, window
-from medrag.errors import ImageError, MedragError
+from medrag.errors import BadRecord, ImageError, MedragError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,20 +137,46 @@ def picture_of_dataset(
 
 def _pixels(data: Any, where: str, frame: int) -> NDArray[Any]:
     """One decoded frame, colour already RGB."""
-    from pydicom.pixels import pixel_array
-
     syntax = _transfer_syntax(data)
     as_announced(data, where, frame)
     try:
-        array: NDArray[Any] = pixel_array(data, index=frame)
+        return decoded(data, where, frame)
     except NotImplementedError as error:
         name = getattr(syntax, "name", syntax)
         raise ImageError(
             where, f"the transfer syntax {name} cannot be decoded", "store it uncompressed or as JPEG 2000"
         ) from error
+    except BadRecord as bad:
+        raise ImageError(where, bad.problem, bad.hint) from bad
     except Exception as error:  # the decoders of pylibjpeg and pydicom raise nearly anything
         raise ImageError(where, f"its pixel data cannot be decoded: {one_line(error)}", _REEXPORT) from error
+
+
+def decoded(data: Any, where: str, frame: int | None = None) -> NDArray[Any]:
+    """A frame, or all of them (None), as pydicom decodes it; a compressed one in another process, since some decoders end theirs.
+
+    Raises BadRecord where that happens, and what pydicom raises.
+    """
+    if not (_is_compressed(data) and apart.wanted()):
+        return _array(data, frame)
+    part = data.group_dataset(0x0028)
+    part.update(data.group_dataset(0x7FE0))
+    part.file_meta = data.file_meta
+    array: NDArray[Any] = apart.done(where, _array, part, frame)
     return array
+
+
+def _array(data: Any, frame: int | None) -> NDArray[Any]:
+    from pydicom.pixels import pixel_array
+
+    with quiet():
+        array: NDArray[Any] = pixel_array(data, index=frame)
+    return array
+
+
+def _is_compressed(data: Any) -> bool:
+    syntax = _transfer_syntax(data)
+    return bool(syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed and not syntax.is_deflated)
 
 
 def as_announced(data: Any, where: str, frame: int) -> None:
@@ -158,8 +185,7 @@ def as_announced(data: Any, where: str, frame: int) -> None:
 
     from medrag._util.bombs import codestream_pixels
 
-    syntax = _transfer_syntax(data)
-    if not (syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed) or syntax.is_deflated:
+    if not _is_compressed(data):
         return
     with sound(where):
         found = codestream_pixels(get_frame(data.PixelData, frame, number_of_frames=frames_of(data)))
@@ -286,7 +312,7 @@ def is_decodable(data: Any, where: str, file_size: int) -> None:
     from pydicom.tag import Tag
 
     syntax = _transfer_syntax(data)
-    compressed = syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed and not syntax.is_deflated
+    compressed = _is_compressed(data)
     if not syntax.is_transfer_syntax:
         raise ImageError(
             where, f"the transfer syntax {syntax} cannot be decoded", "store it uncompressed or as JPEG 2000"

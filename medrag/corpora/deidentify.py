@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.dicom import as_announced, frames_of, looks_like_dicom, quiet, read_dataset, sound
+from medrag._util.dicom import as_announced, decoded, frames_of, looks_like_dicom, quiet, read_dataset, sound
 from medrag._util.files import atomic_open
 from medrag._util.progress import track
 from medrag.errors import BadRecord, CorpusError, ImageError, MissingDependency
@@ -140,15 +140,12 @@ def paint(data: Any, where: str) -> int:
 
     Raises ImageError where the pixels cannot be decoded: what cannot be looked at is not called clean.
     """
-    from pydicom.pixels import pixel_array
-
     if "PixelData" not in data:
         return 0
     for frame in range(frames_of(data)):
         as_announced(data, where, frame)
     try:
-        with quiet():
-            values = pixel_array(data)
+        values = decoded(data, where)
     except Exception as error:  # decoders raise nearly anything
         raise ImageError(
             where, f"its pixels cannot be looked at: {error}", "store it uncompressed, or use --no-pixels"

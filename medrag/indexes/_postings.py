@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medrag.indexes._ragged import save_array
 
 Bools = NDArray[np.bool_]
+LOOKED = 1 << 23  # entries that are looked at when an index is opened
 FILES = ("texts", "counts", "bounds", "lengths")
 
 
@@ -104,4 +105,14 @@ class Postings:
 
             vocabulary = len(json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")))
             return cls.of(words, np.diff(ends, prepend=0), vocabulary)
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in FILES))
+        found = cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in FILES))
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raises ValueError where the parts do not fit each other; what would have to be read for it is looked at up to `LOOKED` entries."""
+        fits = len(self.texts) == len(self.counts) == self.bounds[-1] and self.bounds[0] == 0
+        if not fits or (np.diff(self.bounds) < 0).any():
+            raise ValueError("its words and texts do not fit each other")
+        if 0 < len(self.texts) <= LOOKED and not 0 <= self.texts.min() <= self.texts.max() < len(self.lengths):
+            raise ValueError("it names texts that are not there")

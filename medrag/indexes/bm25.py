@@ -165,6 +165,14 @@ class Bm25Index:
         index._postings = Postings.open(folder)
         if (folder / "weights.npy").is_file():
             index._weights = np.load(folder / "weights.npy", mmap_mode="r")
+        postings, weights = index._postings, index._weights
+        parts = (
+            len(postings.bounds) - 1,
+            len(postings.lengths),
+            len(postings.texts) if weights is None else len(weights),
+        )
+        if parts != (len(words), len(index._ids.ids), len(postings.texts)):
+            raise ValueError("its words, texts and ids do not fit each other")
         return index
 
 

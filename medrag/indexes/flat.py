@@ -81,5 +81,7 @@ class FlatIndex:
         index = cls()
         index._ids = IdTable.open(folder / "ids.json")
         vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        if len(vectors) != len(index._ids.ids):
+            raise ValueError(f"{len(vectors)} vectors for {len(index._ids.ids)} ids")
         index._parts = [vectors] if vectors.shape[1] else []
         return index
