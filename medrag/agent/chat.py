@@ -1,7 +1,7 @@
 """A session: question after question about the same images, with memory of what was found.
 
 A question that leans on the one before ("and on the left?") is completed from it. Evidence that was kept earlier and bears on the
-new question is there from the start. Memory ends with the object; runs themselves can be saved (`Agent.checkpoint`).
+new question is there from the start. Memory ends with `Chat.close`, or with the ``with`` block; runs themselves can be saved (`Agent.checkpoint`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,21 @@ class Chat:
         self._current: list[Any] = []  # the images that were given last
         self._shown: list[Any] = []  # those of the last answer: the pieces' image numbers count these
         self._known: list[Piece] = []
+        self._closed = False
+
+    def __enter__(self) -> Chat:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forgets the session: questions, answers, images, evidence, and what the encoders remember of the last question."""
+        for memory in (self.images, self.turns, self._current, self._shown, self._known):
+            memory.clear()
+        for encoder in self.agent.rag.encoders.values():
+            encoder.forget()
+        self._closed = True
 
     def ask(self, question: str, image: Any = None) -> Answer:
         """The answer; ``image`` (or several) is what is talked about from now on, the images before it stay for comparison."""
@@ -49,6 +64,8 @@ class Chat:
 
     def stream(self, question: str, image: Any = None) -> Iterator[Event]:
         """The same, node by node."""
+        if self._closed:
+            raise SettingsError("the session is closed", "begin another with rag.chat()")
         if not question.strip():
             raise SettingsError("there is no question", "ask one; an image alone is shown with it")
         whole = self.understood(question)

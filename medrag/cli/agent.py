@@ -53,6 +53,7 @@ def chat(
             if words[0] in ("/quit", "/exit"):
                 break
             if words[0] == "/new":
+                session.close()
                 session = Chat(rag, policy=policy, budget=Budget(steps=steps))
             shown = _command(words, session, shown)
             continue
@@ -65,6 +66,7 @@ def chat(
         except MedragError as error:  # the session goes on
             turns.append({"question": line, "error": str(error)})
             note(f"error: {error}")
+    session.close()
     if as_json:
         emit(turns)
 

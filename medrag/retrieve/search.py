@@ -32,6 +32,10 @@ class Memo:
             last = self._last = (key, self.encoder.encode_queries([query]))
         return last[1]
 
+    def forget(self) -> None:
+        """Nothing of the last query is kept."""
+        self._last = None
+
 
 def search_allowed(
     find: Callable[[int], Found], load: Callable[[Sequence[str]], list[Item]], query: Query, k: int
