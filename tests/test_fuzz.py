@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
 import subprocess
 import sys
+import textwrap
+import zlib
 from pathlib import Path
 
+import pydicom
 import pytest
 from fuzz_targets import targets
 from hostile import pdf
@@ -56,9 +62,6 @@ def test_the_fuzzer_sees_what_goes_wrong(tmp_path: Path) -> None:
             found = fuzz.run(kind, fuzz.Target({"a": b"a"}, bad(kind)), 2)
             print(kind, found.crashed, found.hung, found.over_memory, found.escaped)
     """
-    import os
-    import textwrap
-
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "ELSEWHERE": str(Path.home() / ".medrag-fuzz-test")}  # fmt: skip
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, env=environment)  # fmt: skip
     (Path.home() / ".medrag-fuzz-test").unlink(missing_ok=True)
@@ -82,10 +85,12 @@ def test_a_table_with_a_carriage_return_inside_a_cell(tmp_path: Path) -> None:
 
 
 def test_a_pdf_of_which_no_page_can_be_read(tmp_path: Path) -> None:
-    raw = pdf(1).replace(b"/Resources 3 0 R", b"/Resources " + b"[" * 5000)
+    raw, body = pdf(1), zlib.compress(b"[" * 3000)
+    start, end = raw.index(b"stream\n") + 7, raw.index(b"\nendstream")
+    raw = re.sub(rb"/Length \d+", b"/Length %d" % len(body), raw[:start] + body + raw[end:])
     (tmp_path / "a.pdf").write_bytes(raw)
     count, told = read("pdf", tmp_path / "a.pdf")
-    assert count == 0 or not told
+    assert count == 0 and len(told) == 1 and "cannot be read" in told[0]
 
 
 def with_vr(vr: bytes) -> bytes:
@@ -119,16 +124,7 @@ def test_a_compressed_frame_that_ends_its_decoder(tmp_path: Path, monkeypatch: p
 
 
 def test_announced_frames_that_no_file_could_hold(tmp_path: Path) -> None:
-    raw = (
-        targets_file("JPEG2000.dcm")
-        if "JPEG2000.dcm" in targets()["dicom"].files
-        else targets_file("SC_rgb_rle_2frame.dcm")
-    )
-    import io
-
-    import pydicom
-
-    data = pydicom.dcmread(io.BytesIO(raw))
+    data = pydicom.dcmread(io.BytesIO(targets_file("SC_rgb_rle_2frame.dcm")))
     data.NumberOfFrames = 2_000_000_000
     data.save_as(tmp_path / "a.dcm")
     with pytest.raises(CorpusError, match="too short for the 2,000,000,000 frames"):
@@ -147,7 +143,7 @@ def test_recipes(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("path", ["a\0b", "~nobody-of-this-name/a", "x" * 5000])
 def test_paths_that_are_none(path: str) -> None:
-    with pytest.raises(CorpusError, match="is no path"):
+    with pytest.raises(CorpusError, match="is no path|does not exist"):
         open_corpus(CorpusSettings(name="c", reader="text", path=path))
 
 
