@@ -143,7 +143,7 @@ def test_recipes(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("path", ["a\0b", "~nobody-of-this-name/a", "x" * 5000])
 def test_paths_that_are_none(path: str) -> None:
-    with pytest.raises(CorpusError, match="is no path|does not exist"):
+    with pytest.raises(CorpusError, match=r"is no path|does not exist"):
         open_corpus(CorpusSettings(name="c", reader="text", path=path))
 
 
