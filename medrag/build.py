@@ -16,7 +16,6 @@ therefore too; after `append` or another order of corpora a real encoder may dif
 from __future__ import annotations
 
 import datetime
-import errno
 import importlib.metadata
 import json
 import re
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING
 from medrag._growing import Growing, Grown
 from medrag._saying import add_said
 from medrag._stages import Log, Reading, Skip, Storing, by_kind, encode_spread, fill_index
-from medrag._util.files import exchange, fsync_dir, sha256_text, write_error
+from medrag._util.files import UNWRITABLE, exchange, fsync_dir, sha256_text, write_error
 from medrag._util.places import built
 from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
@@ -411,7 +410,7 @@ def _one_line(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno not in UNWRITABLE:
             raise
         raise write_error(Path(error.filename or folder), error) from error
     except sqlite3.OperationalError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from medrag.errors import MedragError
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def sha256_file(path: Path, chunk: int = 1 << 20) -> str:
@@ -102,6 +105,20 @@ def write_error(path: Path, error: OSError) -> MedragError:
         f"cannot write {path}: {error.strerror or error}",
         "free space or choose another folder with MEDRAG_HOME; what was built so far is kept",
     )
+
+
+@contextlib.contextmanager
+def appending(path: Path) -> Iterator[IO[str]]:
+    """A text file to add lines to, with its folder. A full disk and a read-only folder are one clear error; what was written is kept."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            yield stream
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        hint = "free space, or name another place; what was written is kept, and the same command goes on from there"
+        raise MedragError(f"cannot write {path}: {error.strerror}", hint) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from medrag import __version__
-from medrag._util.files import sha256_text, write_error, write_json
+from medrag._util.files import appending, sha256_text, write_error, write_json
 from medrag._util.progress import track
 from medrag.errors import CorpusError, MedragError, SettingsError
 from medrag.eval import linking, page_questions, routing, scoring, selection
@@ -125,9 +125,8 @@ def answers(
         path.unlink(missing_ok=True)
     done = kept(path, key, planned.examples)
     wanted = [example for example in planned.examples if example.id not in done]
-    path.parent.mkdir(parents=True, exist_ok=True)
     failed = 0
-    with path.open("a", encoding="utf-8") as stream:
+    with appending(path) as stream:
         for line in track(_lines(arm, wanted, key, at_once, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
             failed = failed + 1 if line["status"] == "failed" else 0
             if failed >= 10:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.files import sha256_text
+from medrag._util.files import appending, sha256_text
 from medrag._util.images import load_image
 from medrag._util.progress import track
 from medrag.errors import SettingsError
@@ -128,9 +128,8 @@ def answer_all(
     wanted = [one for one in asked if one.id not in done or done[one.id].asked != one]
     wanted.sort(key=lambda one: one.kind)  # reports are long: a batch waits for its longest answer
     parts = [wanted[n : n + at_once] for n in range(0, len(wanted), at_once)]
-    folder.mkdir(parents=True, exist_ok=True)
     speaker = _Speaker(rag, short, keep_keys)
-    with (folder / FILE).open("a", encoding="utf-8") as stream:
+    with appending(folder / FILE) as stream:
         for told in track(_told(speaker, parts, unseen, right, key), "ask", len(wanted)):
             stream.write(told.line() + "\n")
             stream.flush()
