@@ -32,7 +32,7 @@ from medrag.errors import (
 )
 from medrag.indexes.manifest import read_manifest
 from medrag.indexes.store import Store, open_store, workspace, writing
-from medrag.settings import PipelineSettings, Recipe
+from medrag.settings import CorpusSettings, PipelineSettings, Recipe
 from medrag.types import Concept, ImageRecord, Item, Passage, Query, Triple
 
 WORDS = "mass lung left right effusion clear heart apex nodule normal pleura rib opacity basal".split()
@@ -220,7 +220,6 @@ def test_append_and_delete_equal_a_fresh_build(tmp_path: Path) -> None:
     whole = build(recipe_of(notes, terms), tmp_path / "whole")
     grown = tmp_path / "grown"
     build(recipe_of(notes), grown)
-    from medrag.settings import CorpusSettings
 
     report = append(recipe_of(notes), [CorpusSettings(**terms)], grown)
     assert report.content_hash == whole.content_hash
@@ -455,6 +454,32 @@ def test_a_full_disk_is_one_line_and_the_old_index_stays(
     assert "\n" not in str(caught.value) and "free space" in caught.value.hint
     assert open_store(folder, verify=True).manifest.content_hash == before.content_hash
     assert build(small, folder).counts["passage"] == 34
+
+
+def test_a_full_disk_while_adding_or_deleting(
+    small: Recipe, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = build(small, folder)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for work in (
+        lambda: append(small, [CorpusSettings(**plan(tmp_path, "more", count=3))], folder),
+        lambda: delete(folder, ["notes:d5"]),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(MedragError, match="No space left on device") as caught:
+                work()
+        assert "\n" not in str(caught.value) and "free space" in caught.value.hint
+        assert open_store(folder, verify=True).manifest.content_hash == before.content_hash
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="a folder that not even root may write to is Linux's")
+def test_a_folder_that_nobody_may_write_to(small: Recipe) -> None:
+    with pytest.raises(MedragError, match="cannot write"):
+        build(small, Path("/sys/medrag/built"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -68,6 +68,18 @@ def test_an_arm_is_scored_with_intervals_and_its_answers_are_kept(planned: Run, 
     assert json.loads((tmp_path / "out.json").read_text())["scores"] == result["scores"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_and_a_read_only_folder_are_one_clear_line(planned: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").symlink_to("/dev/full")
+    for path, problem in (
+        (tmp_path / "a.jsonl", "No space left on device"),
+        (Path("/sys/medrag/a.jsonl"), "cannot write"),
+    ):
+        with pytest.raises(MedragError, match=problem) as caught:
+            answers(planned, make_arm("none", planned.rag, planned.examples), path)
+        assert "\n" not in str(caught.value) and "free space" in caught.value.hint
+
+
 def test_a_run_that_was_cut_off_asks_only_what_is_left(planned: Run, tmp_path: Path) -> None:
     asked: list[str] = []
     arm = make_arm("none", planned.rag, planned.examples)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medrag import MedRAG
-from medrag.errors import SettingsError
+from medrag.errors import MedragError, SettingsError
 from medrag.prompts import REFUSAL, make_prompt
 from medrag.route import DomainRouter
 from medrag.score.closed import parse
@@ -22,7 +22,7 @@ from medrag.score.reliance import right
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
 from medrag.tune import answers, pixels
-from medrag.tune.answers import Piece, Told, Unseen, answer_all, unkeyed
+from medrag.tune.answers import FILE, Piece, Told, Unseen, answer_all, unkeyed
 from medrag.tune.asked import Asked, read_questions
 from medrag.tune.hallucinate import borrowed, plausible
 from medrag.tune.pairs import KINDS, Pair, Side, counts, drawn, make_pairs, read_pairs, write_pairs
@@ -238,6 +238,16 @@ class Copier(FakeGenerator):
         self.prompts.append(prompt)
         self.images.append(tuple(images))
         yield "Yes, there is an effusion [E1]." if prompt.context.kept else "No."
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_and_a_read_only_folder_are_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / FILE).symlink_to("/dev/full")
+    for folder, problem in ((tmp_path / "full", "No space left on device"), (Path("/sys/medrag"), "cannot write")):
+        with pytest.raises(MedragError, match=problem) as caught:
+            answer_all(pipeline(Copier()), questions(tmp_path), folder)
+        assert "\n" not in str(caught.value) and "free space" in caught.value.hint
 
 
 def test_a_copier_is_caught_and_a_run_that_was_cut_off_goes_on(tmp_path: Path) -> None:
