@@ -21,7 +21,7 @@ from medrag import __version__
 from medrag._util.files import appending, sha256_text, write_error, write_json
 from medrag._util.progress import track
 from medrag.errors import CorpusError, MedragError, SettingsError
-from medrag.eval import linking, page_questions, routing, scoring, selection
+from medrag.eval import linking, page_questions, routing, scoring, selection, twins
 from medrag.eval.arms import Arm, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES
 from medrag.eval.collections import COLLECTIONS
@@ -81,16 +81,28 @@ def run(
     fails ends the run.
     """
     began = time.time()
+    planned, left_out = _apart(planned, arm)
     made = _arm(planned, arm)
     try:
         lines = answers(planned, made, out.with_suffix(".jsonl"), at_once, workers, restart)
     except OSError as error:
         raise write_error(out, error) from error
     result = summary(planned, made, lines, draws)
+    result["twins_left_out"] = left_out
     result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
     result["seconds_of_this_run"] = round(time.time() - began, 1)
     write_json(out, result)
     return result
+
+
+def _apart(planned: Run, arm: str) -> tuple[Run, int]:
+    """The examples without near-duplicates of their pictures in the index, and how many documents that leaves out."""
+    asks = planned.task.kind in ("report", "closed", "open") and arm not in BASELINES
+    store = planned.rag().store if asks and any(example.images for example in planned.examples) else None
+    if store is None:
+        return planned, 0
+    examples, count = twins.apart(planned.examples, store.items.iterate(["image"]))
+    return dataclasses.replace(planned, examples=tuple(examples)), count
 
 
 def _arm(planned: Run, name: str) -> Arm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from medrag.eval.tasks import Example, Output, Task, known_tasks, load_task
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import Study
+from medrag.types import ImageRecord, Study
 
 
 def film(folder: Path, grey: int) -> Path:
@@ -270,3 +271,22 @@ def test_every_task_that_ships_is_whole() -> None:
         assert one.licence and one.about
     with pytest.raises(SettingsError, match="vqa_rad"):
         load_task("vqa-rad")
+
+
+def test_a_copy_of_the_picture_in_the_index_is_left_out_and_counted(planned: Run, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (9, 9), np.uint8)
+    picture = tmp_path / "film.png"
+    Image.fromarray(values).resize((256, 256)).save(picture)
+    Image.fromarray(values).resize((128, 128)).save(tmp_path / "copy.png")
+    items = [ImageRecord("iu:twin#0", "iu:twin", "", str(tmp_path / "copy.png"))]
+
+    class Items:
+        def iterate(self, kinds: Any) -> list[ImageRecord]:
+            return items
+
+    rag = planned.rag()
+    rag.store = SimpleNamespace(items=Items(), manifest=SimpleNamespace(content_hash="", content={}, recipe={}))  # type: ignore[assignment]
+    examples = tuple(dataclasses.replace(one, images=(picture,)) for one in planned.examples[:2])
+    result = run(dataclasses.replace(planned, examples=examples), "none", tmp_path / "twins.json", draws=100)
+    assert result["twins_left_out"] == 2
+    assert run(planned, "majority", tmp_path / "m.json", draws=100)["twins_left_out"] == 0
