@@ -14,6 +14,7 @@ settings.register_profile("medrag", deadline=None, derandomize=bool(os.environ.g
 settings.load_profile("medrag")
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("MEDRAG_ONNX", "0")  # networks are exported once a home, and most tests have a home of their own
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -127,8 +127,15 @@ def window(numbers: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
     if not high > low:
         return np.zeros(numbers.shape, np.uint8)
-    scaled = (numbers.astype(np.float64) - low) * (255.0 / (high - low))
-    rounded: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    if numbers.dtype in (np.uint16, np.int16) and numbers.dtype.isnative and numbers.size > 1 << 17:  # each value once
+        first = int(np.iinfo(numbers.dtype).min)
+        table = window(np.arange(first, first + (1 << 16)), low, high)
+        found: NDArray[np.uint8] = np.take(np.roll(table, first), numbers.view(np.uint16))
+        return found
+    scaled = numbers.astype(np.float64)
+    scaled -= low
+    scaled *= 255.0 / (high - low)
+    rounded: NDArray[np.uint8] = np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
     return rounded
 
 

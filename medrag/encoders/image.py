@@ -14,6 +14,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
+from medrag.encoders._onnx import Run, fast
 from medrag.encoders._shared import (
     ahead,
     checked_precision,
@@ -91,6 +92,16 @@ class TimmEncoder:
     def dim(self) -> int:
         return int(self._model.num_features)
 
+    @functools.cached_property
+    def _fast(self) -> Run | None:
+        """The network for questions by ONNX Runtime, where it is to be had."""
+        import torch
+
+        if device_of(self.device) != "cpu":
+            return None
+        size = self._model.medrag_cfg[0]
+        return fast(self._model, {"pixels": torch.full((1, 3, size, size), 0.1)}, f"timm {self.fingerprint}")
+
     def content(self, item: Item) -> str:
         """What is read of an item, for the vector cache."""
         return picture_key(item)
@@ -113,9 +124,13 @@ class TimmEncoder:
             )
         shape = self._model.medrag_cfg
         pictures = [one.image for query in queries for one in query.images]
+        names = [queries[n].text for n in owners]
+        if self._fast is not None:
+            vectors = unit(self._fast(np.stack([pixels_of(image, *shape) for image in pictures])), names)
+            return unit(mean_by(vectors, owners, len(queries)), [query.text for query in queries])
         pixels = ahead(lambda image: pixels_of(image, *shape), pictures, self.batch, self._workers)
         with small_work(self._model, device_of(self.device)):
-            vectors = unit(self._features(pixels, "float32"), [queries[n].text for n in owners])
+            vectors = unit(self._features(pixels, "float32"), names)
         return unit(mean_by(vectors, owners, len(queries)), [query.text for query in queries])
 
     def _features(self, batches: Any, precision: str) -> Vectors:
@@ -141,6 +156,8 @@ def letterboxed(image: Image, size: int) -> Image:
     from PIL import Image as Pillow
     from PIL import ImageOps
 
+    if image.mode == "L":  # one channel in place of three equal ones
+        return ImageOps.pad(image, (size, size), Pillow.Resampling.BICUBIC, color=0).convert("RGB")
     return ImageOps.pad(image.convert("RGB"), (size, size), Pillow.Resampling.BICUBIC, color=(0, 0, 0))
 
 

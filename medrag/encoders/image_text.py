@@ -18,6 +18,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
+from medrag.encoders._onnx import Run, fast
 from medrag.encoders._shared import (
     ahead,
     checked_precision,
@@ -101,7 +102,7 @@ class _OpenClip:
     def _pixels(self, sources: Sequence[Any], load: Callable[[Any], Any] = lambda image: image) -> Iterator[list[Any]]:
         """Batches of tensors as the model's own transform makes them."""
         transform = self._loaded[1]  # loaded here, before the threads ask for it
-        return ahead(lambda source: transform(load(source).convert("RGB")), sources, self.batch, self._workers)
+        return ahead(lambda source: _tensor(transform, load(source)), sources, self.batch, self._workers)
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """(n, d) float32, rows of unit length: the mean over a query's images, its text where it has none."""
@@ -113,8 +114,14 @@ class _OpenClip:
         owners = [n for n, query in enumerate(queries) for _ in query.images]
         wordy = [n for n, query in enumerate(queries) if not query.images]
         if owners:
-            pixels = self._pixels([one.image for query in queries for one in query.images])
-            vectors = self._images(pixels, [queries[n].text for n in owners])
+            pictures, names = (
+                [one.image for query in queries for one in query.images],
+                [queries[n].text for n in owners],
+            )
+            if (run := _fast_tower(self._path, device_of(self.device), self.fingerprint)) is not None:
+                vectors = unit(run(np.stack([_tensor(self._loaded[1], one).numpy() for one in pictures])), names)
+            else:
+                vectors = self._images(self._pixels(pictures), names)
             found += mean_by(vectors, owners, len(queries))
         if wordy:
             found[wordy] = self._texts([queries[n].text for n in wordy], [queries[n].text for n in wordy])
@@ -147,6 +154,26 @@ class OpenClipTexts(_OpenClip):
     def encode_items(self, items: Sequence[Item]) -> Vectors:
         """(n, d) float32, rows of unit length."""
         return self._texts([readable(item) for item in items], [item.id for item in items], self._precision)
+
+
+def _tensor(transform: Any, image: Any) -> Any:
+    """The pixels as the model wants them. open_clip's transforms make RGB of a picture after they have resized it: a grey one is resized as it is."""
+    grey = image.mode == "L" and any(type(step).__name__ == "MaybeConvertMode" for step in transform.transforms)
+    return transform(image if grey else image.convert("RGB"))
+
+
+@functools.lru_cache(maxsize=2)
+def _fast_tower(folder: Path, device: str, key: str) -> Run | None:
+    """The image tower for questions by ONNX Runtime, where it is to be had."""
+    import torch
+
+    model, transform, _ = load_open_clip(folder, device)
+    if device != "cpu":
+        return None
+    from PIL import Image
+
+    pixels = torch.full_like(transform(Image.new("RGB", (32, 32)))[None], 0.1)
+    return fast(model.visual, {"pixels": pixels}, f"open-clip {key}")
 
 
 @functools.lru_cache(maxsize=2)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medrag._util.images import check_image, load_image
+from medrag._util.images import check_image, load_image, window
 from medrag.errors import ImageError
 
 TYPES = st.sampled_from(
@@ -287,3 +287,12 @@ def test_a_voi_table_takes_values_below_zero() -> None:
     data.VOILUTSequence = [table]
     row = np.asarray(load_image(data).image, int)[0].tolist()
     assert row[0] == 0 and row[-1] == 255 and row == sorted(row) and 50 < row[1] < 80
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int16])
+@pytest.mark.parametrize("limits", [(-100.5, 900.25), (0.0, 4095.0), (5.0, 5.0)])
+def test_a_window_by_table_is_the_window_by_value(kind: type, limits: tuple[float, float]) -> None:
+    values = np.random.default_rng(0).integers(-3000 if kind is np.int16 else 0, 5000, (600, 500)).astype(kind)
+    np.testing.assert_array_equal(window(values, *limits), window(values.astype(np.int64), *limits))
+    swapped = values.astype(values.dtype.newbyteorder())
+    np.testing.assert_array_equal(window(swapped, *limits), window(values, *limits))
