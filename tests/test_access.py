@@ -72,7 +72,7 @@ def corpora_in(value: Any) -> set[str]:
 
 @example({"alpha": {"x"}, "beta": set(), "gamma": {"x", "y"}, "delta": set(), "kappa": {"y"}}, {"x"})
 @example({name: {"x"} for name in NAMES}, {"y"})
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(LABELS, st.sets(st.sampled_from("xy")))
 def test_a_restricted_user_finds_what_an_index_without_the_rest_gives(
     home: Path, labels: dict[str, set[str]], held: set[str]

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from server.running import running
 
-from medrag._util.fetch import package_file
 from medrag.errors import GeneratorError, ImageError, MedragError, ModelMissing, SettingsError
 from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL
@@ -189,31 +188,6 @@ def test_the_search_loop_ends_in_the_same(name: str, model_server: str) -> None:
     else:
         answer = made.answer(row.image, row.question, agent=True)
         assert answer.status == row.status and row.reason in answer.reason
-
-
-def test_a_photograph_of_a_cat(tmp_path: Any) -> None:
-    """With the router that ships and real eyes."""
-    from medrag.encoders import open_encoder
-    from medrag.models import resolve
-    from medrag.retrieve.search import Memo
-    from medrag.route import ImageHead
-    from medrag.settings import EncoderSettings
-
-    try:
-        cat = package_file("scikit-image/skimage/data/chelsea.png")
-        eyes = Memo(open_encoder(EncoderSettings(model="efficientnet-lite2")))  # type: ignore[call-arg]
-        film = package_file("pydicom-data/data_store/data/RG1_UNCR.dcm")
-    except ModelMissing as missing:
-        pytest.skip(str(missing))
-    made = pipeline(TABLE["all is well"], "")
-    made.router = DomainRouter(["lexical"], head=ImageHead.open(resolve("router-lite2")), encoder=eyes)
-    for question in (EFFUSION, "What does this image show?", ""):
-        answer = made.answer(str(cat), question)
-        assert answer.status == "abstained" and "no medical picture" in answer.reason
-    assert made.answer(str(cat), "What is a pleural effusion?").status == "answered"
-    assert made.answer(str(film), EFFUSION).status == "answered"
-    wrong = made.answer(str(film), "Is there a retinal haemorrhage?")
-    assert wrong.status == "abstained" and "a chest film does not show" in wrong.reason
 
 
 def _png(image: Image.Image) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -79,6 +79,7 @@ def test_what_may_be_answered(question: str, shows: str) -> None:
     assert misfit(question, shows) == ""
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=80), st.sampled_from((*DOMAINS, "", "unknown")))
 def test_any_text_is_read(question: str, shows: str) -> None:
     assert isinstance(misfit(question, shows), str) and (looks(question) or not misfit(question, shows))
@@ -89,8 +90,8 @@ def test_the_table_speaks_of_known_domains() -> None:
     assert all(domains <= set(DOMAINS) for _, domains in SHOWN_IN.values())
 
 
-def rag(settings: dict[str, Any] | None = None) -> MedRAG:
-    chosen = override(PipelineSettings(), settings or {})  # type: ignore[call-arg]
+def rag(changes: dict[str, Any] | None = None) -> MedRAG:
+    chosen = override(PipelineSettings(), changes or {})  # type: ignore[call-arg]
     retriever = ListRetriever([BOOK], "lexical")
     return MedRAG({"lexical": retriever}, DomainRouter(["lexical"]), AdaptiveSelector(), FakeGenerator(["No [E1]."]), chosen)  # fmt: skip
 
@@ -102,8 +103,8 @@ class Film(DomainRouter):
         return Route("chest-xray", 0.9, {"lexical": 1.0}, (), "chest-xray" if query.images else "")
 
 
-def film_rag(**settings: Any) -> MedRAG:
-    made = rag(settings)
+def film_rag(**changes: Any) -> MedRAG:
+    made = rag(changes)
     made.router = Film(["lexical"])
     return made
 

@@ -11,10 +11,13 @@ from medrag._util.fetch import package_file
 from medrag._util.images import load_image
 from medrag.encoders import open_encoder
 from medrag.errors import ModelMissing, SettingsError
+from medrag.pipeline import MedRAG
 from medrag.retrieve.search import Memo
 from medrag.route import DomainRouter, ImageHead, question_kind
+from medrag.select import AdaptiveSelector
 from medrag.settings import EncoderSettings
-from medrag.types import DOMAINS, Query, QueryImage
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.types import DOMAINS, Passage, Query, QueryImage
 
 ALL = ("dense", "lexical", "similar", "graph")
 
@@ -202,3 +205,24 @@ def test_the_shipped_head_knows_pictures_by_their_pixels(shipped, picture, domai
         pytest.skip(str(missing))
     route = shipped.route(Query("", (QueryImage(image),)))  # without what the file says of itself
     assert route.domain == domain
+
+
+def test_a_photograph_of_a_cat_answers_nothing_about_itself(shipped):
+    try:
+        cat, film = (
+            package_file("scikit-image/skimage/data/chelsea.png"),
+            package_file("pydicom-data/data_store/data/RG1_UNCR.dcm"),
+        )
+    except ModelMissing as missing:
+        pytest.skip(str(missing))
+    book = Passage("book:1~0", "book:1", "A pleural effusion is fluid in the pleural space.")
+    rag = MedRAG(
+        {"lexical": ListRetriever([book], "lexical")}, shipped, AdaptiveSelector(), FakeGenerator(["Fluid [E1]."])
+    )
+    for question in ("Is there a pleural effusion?", "What does this image show?", ""):
+        answer = rag.answer(str(cat), question)
+        assert answer.status == "abstained" and "no medical picture" in answer.reason
+    assert rag.answer(str(cat), "What is a pleural effusion?").status == "answered"
+    assert rag.answer(str(film), "Is there a pleural effusion?").status == "answered"
+    wrong = rag.answer(str(film), "Is there a retinal haemorrhage?")
+    assert wrong.status == "abstained" and "a chest film does not show" in wrong.reason
