@@ -193,3 +193,24 @@ def test_steps_of_the_loop_are_not_questions(tmp_path: Path) -> None:
     path = tmp_path / "log"
     Agent(rag(path)).answer(None, QUESTION)
     assert len(rows(path)) == 1
+
+
+def test_assistants_are_in_it_too(tmp_path: Path) -> None:
+    import asyncio
+
+    from mcp import Client as Assistant
+
+    from medrag.server.mcp import make_mcp
+    from medrag.server.served import Served
+    from medrag.server.settings import settings_of
+
+    path = tmp_path / "log"
+    one = rag(path)
+
+    async def scene() -> None:
+        async with Assistant(make_mcp(one, Served(one, settings_of()), local=True)) as client:
+            await client.call_tool("search", {"question": QUESTION})
+            await client.call_tool("answer", {"question": QUESTION})
+
+    asyncio.run(scene())
+    assert [row["status"] for row in rows(path)] == ["searched", "answered"]

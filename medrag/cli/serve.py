@@ -15,6 +15,9 @@ from medrag.cli.needs import recipe_of
 from medrag.cli.output import note
 from medrag.errors import MissingDependency, SettingsError
 
+Audit = Annotated[
+    Path | None, typer.Option("--audit", help="A file that gets a line for each question: hashes, no content.")
+]
 Index = Annotated[str, typer.Option("--index", help="The name of a built index, or a recipe file.")]
 
 
@@ -39,9 +42,7 @@ def serve(
     ] = None,
     reports: Annotated[Path | None, typer.Option("--reports", help="A folder of evaluation reports to show.")] = None,
     dry_run: DryRun = False,
-    audit: Annotated[
-        Path | None, typer.Option("--audit", help="A file that gets a line for each question: hashes, no content.")
-    ] = None,
+    audit: Audit = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="YAML: the labels of each token; the others hold those of --access.")
     ] = None,
@@ -86,13 +87,15 @@ def labels_of(path: Path | None) -> dict[str, Any]:
     return found
 
 
-def mcp(index: Index = "sample", model: Model = "", private: Private = False, access: Access = None) -> None:
+def mcp(
+    index: Index = "sample", model: Model = "", private: Private = False, access: Access = None, audit: Audit = None
+) -> None:
     """Give an assistant on this machine search, similar cases, pages, graph paths and answers, over MCP (stdio)."""
     made = _needs("medrag.server.mcp")
     from medrag.server.served import Served
     from medrag.server.settings import settings_of
 
-    rag = open_index(index, model, **pipeline_settings(private, access))
+    rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
     made.make_mcp(rag, Served(rag, settings_of()), local=True).run()
 
 
