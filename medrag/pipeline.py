@@ -20,9 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from medrag import grounding, private
 from medrag._util import offline
 from medrag._util.files import sha256_text
+from medrag._util.places import built
 from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
+from medrag.calibration import NAME as CALIBRATION
+from medrag.calibration import Calibration, open_calibration
 from medrag.cite import cite
+from medrag.confidence import confidence, influence, sort_of
 from medrag.disagree import disagreement
 from medrag.errors import BadRecord, MissingDependency, SettingsError
 from medrag.misfit import misfit
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
     from medrag.protocols import Generator, Retriever, Router, Selector
     from medrag.retrieve.search import Memo
 
+WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
+    "retrievers", "weights", "k", "fusion", "rrf_c", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens",
+)  # fmt: skip
 IMAGE_SIDE = 1536  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
 
 
@@ -173,10 +180,11 @@ class MedRAG:
 
         Raises what `answer` raises.
         """
-        found = [self._selected(image, question, exclude) for image, question, exclude in asked]
+        found = [self.selected(image, question, exclude) for image, question, exclude in asked]
         return self.answers_from([context for context, _ in found], [route for _, route in found])
 
-    def _selected(self, image: Any, question: str, exclude: Sequence[str]) -> tuple[Context, Route]:
+    def selected(self, image: Any, question: str, exclude: Sequence[str] = ()) -> tuple[Context, Route]:
+        """The evidence that the generator would be shown, and the route to it; nothing is written."""
         stages = {}
         for event in self._stages(image, question, exclude):
             stages[event.stage] = event.data
@@ -244,6 +252,7 @@ class MedRAG:
     def _select(self, query: Query, hits: list[Hit]) -> Context:
         allowed, withheld = private.split(hits) if self.settings.private else (hits, ())
         context = self.selector.select(query, allowed, self.settings.select.budget)
+        context = self.calibration.cut(context, sort_of(context)) if self.calibration else context
         return dataclasses.replace(context, dropped=(*context.dropped, *withheld)) if withheld else context
 
     def _generate(self, context: Context, route: Route) -> Iterator[str]:
@@ -292,6 +301,9 @@ class MedRAG:
             text, status, citations, reason = cite(left, context)
             reason = grounding.UNFOUNDED if status == "abstained" else reason
             claims = tuple(filter(grounding.borne_out, claims)) if status != "abstained" else ()
+        sure = self._confidence(text, status, context, route)
+        if unsure := self._unsure(sure, context):
+            text, status, citations, claims, reason = REFUSAL, "abstained", (), (), unsure
         if status == "abstained":
             reason = self.misfit(context.query, route) or reason
         elif status == "answered":
@@ -310,7 +322,41 @@ class MedRAG:
             clock.laps,
             self.fingerprint,
             claims,
+            sure,
         )
+
+    def _confidence(self, text: str, status: str, context: Context, route: Route) -> float | None:
+        """The calibrated probability that the answer is right; None for an abstention, and where nothing was calibrated."""
+        if self.calibration is None or status == "abstained":
+            return None
+        return confidence(self.calibration, self.generator, text, context, route)
+
+    def _unsure(self, sure: float | None, context: Context) -> str:
+        """Why an answer is held back that may be wrong more often than the setting ``risk`` allows; empty where it may stand."""
+        if sure is None or self.calibration is None or self.settings.risk is None:
+            return ""
+        least = self.calibration.threshold(sort_of(context), self.settings.risk)
+        told = f"not sure enough: {sure:.2f}, and for a risk of {self.settings.risk:g} at least {least:.2f} is needed"
+        return told if sure < least else ""
+
+    @functools.cached_property
+    def calibration(self) -> Calibration | None:
+        """The calibration that the settings name and that fits; see `medrag.calibration.open_calibration`."""
+        usual = built(self.recipe.name).parent / CALIBRATION if self.recipe else None
+        return open_calibration(self.settings.calibration, usual, self.calibrated_for)
+
+    @functools.cached_property
+    def calibrated_for(self) -> str:
+        """Changes when the index, the generator or a setting does that an answer's worth depends on; the same on every machine."""
+        manifest = self.store.manifest if self.store else None
+        index = [manifest.content.get("items", ""), json.dumps(manifest.recipe, sort_keys=True)] if manifest else []
+        settings = self.settings.model_dump(include=set(WEIGHED))
+        generator = getattr(self.generator, "fingerprint", "") or self.generator.name
+        return sha256_text(*index, generator, json.dumps(settings, sort_keys=True, default=_name_of))[:16]
+
+    def influence(self, answer: Answer) -> dict[str, float]:
+        """What each piece of evidence did to the answer to a closed question; see `medrag.confidence.influence`."""
+        return influence(self.generator, answer.context)
 
     def claims_of(self, text: str, status: str, context: Context) -> tuple[Claim, ...]:
         """What a text says, each sentence checked against the context and what the generator's reader sees; none of an abstention."""

@@ -107,6 +107,7 @@ def _register() -> None:
         agent,
         ask,
         audit,
+        calibrate,
         corpus,
         demo,
         doctor,
@@ -123,6 +124,7 @@ def _register() -> None:
     app.command()(ask.ask)
     app.command()(agent.chat)
     app.command()(findings.findings)
+    app.command()(calibrate.calibrate)
     app.command()(serve.serve)
     app.command()(serve.mcp)
     app.add_typer(corpus.app, name="corpus")

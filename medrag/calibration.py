@@ -1,0 +1,124 @@
+"""A calibration: how far an answer can be believed, how much evidence is read, and when to be silent. Made by `medrag calibrate`.
+
+It belongs to one index, generator and setting of the pipeline, by a fingerprint, and carries a seal of its own content: made for
+another, or changed by hand, it is refused. It holds numbers alone, no text of a question. How they were found: `medrag.eval.calibrate`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medrag._util.files import sha256_text, write_json
+from medrag._util.text import count_tokens
+from medrag.errors import IndexMismatch, SettingsError
+from medrag.prompts import evidence_block
+from medrag.types import Context, Drop
+
+NAME = "calibration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """Logistic regression over named signals; one that is missing counts as its mean of the calibration."""
+
+    weights: Mapping[str, float]
+    means: Mapping[str, float]
+    bias: float
+
+    def probability(self, signals: Mapping[str, float]) -> float:
+        """P(right), 0–1."""
+        shift = sum(w * (signals.get(name, self.means[name]) - self.means[name]) for name, w in self.weights.items())
+        return 1 / (1 + math.exp(-min(max(self.bias + shift, -30.0), 30.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """What was found for one sort of question (see `medrag.confidence.sort_of`)."""
+
+    confidence: Logistic
+    thresholds: Mapping[str, float | None]  # risk → lowest confidence that is answered; None: none is certified
+    depth: int | None  # pieces of evidence that are read; None: all that were selected, 0: do not retrieve
+    report: Mapping[str, Any] = field(default_factory=dict)  # the figures of the fit
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """``made_for`` is the fingerprint of what it was made with, ``delta`` the chance that a guarantee fails."""
+
+    made_for: str
+    delta: float
+    sorts: Mapping[str, Sort]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Whole or not at all, with its seal."""
+        raw = dataclasses.asdict(self)
+        write_json(path, {**raw, "seal": _seal(raw)})
+
+    def cut(self, context: Context, sort: str) -> Context:
+        """The context with no more pieces than were found worth reading for this sort of question."""
+        depth = self.sorts[sort].depth if sort in self.sorts else None
+        if depth is None or len(context.kept) <= depth:
+            return context
+        reason = f"more than the calibration found worth reading ({depth} for {sort} questions)"
+        dropped = tuple(Drop(hit, reason) for hit in context.kept[depth:])
+        tokens = sum(count_tokens(evidence_block("E1", hit)) for hit in context.kept[:depth])
+        return dataclasses.replace(
+            context, kept=context.kept[:depth], dropped=(*context.dropped, *dropped), tokens=tokens
+        )
+
+    def threshold(self, sort: str, risk: float) -> float:
+        """The least confidence of an answer whose risk is to be at most ``risk``; above 1 where none is certified.
+
+        Raises SettingsError for a risk that was not calibrated, KeyError for a sort of question that was not.
+        """
+        known = self.sorts[sort].thresholds
+        if f"{risk:g}" not in known:
+            raise SettingsError(
+                f"the risk {risk:g} was not calibrated",
+                f"known: {', '.join(known)}; or medrag calibrate --risk {risk:g}",
+            )
+        found = known[f"{risk:g}"]
+        return 1.01 if found is None else found
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Raises SettingsError where there is none, IndexMismatch where it was changed."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        seal = raw.pop("seal")
+        if seal != _seal(raw):
+            raise IndexMismatch(f"{path} was changed since it was written", "medrag calibrate")
+        sorts = {
+            name: Sort(**{**one, "confidence": Logistic(**one["confidence"])}) for name, one in raw.pop("sorts").items()
+        }
+        return Calibration(**raw, sorts=sorts)
+    except OSError as error:
+        raise SettingsError(f"there is no calibration {path}", "medrag calibrate makes one") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IndexMismatch(f"{path} is no calibration: {error}", "medrag calibrate") from error
+
+
+def open_calibration(named: str, usual: Path | None, made_for: str) -> Calibration | None:
+    """The calibration that a setting names: a path, "auto" (the ``usual`` one where it fits what is open), or "off".
+
+    Raises IndexMismatch where a path names one of another index, generator or setting.
+    """
+    if named == "off" or (named == "auto" and (usual is None or not usual.is_file())):
+        return None
+    found = read_calibration(usual if named == "auto" and usual else Path(named).expanduser())
+    if found.made_for == made_for:
+        return found
+    if named == "auto":
+        return None
+    raise IndexMismatch(f"{named} was made for another index, model or setting", "medrag calibrate makes one for this")
+
+
+def _seal(raw: Mapping[str, Any]) -> str:
+    return sha256_text(json.dumps(raw, sort_keys=True))

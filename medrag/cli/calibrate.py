@@ -1,0 +1,101 @@
+"""``medrag calibrate``: how far answers can be believed, learned from questions with known answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medrag.cli.output import Json, emit, note, options_of, table
+
+if TYPE_CHECKING:
+    from medrag.eval.tasks import Example
+
+
+def calibrate(
+    index: Annotated[str, typer.Argument(help="The name of a built index, or a recipe file.")],
+    task: Annotated[
+        list[str],
+        typer.Option(
+            "--task",
+            help="Labelled questions: a task of `medrag eval list` or its YAML file; NAME=NUMBER for so many patients. Repeat for several.",
+        ),
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with the pack's layout (default: MEDRAG_DATA).")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="A split that the folder lists (default: each task's).")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many patients of each task (0: all).")] = 0,
+    model: Annotated[str, typer.Option("--model", help="Generator (default: the recipe's).")] = "",
+    depth: Annotated[
+        list[int] | None, typer.Option("--depth", help="Pieces of evidence that are tried (default: 0, 1, 3).")
+    ] = None,
+    risk: Annotated[
+        list[float] | None,
+        typer.Option("--risk", help="Shares of wrong answers to keep to (default: 0.05, 0.1, 0.15, 0.2, 0.3)."),
+    ] = None,
+    alpha: Annotated[float, typer.Option("--alpha", help="Error that reading so many pieces may have.")] = 0.3,
+    delta: Annotated[float, typer.Option("--delta", help="Chance that a guarantee fails.")] = 0.1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The calibration (default: beside the index, where it is found).")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option("--work", help="File of observations, to go on from (default: beside --out).")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE of the pipeline. Repeat for several.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn when answers are right: a confidence, how much evidence to read, and when to abstain. A run that was cut off goes on."""
+    from medrag._util.places import built
+    from medrag.calibration import NAME
+    from medrag.cli.ask import open_index
+    from medrag.eval import runner, sources
+    from medrag.eval.calibrate import calibrated, observe
+
+    rag = open_index(index, model, **{**options_of(option or []), "calibration": "off"})
+    path = out or built(rag.recipe.name).parent / NAME if rag.recipe else Path(NAME)
+    folder, depths = data or sources.training_data(), sorted(set(depth or (0, 1, 3)))
+    examples: list[Example] = []
+    for named in task:
+        name, _, most = named.partition("=")
+        one = runner.plan(name, folder, split=split, limit=int(most) if most.isdigit() else limit, seed=seed)
+        examples += [replace(example, id=f"{one.task.name}/{example.id}") for example in one.examples]
+    observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
+    found = calibrated(observed, rag.calibrated_for, depths, risk or (0.05, 0.1, 0.15, 0.2, 0.3), delta, alpha, seed)
+    found.write(path)
+    if as_json:
+        emit(
+            {
+                name: {"thresholds": sort.thresholds, "depth": sort.depth, **sort.report}
+                for name, sort in found.sorts.items()
+            }
+        )
+        return
+    for name, sort in found.sorts.items():
+        table((f"{name} questions", ""), list(_lines(sort.report, sort.thresholds)))
+    note(f"written: {path}; answers from this index and model now say how sure they are")
+
+
+def _lines(report: Any, thresholds: Any) -> Any:
+    yield "questions, patients", f"{report['n']}, {report['groups']}"
+    yield "accuracy", f"{report['accuracy']:.3f}"
+    for name in ("calibrated", "generator", "constant"):
+        if name in report:
+            one = report[name]
+            yield (
+                f"{name}: calibration error, errors at 70 % coverage",
+                f"{one['calibration_error']:.3f}, {one['error_at_70']:.3f}",
+            )
+    for depth, error in report["errors_by_depth"].items():
+        kept = "certified" if int(depth) in report["certified_depths"] else "not certified"
+        yield f"errors with {depth} pieces ({report['tokens_by_depth'][depth]:.0f} words)", f"{error:.3f}, {kept}"
+    for risk, threshold in thresholds.items():
+        yield (
+            f"at most {risk} wrong",
+            "no confidence is enough" if threshold is None else f"from a confidence of {threshold:.2f}",
+        )

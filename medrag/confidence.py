@@ -1,0 +1,149 @@
+"""What speaks for an answer, as numbers: the generator's odds with and without evidence, what the image's reader sees, what the evidence says.
+
+`signals` are taken the same way when `medrag calibrate` fits and when a question is answered. They are log odds where they can be,
+turned so that positive means yes; a generator that knows no probabilities leaves its own out. Nothing here decides: see
+`medrag.calibration`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medrag.prompts import make_prompt
+from medrag.route import question_kind
+from medrag.score import closed
+from medrag.vlms._evidence import is_report, parse, split, stance
+from medrag.vlms._vote import ORDER
+
+if TYPE_CHECKING:
+    from medrag.calibration import Calibration
+    from medrag.types import Context, Hit, Route
+
+LEAST = 1e-4  # probabilities are held this far from 0 and 1
+TURNED = ("given", "alone", "votes", "reader")  # signals that are positive for yes
+
+
+def logit(p: float) -> float:
+    """Log odds of a probability, within those of LEAST."""
+    p = min(max(p, LEAST), 1 - LEAST)
+    return math.log(p / (1 - p))
+
+
+def sort_of(context: Context) -> str:
+    """What sort of confidence an answer can have: ``closed`` (yes or no about an image), ``report``, or ``text``."""
+    if not context.query.images:
+        return "text"
+    sort = parse(context.query.text).sort
+    return "report" if sort == "report" else "closed" if question_kind(context.query.text) == "closed" else "text"
+
+
+def votes(question: str, kept: Iterable[Hit]) -> float:
+    """Reports that say yes less those that say no, over one more than all that speak of it: −1 to 1, by their number."""
+    ask = parse(question)
+    views = []
+    for hit in kept:
+        said = {stance(ask, text) for text in split(hit.item.text)} if is_report(hit) else set()
+        views.append(next((view for view in ORDER if view in said), ""))
+    balance = (views.count("present") - views.count("absent")) * (-1 if ask.negated else 1)
+    return balance / (1 + sum(map(bool, views)))
+
+
+def closed_signals(generator: Any, contexts: Sequence[Context], routes: Sequence[Route]) -> list[dict[str, float]]:
+    """Signals of closed questions about images, for each context: ``given`` and ``alone`` (log odds of yes with the evidence and
+    without), ``reader``, ``votes``, ``chest`` and ``route``."""
+    alone = [dataclasses.replace(context, kept=()) for context in contexts]
+    odds = iter(log_odds(generator, [*contexts, *alone]))
+    first, second = ([next(odds) for _ in contexts] for _ in range(2))
+    shift = getattr(generator, "reader_shift", None)
+    found = []
+    for n, (context, route) in enumerate(zip(contexts, routes, strict=True)):
+        said: dict[str, float] = {"votes": votes(context.query.text, context.kept), "route": logit(route.confidence)}
+        said |= {"chest": float(route.domain == "chest-xray"), "evidence": float(bool(context.kept))}
+        said |= {name: value for name, value in (("given", first[n]), ("alone", second[n])) if value is not None}
+        if shift:
+            said["reader"] = shift(
+                make_prompt(context.query.text, context), [image.image for image in context.query.images]
+            )
+        found.append(said)
+    return found
+
+
+def influence(generator: Any, context: Context) -> dict[str, float]:
+    """Leave one out: what each piece of evidence adds to the log odds of yes, by its key, the piece that moves the answer most first.
+
+    Empty where the question is not a closed one about an image, or the generator knows no probabilities.
+    """
+    if sort_of(context) != "closed" or not context.kept:
+        return {}
+    kept = context.kept
+    less = [dataclasses.replace(context, kept=kept[:n] + kept[n + 1 :]) for n in range(len(kept))]
+    whole, *others = log_odds(generator, [context, *less])
+    moved = {f"E{n}": whole - odds for n, odds in enumerate(others, 1) if whole is not None and odds is not None}
+    return dict(sorted(moved.items(), key=lambda one: -abs(one[1])))
+
+
+def log_odds(generator: Any, contexts: Sequence[Context]) -> list[float | None]:
+    """Log odds of yes for each context; None throughout where the generator knows no probabilities. Those alike are asked once."""
+    ask = getattr(generator, "probabilities_yes", None)
+    if ask is None or not contexts:
+        return [None] * len(contexts)
+    places: dict[tuple[Any, ...], int] = {}
+    wanted = [places.setdefault(_same(context), len(places)) for context in contexts]
+    firsts = [contexts[wanted.index(n)] for n in range(len(places))]
+    prompts = [make_prompt(context.query.text, context) for context in firsts]
+    chances = ask(prompts, [[image.image for image in context.query.images] for context in firsts])
+    return [logit(chances[n]) for n in wanted]
+
+
+def _same(context: Context) -> tuple[Any, ...]:
+    query = context.query
+    return (
+        query.text,
+        tuple(image.sha256 or id(image) for image in query.images),
+        tuple(h.item.id for h in context.kept),
+    )
+
+
+def confidence(calibration: Calibration, generator: Any, text: str, context: Context, route: Route) -> float | None:
+    """P(right) of an answer, 0–1; None for a sort of question that was not calibrated, and for a closed one that says neither yes nor no."""
+    sort = sort_of(context)
+    if sort not in calibration.sorts:
+        return None
+    said = closed.parse(text) if sort == "closed" else ""
+    if sort == "closed" and not said:
+        return None
+    found = (
+        oriented(closed_signals(generator, [context], [route])[0], said == "yes")
+        if said
+        else text_signals(context, route)
+    )
+    return calibration.sorts[sort].confidence.probability(found)
+
+
+def oriented(signals: Mapping[str, float], yes: bool) -> dict[str, float]:
+    """Signals of a closed question turned towards the answer that was given, with the products that a line needs: agreement, and
+    what the odds are worth on a chest film."""
+    sign = 1.0 if yes else -1.0
+    turned = {name: sign * value if name in TURNED else value for name, value in signals.items()}
+    given, alone = turned.get("given"), turned.get("alone")
+    if given is not None and alone is not None:
+        turned |= {
+            "weaker": min(given, alone),
+            "chest given": signals["chest"] * given,
+            "chest alone": signals["chest"] * alone,
+        }
+    turned["read"] = float(signals.get("reader", 0.0) != 0)
+    return turned
+
+
+def text_signals(context: Context, route: Route) -> dict[str, float]:
+    """Signals of an answer from texts: how well the best evidence fits the question, and whether its sources agree on it."""
+    best: dict[str, float] = {}
+    for hit in context.kept:
+        for parent in hit.parents or (hit,):
+            best[f"best {parent.retriever}"] = max(best.get(f"best {parent.retriever}", -math.inf), parent.score)
+    agreed = len(context.kept[0].sources) if context.kept else 0
+    return {"evidence": float(len(context.kept)), "agreed": float(agreed), "route": logit(route.confidence), **best}

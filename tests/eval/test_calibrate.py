@@ -1,0 +1,199 @@
+"""A generator that is too sure of itself, calibrated: its confidence, the evidence it should read, and when it should be silent."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medrag import MedRAG
+from medrag.calibration import Calibration, Logistic, Sort, open_calibration, read_calibration
+from medrag.confidence import oriented, sort_of, votes
+from medrag.errors import CorpusError, IndexMismatch, SettingsError
+from medrag.eval.calibrate import Observed, calibrated, observe, out_of_fold
+from medrag.eval.tasks import Example
+from medrag.route import DomainRouter
+from medrag.select import AdaptiveSelector
+from medrag.settings import PipelineSettings
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.types import Context, Hit, Query, QueryImage, Study
+
+QUESTION = "Is there a pleural effusion?"
+DEPTHS, RISKS = (0, 1), (0.1, 0.3)
+
+
+class TooSure(FakeGenerator):
+    """Sees brightness: white pictures show an effusion. It says 0.99 whatever it sees, and is misled by any evidence when it is grey."""
+
+    def probabilities_yes(self, prompts: Any, images: Any) -> list[float]:
+        self.asked = getattr(self, "asked", 0) + len(prompts)
+        return [
+            self._chance(prompt, pictures[0].convert("L").getpixel((0, 0)))
+            for prompt, pictures in zip(prompts, images, strict=True)
+        ]
+
+    def _chance(self, prompt: Any, grey: int) -> float:
+        sure = abs(grey - 127) > 60
+        if not sure and prompt.context.kept:
+            return 0.8
+        return (0.99 if sure else 0.9) if grey > 127 else (0.01 if sure else 0.1)
+
+
+def pipeline(folder: Path, **settings: Any) -> MedRAG:
+    reports = [Study("iu:1", {"findings": "There is a small pleural effusion."})]
+    return MedRAG(
+        {"lexical": ListRetriever(reports, "lexical")}, DomainRouter(["lexical"]), AdaptiveSelector(), TooSure(["Yes [E1]."]),
+        PipelineSettings(**{"calibration": "off", **settings}),
+    )  # fmt: skip
+
+
+def examples(folder: Path, n: int = 600) -> list[Example]:
+    """The brighter the likelier an effusion; at the middle it is a coin. Two questions of each picture."""
+    draw, found = random.Random(0), []
+    for k in range(n // 2):
+        grey = draw.randrange(256)
+        Image.new("L", (32, 32), grey).save(folder / f"{k}.png")
+        truth = "yes" if draw.random() < 1 / (1 + np.exp(-(grey - 127) / 40)) else "no"
+        found += [Example(f"{k}/{q}", f"g{k}", QUESTION, truth, (folder / f"{k}.png",)) for q in range(2)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Observed], Calibration]:
+    folder = tmp_path_factory.mktemp("calibrate")
+    rag = pipeline(folder)
+    found = observe(rag, examples(folder), folder / "observed.jsonl", DEPTHS)
+    made = calibrated(found, rag.calibrated_for, DEPTHS, RISKS, alpha=0.5)
+    made.write(folder / "calibration.json")
+    return folder, found, made
+
+
+def test_what_is_observed(observed: Any) -> None:
+    _, found, _ = observed
+    assert len(found) == 600 and {one.sort for one in found} == {"closed"}
+    assert all(len(one.right) == len(one.signals) == 2 and one.tokens[0] == 0 < one.tokens[1] for one in found)
+    assert any(one.right[0] and not one.right[1] for one in found)  # misled
+    assert {"given", "alone", "votes", "chest"} <= found[0].signals[1].keys()
+
+
+def test_the_confidence_is_nearer_the_truth_than_the_generator(observed: Any) -> None:
+    report = observed[2].sorts["closed"].report
+    assert report["calibrated"]["calibration_error"] < 0.5 * report["generator"]["calibration_error"]
+    assert report["calibrated"]["error_at_70"] < report["constant"]["error_at_70"]
+    assert report["groups"] == 300 == report["independent"]
+
+
+def test_no_evidence_is_read_where_it_misleads(observed: Any) -> None:
+    sort = observed[2].sorts["closed"]
+    assert sort.depth == 0 and sort.report["errors_by_depth"]["0"] < sort.report["errors_by_depth"]["1"]
+
+
+def test_nothing_is_certified_that_is_not_safe(observed: Any) -> None:
+    _, found, _ = observed
+    strict = calibrated(found, "x", DEPTHS, (0.01,), alpha=0.02)
+    assert strict.sorts["closed"].depth is None and strict.sorts["closed"].thresholds == {"0.01": None}
+
+
+def test_a_run_that_was_cut_off_goes_on_and_another_setting_is_refused(observed: Any, tmp_path: Path) -> None:
+    folder, found, _ = observed
+    lines = (folder / "observed.jsonl").read_text().splitlines(keepends=True)
+    path = tmp_path / "observed.jsonl"
+    path.write_text("".join(lines[:590]) + lines[590][:30])
+    rag = pipeline(folder)
+    again = observe(rag, examples(folder), path, DEPTHS)
+    assert [one.right for one in again] == [one.right for one in found]
+    assert rag.generator.asked < 20 * 2 * 3  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError, match="another index, model or setting"):
+        observe(rag, examples(folder), path, (0, 1, 2))
+    with pytest.raises(CorpusError, match="no question"):
+        observe(rag, [], path, DEPTHS)
+    with pytest.raises(SettingsError, match="too few"):
+        calibrated(found[:20], "x", DEPTHS, RISKS)
+
+
+def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little(observed: Any, tmp_path: Path) -> None:
+    folder, _, made = observed
+    rag = pipeline(folder, calibration=str(folder / "calibration.json"))
+    bright, grey = (rag.answer(Image.new("L", (32, 32), value), QUESTION) for value in (250, 140))
+    assert bright.confidence and grey.confidence and bright.confidence > grey.confidence + 0.1
+    assert f"Confidence {bright.confidence:.2f}" in str(bright) and bright.to_dict()["confidence"] == bright.confidence
+    assert not bright.context.kept and "worth reading (0 for closed questions)" in bright.context.dropped[-1].reason
+    careful = pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.3)
+    least = made.threshold("closed", 0.3)
+    for value in (250, 140):
+        answer = careful.answer(Image.new("L", (32, 32), value), QUESTION)
+        assert (answer.status == "abstained" and "not sure enough" in answer.reason) == (answer.confidence < least)
+    assert careful.answer(None, "What is a pleural effusion?").confidence is None  # that sort was not calibrated
+    with pytest.raises(SettingsError, match=r"known: 0\.1, 0\.3"):
+        pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.25).answer(
+            Image.new("L", (32, 32), 250), QUESTION
+        )
+
+
+def test_a_calibration_of_something_else_is_refused(observed: Any, tmp_path: Path) -> None:
+    folder, _, made = observed
+    path = folder / "calibration.json"
+    assert read_calibration(path) == made
+    with pytest.raises(IndexMismatch, match="another index, model or setting"):
+        pipeline(folder, calibration=str(path), rrf_c=10).answer(Image.new("L", (32, 32), 250), QUESTION)
+    assert (
+        open_calibration("auto", path, "something else") is None
+        and open_calibration("off", path, made.made_for) is None
+    )
+    assert open_calibration("auto", path, made.made_for) == made
+    raw = json.loads(path.read_text())
+    raw["sorts"]["closed"]["thresholds"]["0.1"] = 0.0
+    forged = tmp_path / "forged.json"
+    forged.write_text(json.dumps(raw))
+    with pytest.raises(IndexMismatch, match="was changed"):
+        read_calibration(forged)
+    forged.write_text("[]")
+    with pytest.raises(IndexMismatch, match="is no calibration"):
+        read_calibration(forged)
+    with pytest.raises(SettingsError, match="there is no calibration"):
+        read_calibration(tmp_path / "nowhere.json")
+
+
+def test_logistic_by_hand() -> None:
+    model = Logistic({"a": 2.0, "b": -1.0}, {"a": 0.5, "b": 3.0}, 0.25)
+    assert model.probability({"a": 1.0, "b": 3.0}) == pytest.approx(1 / (1 + np.exp(-1.25)))
+    assert model.probability({}) == model.probability({"a": 0.5}) == pytest.approx(1 / (1 + np.exp(-0.25)))
+    assert model.probability({"a": 1e9}) <= 1.0
+
+
+def test_folds_never_see_their_own_group() -> None:
+    """With the group as the only signal, and right or wrong by the group, nothing can be learned of the one left out."""
+    groups = [str(n // 4) for n in range(80)]
+    good = np.array([float(int(g) % 2) for g in groups])
+    table = np.eye(20)[[int(g) for g in groups]]
+    chances = out_of_fold(table, good, groups)
+    assert abs(chances[good == 1].mean() - chances[good == 0].mean()) < 0.1
+
+
+def test_reports_vote_by_what_they_say() -> None:
+    texts = ("There is a pleural effusion.", "No pleural effusion.", "No pleural effusion.", "The heart is large.")
+    hits = [Hit(Study(f"iu:{n}", {"findings": text}), 1.0, n, "reports") for n, text in enumerate(texts, 1)]
+    assert votes(QUESTION, hits) == pytest.approx(-1 / 4) and votes(
+        "Is it free of pleural effusion?", hits
+    ) == pytest.approx(1 / 4)
+    assert votes(QUESTION, []) == 0.0
+
+
+def test_sorts_and_turning() -> None:
+    picture = (QueryImage(Image.new("L", (8, 8))),)
+    sorts = [sort_of(Context(Query(text, picture))) for text in (QUESTION, "Write the findings.", "Where is it?")]
+    assert sorts == ["closed", "report", "text"] and sort_of(Context(Query(QUESTION))) == "text"
+    turned = oriented({"given": 2.0, "alone": 1.0, "votes": -0.5, "chest": 1.0, "route": 3.0}, yes=False)
+    assert (turned["given"], turned["alone"], turned["votes"], turned["route"]) == (-2.0, -1.0, 0.5, 3.0)
+    assert turned["weaker"] == -2.0 and turned["read"] == 0.0
+
+
+def test_a_sort_that_was_not_calibrated_is_left_alone() -> None:
+    made = Calibration("x", 0.1, {"closed": Sort(Logistic({}, {}, 0.0), {}, 0)})
+    context = Context(Query("What is asthma?"), (Hit(Study("iu:1", {"findings": "x"}), 1.0, 1, "dense"),))
+    assert made.cut(context, "text") is context and made.cut(context, "closed").kept == ()
