@@ -183,6 +183,12 @@ def test_a_forged_index_whose_checksums_fit(
         open_store(tmp_path).index(name.partition("/")[0])
 
 
+def test_a_manifest_nested_too_deeply(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"format": 1, "seal": ' + "[" * 5000)
+    with pytest.raises(IndexCorrupt, match="is damaged"):
+        read_manifest(tmp_path)
+
+
 def test_a_graph_that_is_damaged_in_the_middle(tmp_path: Path, index: dict[str, bytes]) -> None:
     raw = bytearray(index["graph.db"])
     size = int.from_bytes(raw[16:18])

@@ -77,7 +77,7 @@ def read_manifest(folder: Path, name: str = "") -> Manifest:
             raise ValueError("its seal does not fit")
         raw.update({key: tuple(raw[key]) for key in ("skipped", "warnings", "deleted")})
         return Manifest(**raw)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _corrupt(path, "is damaged", name) from error
 
 
