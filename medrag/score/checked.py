@@ -26,10 +26,16 @@ ACUTE = frozenset(
 SMALL = frozenset({"bone", "spine", "scar"})  # beside these bones are called intact and lungs clear
 _BONES = re.compile(r"\b(?:bon(?:e|es|y)|osseous|skelet\w+|ribs?|spine)\b", re.IGNORECASE)
 _SETTLED = re.compile(  # what a text may name beside clear lungs: healed, or not of the lungs, or no longer there
-    r"\bgranulom\w+|\bcalcifi\w+|\bscar\w*|\b(?:old|healed|remote)\b|\bparatracheal\b|\badenopathy\b|\blymph\b"
-    r"|\bnot (?:definitely|well|clearly) (?:seen|appreciated|visuali[sz]ed)\b",
+    r"\bgranulom\w+|\bcalcifi\w+|\bscar\w*|\b(?:old|healed|remote)\b|\bparatracheal\b|\badenopathy\b|\blymph\b|\bhernia\b"
+    r"|\boverlying\b|\bsuperimposed\b|\bcrowding\b|\bnot (?:definitely|well|clearly) (?:seen|appreciated|visuali[sz]ed)\b",
     re.IGNORECASE,
 )
+_NO_AIRSPACE = re.compile(
+    r"\batelecta\w+|\binterstiti\w+", re.IGNORECASE
+)  # opacities that "no airspace disease" leaves open
+_EXPANDED = re.compile(r"\b(?:expanded|inflated|aerated)\b", re.IGNORECASE)
+_CLEAR = re.compile(r"\b(?:clear|normal|unremarkable|free)\b", re.IGNORECASE)
+_SIGNIFICANT = re.compile(r"\bsignificant\b", re.IGNORECASE)
 _ONE_LUNG = re.compile(r"\b(left|right) (?:lung|hemithorax)\b", re.IGNORECASE)
 _WHOLE_HEART = re.compile(r"\bcardio-? ?mediastinal\b", re.IGNORECASE)
 
@@ -126,8 +132,13 @@ def _denies(no: Said, yes: Said) -> bool:
         denied.location and affirmed.location and not denied.location & affirmed.location
     ):
         return False
-    opaque = denied.concept == "opacity" and affirmed.family == "airspace"  # "no consolidation" denies no opacity
-    return denied.concept == affirmed.concept or opaque or affirmed.family in set(denied.cleared) - SMALL
+    if affirmed.severity == 1 and _SIGNIFICANT.search(no.sentence):
+        return False
+    if denied.cleared and _EXPANDED.search(no.sentence) and not _CLEAR.search(no.sentence):
+        return False
+    if denied.concept == "opacity":  # "no airspace disease" denies a consolidation, "no consolidation" no opacity
+        return affirmed.family == "airspace" and not _NO_AIRSPACE.search(yes.sentence)
+    return denied.concept == affirmed.concept or affirmed.family in set(denied.cleared) - SMALL
 
 
 def _lung(sentence: str) -> str:
