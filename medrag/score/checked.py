@@ -24,6 +24,7 @@ ACUTE = frozenset(
     {"Consolidation", "Edema", "Pleural Effusion", "Pneumonia", "Pneumothorax"}
 )  # no "no acute abnormality" beside them
 SMALL = frozenset({"bone", "spine", "scar"})  # beside these bones are called intact and lungs clear
+SHADOWS = frozenset({"airspace", "atelectasis", "bone", "calcified", "fracture", "interstitial", "lesion"})
 _BONES = re.compile(r"\b(?:bon(?:e|es|y)|osseous|skelet\w+|ribs?|spine)\b", re.IGNORECASE)
 _SETTLED = re.compile(  # what a text may name beside clear lungs: healed, or not of the lungs, or no longer there
     r"\bgranulom\w+|\bcalcifi\w+|\bscar\w*|\b(?:old|healed|remote)\b|\bparatracheal\b|\badenopathy\b|\blymph\b|\bhernia\b"
@@ -121,7 +122,7 @@ def _contradicts(own: Said, other: Said, affirmed: set[str | None]) -> bool:
 def _denies(no: Said, yes: Said) -> bool:
     """Whether a denial and an affirmation cannot both be true: one finding, one place, and no more denied than is affirmed."""
     denied, affirmed = no.claim, yes.claim
-    if denied.concept != "cardiomegaly" and (_SETTLED.search(yes.sentence) or _SETTLED.search(no.sentence)):
+    if affirmed.family in SHADOWS and (_SETTLED.search(yes.sentence) or _SETTLED.search(no.sentence)):
         return False
     if denied.family == "any":
         return affirmed.observation in ACUTE and not _BONES.search(no.sentence)
