@@ -32,7 +32,14 @@ _PACKAGES = (
     "sentence-transformers timm torch torchvision transformers typer"
 ).split()
 _STANDS_IN = {"faiss-cpu": ("faiss-gpu", "faiss-gpu-cu12"), "pymupdf": ("pymupdf-pro",)}
-_EXTRAS = {"server": "fastapi", "tune": "trl", "eval": "ir_measures", "milvus": "pymilvus"}
+_EXTRAS = {
+    "server": "fastapi",
+    "tune": "trl",
+    "eval": "ir_measures",
+    "milvus": "pymilvus",
+    "ray": "ray",
+    "fast": "onnx",
+}
 _ROOM = 2_000_000_000  # bytes: the sample's packages, index and a model to spare
 
 
