@@ -31,8 +31,9 @@ from typing import Any
 from medrag._util import apart
 from medrag.errors import MedragError
 
-SECONDS = 20  # of a case, by the clock, on a shared machine
+SECONDS = 60  # of a case, by the clock, on a shared machine
 MEMORY = 1 << 30  # bytes of a case, over what the process had before it
+SLICE = 500  # cases between two notes of the count
 SPACE = 3 << 30  # addresses a child may take beyond those that it began with
 TOKENS = (
     b"\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"99999999999999999999999", b"-1", b"1e999", b"NaN", b"0x10", b"[" * 5000, b'{"a":' * 3000,
@@ -164,14 +165,23 @@ MUTATIONS = (
 )
 
 
-def run(name: str, target: Target, cases: int, *, first: int = 0, seed: int = 0, say: bool = False) -> Found:
-    """Tries ``cases`` cases from number ``first`` on."""
-    found, at, end = Found(), first, first + cases
+def run(
+    name: str,
+    target: Target,
+    cases: int,
+    *,
+    first: int = 0,
+    seed: int = 0,
+    say: bool = False,
+    found: Found | None = None,
+) -> Found:
+    """Tries ``cases`` cases from number ``first`` on, counted on top of what is ``found`` already."""
+    found, at, end = found or Found(), first, first + cases
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     while at < end:
         with tempfile.TemporaryDirectory(dir=place) as folder:
             at = _watched(name, target, range(at, end), seed, Path(folder) / "case", found, say=say)
-    found.tried = cases
+    found.tried += cases
     return found
 
 
@@ -307,10 +317,12 @@ def main() -> None:
         for name, target in targets().items():
             if not options.only or name in options.only:
                 print(name, flush=True)
-                found = run(name, target, options.cases, first=options.first, seed=options.seed, say=True)
-                known[name] = {**vars(found), "seed": options.seed}
+                found, end = Found(), options.first + options.cases
+                for first in range(options.first, end, SLICE):  # what was tried is kept, also where it is stopped
+                    run(name, target, min(SLICE, end - first), first=first, seed=options.seed, say=True, found=found)
+                    known[name] = {**vars(found), "seed": options.seed}
+                    write_json(options.out, known)
                 print(f"  {vars(found)}", flush=True)
-                write_json(options.out, known)
 
 
 @contextlib.contextmanager

@@ -243,7 +243,10 @@ class GraphStore:
         """All edges of a node, not yet made into objects, by falling weight (see `step_weight`), then by their ends."""
         if (number := self._number(id)) is None:
             return []
-        name = self.node(id)
+        try:
+            name = self.node(id)
+        except KeyError as error:
+            raise IndexCorrupt(f"the graph is damaged: {id} has no node", "build the index again") from error
         merged: dict[tuple[str, str, str, str], Step] = {}
         for s, r, _, polarity, source, doc, meta, curie, degree in self._base.execute(_STEPS, (number, number)):
             relation = self._relations[r]
