@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from medrag import grounding, private
+from medrag import private
 from medrag._util import offline
 from medrag._util.files import sha256_text
 from medrag._util.places import built
@@ -25,16 +25,15 @@ from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
 from medrag.calibration import Calibration, open_calibration
-from medrag.cite import cite
-from medrag.confidence import confidence, influence, sort_of
-from medrag.disagree import disagreement
+from medrag.confidence import influence, sort_of
 from medrag.errors import BadRecord, MissingDependency, SettingsError
+from medrag.finish import Finish
 from medrag.misfit import misfit
 from medrag.prompts import REFUSAL, Prompt, make_prompt
 from medrag.retrieve import fuse
 from medrag.route import question_kind
 from medrag.settings import PipelineSettings, Recipe
-from medrag.types import Answer, Claim, Context, Hit, Query, QueryImage, Route, as_tuple
+from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -292,52 +291,20 @@ class MedRAG:
         return prompt, [*(image.image for image in context.query.images), *pages.values()]
 
     def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:
-        text, status, citations, reason = cite(text, context)
-        if status == "abstained" and not context.kept:
-            asked = ": ".join(("nothing was retrieved", *route.reasons[-1:]))
-            reason = "nothing relevant was found" if route.retrieves else asked
-        claims = self.claims_of(text, status, context)
-        if (left := grounding.held(text, claims, self.settings.unsupported)) != text:
-            text, status, citations, reason = cite(left, context)
-            reason = grounding.UNFOUNDED if status == "abstained" else reason
-            claims = tuple(filter(grounding.borne_out, claims)) if status != "abstained" else ()
-        sure = self._confidence(text, status, context, route)
-        if unsure := self._unsure(sure, context):
-            text, status, citations, claims, reason = REFUSAL, "abstained", (), (), unsure
-        if status == "abstained":
-            reason = self.misfit(context.query, route) or reason
-        elif status == "answered":
-            reason = disagreement(context)
+        said = self.finish(text, context, route)
+        if said.status == "abstained" and (why := self.misfit(context.query, route)):
+            said = said._replace(reason=why)
         clock.lap("cite")
-        usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(text)}
+        usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(said.text)}
         return Answer(
-            text,
-            status,
-            citations,
-            context,
-            route,
-            self.generator.name,
-            reason,
-            usage,
-            clock.laps,
-            self.fingerprint,
-            claims,
-            sure,
-        )
+            said.text, said.status, said.citations, context, route, self.generator.name, said.reason, usage, clock.laps,
+            self.fingerprint, said.claims, said.confidence,
+        )  # fmt: skip
 
-    def _confidence(self, text: str, status: str, context: Context, route: Route) -> float | None:
-        """The calibrated probability that the answer is right; None for an abstention, and where nothing was calibrated."""
-        if self.calibration is None or status == "abstained":
-            return None
-        return confidence(self.calibration, self.generator, text, context, route)
-
-    def _unsure(self, sure: float | None, context: Context) -> str:
-        """Why an answer is held back that may be wrong more often than the setting ``risk`` allows; empty where it may stand."""
-        if sure is None or self.calibration is None or self.settings.risk is None:
-            return ""
-        least = self.calibration.threshold(sort_of(context), self.settings.risk)
-        told = f"not sure enough: {sure:.2f}, and for a risk of {self.settings.risk:g} at least {least:.2f} is needed"
-        return told if sure < least else ""
+    @functools.cached_property
+    def finish(self) -> Finish:
+        """What makes an answer of a text."""
+        return Finish(self.settings, self.generator, self.calibration)
 
     @functools.cached_property
     def calibration(self) -> Calibration | None:
@@ -357,14 +324,6 @@ class MedRAG:
     def influence(self, answer: Answer) -> dict[str, float]:
         """What each piece of evidence did to the answer to a closed question; see `medrag.confidence.influence`."""
         return influence(self.generator, answer.context)
-
-    def claims_of(self, text: str, status: str, context: Context) -> tuple[Claim, ...]:
-        """What a text says, each sentence checked against the context and what the generator's reader sees; none of an abstention."""
-        if status == "abstained":
-            return ()
-        look = getattr(self.generator, "findings", None) if context.query.images else None
-        seen = look([image.image for image in context.query.images], context.query.domain) if look else {}
-        return grounding.checked(text, context, seen)
 
     @functools.cached_property
     def fingerprint(self) -> str:

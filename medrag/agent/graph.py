@@ -162,10 +162,11 @@ class Agent:
             "context_tokens": context.tokens, **out["usage"], "steps": state["steps"], "policy_tokens": state["tokens"],
             "claims": borne[0], "supported_claims": borne[1],
         }  # fmt: skip
+        claims = self.rag.finish.claims_of(text, context) if status != "abstained" else ()
         fingerprint = f"{self.rag.fingerprint}-{self._policy.name}"
         return Answer(
             text, status, citations, context, bench.desk.route, out["model"], out["reason"] or reason, usage, state["timings"],
-            fingerprint, self.rag.claims_of(text, status, context), trace=tuple(state["trace"]),
+            fingerprint, claims, trace=tuple(state["trace"]),
         )  # fmt: skip
 
 

@@ -1,0 +1,84 @@
+"""From what a generator wrote to what is answered: citations, claims held against their evidence, how sure it is, and why it is held back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from medrag import grounding
+from medrag.cite import cite
+from medrag.confidence import confidence, sort_of
+from medrag.disagree import disagreement
+from medrag.prompts import REFUSAL
+
+if TYPE_CHECKING:
+    from medrag.calibration import Calibration
+    from medrag.settings import PipelineSettings
+    from medrag.types import Citation, Claim, Context, Route, Status
+
+
+class Said(NamedTuple):
+    """An answer's own part: without its context, times and names."""
+
+    text: str
+    status: Status
+    citations: tuple[Citation, ...] = ()
+    reason: str = ""
+    claims: tuple[Claim, ...] = ()
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a text becomes an answer, by the settings ``unsupported`` and ``risk``."""
+
+    settings: PipelineSettings
+    generator: Any
+    calibration: Calibration | None
+
+    def __call__(self, text: str, context: Context, route: Route) -> Said:
+        """The text with its citations, its claims checked; a refusal where the settings ask for more than it can bear."""
+        said = self._checked(Said(*cite(text, context)), context)
+        if said.status == "abstained":
+            return said if context.kept or said.reason == grounding.UNFOUNDED else said._replace(reason=_nothing(route))
+        said = said._replace(confidence=self._confidence(said.text, context, route))
+        if unsure := self._unsure(said.confidence, context):
+            return Said(REFUSAL, "abstained", (), unsure, (), said.confidence)
+        return said._replace(reason=disagreement(context)) if said.status == "answered" else said
+
+    def _checked(self, said: Said, context: Context) -> Said:
+        """With its claims; what is not borne out is marked, taken out, or makes it a refusal."""
+        if said.status == "abstained":
+            return said
+        claims = self.claims_of(said.text, context)
+        left = grounding.held(said.text, claims, self.settings.unsupported)
+        if left == said.text:
+            return said._replace(claims=claims)
+        again = Said(*cite(left, context))
+        if again.status == "abstained":
+            return again._replace(reason=grounding.UNFOUNDED)
+        return again._replace(claims=tuple(filter(grounding.borne_out, claims)))
+
+    def claims_of(self, text: str, context: Context) -> tuple[Claim, ...]:
+        """What a text says, each sentence checked against the context and what the generator's reader sees."""
+        look = getattr(self.generator, "findings", None) if context.query.images else None
+        seen = look([image.image for image in context.query.images], context.query.domain) if look else {}
+        return grounding.checked(text, context, seen)
+
+    def _confidence(self, text: str, context: Context, route: Route) -> float | None:
+        return confidence(self.calibration, self.generator, text, context, route) if self.calibration else None
+
+    def _unsure(self, sure: float | None, context: Context) -> str:
+        """Why an answer is held back that may be wrong more often than ``risk`` allows; empty where it may stand."""
+        if sure is None or self.calibration is None or self.settings.risk is None:
+            return ""
+        least = self.calibration.threshold(sort_of(context), self.settings.risk)
+        told = f"not sure enough: {sure:.2f}, and for a risk of {self.settings.risk:g} at least {least:.2f} is needed"
+        return told if sure < least else ""
+
+
+def _nothing(route: Route) -> str:
+    """Why there was no evidence."""
+    return (
+        "nothing relevant was found" if route.retrieves else ": ".join(("nothing was retrieved", *route.reasons[-1:]))
+    )
