@@ -115,7 +115,9 @@ def small_rag(*, texts=TEXTS, studies=STUDIES, graph=None, generator=None, domai
     retrievers: dict[str, Any] = {"lexical": ListRetriever(texts, "lexical"), "similar": LookAlikes(studies)}
     if graph is not None:
         retrievers["graph"] = graph
-    store: Any = SimpleNamespace(items=Items([*texts, *studies]), manifest=SimpleNamespace(content_hash="small"))
+    store: Any = SimpleNamespace(
+        items=Items([*texts, *studies]), manifest=SimpleNamespace(content_hash="small", content={}, recipe={})
+    )
     return MedRAG(
         retrievers, Sure(list(retrievers), domain), AdaptiveSelector(chosen.select), generator or Extractive(), chosen, store
     )  # fmt: skip
