@@ -107,7 +107,13 @@ def output_of(answer: Answer, chance: float | None = None) -> Output:
         for key, hit in answer.context
     )
     cited = [{"key": c.key, "id": c.item.id, "support": c.support} for c in answer.citations]
-    details = {"keyed": answer.text, "cited": cited, "domain": answer.route.domain, "timings": dict(answer.timings)}
+    details = {
+        "keyed": answer.text,
+        "cited": cited,
+        "domain": answer.route.domain,
+        "confidence": answer.confidence,
+        "timings": dict(answer.timings),
+    }
     return Output(plain(answer.text), chance, answer.status, kept, details)
 
 

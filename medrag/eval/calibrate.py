@@ -23,8 +23,10 @@ from medrag._util.progress import track
 from medrag.calibration import Calibration, Logistic, Sort
 from medrag.confidence import closed_signals, oriented, sort_of, text_signals
 from medrag.errors import CorpusError, SettingsError
+from medrag.eval.statistics import interval
 from medrag.eval.tasks import Example
 from medrag.score import risk
+from medrag.score.abstention import Abstention
 from medrag.score.reliance import right
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
     from medrag.types import Context, Route
 
+COVERED = 0.7  # share answered at which errors are reported beside those of all
 FEWEST = 60  # questions of a sort from which on it is calibrated
 FOLDS, REPEATS = 5, 5
 STILL = 1e-9  # a spread below which a signal does not vary
@@ -249,21 +252,18 @@ def out_of_fold(
 def _figures(
     some: Sequence[Observed], outside: NDArray[np.float64], good: NDArray[np.float64], read: int
 ) -> dict[str, Any]:
-    """What the confidence is worth, out of fold, beside the generator's own probability and a constant."""
-    own = [one.raw[read] for one in some]
-    found: dict[str, Any] = {
-        "n": len(some),
-        "groups": len({one.group for one in some}),
-        "accuracy": round(float(good.mean()), 4),
-    }
+    """What the confidence is worth, out of fold, beside the generator's own probability and a constant; intervals over groups."""
+    groups = [one.group for one in some]
+    found: dict[str, Any] = {"n": len(some), "groups": len(set(groups)), "accuracy": round(float(good.mean()), 4)}
     kinds = {"calibrated": outside, "constant": np.full(len(good), good.mean())}
+    own = [one.raw[read] for one in some]
     if all(p is not None for p in own):
         kinds["generator"] = np.array(own, float)
+    measure: Any = Abstention(coverages=(COVERED,), bins=10)
     for name, chances in kinds.items():
+        scores = interval(measure, measure.rows(list(chances), list(good)), groups, draws=1000)
         found[name] = {
-            "calibration_error": round(risk.calibration_error(chances, good), 4),
-            "error_at_70": round(risk.error_at(chances, good, 0.7), 4)
-            if name != "constant"
-            else round(1 - float(good.mean()), 4),
+            key: [round(float(v), 4) for v in scores[key]]
+            for key in ("ece", f"accuracy@{100 * COVERED:.0f}", "aurc", "brier")
         }
     return found

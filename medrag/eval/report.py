@@ -133,7 +133,8 @@ def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
         chances, truth = [line["probability"] for line in known], [line["reference"] == "yes" for line in known]
         calibrated[result["arm"]] = charts.calibration(chances, truth)
         covered[result["arm"]] = charts.coverage(
-            [abs(p - 0.5) for p in chances], [(p >= 0.5) == y for p, y in zip(chances, truth, strict=True)]
+            [scoring.confidence_of(line) for line in known],
+            [(p >= 0.5) == y for p, y in zip(chances, truth, strict=True)],
         )
     if not calibrated:
         return []

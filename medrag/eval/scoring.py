@@ -57,10 +57,15 @@ def _grounding(measure: Any, lines: Lines) -> Any:
 
 
 def _abstention(measure: Any, lines: Lines) -> Any:
-    """Confidence: how far P(yes) is from a half, as a probability of the likelier answer; ½ where the arm knows none."""
-    chances = [0.5 if line["probability"] is None else line["probability"] for line in lines]
     right = [float(parse(line["value"]) == line["reference"]) for line in lines]
-    return measure.rows([max(p, 1 - p) for p in chances], right)
+    return measure.rows([confidence_of(line) for line in lines], right)
+
+
+def confidence_of(line: Mapping[str, Any]) -> float:
+    """The calibrated confidence of an answer; else how far P(yes) is from a half, as a probability of the likelier answer; else ½."""
+    p = 0.5 if line["probability"] is None else float(line["probability"])
+    calibrated = line["details"].get("confidence")
+    return max(p, 1 - p) if calibrated is None else float(calibrated)
 
 
 def _as_answer(line: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Choosing a setting with a guarantee, and how far a probability can be believed. Pure functions of losses and probabilities.
+"""Choosing a setting with a guarantee: pure functions of losses and confidences. What a confidence is worth is `medrag.score.abstention`'s.
 
 Learn then test (Angelopoulos et al., arXiv 2110.01052): each candidate is a hypothesis "its risk exceeds α", rejected by the
 Hoeffding-Bentkus p-value; what is rejected with the family-wise error at δ has, all at once, a risk of at most α with probability 1 − δ.
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 Test = Literal["bonferroni", "fixed-sequence"]
 
@@ -94,38 +94,3 @@ def certified_threshold(
             break
         kept = threshold
     return kept
-
-
-def calibration_error(
-    probability: ArrayLike, right: ArrayLike, bins: int = 10, weights: ArrayLike | None = None
-) -> float:
-    """Expected calibration error (Naeini et al. 2015; Guo et al., arXiv 1706.04599): mean gap of probability and frequency over equal bins.
-
-    It is above 0 for a perfect forecaster, too, by chance: about 0.03 with 500 examples in ten bins.
-    """
-    chance, good = np.asarray(probability, float), np.asarray(right, float)
-    drawn = np.ones(len(chance)) if weights is None else np.asarray(weights, float)
-    place = np.clip((chance * bins).astype(int), 0, bins - 1)
-    gaps = np.bincount(place, drawn * (good - chance), minlength=bins)
-    return float(np.abs(gaps).sum() / max(drawn.sum(), 1e-12))
-
-
-class Coverage(NamedTuple):
-    """Share of questions answered, and the share of wrong ones among them."""
-
-    coverage: NDArray[np.float64]
-    error: NDArray[np.float64]
-
-
-def risk_coverage(confidence: ArrayLike, right: ArrayLike) -> Coverage:
-    """Error of the most confident answers for each share that is answered (El-Yaniv and Wiener 2010); ties are in the order given."""
-    order = np.argsort(-np.asarray(confidence, float), kind="stable")
-    wrong = 1 - np.asarray(right, float)[order]
-    count = np.arange(1, len(wrong) + 1)
-    return Coverage(count / max(1, len(wrong)), np.cumsum(wrong) / count)
-
-
-def error_at(confidence: ArrayLike, right: ArrayLike, coverage: float) -> float:
-    """Share of wrong answers among the most confident ``coverage`` of all."""
-    found = risk_coverage(confidence, right)
-    return float(found.error[max(0, round(coverage * len(found.error)) - 1)])

@@ -1,9 +1,8 @@
-"""Guarantees by simulation, p-values against what they bound, calibration error by hand."""
+"""Guarantees by simulation, and p-values against what they bound."""
 
 from __future__ import annotations
 
 import doctest
-import itertools
 
 import numpy as np
 import pytest
@@ -73,24 +72,3 @@ def test_conformal_risk_is_kept_on_average() -> None:
         met.append(0.0 if chosen is None else float(draw.random() < levels[chosen]))
     assert np.mean(met) <= alpha + 0.03
     assert risk.conformal([[1, 1], [1, 1]], 0.2) is None
-
-
-def test_calibration_error_by_hand() -> None:
-    # two of four at 0.95 are right, one of one at 0.55: 4/5 · |0.5 − 0.95| + 1/5 · |1 − 0.55|
-    assert risk.calibration_error([0.95] * 4 + [0.55], [1, 1, 0, 0, 1]) == pytest.approx(0.8 * 0.45 + 0.2 * 0.45)
-    assert risk.calibration_error([1.0, 0.0], [1, 0]) == 0.0
-    assert risk.calibration_error([0.9, 0.9], [1, 0], weights=[1, 0]) == pytest.approx(0.1)
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
-def test_coverage_ends_at_the_whole(rows: list[tuple[float, bool]]) -> None:
-    sure, right = zip(*rows, strict=True)
-    found = risk.risk_coverage(sure, right)
-    assert found.coverage[-1] == 1.0 and found.error[-1] == pytest.approx(1 - np.mean(right))
-    assert risk.error_at(sure, right, 1.0) == pytest.approx(found.error[-1])
-    assert all(a < b for a, b in itertools.pairwise(found.coverage))
-
-
-def test_who_is_sure_of_the_right_ones_errs_less_on_fewer() -> None:
-    assert risk.error_at([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], 0.5) == 0.0
-    assert risk.error_at([0.9, 0.8, 0.6, 0.5], [1, 1, 0, 1], 1.0) == 0.25
