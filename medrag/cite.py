@@ -14,6 +14,7 @@ from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
+DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
 _RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 
 
@@ -36,7 +37,11 @@ def strip_invented(text: str, known: set[str]) -> str:
         blank = " " if match.group(0)[0] in " \t" else ""
         return blank + "".join(f"[{key}]" for key in kept) if kept else ""
 
-    return _KEYS.sub(mend, text)
+    for _ in range(DEEPEST):  # "[E[E9]7]" holds a key once the inner one is out
+        if (mended := _KEYS.sub(mend, text)) == text:
+            return text
+        text = mended
+    return text.replace("[", "").replace("]", "")
 
 
 def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...], str]:

@@ -76,3 +76,10 @@ def test_a_whole_page_is_cited_by_its_number():
     page = Page("b:1#p7", "b:1", 7, (Block("A mass is large."),), 100, 100, "b.pdf")
     (citation,) = cite("A mass is large [E1].", Context(Query("q"), (Hit(page, 1.0, 1, "dense"),)))[2]
     assert citation.page == 7
+
+
+def test_a_key_that_appears_when_another_is_taken_out():
+    assert strip_invented("It is [E[E9]7].", {"E1"}) == "It is."
+    assert strip_invented("It is [E[E9]1].", {"E1"}) == "It is [E1]."
+    deep = strip_invented("[E" * 40 + "9" + "]9" * 40, {"E1"})
+    assert "[" not in deep and keys_in(deep) == []

@@ -160,6 +160,8 @@ class GraphStore:
         row = self._base.execute(
             "SELECT k.curie FROM concepts c JOIN concepts k ON k.n = c.node WHERE c.curie = ?", (curie_of(id),)
         ).fetchone()
+        if row is None and id in self:
+            raise IndexCorrupt(f"the graph is damaged: {id} has no node", "build the index again")
         if row is None:
             raise KeyError(id)
         return str(row[0])
@@ -243,10 +245,7 @@ class GraphStore:
         """All edges of a node, not yet made into objects, by falling weight (see `step_weight`), then by their ends."""
         if (number := self._number(id)) is None:
             return []
-        try:
-            name = self.node(id)
-        except KeyError as error:
-            raise IndexCorrupt(f"the graph is damaged: {id} has no node", "build the index again") from error
+        name = self.node(id)
         merged: dict[tuple[str, str, str, str], Step] = {}
         for s, r, _, polarity, source, doc, meta, curie, degree in self._base.execute(_STEPS, (number, number)):
             relation = self._relations[r]
