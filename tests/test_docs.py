@@ -18,7 +18,18 @@ from medrag._util.places import checkout
 from medrag.errors import ModelMissing
 
 DOCS = (checkout() or Path()) / "docs"
-PAGES = ["corpora", "indexes", "models", "evaluation", "tuning", "agent", "serving", "scaling", "privacy"]
+PAGES = [
+    "corpora",
+    "indexes",
+    "models",
+    "evaluation",
+    "tuning",
+    "agent",
+    "serving",
+    "scaling",
+    "privacy",
+    "reliability",
+]
 
 
 def blocks(page: str, language: str) -> list[str]:
