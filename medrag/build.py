@@ -217,7 +217,7 @@ class _Build:
     def _signatures(self, corpora: Mapping[str, Corpus]) -> dict[str, str]:
         """What the items of each corpus depend on."""
         chunking = self.recipe.chunk.model_dump_json()
-        settings = {one.name: one.model_dump_json(exclude={"access"}) for one in self.recipe.corpora}
+        settings = {one.name: _in_order(one).model_dump_json(exclude={"access"}) for one in self.recipe.corpora}
         return {
             name: sha256_text(str(READERS), settings[name], chunking, corpus.signature())
             for name, corpus in corpora.items()
@@ -326,6 +326,11 @@ class _Build:
         start = time.perf_counter()
         yield
         self.seconds[stage] = round(time.perf_counter() - start, 3)
+
+
+def _in_order(corpus: CorpusSettings) -> CorpusSettings:
+    """With its options as a manifest gives them back: sorted by name, at every depth."""
+    return corpus.model_copy(update={"options": json.loads(json.dumps(corpus.options, sort_keys=True, default=str))})
 
 
 def _encoders(recipe: Recipe) -> dict[str, Encoder]:

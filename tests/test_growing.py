@@ -23,13 +23,15 @@ WORDS = "mass lung left right effusion clear heart apex nodule normal pleura rib
 class Shelf:
     """A corpus for tests: a JSON file {document: [texts]}; "graph" adds a concept and a statement to each document."""
 
-    def __init__(self, name: str, path: Path) -> None:
-        self.name, self.plan = name, json.loads(path.read_text())
+    def __init__(self, name: str, path: Path, **options: Any) -> None:
+        self.name, self.path, self.plan = name, path, json.loads(path.read_text())
 
     def signature(self) -> str:
         return json.dumps(self.plan)
 
     def read(self, report: Any) -> Iterator[Item]:
+        with self.path.with_suffix(".reads").open("a") as log:
+            log.write("read\n")
         for doc, texts in self.plan["docs"].items():
             for n, text in enumerate(texts):
                 yield Passage(f"{self.name}:{doc}#{n}", f"{self.name}:{doc}", text)
@@ -129,6 +131,13 @@ def test_a_new_corpus_is_added_without_the_old_being_touched(tmp_path: Path) -> 
     build(recipe_of(old, new), tmp_path / "fresh")
     assert_same(tmp_path / "grown", tmp_path / "fresh")
     assert not append(recipe_of(old), [CorpusSettings(**new)], tmp_path / "grown").fresh
+
+
+def test_the_order_of_options_makes_no_corpus_be_read_again(tmp_path: Path) -> None:
+    old = shelf(tmp_path, "old", some_docs(1, 60)) | {"options": {"z": {"b": 1, "a": 2}, "a": 3}}
+    build(recipe_of(old), tmp_path / "grown")
+    append(recipe_of(old), [CorpusSettings(**shelf(tmp_path, "new", some_docs(2, 3)))], tmp_path / "grown")
+    assert (tmp_path / "old.reads").read_text() == "read\n"
 
 
 @pytest.mark.parametrize("seed", range(6))
