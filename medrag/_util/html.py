@@ -89,7 +89,9 @@ def answer_view(answer: Answer, anchor: str) -> dict[str, Any]:
         "question": context.query.text,
         "images": [_question_image(image) for image in context.query.images],
         "status": answer.status,
-        "verdict": ": ".join(filter(None, [_STATUS[answer.status], answer.reason])),
+        "verdict": ": ".join(
+            filter(None, [", ".join(filter(None, [_STATUS[answer.status], render.sureness(answer)])), answer.reason])
+        ),
         "text": answer_segments(answer),
         "claims": render.claim_lines(answer),
         "route": route_view(answer),

@@ -30,19 +30,32 @@ def clean(text: str) -> str:
 def answer_text(answer: Answer) -> str:
     """The answer, then its numbered references: key, kind, title, section, page, document, quote."""
     parts = [_wrap(answer.text) or "(no text)"]
-    if answer.status != "answered":
-        parts.append(_wrap(f"[{answer.status}] {answer.reason}".rstrip()))
+    if line := status_line(answer):
+        parts.append(_wrap(line))
     if notes := claim_lines(answer):
-        parts.append("\n".join(_wrap(note) for note in notes))
+        parts.append(
+            "\n".join(textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in notes)
+        )
     if answer.citations:
         parts.append("References\n" + "\n".join(reference_text(citation) for citation in answer.citations))
     return clean("\n\n".join(parts))
 
 
+def status_line(answer: Answer) -> str:
+    """The status where it is not plain, its reason, and how sure the answer is; empty where there is nothing to say."""
+    status = "" if answer.status == "answered" else answer.status
+    named = ", ".join(filter(None, [status, sureness(answer)]))
+    return f"[{named}] {answer.reason}".strip() if named else answer.reason
+
+
 def claim_lines(answer: Answer) -> list[str]:
-    """How sure the answer is, where that is known, and each claim that its evidence does not simply bear out."""
-    sure = [] if answer.confidence is None else [f"Confidence {answer.confidence:.2f}"]
-    return sure + [f"“{shorten(claim.text, 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
+    """Each claim that its evidence does not simply bear out, with what a reader should know of it."""
+    return [f"“{shorten(claim.text, 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
+
+
+def sureness(answer: Answer) -> str:
+    """How sure the answer is; empty where nothing was calibrated."""
+    return "" if answer.confidence is None else f"confidence {answer.confidence:.2f}"
 
 
 def claim_note(claim: Claim) -> str:

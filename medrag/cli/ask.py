@@ -139,10 +139,12 @@ def streamed(rag: MedRAG, image: Any, question: str) -> Answer:
 
 def answer_tail(answer: Answer) -> str:
     """The status when it is not plain, and the references."""
-    from medrag._util.render import claim_lines, reference_text
+    from medrag._util.render import claim_lines, reference_text, status_line
 
-    lines = [] if answer.status == "answered" else [f"[{answer.status}] {answer.reason}".rstrip()]
-    return "\n".join(["", *lines, *claim_lines(answer), *(reference_text(citation) for citation in answer.citations)])
+    notes = [f"- {note}" for note in claim_lines(answer)]
+    return "\n".join(
+        ["", *filter(None, [status_line(answer)]), *notes, *(reference_text(citation) for citation in answer.citations)]
+    )
 
 
 def route_line(route: Route) -> str:
