@@ -29,6 +29,7 @@ PAGES = [
     "scaling",
     "privacy",
     "reliability",
+    "confidence",
 ]
 
 

@@ -88,14 +88,14 @@ def _lines(report: Any, thresholds: Any) -> Any:
         if name in report:
             one = report[name]
             yield (
-                f"{name}: calibration error, errors at 70 % coverage",
-                f"{one['calibration_error']:.3f}, {one['error_at_70']:.3f}",
+                f"{name}: calibration error, errors of the surest 70 %",
+                f"{one['ece'][0]:.3f}, {1 - one['accuracy@70'][0]:.3f}",
             )
     for depth, error in report["errors_by_depth"].items():
         kept = "certified" if int(depth) in report["certified_depths"] else "not certified"
         yield f"errors with {depth} pieces ({report['tokens_by_depth'][depth]:.0f} words)", f"{error:.3f}, {kept}"
     for risk, threshold in thresholds.items():
-        yield (
-            f"at most {risk} wrong",
-            "no confidence is enough" if threshold is None else f"from a confidence of {threshold:.2f}",
-        )
+        tried = report["halves"].get(risk)
+        told = "no confidence is enough" if threshold is None else f"from a confidence of {threshold:.2f}"
+        kept = f"; on the other half {tried['error']:.2f} wrong of {tried['answered']:.0%} answered" if tried else ""
+        yield f"at most {risk} wrong", told + kept

@@ -178,7 +178,7 @@ def _sort(
     report = _figures(some, outside, good, read) | {
         "errors_by_depth": {str(k): round(float(e), 4) for k, e in zip(depths, wrong.mean(0), strict=True)},
         "tokens_by_depth": {str(k): round(float(np.mean([one.tokens[n] for one in some])), 1) for n, k in enumerate(depths)},
-        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": strength, "read": depths[read],
+        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": strength, "read": depths[read], "halves": halves(some, table, good, risks, delta, strength, seed),
     }  # fmt: skip
     return Sort(_fit(names, table, good, strength), thresholds, depths[read] if certified else None, report)
 
@@ -231,12 +231,17 @@ def _fit(names: Sequence[str], table: NDArray[np.float64], good: NDArray[np.floa
 
 
 def out_of_fold(
-    table: NDArray[np.float64], good: NDArray[np.float64], groups: Sequence[str], seed: int = 0, strength: float = 0.1
+    table: NDArray[np.float64],
+    good: NDArray[np.float64],
+    groups: Sequence[str],
+    seed: int = 0,
+    strength: float = 0.1,
+    repeats: int = REPEATS,
 ) -> NDArray[np.float64]:
     """P(right) of each row by models that saw none of its group, the mean over several ways to cut the folds."""
     chances = np.zeros(len(good))
     distinct = sorted(set(groups))
-    for repeat in range(REPEATS):
+    for repeat in range(repeats):
         order = {group: n for n, group in enumerate(random.Random(f"{seed}/{repeat}").sample(distinct, len(distinct)))}
         fold = np.array([order[group] % FOLDS for group in groups])
         for k in range(FOLDS):
@@ -244,9 +249,38 @@ def out_of_fold(
                 names = [str(n) for n in range(table.shape[1])]
                 model = _fit(names, table[fold != k], good[fold != k], strength)
                 chances[fold == k] += [
-                    model.probability(dict(zip(names, row, strict=True))) / REPEATS for row in table[fold == k]
+                    model.probability(dict(zip(names, row, strict=True))) / repeats for row in table[fold == k]
                 ]
     return chances
+
+
+def halves(
+    some: Sequence[Observed], table: NDArray[np.float64], good: NDArray[np.float64], risks: Sequence[float], delta: float, strength: float,
+    seed: int = 0, draws: int = 100,
+) -> dict[str, Any]:  # fmt: skip
+    """The guarantee tried on the questions themselves: the groups are cut in two ``draws`` times, one half makes the threshold, the other
+    is answered by it. For each risk the share of draws in which the other half was wrong more often, of those with a threshold, and the mean
+    share that was answered. The other half is a sample too: by chance it is above a risk that is just kept in half of the draws."""
+    groups = sorted({one.group for one in some})
+    found: dict[str, list[tuple[float, float]]] = {f"{r:g}": [] for r in risks}
+    for draw in range(draws):
+        chosen = set(random.Random(f"{seed}/halves/{draw}").sample(groups, len(groups) // 2))
+        mine = np.array([one.group in chosen for one in some])
+        ours = [one for one, m in zip(some, mine, strict=True) if m]
+        single = _one_of_each(ours, draw)
+        outside = out_of_fold(table[mine], good[mine], [one.group for one in ours], draw, strength, repeats=1)
+        names = [str(n) for n in range(table.shape[1])]
+        model = _fit(names, table[mine], good[mine], strength)
+        sure = np.array([model.probability(dict(zip(names, row, strict=True))) for row in table[~mine]])
+        for r in risks:
+            least = risk.certified_threshold(outside[single], good[mine][single], r, delta)
+            if least is not None and (sure >= least).any():
+                found[f"{r:g}"].append((float(1 - good[~mine][sure >= least].mean()), float((sure >= least).mean())))
+    return {
+        name: {"draws": len(rows), "above": round(float(np.mean([e > float(name) for e, _ in rows])), 3), "error": round(float(np.mean([e for e, _ in rows])), 3),
+               "answered": round(float(np.mean([c for _, c in rows])), 3)}
+        for name, rows in found.items() if rows
+    }  # fmt: skip
 
 
 def _figures(
