@@ -52,7 +52,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         options.work = options.work or Path(scratch)
-        found = {"count": options.count, "images": IMAGES, "clients": CLIENTS, "cpus": os.cpu_count()}
+        found: dict[str, Any] = {"count": options.count, "images": IMAGES, "clients": CLIENTS, "cpus": os.cpu_count()}
+        found["load"] = round(os.getloadavg()[0], 1)
         found |= {part: apart(part, options) for part in PARTS}
     write_json(options.out, found)
     print(json.dumps(found, indent=1))
