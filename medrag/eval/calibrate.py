@@ -178,7 +178,7 @@ def _sort(
     report = _figures(some, outside, good, read) | {
         "errors_by_depth": {str(k): round(float(e), 4) for k, e in zip(depths, wrong.mean(0), strict=True)},
         "tokens_by_depth": {str(k): round(float(np.mean([one.tokens[n] for one in some])), 1) for n, k in enumerate(depths)},
-        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": strength, "read": depths[read], "halves": halves(some, table, good, risks, delta, strength, seed),
+        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": strength, "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "halves": halves(some, table, good, risks, delta, strength, seed),
     }  # fmt: skip
     return Sort(_fit(names, table, good, strength), thresholds, depths[read] if certified else None, report)
 
@@ -252,6 +252,17 @@ def out_of_fold(
                     model.probability(dict(zip(names, row, strict=True))) / repeats for row in table[fold == k]
                 ]
     return chances
+
+
+def conformal(sure: NDArray[np.float64], good: NDArray[np.float64], risks: Sequence[float]) -> dict[str, float | None]:
+    """For each risk the lowest confidence at which at most that share of all questions is answered wrongly, in expectation; None: there is none.
+
+    A weaker promise than that of ``thresholds``, and over all questions instead of those that are answered.
+    """
+    grid = np.append(np.unique(sure), 1.01)
+    losses = (1 - good)[:, None] * (sure[:, None] >= grid)
+    found = {f"{r:g}": risk.conformal(losses, r) for r in risks}
+    return {name: None if n is None else round(float(grid[n]), 4) for name, n in found.items()}
 
 
 def halves(

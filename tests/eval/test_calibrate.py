@@ -15,7 +15,7 @@ from medrag import MedRAG
 from medrag.calibration import Calibration, Logistic, Sort, open_calibration, read_calibration
 from medrag.confidence import oriented, sort_of, votes
 from medrag.errors import CorpusError, IndexMismatch, SettingsError
-from medrag.eval.calibrate import Observed, calibrated, observe, out_of_fold
+from medrag.eval.calibrate import Observed, calibrated, conformal, observe, out_of_fold
 from medrag.eval.tasks import Example
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
@@ -125,9 +125,7 @@ def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little
     rag = pipeline(folder, calibration=str(folder / "calibration.json"))
     bright, grey = (rag.answer(Image.new("L", (32, 32), value), QUESTION) for value in (250, 140))
     assert bright.confidence and grey.confidence and bright.confidence > grey.confidence + 0.1
-    assert (
-        f"confidence {bright.confidence:.2f}]" in str(bright) and bright.to_dict()["confidence"] == bright.confidence
-    )
+    assert f"confidence {bright.confidence:.2f}]" in str(bright) and bright.to_dict()["confidence"] == bright.confidence
     assert not bright.context.kept and "worth reading (0 for closed questions)" in bright.context.dropped[-1].reason
     careful = pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.3)
     least = made.threshold("closed", 0.3)
@@ -163,6 +161,17 @@ def test_a_calibration_of_something_else_is_refused(observed: Any, tmp_path: Pat
         read_calibration(forged)
     with pytest.raises(SettingsError, match="there is no calibration"):
         read_calibration(tmp_path / "nowhere.json")
+
+
+def test_conformal_thresholds_count_what_is_answered_wrongly_among_all() -> None:
+    sure, good = (
+        np.linspace(0.5, 1, 200),
+        (np.arange(200) % 4 > 0).astype(float),
+    )  # a quarter is wrong, at every confidence
+    found = conformal(sure, good, (0.1, 0.25, 0.5, 0.001))
+    assert found["0.5"] == 0.5 and found["0.001"] is None
+    least = found["0.1"]
+    assert least and ((1 - good) * (sure >= least)).mean() <= 0.1 < ((1 - good) * (sure >= least - 0.02)).mean()
 
 
 def test_logistic_by_hand() -> None:
