@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from medrag import private
 from medrag._util import offline
 from medrag._util.files import sha256_text
-from medrag._util.places import built
+from medrag._util.places import built, share
 from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
@@ -309,7 +309,9 @@ class MedRAG:
     @functools.cached_property
     def calibration(self) -> Calibration | None:
         """The calibration that the settings name and that fits; see `medrag.calibration.open_calibration`."""
-        usual = built(self.recipe.name).parent / CALIBRATION if self.recipe else None
+        name = self.recipe.name if self.recipe else ""
+        places = (built(name).parent / CALIBRATION, share() / "indexes" / name / CALIBRATION) if name else ()
+        usual = next((path for path in places if path.is_file()), None)
         return open_calibration(self.settings.calibration, usual, self.calibrated_for)
 
     @functools.cached_property
