@@ -27,7 +27,7 @@ from medrag.cli.output import Json, emit, say, size_text, table
 from medrag.errors import IndexMissing, MedragError
 
 _PACKAGES = (
-    "bm25s defusedxml faiss-cpu filelock gguf httpx huggingface_hub jinja2 langchain-core langgraph networkx numpy "
+    "defusedxml faiss-cpu filelock gguf httpx huggingface_hub jinja2 langchain-core langgraph networkx numpy "
     "open_clip_torch openai pillow platformdirs pydantic pydicom pylibjpeg pymupdf pyyaml rank-bm25 rich scipy "
     "sentence-transformers timm torch torchvision transformers typer"
 ).split()
