@@ -289,4 +289,6 @@ def test_a_copy_of_the_picture_in_the_index_is_left_out_and_counted(planned: Run
     examples = tuple(dataclasses.replace(one, images=(picture,)) for one in planned.examples[:2])
     result = run(dataclasses.replace(planned, examples=examples), "none", tmp_path / "twins.json", draws=100)
     assert result["twins_left_out"] == 2
-    assert run(planned, "majority", tmp_path / "m.json", draws=100)["twins_left_out"] == 0
+    items.clear()
+    again = run(dataclasses.replace(planned, examples=examples), "none", tmp_path / "no_twins.json", draws=100)
+    assert again["twins_left_out"] == 0
