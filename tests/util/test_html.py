@@ -90,10 +90,9 @@ def test_labels_are_cleaned_and_escaped_once():
 @given(st.text(max_size=40))
 def test_no_text_breaks_out_of_its_place(text):
     answer = chest_answer(text=text, reason=text, model=text)
-    read = Reader(answer_page([answer], text))
-    assert {tag for tag, _ in read.tags} == {
-        tag for tag, _ in Reader(answer_page([chest_answer(reason="x")], "x")).tags
-    } - ({"a"} if "[E" not in text else set())
+    read, usual = Reader(answer_page([answer], text)), Reader(answer_page([chest_answer(reason="x")], "x"))
+    links = {"a"}  # there where the text has a key
+    assert {tag for tag, _ in read.tags} - links == {tag for tag, _ in usual.tags} - links
 
 
 def test_images_have_words_for_those_who_do_not_see_them(page):
