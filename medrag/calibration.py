@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medrag._util.files import sha256_text, write_json
+from medrag._util.odds import chance
 from medrag._util.text import count_tokens
 from medrag.errors import IndexMismatch, SettingsError
 from medrag.prompts import evidence_block
 from medrag.types import Context, Drop
 
 NAME = "calibration.json"
+NEVER = 1.01  # a confidence that no answer reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Logistic:
     def probability(self, signals: Mapping[str, float]) -> float:
         """P(right), 0–1."""
         shift = sum(w * (signals.get(name, self.means[name]) - self.means[name]) for name, w in self.weights.items())
-        return 1 / (1 + math.exp(-min(max(self.bias + shift, -30.0), 30.0)))
+        return chance(self.bias + shift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,10 @@ class Calibration:
     def threshold(self, sort: str, risk: float) -> float:
         """The least confidence of an answer whose risk is to be at most ``risk``; above 1 where none is certified.
 
-        Raises SettingsError for a risk that was not calibrated, KeyError for a sort of question that was not.
+        Nothing is sure enough of a sort of question that was not calibrated. Raises SettingsError for a risk that was not.
         """
+        if sort not in self.sorts:
+            return NEVER
         known = self.sorts[sort].thresholds
         if f"{risk:g}" not in known:
             raise SettingsError(
@@ -85,7 +88,7 @@ class Calibration:
                 f"known: {', '.join(known)}; or medrag calibrate --risk {risk:g}",
             )
         found = known[f"{risk:g}"]
-        return 1.01 if found is None else found
+        return NEVER if found is None else found
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -12,24 +12,18 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.odds import logit
 from medrag.prompts import make_prompt
 from medrag.route import question_kind
 from medrag.score import closed
-from medrag.vlms._evidence import is_report, parse, split, stance
-from medrag.vlms._vote import ORDER
+from medrag.vlms._evidence import is_report, parse
+from medrag.vlms._vote import strongest_view
 
 if TYPE_CHECKING:
     from medrag.calibration import Calibration
     from medrag.types import Context, Hit, Route
 
-LEAST = 1e-4  # probabilities are held this far from 0 and 1
 TURNED = ("given", "alone", "votes", "reader")  # signals that are positive for yes
-
-
-def logit(p: float) -> float:
-    """Log odds of a probability, within those of LEAST."""
-    p = min(max(p, LEAST), 1 - LEAST)
-    return math.log(p / (1 - p))
 
 
 def sort_of(context: Context) -> str:
@@ -43,12 +37,10 @@ def sort_of(context: Context) -> str:
 def votes(question: str, kept: Iterable[Hit]) -> float:
     """Reports that say yes less those that say no, over one more than all that speak of it: −1 to 1, by their number."""
     ask = parse(question)
-    views = []
-    for hit in kept:
-        said = {stance(ask, text) for text in split(hit.item.text)} if is_report(hit) else set()
-        views.append(next((view for view in ORDER if view in said), ""))
+    found = [strongest_view(ask, hit) for hit in kept if is_report(hit)]
+    views = [one[0] for one in found if one]
     balance = (views.count("present") - views.count("absent")) * (-1 if ask.negated else 1)
-    return balance / (1 + sum(map(bool, views)))
+    return balance / (1 + len(views))
 
 
 def closed_signals(generator: Any, contexts: Sequence[Context], routes: Sequence[Route]) -> list[dict[str, float]]:

@@ -70,11 +70,17 @@ class Finish:
 
     def _unsure(self, sure: float | None, context: Context) -> str:
         """Why an answer is held back that may be wrong more often than ``risk`` allows; empty where it may stand."""
-        if sure is None or self.calibration is None or self.settings.risk is None:
+        if self.calibration is None or self.settings.risk is None:
             return ""
-        least = self.calibration.threshold(sort_of(context), self.settings.risk)
-        told = f"not sure enough: {sure:.2f}, and for a risk of {self.settings.risk:g} at least {least:.2f} is needed"
-        return told if sure < least else ""
+        asked, least = (
+            f"for a risk of {self.settings.risk:g}",
+            self.calibration.threshold(sort_of(context), self.settings.risk),
+        )
+        if sure is None:
+            return f"{asked}: how sure answers of this sort are was not calibrated"
+        if least > 1:
+            return f"{asked}: no confidence is certified to be enough"
+        return "" if sure >= least else f"{asked} a confidence of {least:.2f} is needed, and this is {sure:.2f}"
 
 
 def _nothing(route: Route) -> str:

@@ -13,18 +13,19 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from medrag._util.findings import ASKED, presence_asked
+from medrag._util.polarity import OPPOSITE
 from medrag.prompts import REFUSAL
-from medrag.score.checked import OPPOSITE, Checked, Verdict, check
+from medrag.score.checked import Checked, Verdict, check
 from medrag.score.grounding import Claim as Statement
 from medrag.score.grounding import stances, statements
 from medrag.types import Claim, Context, Hit
-from medrag.vlms._evidence import Ask, is_report, parse, split, stance
+from medrag.vlms._evidence import Ask, is_report, parse, says, stance
 from medrag.vlms._revise import SEEN
-from medrag.vlms._vote import ORDER
+from medrag.vlms._vote import strongest_view
 
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
-_YES_NO = re.compile(r"\W*(yes|no)\W*", re.IGNORECASE)
+_YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _OWN = re.compile(  # what medrag's answerers say of themselves, not of the patient
     r"this rests on their reports|drafted from |the sources say|i do not look at|the evidence says otherwise",
     re.IGNORECASE,
@@ -76,18 +77,14 @@ def _deciding(told: Mapping[str, Checked]) -> str:
 
 def _answer(ask: Ask, sentence: str) -> str:
     """What a bare yes or no says of the finding asked about, "present" or "absent"; empty for any other sentence."""
-    said = _YES_NO.fullmatch(sentence) if ask.sort == "closed" else None
-    return ("present" if (said[1].lower() == "yes") != ask.negated else "absent") if said else ""
+    return says(ask, sentence) if ask.sort == "closed" and _YES_NO.fullmatch(sentence) else ""
 
 
 def _asked(ask: Ask, answer: str, hit: Hit) -> Checked:
     """What a report's strongest view of the finding means for the answer; a textbook has none of a patient."""
-    views = (
-        {view: text for text in reversed(split(hit.item.text)) if (view := stance(ask, text))} if is_report(hit) else {}
-    )
-    view = next((one for one in ORDER if one in views), None)
+    found = strongest_view(ask, hit) if is_report(hit) else None
     verdicts: dict[str, Verdict] = {answer: "supported", OPPOSITE[answer]: "contradicted"}
-    return Checked(verdicts[view], views[view]) if view and view in verdicts else Checked("absent")
+    return Checked(verdicts[found[0]], found[1]) if found and found[0] in verdicts else Checked("absent")
 
 
 @functools.cache

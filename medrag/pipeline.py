@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from medrag.retrieve.search import Memo
 
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
-    "retrievers", "weights", "k", "fusion", "rrf_c", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens",
+    "retrievers", "weights", "k", "fusion", "rrf_c", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
 IMAGE_SIDE = 1536  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
 
@@ -308,11 +308,24 @@ class MedRAG:
 
     @functools.cached_property
     def calibration(self) -> Calibration | None:
-        """The calibration that the settings name and that fits; see `medrag.calibration.open_calibration`."""
+        """The calibration that the settings name and that fits; see `medrag.calibration.open_calibration`.
+
+        Raises SettingsError for a ``risk`` without one, or that it does not know.
+        """
         name = self.recipe.name if self.recipe else ""
         places = (built(name).parent / CALIBRATION, share() / "indexes" / name / CALIBRATION) if name else ()
         usual = next((path for path in places if path.is_file()), None)
-        return open_calibration(self.settings.calibration, usual, self.calibrated_for)
+        found = open_calibration(self.settings.calibration, usual, self.calibrated_for)
+        if self.settings.risk is not None:
+            if found is None:
+                raise SettingsError(
+                    "risk needs a calibration, and there is none of this index, model and settings", "medrag calibrate"
+                )
+            for sort in found.sorts:
+                found.threshold(
+                    sort, self.settings.risk
+                )  # that the risk is among those calibrated is said before anything is written
+        return found
 
     @functools.cached_property
     def calibrated_for(self) -> str:

@@ -20,6 +20,7 @@ import re
 from typing import Literal, NamedTuple
 
 Polarity = Literal["present", "absent", "uncertain"]
+OPPOSITE: dict[str, Polarity] = {"present": "absent", "absent": "present"}  # what is left open has none
 Span = tuple[int, int]
 REACH = 1000
 

@@ -54,16 +54,21 @@ def calibrate(
     from medrag._util.places import built
     from medrag.calibration import NAME
     from medrag.cli.ask import open_index
+    from medrag.errors import SettingsError
     from medrag.eval import runner, sources
-    from medrag.eval.calibrate import calibrated, observe
+    from medrag.eval.calibrate import KINDS, calibrated, observe
 
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off"})
-    path = out or built(rag.recipe.name).parent / NAME if rag.recipe else Path(NAME)
+    path = out or built(rag.recipe.name if rag.recipe else index).parent / NAME
     folder, depths = data or sources.training_data(), sorted(set(depth or (0, 1, 3)))
     examples: list[Example] = []
     for named in task:
         name, _, most = named.partition("=")
         one = runner.plan(name, folder, split=split, limit=int(most) if most.isdigit() else limit, seed=seed)
+        if one.task.kind not in KINDS:
+            raise SettingsError(
+                f"{name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
+            )
         examples += [replace(example, id=f"{one.task.name}/{example.id}") for example in one.examples]
     observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
     found = calibrated(observed, rag.calibrated_for, depths, risk or (0.05, 0.1, 0.15, 0.2, 0.3), delta, alpha, seed)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medrag._util.files import sha256_text
+from medrag._util.odds import chance, logit
 from medrag._util.progress import track
 from medrag.calibration import Calibration, Logistic, Sort
 from medrag.confidence import closed_signals, oriented, sort_of, text_signals
@@ -45,7 +46,8 @@ STRENGTHS = (
     0.3,
     1.0,
     3.0,
-)  # inverse of the ridge penalty, over standardised signals; the best out of fold is taken
+)  # inverse ridge penalties over standardised signals; the best out of fold is taken
+KINDS = ("closed", "open", "report")  # of tasks, those with answers that are right or wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _observed(rag: MedRAG, examples: Sequence[Example], depths: Sequence[int], a
     for start in range(0, len(examples), at_once):
         part = examples[start : start + at_once]
         found = [rag.selected([str(p) for p in one.images] or None, one.question, tuple(one.exclude)) for one in part]
-        cut = [(replace_kept(context, k), route) for context, route in found for k in depths]
+        cut = [(replace(context, kept=context.kept[:k]), route) for context, route in found for k in depths]
         said = iter(_said(rag, [c for c, _ in cut], [r for _, r in cut]))
         for one, (context, _) in zip(part, found, strict=True):
             rows = [next(said) for _ in depths]
@@ -117,10 +119,6 @@ def _observed(rag: MedRAG, examples: Sequence[Example], depths: Sequence[int], a
             )
 
 
-def replace_kept(context: Context, k: int) -> Context:
-    return replace(context, kept=context.kept[:k])
-
-
 def _said(
     rag: MedRAG, contexts: Sequence[Context], routes: Sequence[Route]
 ) -> list[tuple[str, float | None, dict[str, float]]]:
@@ -132,8 +130,8 @@ def _said(
     found: dict[int, tuple[str, float | None, dict[str, float]]] = {}
     for n, one in zip(closed, signals, strict=True):
         if "given" in one:
-            p = 1 / (1 + np.exp(-one["given"]))
-            found[n] = ("Yes." if p >= 0.5 else "No.", float(max(p, 1 - p)), oriented(one, p >= 0.5))
+            p = chance(one["given"])
+            found[n] = ("Yes." if p >= 0.5 else "No.", max(p, 1 - p), oriented(one, p >= 0.5))
     others = [n for n in range(len(contexts)) if n not in found]
     for n, answer in zip(
         others, rag.answers_from([contexts[n] for n in others], [routes[n] for n in others]), strict=True
@@ -148,8 +146,10 @@ def calibrated(
 ) -> Calibration:  # fmt: skip
     """The calibration of all sorts of which there are enough questions.
 
-    Raises SettingsError where there are enough of none.
+    Raises SettingsError where there are enough of none, and for a share or a number that is none.
     """
+    if not all(0 < share < 1 for share in (*risks, delta, alpha)) or min(depths, default=-1) < 0:
+        raise SettingsError("risks, alpha and delta lie between 0 and 1, depths are 0 or more", "name others")
     by_sort: dict[str, list[Observed]] = {}
     for one in observed:
         by_sort.setdefault(one.sort, []).append(one)
@@ -218,7 +218,7 @@ def _fit(names: Sequence[str], table: NDArray[np.float64], good: NDArray[np.floa
     spread = np.where(spread > STILL, spread, 1.0)
     if len(set(good)) < 2 or not names:
         p = (good.sum() + 1) / (len(good) + 2)
-        return Logistic({}, {}, float(np.log(p / (1 - p))))
+        return Logistic({}, {}, logit(float(p)))
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=strength, max_iter=1000).fit((table - means) / spread, good)

@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from medrag._util.polarity import OPPOSITE
 from medrag._util.text import sentences
 from medrag.score import claims as findings
 from medrag.score.grounding import SHARE, stances
 
 Verdict = Literal["supported", "contradicted", "absent"]
-OPPOSITE = {"present": "absent", "absent": "present"}
 ACUTE = frozenset(
     {"Consolidation", "Edema", "Pleural Effusion", "Pneumonia", "Pneumothorax"}
 )  # no "no acute abnormality" beside them

@@ -239,3 +239,11 @@ def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity |
 def flip(view: Polarity) -> Polarity:
     """The opposite view; what is left open stays open."""
     return "absent" if view == "present" else "present" if view == "absent" else view
+
+
+def says(ask: Ask, answer: str) -> str:
+    """What an answer's first word says of the finding: "present", "absent" or ""; "free of" turns it round."""
+    first = re.match(r"\W*(yes|no)\b", answer, re.IGNORECASE)
+    if not first:
+        return ""
+    return "present" if (first[1].lower() == "yes") != ask.negated else "absent"

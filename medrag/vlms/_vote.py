@@ -23,7 +23,7 @@ def vote(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     """What look-alike studies say of the finding, weighed by their scores; empty when none speaks of it."""
     strongest: dict[str, tuple[Polarity, str, Hit, str]] = {}  # one view for each study, whatever its parts
     for key, hit in alike:
-        found = _view(ask, hit)
+        found = strongest_view(ask, hit)
         held = strongest.get(hit.item.doc)
         if found and (held is None or ORDER.index(found[0]) < ORDER.index(held[0])):
             strongest[hit.item.doc] = (found[0], key, hit, found[1])
@@ -60,7 +60,7 @@ def _weight(hit: Hit) -> float:
     return hit.score if hit.score > 0 else 1e-3 / hit.rank
 
 
-def _view(ask: Ask, hit: Hit) -> tuple[Polarity, str] | None:
+def strongest_view(ask: Ask, hit: Hit) -> tuple[Polarity, str] | None:
     """The strongest view among a report's sentences, and the sentence that holds it."""
     said = [(view, text) for text in split(hit.item.text) if (view := stance(ask, text))]
     for wanted in ORDER:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 from medrag import models, plugins
 from medrag._util.files import sha256_text
 from medrag._util.findings import presence_asked
+from medrag._util.odds import chance, logit
+from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._consensus import dice, marked
-from medrag.vlms._evidence import Ask, is_report, parse, split, stance, usable
+from medrag.vlms._evidence import Ask, is_report, parse, says, split, usable
 from medrag.vlms._hf import Turns
 from medrag.vlms._revise import revised, seen
-from medrag.vlms._vote import cite_keys
+from medrag.vlms._vote import cite_keys, strongest_view
 from medrag.vlms.extractive import Extractive
 from medrag.vlms.transformers import Transformers
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 KEPT = 64  # images, or sets of them, whose reading is remembered
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
-OPPOSITE = {"present": "absent", "absent": "present"}
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
 
 
@@ -99,7 +99,7 @@ class MedragSmall:
         begun = self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
         moved = [self.reader_shift(p, i) for p, i in zip(prompts, images, strict=True)]
         return [
-            (_chance(_logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
+            (chance(logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
             for (yes, no), shift in zip(begun, moved, strict=True)
         ]
 
@@ -122,7 +122,7 @@ class MedragSmall:
         usual = self._usual.get(label) if label else None
         if usual is None:
             return 0.0
-        shift = _logit(self._read(images)[label]) - _logit(usual)
+        shift = logit(self._read(images)[label]) - logit(usual)
         return -shift if parse(prompt.question).negated else shift
 
     def findings(self, images: Sequence[Image], domain: str = "") -> dict[str, float]:
@@ -237,31 +237,10 @@ def _beginning(decided: str, pieces: Iterable[str]) -> Iterator[str]:
     yield from rest
 
 
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-4), 1 - 1e-4)
-    return math.log(p / (1 - p))
-
-
-def _chance(logit: float) -> float:
-    return 1 / (1 + math.exp(-logit))
-
-
 def _views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
     """Keys of the reports whose strongest view of the finding is the wanted one; textbooks speak of no patient."""
-    views = {key: {stance(ask, text) for text in split(hit.item.text)} for key, hit in prompt.context if is_report(hit)}
-    return [key for key, said in views.items() if wanted == _strongest(said)]
-
-
-def says(ask: Ask, answer: str) -> str:
-    """What an answer's first word says of the finding: "present", "absent" or ""; "free of" turns it round."""
-    first = re.match(r"\W*(yes|no)\b", answer, re.IGNORECASE)
-    if not first:
-        return ""
-    return "present" if (first[1].lower() == "yes") != ask.negated else "absent"
-
-
-def _strongest(said: set[Any]) -> str:
-    return next((view for view in ("present", "uncertain", "absent") if view in said), "")
+    views = {key: strongest_view(ask, hit) for key, hit in prompt.context if is_report(hit)}
+    return [key for key, said in views.items() if said and said[0] == wanted]
 
 
 def _same(sentence: str, prompt: Prompt) -> list[str]:

@@ -118,6 +118,16 @@ def test_a_run_that_was_cut_off_goes_on_and_another_setting_is_refused(observed:
         observe(rag, [], path, DEPTHS)
     with pytest.raises(SettingsError, match="too few"):
         calibrated(found[:20], "x", DEPTHS, RISKS)
+    for wrong in (
+        {"risks": (0.0,)},
+        {"risks": (1.5,)},
+        {"delta": 0.0},
+        {"alpha": 1.0},
+        {"depths": (-1,)},
+        {"depths": ()},
+    ):
+        with pytest.raises(SettingsError, match="between 0 and 1"):
+            calibrated(found, "x", **{"depths": DEPTHS, "risks": RISKS, **wrong})  # type: ignore[arg-type]
 
 
 def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little(observed: Any, tmp_path: Path) -> None:
@@ -131,8 +141,12 @@ def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little
     least = made.threshold("closed", 0.3)
     for value in (250, 140):
         answer = careful.answer(Image.new("L", (32, 32), value), QUESTION)
-        assert (answer.status == "abstained" and "not sure enough" in answer.reason) == (answer.confidence < least)
-    assert careful.answer(None, "What is a pleural effusion?").confidence is None  # that sort was not calibrated
+        assert (answer.status == "abstained" and "for a risk of 0.3" in answer.reason) == (answer.confidence < least)
+    unknown = careful.answer(None, "What is a pleural effusion?")
+    assert unknown.confidence is None and unknown.status == "abstained" and "was not calibrated" in unknown.reason
+    assert rag.answer(None, "What is a pleural effusion?").status == "answered"  # no risk was asked for
+    with pytest.raises(SettingsError, match="risk needs a calibration"):
+        pipeline(folder, risk=0.3).answer(Image.new("L", (32, 32), 250), QUESTION)
     with pytest.raises(SettingsError, match=r"known: 0\.1, 0\.3"):
         pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.25).answer(
             Image.new("L", (32, 32), 250), QUESTION
@@ -197,6 +211,19 @@ def test_reports_vote_by_what_they_say() -> None:
         "Is it free of pleural effusion?", hits
     ) == pytest.approx(1 / 4)
     assert votes(QUESTION, []) == 0.0
+
+
+def test_leaving_a_piece_of_evidence_out_shows_what_it_did(tmp_path: Path) -> None:
+    rag = pipeline(tmp_path)
+    grey = rag.answer(Image.new("L", (32, 32), 100), QUESTION)  # looks like none, and the report says that there is one
+    assert list(rag.influence(grey)) == ["E1"]
+    assert rag.influence(grey)["E1"] == pytest.approx(np.log(0.8 / 0.2) - np.log(0.1 / 0.9))
+    assert (
+        rag.influence(rag.answer(Image.new("L", (32, 32), 250), QUESTION))["E1"] == 0.0
+    )  # it is sure whatever is said
+    assert rag.influence(rag.answer(None, QUESTION)) == {}
+    rag.generator = FakeGenerator(["Yes [E1]."])  # knows no probabilities
+    assert rag.influence(grey) == {}
 
 
 def test_sorts_and_turning() -> None:
