@@ -9,19 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit_rows import unit
 
 from medrag.errors import OfflineError, SettingsError
 from medrag.indexes.flat import FlatIndex
 from medrag.indexes.milvus import FILE, MilvusIndex, partition_of
-
-
-def unit(seed: int, count: int, dim: int = 16, twins: int = 0) -> np.ndarray:
-    """Random unit rows of which the last ``twins`` repeat the first."""
-    rows = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    if twins:
-        rows[-twins:] = rows[:twins]
-    return rows
 
 
 def names(count: int) -> list[str]:
