@@ -224,8 +224,14 @@ class GraphStore:
         return list(dict.fromkeys(found))
 
     def degree(self, id: str) -> int:
-        """How many other nodes a node has edges with."""
-        row = self._base.execute("SELECT degree FROM concepts WHERE curie = ?", (self.node(id),)).fetchone()
+        """How many other nodes a node has edges with. Raises IndexCorrupt for a node that is not there: an edge led to it."""
+        row = self._base.execute(
+            "SELECT k.degree FROM concepts c JOIN concepts k ON k.n = c.node WHERE c.curie = ?", (curie_of(id),)
+        ).fetchone()
+        if row is None:
+            raise IndexCorrupt(
+                f"the graph is damaged: an edge leads to {id}, which it has not", "build the index again"
+            )
         return int(row[0])
 
     def _number(self, id: str) -> int | None:

@@ -242,6 +242,19 @@ def test_missing_corrupt_and_foreign_files(tmp_path: Path) -> None:
         GraphStore.open(tmp_path / "other")
 
 
+def test_an_edge_to_a_node_that_is_not_there_is_damage(tmp_path: Path) -> None:
+    """Found by the fuzzer in a graph whose checksums were forged to fit."""
+    built(tmp_path / "g", [concept("X:0"), concept("X:1"), statement("X:0", "is_a", "X:1")]).close()
+    base = sqlite3.connect(tmp_path / "g")
+    base.execute("DELETE FROM concepts WHERE curie = 'X:1'")
+    base.commit()
+    base.close()
+    store = GraphStore.open(tmp_path / "g")
+    assert store.degree("X:0") == 1
+    with pytest.raises(IndexCorrupt, match="X:1"):
+        store.degree("X:1")
+
+
 def test_threads_share_a_store(tmp_path: Path) -> None:
     store = built(tmp_path / "g", [*(concept(n) for n in NODES), *(statement("X:0", "is_a", n) for n in NODES[1:])])
     results: list[int] = []
