@@ -56,6 +56,8 @@ class FaissIndex:
         self, factory: str = "auto", *, gpu: Literal["auto", "never"] = "auto", nprobe: int = 16, ef: int = 64,
         rerank: int = 0,
     ) -> None:  # fmt: skip
+        if type(nprobe) is not int or type(ef) is not int:
+            raise SettingsError(f"nprobe {nprobe!r} and ef {ef!r}: both are whole numbers", "mend options of the index")
         self.factory, self.gpu, self.nprobe, self.ef, self.rerank = factory, gpu, nprobe, ef, rerank
         self._exact: ExactRows | None = None
         self._ids = IdTable()

@@ -233,3 +233,9 @@ def test_a_recall_that_is_out_of_reach_or_cannot_be_known_is_said(
         tune(coarse, 1.0)
     with pytest.raises(SettingsError, match="rerank"):
         tune(blind, 0.9)
+
+
+@pytest.mark.parametrize("options", [{"ef": "64"}, {"nprobe": None}, {"nprobe": 1.5}])
+def test_an_effort_that_is_no_number_is_told_when_the_index_is_made(options: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match="whole numbers"):
+        FaissIndex(**options)  # type: ignore[arg-type]
