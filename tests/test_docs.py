@@ -30,6 +30,8 @@ PAGES = [
     "privacy",
     "reliability",
     "confidence",
+    "measured",
+    "architecture",
 ]
 
 
