@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--most", type=int, default=0, help="pairs of each kind (0: all)")
     parser.add_argument("--written", action="store_true", help="closed questions are answered in words, not by P(yes)")
-    parser.add_argument("--reader", default="medrag-small", help="findings reader whose maps show lesions; empty: none")
+    parser.add_argument(
+        "--reader", default="medrag-small", help="findings reader whose maps show lesions, or similarity:ENCODER"
+    )
     parser.add_argument("--unseen", default="noise", choices=("noise", "least-similar"), help="what shows nothing")
     parser.add_argument(
         "--again",
@@ -65,9 +67,7 @@ def main() -> None:
     pictures = options.folder / "images"
     shown = {"unseen": UnseenFiles(pictures, unseen)}
     if options.reader:
-        from medrag.encoders.findings import FindingsReader
-
-        shown["lesion"] = LesionFiles.of_reader(pictures, FindingsReader(options.reader), seed=options.seed)
+        shown["lesion"] = LesionFiles.named(pictures, options.reader, seed=options.seed)
     pairs = make_pairs(told, options.kinds, most=options.most, **shown)
     print(json.dumps({"pairs": write_pairs(pairs, options.folder / FILE), **use(told)}, indent=1))
 

@@ -35,7 +35,8 @@ def pairs(
         bool, typer.Option("--written", help="Answer closed questions in words, not by P(yes).")
     ] = False,
     reader: Annotated[
-        str, typer.Option("--reader", help="Findings reader whose maps show lesions; empty: none.")
+        str,
+        typer.Option("--reader", help="Findings reader whose maps show lesions, or similarity:ENCODER; empty: none."),
     ] = "medrag-small",
     asked_again: Annotated[
         int,
@@ -64,9 +65,7 @@ def pairs(
         told += answer_all(rag, again(told, data or _data(), asked_again, seed), out, unseen, short=not written)
     more: dict[str, Any] = {"unseen": UnseenFiles(pictures, unseen)}
     if reader and "lesion" in (kind or KINDS):
-        from medrag.encoders.findings import FindingsReader
-
-        more["lesion"] = LesionFiles.of_reader(pictures, FindingsReader(reader), seed=seed)
+        more["lesion"] = LesionFiles.named(pictures, reader, seed=seed)
     counted = write_pairs(make_pairs(told, kind or KINDS, most=most, **more), out / FILE)
     if as_json:
         emit({"questions": len(told), "pairs": counted})

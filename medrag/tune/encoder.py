@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 STORED = 256  # pixels a side of the training pictures as they are kept in memory
 PEAK = 0.3  # share of the map's maximum in a finding's score
-MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)

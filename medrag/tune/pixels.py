@@ -7,7 +7,7 @@ Noise is the forward process of diffusion, √ᾱ·x + √(1−ᾱ)·ε (Ho et a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,8 +49,8 @@ def lesion_mask(heat: NDArray[Any], size: tuple[int, int], share: float = LESION
     return wide > np.quantile(wide, 1 - share) if np.ptp(small) > 0 else np.zeros(wide.shape, bool)
 
 
-def similarity_map(encoder: str, image: Image, text: str) -> NDArray[np.float32]:
-    """(h, w): cosine of each place of a medrag encoder's last feature map with a text, for findings that no reader knows."""
+def similarity_maps(encoder: str) -> Callable[[Image, str], NDArray[np.float32]]:
+    """(picture, text) → (h, w), the cosine of each place of a medrag encoder's last feature map with the text. Raises ModelMissing."""
     import torch
     from torch.nn import functional as F  # noqa: N812 - the usual name
 
@@ -58,12 +58,16 @@ def similarity_map(encoder: str, image: Image, text: str) -> NDArray[np.float32]
     from medrag.encoders.image_text import load_open_clip
 
     model, transform, tokenize = load_open_clip(models.resolve(encoder), "cpu")
-    with torch.inference_mode():
-        grid = model.visual.trunk.forward_features(transform(image.convert("RGB"))[None])  # (1, c, h, w)
-        places = F.normalize(model.visual.head(grid.flatten(2).transpose(1, 2)[0]), dim=1)  # (h·w, d)
-        words = F.normalize(model.encode_text(tokenize([text])), dim=1)
-        found: NDArray[np.float32] = (places @ words[0]).reshape(grid.shape[2:]).numpy()
-    return found
+
+    def similarity(image: Image, text: str) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            grid = model.visual.trunk.forward_features(transform(image.convert("RGB"))[None])  # (1, c, h, w)
+            places = F.normalize(model.visual.head(grid.flatten(2).transpose(1, 2)[0]), dim=1)  # (h·w, d)
+            words = F.normalize(model.encode_text(tokenize([text])), dim=1)
+            found: NDArray[np.float32] = (places @ words[0]).reshape(grid.shape[2:]).numpy()
+        return found
+
+    return similarity
 
 
 class LeastSimilar:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.files import sha256_text
-from medrag._util.findings import presence_asked
+from medrag._util.findings import ASKED, presence_asked
 from medrag._util.images import load_image
-from medrag.tune.pixels import KEPT, LESION, lesion_mask, noised
+from medrag.tune.pixels import KEPT, LESION, lesion_mask, noised, similarity_maps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +54,22 @@ class LesionFiles:
     def of_reader(cls, folder: Path, reader: Any, **options: Any) -> LesionFiles:
         """By the maps of a `medrag.encoders.findings.FindingsReader`: which places its score of the finding comes from."""
         return cls(folder, lambda image, label: reader.maps([image], label)[0], frozenset(reader.names), **options)
+
+    @classmethod
+    def of_encoder(cls, folder: Path, encoder: str, **options: Any) -> LesionFiles:
+        """By how like the finding's name each place of the picture is, for findings that no reader knows (MMedPO, arXiv 2412.06141)."""
+        similarity = similarity_maps(encoder)
+        return cls(folder, lambda image, label: similarity(image, ASKED[label][0]), frozenset(ASKED), **options)
+
+    @classmethod
+    def named(cls, folder: Path, name: str, **options: Any) -> LesionFiles:
+        """``similarity:ENCODER`` or the name of a findings reader. Raises ModelMissing for weights that are not here."""
+        from medrag.encoders.findings import FindingsReader
+
+        how, _, encoder = name.partition(":")
+        if how == "similarity" and encoder:
+            return cls.of_encoder(folder, encoder, **options)
+        return cls.of_reader(folder, FindingsReader(name), **options)
 
     def __call__(self, told: Told) -> tuple[str, ...]:
         label = presence_asked(told.asked.question)

@@ -339,6 +339,19 @@ def test_lesions_are_hidden_only_where_a_finding_is_asked_for_and_shown(tmp_path
     assert files(one("yes", QUESTION)) == pairs[0].rejected.images
 
 
+def test_an_encoder_says_where_a_finding_shows_by_its_name(tmp_path: Path) -> None:
+    questions(tmp_path, 1)
+    files = LesionFiles.named(tmp_path / "images", "similarity:medrag-small")
+    film = np.full((256, 256), 90, np.uint8)
+    film[160:, 20:110] = 230
+    maps = [files.heat(Image.fromarray(film), label) for label in ("Effusion", "mesh:Scoliosis")]
+    assert maps[0].shape == maps[1].shape and all(np.abs(each).max() <= 1 and np.ptp(each) > 0 for each in maps)
+    assert not np.allclose(*maps)  # the words matter
+    asked = Asked("q", "g", "Is there scoliosis?", "yes", (str(tmp_path / "0.png"),), "closed")
+    (hidden,) = files(Told(asked, "No.", "Yes.", None, EVIDENCE, "chest-xray", "key"))
+    assert Path(hidden).is_file()
+
+
 def test_answers_lose_what_was_attributed_afterwards() -> None:
     assert unkeyed("Yes, a mass [E1]. The evidence [E2, E3] says otherwise.") == "Yes, a mass."
     assert unkeyed("The evidence of a mass is clear [E1].") == "The evidence of a mass is clear."
