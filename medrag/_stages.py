@@ -412,6 +412,7 @@ def _add_texts(index: Any, items: Iterable[Item], tally: Tally) -> None:
 
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """Lists of at most ``size`` items, in order."""
     source = iter(items)
     while batch := list(itertools.islice(source, size)):
         yield batch

@@ -177,6 +177,7 @@ def subject_of(item: Item) -> str:
 
 
 def corpus_of(item: Item) -> str:
+    """The corpus that an item's id names."""
     return item.id.partition(":")[0]
 
 

@@ -43,6 +43,8 @@ Told = tuple[str, Found]  # the words for the policy's model beside it
 
 
 class Args(BaseModel):
+    """Arguments of a tool: what is not named is refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
@@ -147,23 +149,28 @@ def _tool(work: Callable[..., Told], schema: type[Args], about: str, desk: Desk)
 
 
 def search_text(desk: Desk, query: str, goal: str, k: int) -> Told:
+    """Passages and reports for words."""
     return _search(desk, "text", query, goal or query, k)
 
 
 def search_similar(desk: Desk, image: int, goal: str, k: int) -> Told:
+    """Studies that look like an image of the question."""
     return _search(desk, "similar", "", goal, k, image, desk.pick(image))
 
 
 def search_pages(desk: Desk, query: str, goal: str, k: int, image: int) -> Told:
+    """Pages of books for words, an image (-1: all of them), or both."""
     images = desk.pick(image) if image > -2 else ()
     return _search(desk, "pages", query, goal or query, k, max(image, -1), images)
 
 
 def walk_graph(desk: Desk, term: str, goal: str, k: int) -> Told:
+    """Paths of the knowledge graph from the concepts of a text."""
     return _search(desk, "graph", term, goal or term, k)
 
 
 def link_terms(desk: Desk, text: str) -> Told:
+    """The concepts that a text names, with codes and polarity."""
     linker = desk.linker()
     lines = []
     for mention in linker.link(text):
@@ -176,10 +183,12 @@ def link_terms(desk: Desk, text: str) -> Told:
 
 
 def zoom(desk: Desk, image: int, goal: str, k: int, left: float, top: float, right: float, bottom: float) -> Told:
+    """Studies that look like a part of an image: left, top, right, bottom as shares of its sides, 0–1."""
     return _search(desk, "similar", "", goal, k, image, (desk.crop(image, (left, top, right, bottom)),))
 
 
 def ask_sources(desk: Desk, query: str, goal: str, k: int) -> Told:
+    """A question of its own, answered from what a search for it finds."""
     words, found = search_text(desk, query, goal, k)
     if not found.hits:
         return words, found
@@ -188,6 +197,7 @@ def ask_sources(desk: Desk, query: str, goal: str, k: int) -> Told:
 
 
 def read_findings(desk: Desk, image: int, goal: str) -> Told:
+    """Probabilities of the findings reader for one image or all."""
     assert desk.see is not None
     read = desk.see([one.image for one in desk.pick(image)])
     text = compare.in_words(read)
@@ -199,6 +209,7 @@ def read_findings(desk: Desk, image: int, goal: str) -> Told:
 
 
 def compare_images(desk: Desk, first: int, second: int, goal: str) -> Told:
+    """What differs between two images of the question."""
     text, hits = compare.images(desk, first, second, goal or desk.asked.text)
     note = note_hit(
         f"compare{first}-{second}", f"Image {first + 1} beside image {second + 1} (by a model)", text, READER
@@ -207,6 +218,7 @@ def compare_images(desk: Desk, first: int, second: int, goal: str) -> Told:
 
 
 def patient_history(desk: Desk) -> Told:
+    """Earlier studies of the same patient."""
     text = "\n".join(compare.histories(desk.studies))
     note = (
         [note_hit("history", "The patient's earlier reports compared", text, HISTORY)] if len(desk.studies) > 1 else []
@@ -216,6 +228,7 @@ def patient_history(desk: Desk) -> Told:
 
 
 def look_up(desk: Desk, id: str, evidence: Callable[[], Sequence[Hit]]) -> Told:
+    """One piece of evidence in full."""
     kept = {f"E{n}": hit for n, hit in enumerate(evidence(), 1)}
     hit = kept.get(id.strip("[] ").upper()) or next((h for h in kept.values() if h.item.id == id), None)
     if hit is not None:
@@ -227,10 +240,12 @@ def look_up(desk: Desk, id: str, evidence: Callable[[], Sequence[Hit]]) -> Told:
 
 
 def answer(desk: Desk, text: str) -> Told:
+    """Ends the search with an answer."""
     return text, Found(desk.asked.text, -1)
 
 
 def abstain(desk: Desk, reason: str) -> Told:
+    """Ends the search without one."""
     return reason, Found(desk.asked.text, -1)
 
 

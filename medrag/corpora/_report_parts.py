@@ -90,6 +90,7 @@ def bare_uid(text: str) -> str:
 
 
 def text_of(node: Any) -> str:
+    """The text of an XML node with single spaces; empty where there is none."""
     return " ".join((node.text or "").split())
 
 

@@ -104,6 +104,7 @@ def quiet() -> Iterator[None]:
 
 
 def checked_precision(precision: str) -> str:
+    """The precision itself. Raises SettingsError for one that is not known."""
     if precision not in PRECISIONS:
         raise SettingsError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}", "leave it out for 'auto'")
     return precision

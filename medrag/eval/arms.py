@@ -42,6 +42,7 @@ class Arm:
 
 
 def one_by_one(call: Callable[[Example], Output]) -> Together:
+    """An arm's function of several examples, made of one of a single example."""
     return lambda examples: [call(example) for example in examples]
 
 
@@ -140,6 +141,7 @@ def outputs_of(rag: MedRAG, answers: Sequence[Answer]) -> list[Output]:
 
 
 def is_closed(question: str) -> bool:
+    """Whether a question asks for yes or no."""
     from medrag.route import question_kind
 
     return question_kind(question) == "closed"
@@ -177,6 +179,7 @@ def _router_for(rag: MedRAG, names: Sequence[str], weights: Mapping[str, float] 
 
 
 def limited_to(rag: MedRAG, retrievers: Mapping[str, Any], **changes: Any) -> MedRAG:
+    """The same pipeline with these retrievers alone, each with the same weight, and other settings changed."""
     return _with(rag, retrievers=dict(retrievers), router=_router_for(rag, list(retrievers)), **changes)
 
 
@@ -323,6 +326,7 @@ def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Toge
 
 
 def study_ids(rag: MedRAG) -> list[str]:
+    """Ids of all reports of the index. Raises SettingsError where there is no index, or no report in it."""
     if rag.store is None:
         raise SettingsError("this arm draws from an index, and there is none", "name a recipe")
     found = [item.id for item in rag.store.items.iterate(kinds=("study",))]

@@ -26,6 +26,7 @@ Answers = list[Output]
 
 
 def majority(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
+    """The commonest answer of the training questions to every question; for closed ones their share of yes as P(yes)."""
     if task.kind == "routing":
         return routing.majority(sources.training_data(), examples)
     if task.kind == "closed":

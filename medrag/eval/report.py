@@ -84,6 +84,7 @@ def pair(found: list[Loaded]) -> tuple[Loaded, Loaded] | None:
 
 
 def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
+    """The plots of a task for its page: gains, ranks, calibration and coverage, as far as its results have them."""
     made = []
     if both := pair(found):
         (new, mine), (old, theirs) = both

@@ -153,6 +153,7 @@ def _tags(study: realdata.Study, twins: frozenset[str]) -> tuple[str, ...]:
 
 
 def folded(text: str) -> str:
+    """A text in lower case with single spaces: equal for exact twins."""
     return " ".join(text.lower().split())
 
 

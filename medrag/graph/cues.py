@@ -21,6 +21,8 @@ class End(NamedTuple):
 
 
 class PlaceFound(NamedTuple):
+    """A place that a sentence names: characters [start, end) and the concept."""
+
     start: int
     end: int
     what: End

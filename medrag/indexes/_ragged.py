@@ -110,5 +110,6 @@ def _coded(rows: Vectors, kind: str) -> tuple[NDArray[Any], Vectors | None]:
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes an array whole or not at all (npy)."""
     with atomic_open(path) as stream:
         np.save(stream, array)

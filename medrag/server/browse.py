@@ -121,6 +121,7 @@ def item_of(served: Served, name: str) -> Item:
 
 
 def drawn(item: Item, boxes: tuple[Box, ...], side: int) -> bytes:
+    """A PNG of an item, its boxes marked, at most ``side`` pixels wide and high."""
     from medrag._util.draw import thumbnail
 
     buffer = io.BytesIO()

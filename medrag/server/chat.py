@@ -188,6 +188,7 @@ def _images(message: Message) -> list[bytes]:
 
 
 def image_bytes(url: dict[str, Any] | str) -> bytes:
+    """The bytes of a data URL, as OpenAI's dialect sends images. Raises SettingsError for any other address: nothing is fetched."""
     text = str(url.get("url", "")) if isinstance(url, dict) else url
     head = _DATA.match(text)
     if head is None:

@@ -80,6 +80,7 @@ def scores_of(reader: FindingsReader, studies: Sequence[realdata.Study]) -> NDAr
 
 
 def truth(studies: Sequence[realdata.Study], names: Sequence[str]) -> NDArray[np.bool_]:
+    """(studies, names): whether NegBio's labels or the MeSH headings of a study hold each finding."""
     known = [study.positive | {f"mesh:{term}" for term in study.mesh} for study in studies]
     return np.array([[name in own for name in names] for own in known])
 

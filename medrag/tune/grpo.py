@@ -69,6 +69,7 @@ def _named(name: str, weight: float) -> Reward:
 
 
 def keyed(evidence: Sequence[str]) -> dict[str, str]:
+    """Texts by the keys that a prompt gives them: E1, E2, …"""
     return {f"E{n}": text for n, text in enumerate(evidence, 1)}
 
 

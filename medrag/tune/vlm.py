@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.files import atomic_open
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -203,11 +205,11 @@ def begin_from(model: Any, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def keep(path: Path, state: dict[str, Any]) -> None:
+    """Writes a checkpoint whole or not at all."""
     import torch
 
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    with atomic_open(path) as stream:
+        torch.save(state, stream)
 
 
 def resumed(path: Path, settings: VlmTraining) -> dict[str, Any] | None:

@@ -60,6 +60,7 @@ def _section(hit: Hit, name: str) -> str:
 
 
 def marked(text: str) -> frozenset[str]:
+    """The content words of a text, each marked with its polarity."""
     return frozenset(word.stem + _MARK[polarity(text, (word.start, word.end))] for word in content(text))
 
 

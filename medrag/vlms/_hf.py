@@ -29,6 +29,7 @@ class Loaded:
 
 
 def gguf_option(name: str) -> dict[str, str]:
+    """The option that makes transformers read a GGUF file; none for other weights."""
     return {"gguf_file": name} if name else {}
 
 
@@ -193,6 +194,7 @@ class loading:  # noqa: N801 - used as a function
 
 
 def failed(name: str, what: str, error: BaseException) -> GeneratorError:
+    """What a library said, as a GeneratorError that names what mends it."""
     whole = " ".join(str(error).split())
     line = whole[:240] or type(error).__name__
     if "out of memory" in line.lower() or isinstance(error, MemoryError):

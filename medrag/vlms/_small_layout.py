@@ -27,6 +27,7 @@ def plain(name: str) -> str:
 
 
 def level_of(probability: float) -> str:
+    """The word for a probability, as the small model was trained to read it; empty below the lowest level."""
     return next((word for least, word in LEVELS if probability >= least), "")
 
 
@@ -42,4 +43,5 @@ def before(reader: str, evidence: Sequence[str]) -> str:
 
 
 def question_text(question: str) -> str:
+    """A question as it stands in the small model's prompt."""
     return f"Question: {' '.join(question.split())}"

@@ -123,4 +123,5 @@ def phrase(ask: Ask) -> str:
 
 
 def cite_keys(keys: Sequence[str]) -> str:
+    """Evidence keys as an answer cites them: [E1][E2]."""
     return "".join(f"[{key}]" for key in keys)
