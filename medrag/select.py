@@ -29,6 +29,15 @@ class Cut:
     gap: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one retriever's scores say together: where its list is cut, its best score and the last before the cut."""
+
+    cut: Cut
+    best: float
+    last: float
+
+
 def positive(scores: Sequence[float], temperature: float = 1.0) -> list[float]:
     """The scores as they are when all are above 0; otherwise exp((S_i − S_1)/τ)."""
     if all(score > 0 for score in scores):
@@ -39,7 +48,7 @@ def positive(scores: Sequence[float], temperature: float = 1.0) -> list[float]:
 def gap_cut(scores: Sequence[float], gamma: float | None, k_min: int, k_max: int, temperature: float = 1.0) -> Cut:
     """The guarded gap rule over one list of scores in falling order."""
     limit = min(len(scores), k_max)
-    safe = positive(scores, temperature) if scores else []
+    safe = positive(scores, temperature)
     for i in range(max(k_min, 1), limit):
         ratio = math.log(safe[i - 1] / safe[i]) if safe[i] > 0 else math.inf
         if gamma is not None and ratio > gamma:
@@ -55,7 +64,7 @@ class AdaptiveSelector:
 
     def select(self, query: Query, hits: Sequence[Hit], budget: int | None = None) -> Context:
         """``hits`` best first. Every hit ends in ``kept`` or in ``dropped``."""
-        cuts, best = self._cuts(hits)
+        lists = self._lists(hits)
         kept: list[Hit] = []
         dropped: list[Drop] = []
         tokens = 0
@@ -63,7 +72,7 @@ class AdaptiveSelector:
         for hit in hits:
             reason = (
                 _item_reason(hit, query)
-                or self._source_reason(hit, cuts, best)
+                or self._source_reason(hit, lists)
                 or self._set_reason(hit, kept)
                 or self._suspicion(hit)
             )
@@ -75,9 +84,9 @@ class AdaptiveSelector:
                 kept.append(hit)
                 tokens += cost
         notes = tuple(
-            f"{name}: gap rule fired after {cut.keep} (log ratio {cut.gap:.2f})"
-            for name, cut in sorted(cuts.items())
-            if cut.gap
+            f"{name}: gap rule fired after {said.cut.keep} (log ratio {said.cut.gap:.2f})"
+            for name, said in sorted(lists.items())
+            if said.cut.gap
         )
         return Context(query, tuple(kept), tuple(dropped), tokens, notes)
 
@@ -86,44 +95,42 @@ class AdaptiveSelector:
         found = instruction_in(f"{describe(hit)}\n{hit.item.text}") if self.settings.instructions == "drop" else ""
         return f"{INSTRUCTS} ({found[:40]!r}) instead of evidence" if found else ""
 
-    def _cuts(self, hits: Sequence[Hit]) -> tuple[dict[str, Cut], dict[str, float]]:
-        """For each retriever where the gap rule cuts its own list (k_max bounds the total later), and its best score;
-        the question's own image counts for neither."""
+    def _lists(self, hits: Sequence[Hit]) -> dict[str, _Said]:
+        """For each retriever what its own list says (k_max bounds the total later); the question's own image counts for neither
+        the gap rule nor the best score."""
         lists: dict[str, list[float]] = {}
         for hit in hits:
             for parent in hit.parents or (hit,):
                 lists.setdefault(parent.retriever, []).append(parent.score)
+        return {name: self._said(name, scores) for name, scores in lists.items()}
+
+    def _said(self, name: str, scores: Sequence[float]) -> _Said:
         s = self.settings
-        cuts, best = {}, {}
-        for name, scores in lists.items():
-            others = sorted((score for score in scores if not self._is_own(name, score)), reverse=True)
-            own = len(scores) - len(others)
-            cut = gap_cut(others, s.gaps.get(name), s.k_min, len(others), s.temperature)
-            cuts[name], best[name] = Cut(own + cut.keep, cut.gap), others[0] if others else 0.0
-        return cuts, best
+        others = sorted((score for score in scores if not self._is_own(name, score)), reverse=True)
+        if not others:
+            return _Said(Cut(len(scores), None), 0.0, 0.0)
+        cut = gap_cut(others, s.gaps.get(name), s.k_min, len(others), s.temperature)
+        return _Said(Cut(len(scores) - len(others) + cut.keep, cut.gap), others[0], others[cut.keep - 1])
 
     def _is_own(self, retriever: str, score: float) -> bool:
         """Whether a look-alike image is the question's own."""
         return retriever.startswith("similar") and score >= self.settings.same_image
 
-    def _source_reason(self, hit: Hit, cuts: dict[str, Cut], best: dict[str, float]) -> str:
+    def _source_reason(self, hit: Hit, lists: dict[str, _Said]) -> str:
         """Why the hit's own scores rule it out; empty when one of its sources still vouches for it."""
-        reasons = [
-            self._parent_reason(parent, cuts[parent.retriever], best[parent.retriever])
-            for parent in hit.parents or (hit,)
-        ]
+        reasons = [self._parent_reason(parent, lists[parent.retriever]) for parent in hit.parents or (hit,)]
         same = [reason for reason in reasons if reason.startswith("the question's own image")]
         return same[0] if same else (reasons[0] if all(reasons) else "")
 
-    def _parent_reason(self, parent: Hit, cut: Cut, best: float) -> str:
+    def _parent_reason(self, parent: Hit, said: _Said) -> str:
         if self._is_own(parent.retriever, parent.score):
             return f"the question's own image (similarity {parent.score:.3f})"
         if parent.score < self.settings.floors.get(parent.retriever, -math.inf):
             return f"below the floor of {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
-        if best > 0 and parent.score < self.settings.shares.get(parent.retriever, 0.0) * best:
-            return f"far below the best of {parent.retriever} ({parent.score:.2f} of {best:.2f})"
-        if parent.rank > cut.keep:
-            return f"past the gap of {parent.retriever} (rank {parent.rank}, gap after {cut.keep})"
+        if said.best > 0 and parent.score < self.settings.shares.get(parent.retriever, -math.inf) * said.best:
+            return f"far below the best of {parent.retriever} ({parent.score:.2f} of {said.best:.2f})"
+        if parent.score < said.last:
+            return f"past the gap of {parent.retriever} (rank {parent.rank}, gap after {said.cut.keep})"
         return ""
 
     def _set_reason(self, hit: Hit, kept: Sequence[Hit]) -> str:
@@ -165,9 +172,9 @@ def _item_reason(hit: Hit, query: Query) -> str:
 
 
 def _place(hit: Hit) -> str:
-    """The study, or the page of a book; a concept or statement is a place of its own."""
+    """The study, or the page of a book; a statement is a place of its own, as a concept is its own document."""
     item = hit.item
-    if item.kind in ("triple", "concept"):
+    if item.kind == "triple":
         return item.id
     page = page_of(item)
     return f"{item.doc}, page {page}" if page else item.doc
