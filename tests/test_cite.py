@@ -1,11 +1,12 @@
 """Evidence keys: what is cited is there, what is invented goes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.cite import cite, claims_of, keys_in, strip_invented
 from medrag.prompts import REFUSAL, UNSEEN
-from medrag.types import Block, Box, Context, Hit, Page, Passage, Query
+from medrag.types import Block, Box, Context, Hit, ImageRecord, Page, Passage, Query, Study
 
 ONE = Passage(
     "c:1#p2~0", "c:1", "A nodule is small. A mass is an opacity larger than 3 cm.", page=2, boxes=(Box(1, 2, 3, 4),)
@@ -83,3 +84,72 @@ def test_a_key_that_appears_when_another_is_taken_out():
     assert strip_invented("It is [E[E9]1].", {"E1"}) == "It is [E1]."
     deep = strip_invented("[E" * 40 + "9" + "]9" * 40, {"E1"})
     assert "[" not in deep and keys_in(deep) == []
+
+
+def cited(item, answer):
+    """The one citation of an answer that has this item alone."""
+    (citation,) = cite(answer, Context(Query("q"), (Hit(item, 1.0, 1, "dense"),)))[2]
+    return citation
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("lungs[E1, E9].", "lungs[E1]."),  # no blank where there was none
+        ("lungs \t[E1].", "lungs [E1]."),
+        ("[E2]", "[E2]"),
+        ("lungs [E1, E2].", "lungs [E1][E2]."),
+        ("lungs [E1-E2].", "lungs [E1][E2]."),
+        ("lungs [E12].", "lungs."),
+    ],
+)
+def test_keys_are_written_each_in_its_own_brackets(text, mended):
+    assert strip_invented(text, {"E1", "E2"}) == mended
+
+
+def test_what_hides_a_key_too_deep_loses_its_brackets_alone():
+    assert strip_invented("[E" * 12 + "9" + "]9" * 12, set()) == "EE999"
+
+
+@pytest.mark.parametrize("text", [REFUSAL.upper(), f"Sadly, {REFUSAL.rstrip('.')}", f"{REFUSAL} Lungs are clear [E1]."])
+def test_a_refusal_in_other_letters_or_with_more_words_abstains(text):
+    assert cite(text, CONTEXT) == (text, "abstained", (), "the evidence does not answer the question")
+
+
+def test_an_answer_that_names_none_of_its_evidence_is_uncited():
+    assert cite("Clear lungs.", CONTEXT)[1:] == ("uncited", (), "the answer names no evidence")
+
+
+def test_the_shorter_of_two_equal_sentences_is_quoted():
+    two = Passage("c:1", "c:1", "A mass was seen in the lung of this man. A mass was seen. No mass was seen there.")
+    assert cited(two, "It is a mass [E1].").quote == "A mass was seen."
+
+
+def test_each_claim_has_its_quote_and_support_is_their_mean():
+    answer = "A nodule is small [E1]. The mass weighs 3 kg [E1]. It is [E1]. A nodule is small [E1]."
+    citation = cited(ONE, answer)
+    assert citation.quote == "A nodule is small. … A mass is an opacity larger than 3 cm."
+    assert citation.support == pytest.approx((1 + 2 / 4 + 1) / 3)  # nothing is counted of words that say nothing
+    assert cited(ONE, "It is [E1].").support is None
+
+
+def test_what_has_no_text_is_cited_without_a_quote():
+    citation = cited(ImageRecord("a:1", "a:1", "", "a.png"), "A mass [E1].")
+    assert (citation.quote, citation.support, citation.boxes) == ("", 0.0, ())
+
+
+@pytest.mark.parametrize(
+    ("item", "boxes"),
+    [
+        (ImageRecord("a:1", "a:1", "A mass.", "a.pdf", page=3, box=Box(1, 2, 3, 4)), (Box(1, 2, 3, 4),)),
+        (ImageRecord("a:1", "a:1", "A mass.", "a.png"), ()),
+        (Study("a:1", {"findings": "A mass."}), ()),
+        (Page("b:1#p1", "b:1", 1, (Block("A mass."),), 9, 9, "b.pdf"), ()),
+        (
+            Page("b:1#p1", "b:1", 1, (Block("A mass."),), 9, 9, "b.pdf", meta={"boxes": [[0, 1, 2, 3]]}),
+            (Box(0, 1, 2, 3),),
+        ),
+    ],
+)
+def test_the_region_is_that_of_the_figure_or_of_what_the_page_was_found_by(item, boxes):
+    assert cited(item, "A mass [E1].").boxes == boxes

@@ -33,6 +33,13 @@ def test_rrf_exact():
     assert [hit.rank for hit in fused] == [1, 2, 3]
 
 
+def test_a_fused_hit_says_so_and_keeps_the_hits_that_it_came_from():
+    rankings = {"lexical": hits("lexical", [2, 3]), "dense": hits("dense", [1, 2])}
+    best = rrf(rankings, {"dense": 1.0, "lexical": 1.0})[0]
+    assert best.retriever == "fused"
+    assert best.parents == (rankings["dense"][1], rankings["lexical"][0])
+
+
 def test_weight_zero_or_missing_silences_a_source():
     rankings = {"dense": hits("dense", [1]), "lexical": hits("lexical", [2]), "graph": hits("graph", [3])}
     assert [hit.item.id for hit in rrf(rankings, {"dense": 1.0, "lexical": 0.0})] == ["c:d#1"]
