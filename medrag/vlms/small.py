@@ -14,8 +14,8 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrag import models, plugins
 from medrag._util.files import sha256_text
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
     from medrag.prompts import Prompt
 
-KEPT = 64  # images, or sets of them, whose reading is remembered
+KEPT = 64  # readings of images, and beginnings of answers, that are remembered
+YES_NO = ("Yes", "yes"), ("No", "no")
+T = TypeVar("T")
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
@@ -65,6 +67,7 @@ class MedragSmall:
         self._options: dict[str, Any] = {"device": device, "temperature": temperature, "max_new_tokens": max_new_tokens}
         self._words = Extractive()
         self._seen: dict[str, dict[str, float]] = {}  # what the reader said of the images asked about last
+        self._begun: dict[str, tuple[float, float]] = {}  # and how the model would begin the answers asked for last
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Sentences with their keys as they are finished. Raises ModelMissing until `medrag models get` fetched the base."""
@@ -96,12 +99,18 @@ class MedragSmall:
     def _chances(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[tuple[float, float]]:
         """P(yes) of each closed question, and the model's own probability that its answer begins with either word."""
         told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
-        begun = self.inner.first_words(told, images, ("Yes", "yes"), ("No", "no"))
+        keys = [sha256_text(_pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
+        begun = _kept(self._begun, keys, lambda places: self._first_words(told, images, places))
         moved = [self.reader_shift(p, i) for p, i in zip(prompts, images, strict=True)]
         return [
             (chance(logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
             for (yes, no), shift in zip(begun, moved, strict=True)
         ]
+
+    def _first_words(
+        self, told: Sequence[Prompt], images: Sequence[Sequence[Image]], places: Sequence[int]
+    ) -> list[tuple[float, float]]:
+        return self.inner.first_words([told[n] for n in places], [images[n] for n in places], *YES_NO)
 
     def _decided(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """The first word of closed questions that the reader has a say in: "Yes" or "No"; empty for others.
@@ -172,15 +181,7 @@ class MedragSmall:
 
     def _read(self, images: Sequence[Image]) -> dict[str, float]:
         """The reader's probabilities; a question needs them more than once, so those of the last images are kept by their pixels."""
-        key = sha256_text(
-            *(f"{image.size}{image.mode}{hashlib.sha256(image.tobytes()).hexdigest()}" for image in images)
-        )
-        found = self._seen.get(key)
-        if found is None:
-            found = self._seen[key] = self._reader.read(images)
-            for old in list(self._seen)[:-KEPT]:
-                self._seen.pop(old, None)
-        return found
+        return _kept(self._seen, [_pixels(images)], lambda _: [self._reader.read(images)])[0]
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -209,6 +210,25 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def _pixels(images: Sequence[Image]) -> str:
+    """What tells these images from others."""
+    return sha256_text(*(f"{image.size}{image.mode}{hashlib.sha256(image.tobytes()).hexdigest()}" for image in images))
+
+
+def _kept(store: dict[str, T], keys: Sequence[str], work: Callable[[list[int]], Sequence[T]]) -> list[T]:
+    """What the store knows of the keys; ``work`` makes the others from their places, those alike once. The last of all stay."""
+    known = {key: store[key] for key in keys if key in store}
+    lost: dict[str, int] = {}
+    for n, key in enumerate(keys):
+        if key not in known:
+            lost.setdefault(key, n)
+    made = dict(zip(lost, work(list(lost.values())), strict=True)) if lost else {}
+    store.update(made)
+    for old in list(store)[:-KEPT]:
+        store.pop(old, None)
+    return [made[key] if key in made else known[key] for key in keys]
 
 
 def _whole(pieces: Iterable[str]) -> Iterator[str]:

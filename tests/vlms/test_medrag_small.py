@@ -224,6 +224,23 @@ def test_the_same_pixels_are_read_once_and_others_anew() -> None:
     assert len(model._seen) <= 64
 
 
+def test_how_an_answer_begins_is_asked_once_of_each_question_evidence_and_picture() -> None:
+    class Counts(Weighs):
+        asked = 0
+
+        def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[tuple[float, float]]:
+            self.asked += len(prompts)
+            return super().first_words(prompts, images, one, other)
+
+    model, effusion = Counts(Reads(Effusion=0.9), 0.5, "Yes."), closed("Is there a pleural effusion?")
+    model._decided([effusion], [[film(1)]])
+    model.probabilities_yes([effusion, effusion], [[film(1)], [film(1)]])
+    assert model.asked == 1
+    said = prompt(effusion.question, "There is a large pleural effusion.")
+    model.probabilities_yes([effusion, said, closed("Is there a mass?")], [[film(2)], [film(1)], [film(1)]])
+    assert model.asked == 4
+
+
 def test_where_a_finding_lies_is_not_moved_by_whether_it_is_there() -> None:
     model = Weighs(Reads(Effusion=0.9), 0.3, "Yes.")
     assert model.probabilities_yes([closed("Is the pleural effusion on the left?")], [[film(1)]]) == [
