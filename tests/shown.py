@@ -15,5 +15,5 @@ def check(line: str) -> None:
     while words and hasattr(found, "commands"):
         assert words[0] in found.commands, line
         found = found.commands[words.pop(0)]
-    options = {name for parameter in found.params for name in parameter.opts}
+    options = {name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= options, line

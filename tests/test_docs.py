@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shown import check
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from medrag import models
 from medrag._util.fetch import package_file
 from medrag._util.places import checkout
+from medrag.cli.app import app
+from medrag.cli.examples import EXAMPLES
 from medrag.errors import ModelMissing
 
 DOCS = (checkout() or Path()) / "docs"
@@ -103,3 +109,71 @@ def test_links_and_files_exist(page):
         assert (DOCS / name).exists(), name
     for name in re.findall(r"`((?:medrag|pipelines|indexes|eval|corpora)/[\w./-]+)`", text):
         assert (DOCS.parent / name).exists(), name
+
+
+ELSEWHERE = {
+    "demo",
+    "serve",
+    "calibrate",
+    "tune pairs",
+    "tune train",
+}  # run, on more than this folder, by their own tests
+OF_DATA = ("eval run", "eval compare", "eval report", "tune report")  # in this order
+
+
+def verbs() -> list[str]:
+    """Every command, without its groups."""
+    top: Any = get_command(app)
+    deep = [(name, getattr(found, "commands", {None: None})) for name, found in top.commands.items()]
+    return [f"{name} {verb}" if verb else name for name, commands in deep for verb in commands]
+
+
+def test_every_command_has_an_example_and_its_help_fits_a_screen():
+    assert sorted(EXAMPLES) == sorted(verbs())
+    for verb in EXAMPLES:
+        told = CliRunner().invoke(app, [*verb.split(), "--help"], env={"COLUMNS": "100"})
+        assert told.exit_code == 0 and len(told.output.splitlines()) <= 50
+        assert "Example: medrag" in told.output or "Example: echo" in told.output
+
+
+@pytest.mark.parametrize("verb", EXAMPLES)
+def test_an_example_has_options_that_exist(verb):
+    check(EXAMPLES[verb].partition(" | ")[2] or EXAMPLES[verb].partition(" < ")[0])
+
+
+def test_examples_run(folder):
+    """In one go, over the small index; an example may lean on those before it, as a reader would type them."""
+    _film(folder / "film.dcm")
+    near = {"text": {"kind": "faiss", "encoder": "text", "items": ["passage"], "options": {"factory": "HNSW8"}}}
+    recipe = {"name": "near", "corpora": [{"name": "notes", "reader": "text", "path": "notes"}], "indexes": near}
+    (folder / "near.yaml").write_text(json.dumps(recipe | {"encoders": {"text": {"model": "minilm"}}}))
+    log = (
+        "from medrag import MedRAG; MedRAG.open('mine.yaml', build=True, audit='audit.log').answer(None, 'What is it?')"
+    )
+    for code in (
+        f'python -c "{log}"',
+        "medrag index build near.yaml",
+        *(EXAMPLES[v] for v in EXAMPLES if v not in {*ELSEWHERE, *OF_DATA}),
+    ):
+        done = shell(code, folder)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.data
+def test_examples_of_evaluation_run(tmp_path):
+    for verb in OF_DATA:
+        done = shell(EXAMPLES[verb], tmp_path)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, f"{verb}\n{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_a_command_that_is_meant_is_named():
+    told = CliRunner().invoke(app, ["bild"])
+    assert told.exit_code == 2 and "did you mean medrag index build?" in told.stderr + told.stdout
+
+
+def _film(path: Path) -> None:
+    """A film of 64 × 64 pixels as DICOM."""
+    from hostile import dicom
+
+    dicom(path, pixels=bytes(range(256)) * 32, Rows=64, Columns=64, Modality="DX", BodyPartExamined="CHEST")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from medrag.cli import examples
 from medrag.cli.output import fail, machine_readable, note
 from medrag.errors import MedragError
 
@@ -51,8 +54,20 @@ def _misused(error: Any, as_json: bool) -> int:
         error.show()
         return 2
     path = context.command_path if context else "medrag"
-    fail(MedragError(error.format_message(), f"{path} --help"), as_json)
+    message = error.format_message()
+    if path == "medrag" and (near := _near(message)):
+        fail(MedragError(message.partition(" Did you mean")[0], f"did you mean medrag {near}?"), as_json)
+    else:
+        fail(MedragError(message, f"{path} --help"), as_json)
     return 2
+
+
+def _near(message: str) -> str:
+    """The command that was meant by one that does not exist, wherever it stands: "bild" is "index build"."""
+    named = re.match(r"No such command '([^']+)'", message)
+    words = {word: verb for verb in reversed(examples.EXAMPLES) for word in (verb, verb.split()[-1])}
+    close = difflib.get_close_matches(named[1], words) if named else []
+    return words[close[0]] if close else ""
 
 
 def _stopped() -> None:
@@ -135,6 +150,7 @@ def _register() -> None:
     app.add_typer(evaluate.app, name="eval")
     app.add_typer(tune.app, name="tune")
     app.command()(doctor.doctor)
+    examples.show(app)
 
 
 _register()
