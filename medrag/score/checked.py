@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from medrag._util.polarity import OPPOSITE
-from medrag._util.text import sentences
+from medrag._util.text import sentences, words
 from medrag.score import claims as findings
 from medrag.score.grounding import SHARE, stances
 
@@ -77,12 +77,17 @@ def _told(text: str) -> tuple[Said, ...]:
 
 
 def _finding(own: Said, told: tuple[Said, ...]) -> Checked:
-    """A contradiction counts before support: a report that says both is not borne out by its kinder half."""
+    """A contradiction counts before support: a report that says both is not borne out by its kinder half. No sentence contradicts itself."""
     affirmed = {other.claim.observation for other in told if other.claim.polarity != "negative"}
     for other in told:
-        if _contradicts(own, other, affirmed):
+        if _words(own.sentence) != _words(other.sentence) and _contradicts(own, other, affirmed):
             return Checked("contradicted", other.sentence)
     return next((Checked("supported", other.sentence) for other in told if _bears_out(own, other)), Checked("absent"))
+
+
+@functools.lru_cache(maxsize=4096)
+def _words(sentence: str) -> tuple[str, ...]:
+    return tuple(words(sentence))
 
 
 def _bears_out(own: Said, other: Said) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from medrag._util.text import sentences
 from medrag.score import checked
-from medrag.score.checked import check
+from medrag.score.checked import Checked, check
 
+LABELLED = [json.loads(line) for line in (Path(__file__).parent / "labelled_sentences.jsonl").read_text().splitlines()]
 NORMAL = "The heart is normal in size. The mediastinum is unremarkable. The lungs are clear. No pleural effusion or pneumothorax."
 
 
@@ -84,3 +87,14 @@ def test_a_report_bears_its_own_sentences_out_and_none_is_called_contradicted_by
     assert len(told) > 500
     assert verdicts.count("supported") / len(verdicts) > 0.95
     assert verdicts.count("contradicted") / len(verdicts) < 0.03  # reports that contradict themselves, or seem to
+
+
+def test_what_is_quoted_word_for_word_is_borne_out_though_its_own_halves_disagree() -> None:
+    said = "Lungs are clear airspace disease."  # as a report has it whose middle word was taken out
+    assert check(f"\u201c{said}\u201d", said) == Checked("supported", said)
+    assert check(said, "There is a consolidation.").verdict == "contradicted"
+
+
+def test_a_sentence_bears_itself_out() -> None:
+    told = [sentence for one in LABELLED for sentence in sentences(one["text"])]
+    assert {check(sentence, sentence).verdict for sentence in told} <= {"supported", "absent"}
