@@ -23,12 +23,13 @@ ALL = ("dense", "lexical", "similar", "graph")
 
 
 class FixedVector:
-    """Stands in for the image encoder: the vector it was given."""
+    """Stands in for the image encoder: the vector it was given; it remembers what it looked at."""
 
     def __init__(self, vector):
-        self.vector = np.asarray(vector, dtype=np.float32)
+        self.vector, self.looked = np.asarray(vector, dtype=np.float32), []
 
     def query(self, query):
+        self.looked.append(query)
         return self.vector[None]
 
 
@@ -102,6 +103,16 @@ def test_overrides_win():
         ("Where is the lesion?", "open"),
         ("", "open"),
         ("Please give findings and impression", "report"),
+        ("Findings, impression", "report"),
+        ("Generate a report.", "report"),
+        ("Describe the image.", "report"),
+        ("Report on this film.", "report"),
+        ("Draft a report.", "report"),
+        ("What are the signs of a mass?", "definition"),
+        ("What does sarcoidosis mean?", "definition"),
+        ("Define sarcoidosis.", "definition"),
+        ("Explain sarcoidosis.", "definition"),
+        ("What causes a mass?", "open"),
     ],
 )
 def test_kinds_of_question(question, kind):
@@ -123,6 +134,8 @@ def test_head_survives_saving(tmp_path):
 
     tensors = {"weight": HEAD.weight, "bias": HEAD.bias, "centroids": HEAD.centroids, "threshold": np.array([0.5])}
     save_file(tensors, tmp_path / "head.safetensors", metadata={"labels": ",".join(HEAD.labels)})
+    save_file(tensors, tmp_path / "eyes.safetensors", metadata={"labels": "a,b", "encoder": "some-eyes"})
+    assert ImageHead.open(tmp_path / "eyes.safetensors").encoder == "some-eyes"
     opened = ImageHead.open(tmp_path / "head.safetensors")
     vector = np.array([0.8, 0.6, 0.0], dtype=np.float32)
     assert opened.labels == HEAD.labels
@@ -130,8 +143,9 @@ def test_head_survives_saving(tmp_path):
     assert opened.encoder == ""
     (tmp_path / "other.safetensors").write_bytes(b"no head")
     for wrong in (tmp_path, tmp_path / "other.safetensors"):
-        with pytest.raises(SettingsError, match="is no head of a router"):
+        with pytest.raises(SettingsError, match="is no head of a router") as problem:
             ImageHead.open(wrong)
+        assert problem.value.hint == "name one, such as router-lite2"
     assert sum(opened.probabilities(vector).values()) == pytest.approx(1.0)
 
 
@@ -171,6 +185,137 @@ def test_probabilities_are_of_domains_and_sum_to_one(values):
     assert set(found) <= set(DOMAINS)
     assert sum(found.values()) == pytest.approx(1.0)
     assert ("other" in found) == (float((HEAD.centroids @ vector).max()) < HEAD.threshold)
+
+
+def test_probabilities_are_the_softmax_of_weight_and_bias():
+    head = ImageHead(HEAD.labels, np.eye(2, 3), np.array([0.0, 1.0]), HEAD.centroids, threshold=0.8)
+    found = head.probabilities(np.array([0.6, 0.8, 0.0]))  # as like to a class as it has to be
+    assert found == pytest.approx({"chest-xray": 1 / (1 + np.exp(1.2)), "fundus": 1 / (1 + np.exp(-1.2))})
+    steep = ImageHead(HEAD.labels, HEAD.weight * 1000, HEAD.bias, HEAD.centroids, HEAD.threshold)
+    assert steep.probabilities(np.array([1.0, 0.0, 0.0])) == {"chest-xray": 1.0, "fundus": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("meta", "domain", "reason"),
+    [
+        ({"modality": "ct"}, "ct", "the file says CT: ct"),
+        ({"modality": "DX", "body_part": "chest"}, "chest-xray", "the file says DX, CHEST: chest-xray"),
+        ({"modality": "RG", "body_part": "THORAX"}, "chest-xray", "the file says RG, THORAX: chest-xray"),
+        ({"modality": "XR", "body_part": "LEFT LUNG"}, "chest-xray", "the file says XR, LEFT LUNG: chest-xray"),
+        ({"modality": "DX", "body_part": "HAND"}, "other", "the file says DX, HAND: other"),
+    ],
+)
+def test_what_the_file_says_is_believed_and_told(meta, domain, reason):
+    route = DomainRouter(ALL).route(Query("Where is it?", (picture(**meta),)))
+    assert (route.domain, route.confidence) == (domain, 0.9)
+    assert route.reasons == (reason, "kind of question: open")
+
+
+@pytest.mark.parametrize("meta", [{}, {"modality": "DX"}, {"body_part": "CHEST"}, {"modality": "PT"}])
+def test_a_file_that_does_not_say_enough_is_no_witness(meta):
+    route = DomainRouter(ALL).route(Query("Where is it?", (picture(**meta),)))
+    assert (route.domain, route.confidence) == ("other", 0.0)
+    assert route.reasons == ("kind of question: open",)
+
+
+@pytest.mark.parametrize(
+    ("question", "domain", "confidence", "reason"),
+    [
+        ("Where is the lung?", "chest-xray", 0.6, "words of the question (chest-xray: lung)"),
+        ("Where is the pleural lung?", "chest-xray", 0.84, "words of the question (chest-xray: lung, pleural)"),
+        (
+            "Where is retina or pleural lung?",
+            "chest-xray",
+            0.5833,  # of both, scaled to 1
+            "words of the question (chest-xray: lung, pleural; fundus: retina)",
+        ),
+    ],
+)
+def test_more_words_more_confidence(question, domain, confidence, reason):
+    route = DomainRouter(ALL).route(Query(question))
+    assert (route.domain, route.confidence) == (domain, confidence)
+    assert route.reasons == (reason, "kind of question: open")
+
+
+def test_witnesses_that_agree_are_surer_than_each():
+    query = Query("Where in the lung is it?", (picture(modality="CR", body_part="CHEST"),))
+    assert DomainRouter(ALL).route(query).confidence == pytest.approx(1 - 0.1 * 0.4)
+
+
+def test_the_image_is_looked_at_where_there_are_eyes_and_a_head():
+    eyes = FixedVector([1.0, 0.0, 0.0])
+    query = Query("Where is it?", (picture(),))
+    assert (
+        DomainRouter(ALL, head=HEAD, encoder=eyes).route(query).reasons[0] == "the image looks like chest-xray (1.00)"
+    )
+    assert eyes.looked == [query]
+    for blind in (DomainRouter(ALL, head=HEAD), DomainRouter(ALL, encoder=eyes)):
+        assert blind.route(query).reasons == ("kind of question: open",)
+    DomainRouter(ALL, head=HEAD, encoder=eyes).route(Query("Where is it?"))
+    assert eyes.looked == [query]
+
+
+def test_a_lead_as_large_as_the_margin_is_enough():
+    query = Query("", (picture(modality="CT"),))
+    assert DomainRouter(ALL, margin=0.9).route(query).domain == "ct"
+    assert DomainRouter(ALL, margin=0.91).route(query).domain == "other"
+
+
+def test_what_is_no_domain_needs_no_lead():
+    query = Query("Where is the pleural lung?", (picture(modality="DX", body_part="HAND"),))
+    route = DomainRouter(ALL).route(query)
+    assert route.domain == "other"
+    assert not any("all sources" in reason for reason in route.reasons)
+    assert DomainRouter(ALL, margin=0.0).route(Query("Where is it?")).domain == "other"
+
+
+@pytest.mark.parametrize(
+    ("query", "reasons"),
+    [
+        (Query("Is it a mass?"), ("kind of question: closed",)),
+        (Query("Write the findings of pneumonia."), ("kind of question: open",)),  # there is nothing to report on
+        (Query(" ", (picture(),)), ("no question",)),
+        (
+            Query("What is this?"),
+            ("kind of question: definition", "nothing medical in image or question: no retrieval"),
+        ),
+    ],
+)
+def test_the_kind_of_question_is_told(query, reasons):
+    assert DomainRouter(ALL).route(query).reasons == reasons
+
+
+CHEST = {"modality": "CR", "body_part": "CHEST"}
+
+
+@pytest.mark.parametrize(
+    ("images", "vector", "shows"),
+    [
+        ((picture(**CHEST),), None, "chest-xray"),
+        ((picture(**CHEST), picture(**CHEST)), None, ""),  # they may differ
+        ((), None, ""),
+        ((picture(),), [0.0, 1.0, 0.0], "fundus"),
+        ((picture(),), [0.7, 0.7, 0.0], ""),  # the head is not sure
+        ((picture(),), [0.0, 0.0, 1.0], "other"),
+        ((picture(modality="ES"),), None, ""),  # no everyday picture, though of no domain
+    ],
+)
+def test_what_the_pictures_surely_show_whatever_the_question_says(images, vector, shows):
+    router = DomainRouter(ALL, head=HEAD, encoder=FixedVector(vector)) if vector else DomainRouter(ALL)
+    for question in ("", "Is there a lung with a retina?"):
+        assert router.route(Query(question, images)).shows == shows
+
+
+def test_each_source_has_its_weight_by_the_kind_of_question():
+    router = DomainRouter(["dense", "reports", "similar", "similar-ct", "books"])
+    weights = router.route(Query("Is there a mass?", (picture(),))).weights
+    assert weights == {"dense": 1.0, "reports": 0.5, "similar": 1.5, "similar-ct": 1.5, "books": 1.0}
+    weights = router.route(Query("What is a mass?", (picture(),))).weights
+    assert weights == {"dense": 1.0, "reports": 0.1, "similar": 0.3, "similar-ct": 0.3, "books": 1.0}
+
+
+def test_pages_are_found_by_an_image_alone():
+    assert DomainRouter(["pages", "books"]).route(Query("", (picture(),))).weights == {"pages": 1.0, "books": 0.0}
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,30 @@
-"""Items, manifest, checksums and content hashes: what was saved comes back equal, and what was changed is noticed."""
+"""Items, manifest, checksums and content hashes: what was saved comes back equal, and what was changed is noticed.
+And a whole index: its parts, its recipe, the copy of it and its end."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import json
+import os
+import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medrag.errors import IndexCorrupt, IndexMissing
+from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, IndexMissing, SettingsError
+from medrag.indexes.bm25 import Bm25Index
 from medrag.indexes.content import Tally, tables_digest
+from medrag.indexes.flat import FlatIndex
 from medrag.indexes.items import ItemStore
 from medrag.indexes.manifest import SMALL, Manifest, guess_name, read_manifest, verify_files
+from medrag.indexes.store import TRIES, Store, discard, open_store, recipe_of, snapshot, steadily, workspace
+from medrag.testing import FakeEncoder
 from medrag.types import Block, Box, Concept, ImageRecord, Item, Page, Passage, Study, Triple
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -218,3 +226,205 @@ def test_the_digest_of_a_database_is_that_of_its_rows(store: ItemStore, tmp_path
     for one in (store, other):
         one.close()
     assert tables_digest(tmp_path / "items.db") == tables_digest(tmp_path / "other.db")
+
+
+PASSAGE = Passage("a:1#0", "a:1", "The lungs are clear.")
+RECIPE = {
+    "name": "tiny",
+    "corpora": [],
+    "encoders": {"letters": {"model": "fake"}},
+    "indexes": {"words": {"kind": "bm25"}, "letters": {"kind": "flat", "encoder": "letters"}},
+}
+
+
+def tiny(**more: object) -> Manifest:
+    encoders = {"letters": {"model": "fake", "fingerprint": FakeEncoder().fingerprint, "dim": FakeEncoder().dim}}
+    return manifest(**{"recipe": RECIPE, "encoders": encoders, "medrag": "0.1", **more})
+
+
+def with_parts(**kinds: str) -> Manifest:
+    return tiny(recipe={**RECIPE, "indexes": {name: {"kind": kind} for name, kind in kinds.items()}})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A finished index of one passage, found by its words and by its letters."""
+    made = tmp_path / "tiny"
+    items = ItemStore.create(made / "items.db")
+    items.put_many([(PASSAGE, "a")])
+    items.close()
+    words, letters = Bm25Index(), FlatIndex()
+    words.add([PASSAGE.id], [PASSAGE.text])
+    letters.add([PASSAGE.id], FakeEncoder().encode_items([PASSAGE]))
+    for name, part in {"words": words, "letters": letters}.items():
+        (made / name).mkdir()
+        part.save(made / name)
+    tiny().write(made)
+    return made
+
+
+class Unreadable:
+    """An index whose files are not its own."""
+
+    @classmethod
+    def open(cls, folder: Path) -> None:
+        raise ValueError("bad  header\n" + "x" * 200)
+
+
+class OnServer:
+    """An index that keeps its vectors elsewhere; it remembers what was dropped."""
+
+    dropped: list[tuple[Path, Path | None]] = []  # noqa: RUF012 - shared on purpose
+
+    @classmethod
+    def drop(cls, folder: Path, heir: Path | None = None) -> None:
+        cls.dropped.append((folder, heir))
+        if folder.name == "lost":
+            raise ConnectionError("no answer")
+
+
+def test_a_finished_index_gives_its_items_and_its_parts(folder: Path) -> None:
+    opened = open_store(folder)
+    assert (opened.folder, opened.manifest, opened.recipe.name) == (folder, read_manifest(folder), "tiny")
+    assert list(opened.items.iterate()) == [PASSAGE]
+    assert opened.graph_path == folder / "graph.db"
+    words = opened.index("words")
+    assert words.search("lungs", 1)[1] == [PASSAGE.id]
+    assert opened.index("words") is words  # opened once
+    letters = opened.index("letters", FakeEncoder())
+    assert letters.search(FakeEncoder().encode_items([PASSAGE]), 1)[1] == [[PASSAGE.id]]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hint"), [(RECIPE, "known: words, letters"), ({**RECIPE, "indexes": {}}, "known: none")]
+)
+def test_a_part_that_is_not_there_is_told_with_those_that_are(
+    recipe: dict[str, Any], hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError) as problem:
+        Store(tmp_path, tiny(recipe=recipe)).index("figures")
+    assert problem.value.message == "the index 'tiny' has no part 'figures'"
+    assert problem.value.hint == hint
+
+
+def test_another_encoder_than_that_of_the_vectors_is_refused(folder: Path) -> None:
+    opened = open_store(folder)
+    opened.index("letters")  # that it is open already changes nothing
+    with pytest.raises(IndexMismatch) as problem:
+        opened.index("letters", FakeEncoder("image", "eyes"))
+    assert problem.value.message == (
+        "the part 'letters' of index 'tiny' was built with fake (fake/text/1), not with eyes (fake/image/1)"
+    )
+    assert problem.value.hint == "use that encoder, or: medrag index build tiny"
+    with pytest.raises(IndexMismatch) as problem:
+        opened.check_encoder("words", FakeEncoder())
+    assert problem.value.message == "the part 'words' of index 'tiny' was built without an encoder"
+    assert problem.value.hint == "search it by words"
+
+
+def test_a_part_that_cannot_be_read_is_damage_with_its_place_and_a_short_reason(tmp_path: Path) -> None:
+    opened = Store(tmp_path, with_parts(words=f"{__name__}:Unreadable", odd="no-such-kind"))
+    with pytest.raises(IndexCorrupt) as problem:
+        opened.index("words")
+    assert problem.value.message == f"{tmp_path / 'words'} cannot be read: bad header {'x' * 109}"
+    assert problem.value.hint == "medrag index build tiny --fresh"
+    with pytest.raises(SettingsError, match="nothing is named 'no-such-kind'"):
+        opened.index("odd")  # what medrag says itself is passed on
+
+
+def test_what_is_held_needs_its_folder_no_more(folder: Path) -> None:
+    held = open_store(folder)
+    held.hold()
+    shutil.rmtree(folder)
+    assert list(held.items.iterate()) == [PASSAGE]
+    assert held.index("words").search("lungs", 1)[1] == [PASSAGE.id]
+    assert len(held.index("letters")) == 1
+
+
+def test_how_an_index_is_asked_may_be_unknown_but_not_what_it_is() -> None:
+    assert recipe_of(tiny(recipe={**RECIPE, "pipeline": {"k": 7}})).pipeline.k == 7
+    odd = tiny(recipe={**RECIPE, "pipeline": {"k": 7, "gone": 1}})
+    assert recipe_of(odd).pipeline.k == recipe_of(tiny()).pipeline.k
+    assert set(recipe_of(odd).indexes) == {"words", "letters"}
+    assert "pipeline" in odd.recipe  # the manifest stays what it was
+    with pytest.raises(
+        IndexMismatch, match=r"^the recipe inside index 'tiny': chunk.gone: .*by medrag 0.1\)"
+    ) as problem:
+        recipe_of(tiny(recipe={**RECIPE, "chunk": {"gone": 1}}))
+    assert problem.value.hint == "medrag index build tiny"
+
+
+def test_an_index_is_opened_with_a_look_at_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medrag.indexes.manifest.SMALL", 0)  # every file is a large one
+    vectors = folder / "letters" / "vectors.npy"
+    vectors.write_bytes(vectors.read_bytes()[:-1] + b"?")
+    open_store(folder)
+    with pytest.raises(IndexCorrupt, match="checksum differs"):
+        open_store(folder, verify=True)
+    vectors.write_bytes(b"")
+    with pytest.raises(IndexCorrupt, match="has 0 bytes"):
+        open_store(folder)
+    with pytest.raises(IndexMissing) as missing:
+        open_store(folder / "words", name="other")
+    assert missing.value.hint == "medrag index build other"
+
+
+def test_a_failure_is_told_at_once_where_the_index_stayed_and_tried_again_where_it_did_not(folder: Path) -> None:
+    tries = []
+
+    def fails(times: int, replaced: bool) -> str:
+        tries.append(1)
+        if replaced:
+            os.utime(folder / "manifest.json", ns=(0, len(tries)))
+        if len(tries) <= times:
+            raise IndexCorrupt("half of another", "wait")
+        return "opened"
+
+    with pytest.raises(IndexCorrupt, match="half of another"):
+        steadily(folder, lambda: fails(3, replaced=False))
+    assert len(tries) == 1
+    assert steadily(folder, lambda: fails(3, replaced=len(tries) < 3)) == "opened"
+    assert len(tries) == 4
+    with pytest.raises(IndexLocked) as problem:
+        steadily(folder, lambda: fails(TRIES + 9, replaced=True))
+    assert problem.value.message == "the index 'tiny' is replaced faster than it can be opened"
+    assert problem.value.hint == "wait until the writing ends"
+    assert len(tries) == 4 + TRIES
+
+
+def test_the_workspace_lies_beside_the_index() -> None:
+    assert workspace(Path("indexes/tiny/built")) == Path("indexes/tiny/built.work")
+
+
+def test_a_snapshot_is_the_same_files_under_second_names(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    snapshot(folder, kept)
+    assert open_store(kept, verify=True).manifest == read_manifest(folder)
+    assert (kept / "items.db").samefile(folder / "items.db")
+    with pytest.raises(SettingsError) as problem:
+        snapshot(folder, kept)
+    assert (problem.value.message, problem.value.hint) == (f"{kept} is there already", "name a new folder")
+
+
+def test_what_lies_on_a_server_has_no_snapshot(folder: Path, tmp_path: Path) -> None:
+    (folder / "letters" / "elsewhere.json").write_text("{}")
+    with pytest.raises(SettingsError) as problem:
+        snapshot(folder, tmp_path / "kept")
+    assert problem.value.message == "the part 'letters' lies on a server"
+    assert problem.value.hint == "medrag index convert NAME --to faiss"
+    assert not (tmp_path / "kept").exists()
+
+
+def test_an_index_goes_with_what_it_keeps_on_a_server(folder: Path, tmp_path: Path) -> None:
+    for name, about in {"letters": "OnServer", "lost": "OnServer", "words": ""}.items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "elsewhere.json").write_text(json.dumps({"kind": f"{__name__}:{about}"} if about else {}))
+    OnServer.dropped.clear()
+    heir = tmp_path / "heir"
+    discard(shutil.copytree(folder, tmp_path / "old"), heir)
+    assert sorted(OnServer.dropped) == [(tmp_path / "old" / name, heir / name) for name in ("letters", "lost")]
+    OnServer.dropped.clear()
+    discard(folder)
+    assert sorted(OnServer.dropped) == [(folder / name, None) for name in ("letters", "lost")]
+    assert not folder.exists() and not (tmp_path / "old").exists()
+    discard(folder)  # one that is not there is gone already
