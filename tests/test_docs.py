@@ -167,11 +167,6 @@ def test_examples_of_evaluation_run(tmp_path):
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
-def test_a_command_that_is_meant_is_named():
-    told = CliRunner().invoke(app, ["bild"])
-    assert told.exit_code == 2 and "did you mean medrag index build?" in told.stderr + told.stdout
-
-
 def _film(path: Path) -> None:
     """A film of 64 × 64 pixels as DICOM."""
     from hostile import dicom

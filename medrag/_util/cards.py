@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from medrag._util import render
@@ -20,6 +22,16 @@ from medrag.types import Answer, Box, Citation, Hit, ImageRecord, Item, Study, T
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SOURCES = {
+    "dense": "text by meaning",
+    "lexical": "text by words",
+    "reports": "reports by meaning",
+    "reports-lexical": "reports by words",
+    "similar": "similar images",
+    "similar-reports": "reports by image",
+    "pages": "pages by region",
+    "graph": "knowledge graph",
+}  # retrievers in a reader's words
 _NAMES = {
     "passage": "Passage",
     "page": "Page",
@@ -56,7 +68,7 @@ def card_view(key: str, item: Item, citation: Citation | None, hit: Hit | None) 
         "rest": rest,
         "picture": picture(item, boxes, hit),
         "diagrams": diagrams(item) if isinstance(item, Triple) else (),
-        "found": found_by(hit),
+        "found": found_by(hit, SOURCES),
     }
 
 
@@ -102,11 +114,13 @@ def caution(item: Item) -> str:
     return "another case" if other else ""
 
 
-def found_by(hit: Hit | None) -> str:
-    """Which retrievers found it, at which rank."""
+def found_by(hit: Hit | None, words: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Which retrievers found it, at which rank; by their names, or in ``words``."""
     if hit is None:
         return ""
-    return ", ".join(f"{parent.retriever} #{parent.rank}" for parent in hit.parents or (hit,))
+    return ", ".join(
+        f"{words.get(parent.retriever, parent.retriever)} #{parent.rank}" for parent in hit.parents or (hit,)
+    )
 
 
 def marked(text: str, quotes: str) -> tuple[list[tuple[str, bool]], str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util import render
-from medrag._util.cards import cards, data_url, found_by
+from medrag._util.cards import SOURCES, cards, data_url, found_by
 from medrag._util.files import sha256_text
 from medrag.types import Answer, Context, QueryImage
 
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _KEYS = re.compile(r"\[((?:E\d+)(?:\s*[,;]\s*E\d+)*)\]")
-_SOURCES = {
-    "dense": "text by meaning",
-    "lexical": "text by words",
-    "reports": "reports by meaning",
-    "reports-lexical": "reports by words",
-    "similar": "similar images",
-    "similar-reports": "reports by image",
-    "pages": "pages by region",
-    "graph": "knowledge graph",
-}
 _STATUS = {"answered": "Answered from evidence", "abstained": "Abstained", "uncited": "Uncited"}
 
 
@@ -123,11 +113,11 @@ def answer_segments(answer: Answer) -> list[tuple[str, str]]:
 def route_view(answer: Answer) -> dict[str, Any]:
     """Domain, confidence, the sources that were asked with their share, and the reasons."""
     weights = render.by_weight(answer.route.weights)
-    named = [(_SOURCES.get(name, name), weight) for name, weight in weights]
+    named = [(SOURCES.get(name, name), weight) for name, weight in weights]
     top = max((weight for _, weight in weights), default=1.0)
     return {
         "domain": answer.route.domain,
-        "confidence": answer.route.confidence,
+        "confidence": render.percent(answer.route.confidence),
         "weights": [(name, weight, round(100 * weight / top)) for name, weight in named],
         "reasons": list(answer.route.reasons),
     }
@@ -135,7 +125,7 @@ def route_view(answer: Answer) -> dict[str, Any]:
 
 def dropped_rows(context: Context) -> list[tuple[str, str, str]]:
     """Label, who found it, and why it was not used."""
-    return [(render.label(drop.hit.item, 90), found_by(drop.hit), drop.reason) for drop in context.dropped]
+    return [(render.label(drop.hit.item, 90), found_by(drop.hit, SOURCES), drop.reason) for drop in context.dropped]
 
 
 def step_rows(answer: Answer) -> list[dict[str, Any]]:

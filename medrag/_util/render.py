@@ -50,12 +50,26 @@ def status_line(answer: Answer) -> str:
 
 def claim_lines(answer: Answer) -> list[str]:
     """Each claim that its evidence does not simply bear out, with what a reader should know of it."""
-    return [f"“{shorten(claim.text, 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
+    return [f"“{shorten(_unquoted(claim.text), 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
 
 
 def sureness(answer: Answer) -> str:
     """How sure the answer is; empty where nothing was calibrated."""
-    return "" if answer.confidence is None else f"confidence {answer.confidence:.2f}"
+    return "" if answer.confidence is None else f"confidence {percent(answer.confidence)}"
+
+
+def _unquoted(text: str) -> str:
+    """A sentence without quotation marks around it, for one that is quoted again."""
+    return re.sub(r'^["“](.+?)["”](\W*)$', r"\1\2", text).replace("..", ".")
+
+
+def percent(share: float) -> str:
+    """A share of one as people read it.
+
+    >>> percent(0.583)
+    '58 %'
+    """
+    return f"{100 * share:.0f} %"
 
 
 def claim_note(claim: Claim) -> str:
@@ -106,7 +120,11 @@ def route_lines(answer: Answer) -> list[str]:
     route = answer.route
     weights = ", ".join(f"{name} {weight:.2f}" for name, weight in by_weight(route.weights))
     asked = f"asked: {weights}" if route.retrieves else "asked nothing: the question needs no retrieval"
-    return [f"{route.domain}, confidence {route.confidence:.2f}", asked, *(f"because {why}" for why in route.reasons)]
+    return [
+        f"{route.domain}, confidence {percent(route.confidence)}",
+        asked,
+        *(f"because {why}" for why in route.reasons),
+    ]
 
 
 def found_lines(context: Context) -> list[str]:

@@ -56,9 +56,8 @@ def _misused(error: Any, as_json: bool) -> int:
     path = context.command_path if context else "medrag"
     message = error.format_message()
     if path == "medrag" and (near := _near(message)):
-        fail(MedragError(message.partition(" Did you mean")[0], f"did you mean medrag {near}?"), as_json)
-    else:
-        fail(MedragError(message, f"{path} --help"), as_json)
+        message, path = f"{message.partition(' Did you mean')[0]} Did you mean '{near}'?", f"medrag {near}"
+    fail(MedragError(message, f"{path} --help"), as_json)
     return 2
 
 

@@ -149,8 +149,10 @@ def answer_tail(answer: Answer) -> str:
 
 def route_line(route: Route) -> str:
     """Domain, confidence and the sources that are asked, in one line."""
+    from medrag._util.render import percent
+
     asked = ", ".join(name for name, weight in route.weights.items() if weight > 0)
-    return f"{route.domain} (confidence {route.confidence:.2f}); asking: {asked or 'nothing'}"
+    return f"{route.domain} (confidence {percent(route.confidence)}); asking: {asked or 'nothing'}"
 
 
 def write_page(answers: list[Answer], title: str, path: Path) -> None:

@@ -98,6 +98,7 @@ def test_version():
     ("arguments", "words"),
     [
         (["asc"], "'ask'"),
+        (["bild"], "'index build'"),
         (["ask", "q", "--modle", "x"], "--model"),
         (["index", "serch"], "'search'"),
         (["ask"], "question"),
@@ -191,7 +192,7 @@ def test_ask_streams_and_then_lists_references(rag):
     result = run("ask", "q", "--stream")
     assert result.stdout.count("Masses are round [E1].") == 1
     assert "[E1] passage" in result.stdout
-    assert "chest-xray (confidence 0.90); asking: dense" in result.stderr
+    assert "chest-xray (confidence 90 %); asking: dense" in result.stderr
 
 
 def test_what_the_check_changed_is_shown_after_streaming(rag):
@@ -224,7 +225,7 @@ def test_demo_answers_three_questions_and_writes_one_page(rag, monkeypatch, tmp_
     result = run("demo", "--out", str(page))
     assert result.exit_code == 0, result.output
     assert [question for _, question in rag.asked] == list(demo.QUESTIONS.values())
-    assert result.stdout.count("chest-xray (confidence 0.90)") == 3
+    assert result.stdout.count("chest-xray (confidence 90 %)") == 3
     assert "Not used (7):" in result.stdout and "and 3 more" in result.stdout
     assert page.read_text(encoding="utf-8").count("<article") == 3
     value = json.loads(run("demo", "--out", str(page), "--json").stdout)

@@ -39,7 +39,7 @@ def test_explanation_covers_every_stage():
     titles = [line for line in text.splitlines()[1:] if line and not line.startswith(" ")]
     assert titles == ["Route", "Found", "Fused", "Kept", "Dropped", "Time", "Model"]
     for words in (
-        "chest-xray, confidence 0.94",
+        "chest-xray, confidence 94 %",
         "DICOM modality CR",
         "dense #2, lexical",
         "below the floor",
