@@ -221,7 +221,7 @@ def _fit(names: Sequence[str], table: NDArray[np.float64], good: NDArray[np.floa
         return Logistic({}, {}, logit(float(p)))
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=strength, max_iter=1000).fit((table - means) / spread, good)
+    model = LogisticRegression(solver="newton-cholesky", C=strength, max_iter=1000).fit((table - means) / spread, good)
     weights = model.coef_[0] / spread
     return Logistic(
         dict(zip(names, map(float, weights), strict=True)),
