@@ -149,4 +149,4 @@ def report(
     """One self-contained page: tables, plots, and cases that were won and lost with their evidence."""
     from medrag.eval.report import write
 
-    note(f"written: {write(results, out)}")
+    note(f"written: {write(results, out, note)}")

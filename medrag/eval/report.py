@@ -5,7 +5,7 @@ It turns results into plain values; ``presets/eval.html.j2`` turns those into ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ DRAWS = 1000
 Loaded = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
-def write(results: Sequence[Path], out: Path) -> Path:
-    """Writes the page of all results, grouped by task. Raises CorpusError where nothing is found."""
-    paths = [p for path in results for p in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
-    if not paths:
-        raise CorpusError(f"no result in {', '.join(map(str, results))}", "run one: medrag eval run …")
+def write(results: Sequence[Path], out: Path, tell: Callable[[str], object] = lambda line: None) -> Path:
+    """Writes the page of all results, grouped by task; of a folder, what is no finished result is left out and told.
+
+    Raises CorpusError where nothing is found, or a result that was named is not finished.
+    """
     by: dict[str, list[Loaded]] = {}
-    for path in paths:
-        result, lines = load(path)
-        by.setdefault(f"{result['task']} · {result['split']}", []).append((result, lines))
+    for path in results:
+        for result, lines in _of_folder(path, tell) if path.is_dir() else [load(path)]:
+            by.setdefault(f"{result['task']} · {result['split']}", []).append((result, lines))
+    if not by:
+        raise CorpusError(f"no finished result in {', '.join(map(str, results))}", "run one: medrag eval run …")
     from medrag._util.html import template
 
     page = template("eval.html.j2").render(
@@ -40,6 +42,14 @@ def write(results: Sequence[Path], out: Path) -> Path:
     with atomic_open(out, "w") as stream:
         stream.write(page)
     return out
+
+
+def _of_folder(folder: Path, tell: Callable[[str], object]) -> Iterator[Loaded]:
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield load(path)
+        except CorpusError as error:
+            tell(f"left out: {error}")
 
 
 def section(title: str, found: list[Loaded]) -> dict[str, Any]:

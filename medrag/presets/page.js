@@ -179,7 +179,7 @@ document.addEventListener("paste", (event) => { if (event.clipboardData.files.le
 
 const STAGES = {
   queued: (data) => (data.place ? `waiting, ${data.place} before you` : "at work"),
-  routed: (data) => `${data.domain}, ${Math.round(data.confidence * 100)} % sure`,
+  routed: (data) => `${data.domain}, confidence ${Math.round(data.confidence * 100)} %`,
   found: (data) => Object.entries(data.sources).map(([name, one]) => `${name} ${one.count}`).join(", ") || "nothing asked",
   selected: (data) => `${data.kept.length} kept, ${data.dropped.length} left out`,
   step: (data) => `${data.step ?? "?"}. ${data.tool || "a reply that was no call"}`,

@@ -48,6 +48,12 @@ def test_a_run_a_comparison_and_a_page(pack: Path) -> None:
     page = pack / "page.html"
     assert run("eval", "report", str(out), "--out", str(page)).exit_code == 0
     assert "Rank of the first relevant document" in page.read_text()
+    Path(second).with_suffix(".jsonl").unlink()
+    told = run("eval", "report", str(out), "--out", str(page))  # what is not finished is left out, and told
+    assert told.exit_code == 0 and "left out" in told.stderr
+    assert run("eval", "report", second, "--out", str(page)).exit_code == 1
+    Path(first).with_suffix(".jsonl").unlink()
+    assert run("eval", "report", str(out), "--out", str(page)).exit_code == 1
 
 
 def test_several_arms_do_not_go_into_one_file(pack: Path) -> None:
