@@ -253,11 +253,9 @@ def test_the_report_reaches_nothing_outside_itself(planned: Run, tmp_path: Path)
     page = write([tmp_path / "r"], tmp_path / "page.html").read_text()
     assert "<script" not in page and "http" not in page.split("</style>")[-1]
     assert "Gain by score: adaptive − none" in page and "won" in page
-    with pytest.raises(CorpusError, match="no result"):
-        write(
-            [tmp_path / "nothing-here-at-all"] if (tmp_path / "nothing-here-at-all").mkdir() is None else [],
-            tmp_path / "x.html",
-        )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="no finished result"):
+        write([tmp_path / "empty"], tmp_path / "x.html")
 
 
 def test_every_task_that_ships_is_whole() -> None:
