@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from medrag._util.polarity import OPPOSITE
@@ -178,10 +177,3 @@ def _worded(claim: str, evidence: str) -> Checked:
             return Checked("supported", sentence)
         turned = turned or (sentence if any(said[word] == OPPOSITE.get(wanted[word]) for word in shared) else "")
     return Checked("contradicted", turned) if turned else Checked("absent")
-
-
-def strongest(checks: Iterable[Checked]) -> Checked:
-    """Of several texts' verdicts: one that bears the claim out, else one that contradicts it, else none."""
-    found = list(checks)
-    order: tuple[Verdict, ...] = ("supported", "contradicted")
-    return next((one for verdict in order for one in found if one.verdict == verdict), Checked("absent"))

@@ -101,3 +101,37 @@ def test_contract_and_refusals() -> None:
     for confidence in (1.2, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1"):
             Abstention().rows([confidence], [1])
+
+
+def test_the_scores_have_the_names_that_reports_ask_for() -> None:
+    names = {"accuracy", "aurc", "accuracy@50", "accuracy@80", "accuracy@90", "ece", "ece_mass", "brier"}
+    assert set(total([(0.9, 1)])) == names
+
+
+def test_what_is_equally_sure_is_taken_in_part() -> None:
+    rows = [(0.9, 1), (0.5, 0), (0.5, 1), (0.5, 1)]
+    found = total(rows, coverages=(0.25, 0.5, 0.75))
+    assert found["accuracy@25"] == 1
+    assert found["accuracy@50"] == pytest.approx((1 + 2 / 3) / 2)  # one of the three, which is right twice in three
+    assert found["accuracy@75"] == pytest.approx((1 + 4 / 3) / 3)
+
+
+def test_what_is_equally_sure_stays_in_the_bin_of_its_middle() -> None:
+    found = total([(0.9, 1), (0.5, 0), (0.5, 1), (0.1, 0)], bins=2)
+    assert found["ece_mass"] == pytest.approx((abs(0.9 - 1) + abs(0.5 + 0.5 + 0.1 - 1)) / 4)
+
+
+def test_each_line_of_weights_is_scored_by_itself() -> None:
+    rows, lines = [(0.9, 1), (0.8, 0), (0.8, 1), (0.3, 0)], [[1, 1, 1, 0], [0, 2, 1, 3], [1, 0, 0, 0]]
+    measure = Abstention()
+    both = measure.totals(measure.rows(*zip(*rows, strict=True)), np.array(lines, float))
+    for n, line in enumerate(lines):
+        assert {name: float(value[n]) for name, value in both.items()} == pytest.approx(total(rows, line))
+
+
+def test_the_ends_of_the_scale_are_allowed_and_no_answer_may_be_missing() -> None:
+    assert Abstention().rows([0.0, 1.0], [1, 0]).tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Abstention().rows([-0.1], [1])
+    with pytest.raises(ValueError, match="zip"):
+        Abstention().rows([0.5, 0.5], [1])

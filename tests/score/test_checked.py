@@ -46,6 +46,30 @@ def test_the_examples_in_the_docstring() -> None:
         ("No acute bony abnormality.", "No acute cardiopulmonary abnormality.", "absent"),
         ("No acute abnormality.", "There is a right pneumothorax.", "contradicted"),
         ("No acute abnormality.", "Stable cardiomegaly.", "absent"),
+        ("The heart is normal in size.", "The mediastinum is normal.", "absent"),
+        ("No acute bony abnormality.", "The bones are intact.", "supported"),
+        ("No acute bony abnormality.", "There is a pleural effusion.", "absent"),
+        ("The bones are intact.", "There is a rib fracture.", "contradicted"),
+        ("The lungs are clear.", "There is a rib fracture.", "absent"),
+        ("No airspace disease.", "There is a consolidation.", "contradicted"),
+        ("No airspace disease.", "There is atelectasis.", "absent"),
+        ("No focal consolidation.", "No airspace disease.", "supported"),
+        ("The right lung is clear.", "There is a right lower lobe consolidation.", "contradicted"),
+        ("The right lung is clear.", "Bilateral consolidations.", "contradicted"),
+        ("The right lung is clear.", "There is a consolidation.", "absent"),  # it may be the left one's
+        ("The lungs are well expanded.", "There is a consolidation.", "absent"),
+        ("The lungs are expanded and clear.", "There is a consolidation.", "contradicted"),
+        ("No significant pleural effusion.", "There is a small pleural effusion.", "absent"),
+        ("No significant pleural effusion.", "There is a large pleural effusion.", "contradicted"),
+        ("No upper lobe consolidation.", "There is a lower lobe consolidation.", "absent"),
+        ("No upper lobe consolidation.", "There is an upper lobe consolidation.", "contradicted"),
+        ("Possible pneumonia.", "No pneumonia.", "contradicted"),
+        ("Possible pneumonia.", "No consolidation.", "absent"),
+        ("There is a small pleural effusion.", "There is a pleural effusion.", "supported"),  # of any size
+        ("There is a pleural effusion.", "There is a left pleural effusion.", "supported"),
+        ("Bilateral pleural effusions.", "There is a left pleural effusion.", "absent"),
+        ("No pleural effusion.", "No left pleural effusion.", "absent"),
+        ("No left pleural effusion.", "No pleural effusion.", "supported"),
         ("Asthma is treated with inhaled steroids.", "Inhaled steroids treat asthma in adults.", "supported"),
         ("There is a cure for asthma.", "There is no cure for asthma.", "contradicted"),
         ("Asthma is treated with inhaled steroids.", "Gout is treated with allopurinol.", "absent"),
@@ -98,3 +122,31 @@ def test_what_is_quoted_word_for_word_is_borne_out_though_its_own_halves_disagre
 def test_a_sentence_bears_itself_out() -> None:
     told = [sentence for one in LABELLED for sentence in sentences(one["text"])]
     assert {check(sentence, sentence).verdict for sentence in told} <= {"supported", "absent"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "found"),
+    [
+        (
+            "Gout is treated with allopurinol.",
+            "It hurts. Gout can be treated with allopurinol.",
+            Checked("supported", "Gout can be treated with allopurinol."),
+        ),
+        ("There is a cure for gout.", "A cure for gout is known.", Checked("supported", "A cure for gout is known.")),
+        (
+            "There is a cure for gout.",
+            "There is no cure for gout. No cure for gout is known.",
+            Checked("contradicted", "There is no cure for gout."),
+        ),
+        (  # of findings a contradiction counts first, of words what bears the claim out
+            "There is a cure for gout.",
+            "There is no cure for gout. There is a cure for gout.",
+            Checked("supported", "There is a cure for gout."),
+        ),
+        ("There is a cure for gout.", "There may be a cure for gout.", Checked("absent")),
+        ("There is a cure for gout.", "Gout hurts.", Checked("absent")),
+        ("Yes.", "Yes.", Checked("absent")),
+    ],
+)
+def test_what_names_no_finding_is_compared_by_its_words(claim: str, evidence: str, found: Checked) -> None:
+    assert check(claim, evidence) == found

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.prompts import REFUSAL, UNSEEN
-from medrag.score.closed import Closed, auroc, parse
+from medrag.score import Measure
+from medrag.score.closed import Closed, abstains, auroc, parse
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,10 @@ from medrag.score.closed import Closed, auroc, parse
         ("The film shows a normal heart.", ""), ("The film shows a normal-sized heart.", ""), ("There is no change.", ""),
         ("No information is available.", ""), ("No idea.", ""), ("", ""), ("Nothing can be said.", ""), ("Normal.", ""),
         ("I cannot answer this from the evidence found.", ""), ("I cannot say whether there is a mass.", ""), ("Yesterday's film is better.", ""),
-        ("Nodules.", ""), ("Not sure.", ""),
+        ("Nodules.", ""), ("Not sure.", ""), ("no/yes", ""), ("The answer is yes. Answer: yes", "yes"), ("Yes, no doubt.", "yes"),
+        ("The image reveals a mass.", "yes"), ("It demonstrates no mass.", "no"), ("There was a mass.", "yes"), ("There were no masses.", "no"),
+        ("Here, there is a mass.", "yes"), ("A mass is likely.", ""), ("Maybe there is a mass.", ""),
+        ("No - it is clear.", "no"), ("The film shows a stable mass.", ""), ("There is a mass. There is no mass.", "yes"),
     ],
 )  # fmt: skip
 def test_what_an_answer_says(answer: str, said: str) -> None:
@@ -121,3 +125,42 @@ def test_scores_equal_scikit_learns(pairs: list[tuple[str, str]]) -> None:
         assert found["macro_f1"][0] == pytest.approx(
             metrics.f1_score(true, said, labels=["yes", "no"], average="macro", zero_division=0)
         )
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"),
+    [
+        (REFUSAL, True),
+        (REFUSAL.upper(), True),
+        (f"Sadly, {REFUSAL}", True),
+        (UNSEEN.format(finding="a mass"), True),
+        ("I cannot answer this.", False),
+        ("", False),
+    ],
+)
+def test_what_is_an_abstention(answer: str, gone: bool) -> None:
+    assert abstains(answer) is gone
+
+
+def test_a_row_says_what_is_true_what_was_said_and_how_surely() -> None:
+    rows = Closed().rows(["yes", "No.", "?", REFUSAL], ["yes", "yes", "no", "no"])
+    assert rows.tolist() == [[1, 1, 0, 1, 0], [1, 0, 1, 0, 0], [0, 0, 0, 0.5, 0], [0, 0, 0, 0.5, 1]]
+    assert Closed().rows_with(["yes"], ["no"], [0.25]).tolist() == [[0, 1, 0, 0.25, 0]]
+    with pytest.raises(ValueError, match="zip"):
+        Closed().rows(["yes", "yes"], ["yes"])
+
+
+def test_all_scores_by_hand_under_each_line_of_weights() -> None:
+    measure = Closed()
+    assert isinstance(measure, Measure)
+    rows = measure.rows(["yes", "yes", "no", "?", REFUSAL], ["yes", "no", "no", "yes", "no"])
+    found = measure.totals(rows, np.array([[1.0] * 5, [2, 0, 0, 0, 1]]))
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "accuracy": pytest.approx([2 / 5, 2 / 3]),
+        "f1": pytest.approx([1 / 2, 1]),
+        "macro_f1": pytest.approx([(1 / 2 + 1 / 2) / 2, (1 + 0) / 2]),
+        "auroc": pytest.approx([(1 / 2 + 1 + 1 + 0 + 1 + 1 / 2) / 6, 1]),
+        "coverage": pytest.approx([3 / 5, 2 / 3]),
+        "abstained": pytest.approx([1 / 5, 1 / 3]),
+        "unparsable": pytest.approx([1 / 5, 0]),
+    }

@@ -49,3 +49,18 @@ def test_it_is_a_measure_and_weights_scale() -> None:
     assert totals["entity_f1"][:3].tolist() == [1, 1, 0]
     assert np.isnan(totals["entity_f1"][3])
     assert totals["entity_recall"][0] == pytest.approx(1)
+
+
+def test_the_concepts_of_a_mention_are_one_in_any_order_and_a_side_is_that_of_its_sentence() -> None:
+    def both(text: str) -> list[Mention]:
+        at = text.index("tumour")
+        return [Mention(at, at + 6, "tumour", ("C2", "C1"), (), "present")]
+
+    assert entities("Heart on the right.\nLeft tumour.", both) == {("C1|C2", "present", "left")}
+    assert entities("Tumour of the left? A tumour.", both) == {("C1|C2", "present", "")}
+
+
+def test_no_answer_may_be_missing() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Entities().rows(["Edema."], [])
+    assert Entities().rows([], []).shape == (0, 3)

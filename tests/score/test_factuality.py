@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from medrag.graph.context import sentence_spans
 from medrag.score import Measure
-from medrag.score.claims import claims, compare
-from medrag.score.factuality import Factuality, explain, factuality_score
+from medrag.score.claims import claims, compare, pair_error
+from medrag.score.factuality import Factuality, explain, factuality_score, statement_agreement
 
 STATEMENTS = (
     "Small left pleural effusion.", "No pneumothorax.", "Moderate cardiomegaly.", "Mild right basilar atelectasis.", "The lungs are clear.",
@@ -144,3 +144,92 @@ def test_it_is_a_measure_with_means_under_weights() -> None:
     assert totals["factuality"][1] == pytest.approx(rows[:, 0].mean())
     assert np.isnan(totals["factuality"][2])
     assert totals["missing_claims_per_report"].tolist()[:2] == [0, 0.5]
+
+
+def test_the_score_is_what_its_definition_says() -> None:
+    assert factuality_score("Small right effusion.", "Small left effusion.") == pytest.approx(0.9 / (1 + 1))
+    half = statement_agreement("Effusion.", "Effusion. Pneumothorax.")
+    assert half == pytest.approx(2 / 3)
+    assert factuality_score("Effusion.", "Effusion. Pneumothorax.") == pytest.approx((0.9 + 0.1 * half) / (1 + 1))
+    assert statement_agreement("small small mass", "small mass mass") == pytest.approx(2 * 2 / 6)  # as bags
+    assert factuality_score("A good day.", "A good night.") == 0.5  # no claims: words alone
+
+
+def test_rows_and_their_names() -> None:
+    rows = Factuality().rows(["Pneumothorax. No edema."], ["Effusion. Edema."])
+    assert rows[0, 1:].tolist() == [3, 1, 1, 1]  # errors, missing, hallucinated, contradicted
+    totals = Factuality().totals(np.repeat(rows, 2, axis=0), np.array([[1.0, 3.0]]))
+    assert {name: float(value[0]) for name, value in totals.items()} == {
+        "factuality": pytest.approx(rows[0, 0]),
+        "clinical_errors_per_report": 3,
+        "missing_claims_per_report": 1,
+        "hallucinated_claims_per_report": 1,
+        "contradicted_claims_per_report": 1,
+    }
+    assert Factuality().rows([], []).shape == (0, 5)
+    with pytest.raises(ValueError, match="zip"):
+        Factuality().rows(["Edema."], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Possible small left lower lobe consolidation.", ["possible mild left consolidation (lower)"]),
+        ("Moderate edema. Severe cardiomegaly.", ["severe cardiomegaly", "moderate edema"]),
+        ("No effusion.", ["no pleural effusion"]),
+        ("Left upper lobe opacity. Left lower lobe opacity.", ["left opacity (lower, upper)"]),
+        ("Small left effusion. Large left effusion.", ["severe left pleural effusion"]),
+        ("Effusion. Small left effusion.", ["mild left pleural effusion"]),
+        ("Small effusion. Left effusion.", ["mild pleural effusion", "left pleural effusion"]),  # its size is not lost
+        ("Possible left effusion. Left effusion.", ["left pleural effusion"]),
+        ("Possible effusion. Left effusion.", ["left pleural effusion", "possible pleural effusion"]),
+        ("Overexposure limits evaluation for nodules.", []),  # a word on the film
+        ("History of pneumonia.", []),
+    ],
+)
+def test_claims_are_joined_and_print_as_phrases(text: str, told: list[str]) -> None:
+    assert [str(claim) for claim in claims(text)] == told
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "errors"),
+    [
+        ("", "Effusion.", 1),
+        ("Mass.", "Effusion.", 2),
+        ("Possible pneumothorax.", "Clear lungs.", 1 / 2),
+        ("Opacity.", "Consolidation. Edema.", 1 / 2 + 1),  # the opacity is taken for the consolidation
+        ("No effusion.", "Possible effusion.", 1 / 2),
+        ("No left effusion.", "Right effusion.", 1),
+        ("Left effusion.", "Right effusion.", 1),
+        ("Left effusion.", "Bilateral effusions.", 1 / 2),
+        ("Left effusion.", "Effusion.", 1 / 8),
+        ("Mild cardiomegaly.", "Moderate cardiomegaly.", 1 / 2),
+        ("Mild cardiomegaly.", "Severe cardiomegaly.", 1),
+        ("Mild cardiomegaly.", "Cardiomegaly.", 1 / 8),
+        ("Possible effusion.", "Effusion.", 1 / 4),
+        ("Left upper lobe mass.", "Left lower lobe mass.", 1 / 2),
+        ("Left mass.", "Left lower lobe mass.", 1 / 8),
+        ("Atelectasis.", "Consolidation.", 1 / 2),
+        ("Possible large right effusion.", "Small left effusion.", 1),  # never above 1
+    ],
+)
+def test_errors_by_hand(answer: str, reference: str, errors: float) -> None:
+    assert compare(answer, reference).errors == compare(reference, answer).errors == errors
+
+
+def test_different_things_are_no_pair() -> None:
+    (mass,), (effusion,) = claims("Mass."), claims("Effusion.")
+    assert pair_error(mass, effusion) is None
+    assert pair_error(mass, mass) == 0
+
+
+def test_a_denial_of_one_side_contradicts_that_side_alone() -> None:
+    assert not compare("No left effusion.", "Right effusion.").contradicted
+    assert len(compare("No left effusion.", "Left effusion.").contradicted) == 1
+    assert len(compare("Left effusion.", "No effusion.").contradicted) == 1
+
+
+def test_what_was_said_of_a_chest_at_all() -> None:
+    found = compare("A good day.", "No effusion.")
+    assert (found.answered, found.stated) == (False, True)
+    assert (compare("No effusion.", "").answered, compare("No effusion.", "").stated) == (True, False)

@@ -80,3 +80,25 @@ def test_nothing_at_all_and_the_table() -> None:
     counts = table(Findings().rows(SAID, ASKED))
     assert counts["Pleural Effusion"] == {"answer": 1, "reference": 2, "both": 1}
     assert counts[NO_FINDING] == {"answer": 1, "reference": 1, "both": 1}
+
+
+def test_the_scores_have_the_names_that_reports_ask_for() -> None:
+    names = {f"findings_{kind}_f1{end}" for kind in ("micro", "macro") for end in ("", "_negative", "_uncertain", "_5")}
+    names |= {"findings_micro_f1_all_polarities", *(f"f1/{name}" for name in OBSERVATIONS)}
+    names |= {"hallucinated_per_report", "omitted_per_report", "contradictions_per_report"}
+    assert set(one(Findings().rows(SAID, ASKED))) == names
+
+
+def test_denials_and_doubts_by_hand() -> None:
+    scores = one(Findings().rows(["No effusion. Possible edema.", "Mass."], ["No effusion. No pneumothorax.", "Mass."]))
+    assert scores["findings_micro_f1_negative"] == pytest.approx(2 / 3)
+    assert scores["findings_macro_f1_negative"] == pytest.approx((1 + 0) / 2)  # of those that one side names
+    assert scores["findings_micro_f1_uncertain"] == scores["findings_macro_f1_uncertain"] == 0
+    assert scores["findings_micro_f1_all_polarities"] < 1
+    assert np.isnan(scores["findings_micro_f1_5"]) and np.isnan(scores["findings_macro_f1_5"])  # none of the five
+    assert one(Findings().rows(["Edema. Mass."], ["Edema."]))["findings_micro_f1_5"] == 1
+
+
+def test_no_answer_may_be_missing() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Findings().rows(["Edema."], [])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medrag.cite import keys_in
 from medrag.score import Measure
-from medrag.score.grounding import Claim, Grounding, Reliance, claims, ngrams, supports
+from medrag.score.grounding import Claim, Grounding, Reliance, claims, ngrams, stances, statements, supports
 from medrag.types import Answer, Context, Hit, Passage, Query, Route
 
 EVIDENCE = (
@@ -129,3 +129,50 @@ def test_contract() -> None:
     for measure in (Grounding(), Reliance()):
         assert isinstance(measure, Measure)
         assert len(measure.rows([], [])) == 0
+
+
+def test_the_share_of_words_and_the_length_of_runs_are_settings() -> None:
+    one = [answer("A left basal pleural mass [E1].")]  # two words of four are in the evidence
+    assert total(Grounding(), one)["claim_support"] == 0
+    assert total(Grounding(share=0.5), one)["claim_support"] == 1
+    assert total(Grounding(ngram=2), [answer("There is pus [E1].")])["copy_rate"] == 1 / 2
+    assert supports("There is a left mass.", "left mass, right lung, apex", share=0.4)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("No effusion, but a mass.", {"effusion": "absent", "mass": "present"}),
+        ("Effusions and masses", {"effusion": "present", "masse": "present"}),
+        ("Possible pus.", {"pus": "uncertain"}),  # its s is no plural
+        ("Lungs, gas, bus, mass, pelvis", dict.fromkeys(["lung", "gas", "bus", "mass", "pelvis"], "present")),
+        ("A mass. No mass.", {"mass": "present"}),  # the first time counts
+        ("Yes, it is present.", {}),
+        ("X-ray of the lung", dict.fromkeys(["x-ray", "lung"], "present")),
+    ],
+)
+def test_what_a_sentence_says_of_each_word(sentence: str, found: dict[str, str]) -> None:
+    assert stances(sentence) == found
+
+
+def test_a_sentence_may_be_read_from_a_place_on() -> None:
+    assert stances("No effusion, but a mass.", 12) == {"mass": "present"}
+
+
+def test_statements_keep_a_bare_yes_and_the_words_as_they_stand() -> None:
+    assert statements("Yes [E2–E3]. A  mass.[E1][E2]") == [
+        (Claim("Yes.", ("E2", "E3")), "Yes [E2–E3]."),
+        (Claim("A mass.", ("E1", "E2")), "A mass[E1][E2]."),
+    ]
+
+
+def test_words_run_in_order_and_lower_case() -> None:
+    assert ngrams("A b, C d") == []
+    assert ngrams("A b, C d", 3) == [("a", "b", "c"), ("b", "c", "d")]
+
+
+def test_a_row_counts_claims_keys_and_runs() -> None:
+    rows = Grounding().rows([answer("There is a small left effusion [E1]. It hurts."), answer("No.", "abstained")])
+    assert rows.tolist() == [[2, 1, 1, 4, 1], [0, 0, 0, 0, 0]]
+    with pytest.raises(ValueError, match="zip"):
+        Reliance().rows([("yes", "yes", None)], [])

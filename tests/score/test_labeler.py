@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.score.labeler import label, mentions
-from medrag.score.observations import CONCEPTS, OBSERVATIONS, scanner
+from medrag.score.observations import CONCEPTS, OBSERVATIONS, Concept, _concept, scanner
 
 SENTENCES = [json.loads(line) for line in (Path(__file__).parent / "labelled_sentences.jsonl").read_text().splitlines()]
 LEVELS = ("", "mild", "moderate", "severe")
@@ -77,6 +77,20 @@ def test_the_labelled_reports_of_chexpert() -> None:
         ("Indication: pneumonia.", {}),
         ("PICC line is no longer present.", {"No Finding": "positive", "Support Devices": "negative"}),
         ("PICC tip is not seen.", {"No Finding": "positive", "Support Devices": "positive"}),
+        ("The patient was extubated.", {"No Finding": "positive", "Support Devices": "negative"}),
+        ("Heart is not enlarged.", {"No Finding": "positive", "Cardiomegaly": "negative"}),
+        ("The heart is not significantly increased in size.", {}),
+        ("The heart size is at the upper limits of normal.", {"No Finding": "positive", "Cardiomegaly": "negative"}),
+        ("The heart is borderline enlarged.", {"Cardiomegaly": "uncertain"}),
+        ("The heart is enlarged but stable.", {"Cardiomegaly": "positive"}),
+        ("The mediastinum is widened.", {"Enlarged Cardiomediastinum": "positive"}),
+        ("Cardiomegaly is normal.", {"No Finding": "positive", "Cardiomegaly": "negative"}),
+        ("Hydropneumothorax.", {"Pneumothorax": "positive", "Pleural Effusion": "positive"}),
+        ("The heart and mediastinum are normal.", {"No Finding": "positive", "Enlarged Cardiomediastinum": "negative", "Cardiomegaly": "negative"}),
+        ("Prior film showed pneumonia.", {}),
+        ("History of pneumonia. The lungs are clear.", {"No Finding": "positive"}),
+        ("Status post sternotomy with effusion.", {"Pleural Effusion": "positive"}),
+        ("The aorta is dilated.", {}),  # no finding of the fourteen, and not none
     ],
 )  # fmt: skip
 def test_conventions(text: str, expected: dict[str, str]) -> None:
@@ -126,3 +140,56 @@ def test_spans_sides_severity_and_place() -> None:
 )
 def test_a_side_belongs_to_its_own_phrase_first(text: str, expected: list[str]) -> None:
     assert [mention.side for mention in mentions(text)] == expected
+
+
+CLEAR = ("airspace", "atelectasis", "lesion", "interstitial", "scar")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The lungs are clear.", [("lungs are clear", "lungs abnormality", "negative", CLEAR)]),
+        ("Enlarged heart.", [("Enlarged heart", "cardiomegaly", "positive", ())]),
+        ("The aorta is dilated.", [("aorta is dilated", "tortuous aorta", "positive", ())]),
+        (
+            "Costophrenic angles are sharp.",
+            [("Costophrenic angles are sharp", "pleura abnormality", "negative", ("effusion", "pleura", "pneumothorax"))],
+        ),
+        (
+            "No edema. Chest is normal.",
+            [("edema", "edema", "negative", ()), ("Chest is normal", "chest abnormality", "negative", ())],
+        ),
+    ],
+)  # fmt: skip
+def test_a_statement_has_its_words_its_concept_and_what_it_denies(text: str, expected: list[object]) -> None:
+    assert [(text[m.start : m.end], m.concept.name, m.polarity, m.cleared) for m in mentions(text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "historical"),
+    [
+        ("History of pneumonia.", [True]),
+        ("Indication: pneumonia.", [True]),
+        ("Comparison film showed pneumonia.", [True]),
+        ("History of pneumonia, now with effusion.", [True, False]),
+        ("Status post removal of PICC line.", [False]),  # a device is there when it is named
+        ("There is pneumonia.", [False]),
+    ],
+)
+def test_what_a_patient_had_before_is_historical(text: str, historical: list[bool]) -> None:
+    assert [mention.historical for mention in mentions(text)] == historical
+
+
+def test_degree_and_place_are_those_of_the_mention() -> None:
+    (heart,) = mentions("The heart is severely enlarged.")
+    assert (heart.severity, heart.side, heart.sentence, heart.observation) == (3, "", 0, "Cardiomegaly")
+    upper, lower = mentions("Mild opacity in the right upper lobe. Mass in the left lower lobe.")
+    assert (upper.severity, upper.side, upper.location, upper.sentence) == (1, "right", {"upper"}, 0)
+    assert (lower.severity, lower.side, lower.location, lower.sentence) == (0, "left", {"lower"}, 1)
+
+
+def test_a_line_of_the_table_is_a_concept() -> None:
+    assert _concept("gas | Lung Lesion | chest | gas(?:es)? ; air | fluid") == Concept(
+        "gas", "Lung Lesion", "chest", ("gas(?:es)?", "air | fluid")
+    )
+    assert _concept("gas | | chest | gas").observation is None

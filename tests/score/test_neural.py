@@ -158,3 +158,69 @@ def vectors(model: Any, words: Any, text: str) -> np.ndarray:
     with torch.no_grad():
         found = model(**words(text, return_tensors="pt")).last_hidden_state[0]
     return torch.nn.functional.normalize(found, dim=1).numpy()
+
+
+@pytest.mark.parametrize(
+    ("measure", "names"),
+    [
+        (BertScore(), ["bertscore", "bertscore_precision", "bertscore_recall"]),
+        (RadGraphF1(), ["radgraph_simple", "radgraph_partial", "radgraph_complete"]),
+        (RateScore(), ["ratescore"]),
+        (Green(), ["green"]),
+    ],
+)
+def test_each_column_has_its_name_and_its_mean(measure: Measure, names: list[str]) -> None:
+    rows = np.arange(2.0 * len(names)).reshape(2, -1)
+    found = measure.totals(rows, np.array([[1.0, 1], [3, 1]]))
+    assert {name: value.tolist() for name, value in found.items()} == {
+        name: [n + len(names) / 2, n + len(names) / 4] for n, name in enumerate(names)
+    }
+
+
+def test_a_model_that_does_not_load_is_told_in_one_short_line_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: Any, **options: Any) -> None:
+        raise RuntimeError("first line\n  second " + "x" * 200)
+
+    fake(monkeypatch, "RaTEScore", RaTEScore=fails)
+    fake(monkeypatch, "green_score", GREEN=fails)
+    reason = f"could not be loaded: RuntimeError: first line second {'x' * 142}"
+    for measure, what, mend in (
+        (
+            RateScore(),
+            "RaTEScore",
+            "hf download Angelakeke/RaTE-NER-Deberta && hf download FremyCompany/BioLORD-2023-C",
+        ),
+        (Green(), "GREEN", "hf download StanfordAIMI/GREEN-radllama2-7b"),
+    ):
+        with pytest.raises(ModelMissing) as caught:
+            measure.rows(["a"], ["b"])
+        assert (caught.value.message, caught.value.hint) == (f"{what} {reason}", mend)
+
+
+def test_a_package_that_misses_another_names_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "radgraph", None)
+    with pytest.raises(MissingDependency) as caught:
+        RadGraphF1().rows(["a"], ["b"])
+    assert caught.value.message == "RadGraph-F1 needs the package radgraph"
+    assert caught.value.hint == "pip install radgraph"
+
+
+def test_a_model_is_loaded_once_with_the_options_of_its_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class F1RadGraph:
+        def __init__(self, **options: Any) -> None:
+            made.append(options)
+
+        def __call__(self, hyps: list[str], refs: list[str]) -> Any:
+            return None, ([1.0], [1.0], [1.0])
+
+    fake(monkeypatch, "radgraph", F1RadGraph=F1RadGraph)
+    for _ in range(2):
+        RadGraphF1(model="echograph", device=1).rows(["a"], ["b"])
+    assert made == [{"reward_level": "all", "model_type": "echograph", "cuda": 1}]
+
+
+def test_no_answer_may_be_missing() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        RateScore().rows(["a"], [])

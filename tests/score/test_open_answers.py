@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medrag.score.open_answers import OpenAnswers, normalised, token_f1
+from medrag.score import Measure
+from medrag.score.open_answers import OpenAnswers, normalised, stated, token_f1
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,42 @@ def test_token_f1_is_squads(answer: str, reference: str) -> None:
         return
     precision, recall = shared / len(said), shared / len(true)
     assert token_f1(answer, reference) == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The right lung.", ["right", "lung"]),
+        ("A mass, an apex; the X-ray!", ["mass", "apex", "xray"]),
+        ("Anatomy", ["anatomy"]),  # no article of its own
+        ("the", []),
+    ],
+)
+def test_words_without_marks_and_articles(text: str, found: list[str]) -> None:
+    assert normalised(text) == found
+
+
+def test_each_score_is_a_column_and_a_mean() -> None:
+    measure = OpenAnswers()
+    assert isinstance(measure, Measure)
+    rows = measure.rows(["The left lung.", "There is no mass.", "lung left"], ["left lung", "mass", "left lung"])
+    assert rows.tolist() == [[1, 1, 1, 1], [pytest.approx(2 / 5), 0, 1, 0], [1, 0, 1, 0]]
+    found = measure.totals(rows, np.array([[1.0, 0, 1], [0, 1, 0]]))
+    assert list(found) == ["token_f1", "exact_match", "contains", "accuracy"]
+    assert (found["exact_match"].tolist(), found["accuracy"].tolist()) == ([0.5, 0], [0.5, 0])
+    assert measure.rows([], []).shape == (0, 4)
+    with pytest.raises(ValueError, match="zip"):
+        measure.rows(["mass"], [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "said"),
+    [
+        ("There is no mass. A mass is seen.", "mass", True),  # one sentence is enough
+        ("Perhaps a mass.", "mass", False),
+        ("This is an MRI.", " MRI. ", True),
+        ("This is a CT.", "MRI", False),
+    ],
+)
+def test_what_an_answer_states(answer: str, reference: str, said: bool) -> None:
+    assert stated(answer, reference) is said

@@ -156,3 +156,47 @@ def write_tiny_wordnet(folder: Path) -> None:
     (folder / "lexnames").write_text("00\tadj.all\t3\n")
     for name in ("cntlist.rev", "index.sense"):
         (folder / name).write_text("")
+
+
+@pytest.mark.parametrize(
+    ("measure", "names", "columns"),
+    [
+        (Bleu(), ["bleu_1", "bleu_2", "bleu_3", "bleu_4"], 10),
+        (RougeL(), ["rouge_l", "rouge_l_precision", "rouge_l_recall"], 3),
+        (Meteor(), ["meteor_exact_stem"], 1),
+        (Meteor(synonyms=True), ["meteor"], 1),
+        (Cider(), ["cider"], 1),
+    ],
+)
+def test_the_scores_have_the_names_that_reports_ask_for(measure: Measure, names: list[str], columns: int) -> None:
+    assert list(measure.totals(np.ones((2, columns)), np.ones((1, 2)))) == names
+
+
+def test_a_short_answer_is_punished_and_a_long_one_is_not() -> None:
+    assert total(Bleu(), ["The lungs"], ["the lungs are clear"])["bleu_1"] == pytest.approx(np.exp(1 - 4 / 2))
+    assert total(Bleu(), ["the lungs are clear"], ["the lungs"])["bleu_1"] == pytest.approx(2 / 4)
+
+
+def test_rouge_l_matches_stems_where_that_is_asked_for() -> None:
+    assert total(RougeL(), ["lung nodules"], ["lungs nodule"])["rouge_l"] == 0
+    assert total(RougeL(stem=True), ["lung nodules"], ["lungs nodule"])["rouge_l"] == 1
+
+
+@pytest.mark.parametrize(
+    ("measure", "module", "what"),
+    [
+        (Bleu(), "sacrebleu.metrics", "BLEU"),
+        (RougeL(), "rouge_score.rouge_scorer", "ROUGE-L"),
+        (Meteor(), "nltk.translate.meteor_score", "METEOR"),
+        (Cider(), "pycocoevalcap.cider.cider", "CIDEr"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_each_measure_names_the_package_that_it_misses(
+    measure: Measure, module: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependency) as caught:
+        measure.rows(["a"], ["a"])
+    assert caught.value.message == f"{what} needs the package {module}"
+    assert caught.value.hint == 'pip install "medrag[eval]"'

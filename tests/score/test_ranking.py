@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("ir_measures")
 
+from medrag.errors import MissingDependency
+from medrag.score import Measure
 from medrag.score.ranking import METRICS, Ranking
 
 
@@ -63,3 +66,26 @@ def test_ndcg_and_the_others_are_what_their_definitions_say(grades: dict[str, in
     assert found["ndcg@10"] == pytest.approx(discounted[0] / discounted[1])
     assert found["recall@10"] == pytest.approx(sum(gain > 0 for gain in gains[:10]) / relevant)
     assert found["mrr@10"] == pytest.approx(1 / first if first <= 10 else 0)
+
+
+def test_depths_are_ten_and_a_hundred() -> None:
+    run = {f"d{n:03}": float(-n) for n in range(1, 121)}
+    rows = Ranking().rows([run], [{"d010": 1, "d011": 1, "d100": 1, "d101": 1}])
+    found = dict(zip(METRICS, rows[0], strict=True))
+    assert (found["recall@10"], found["recall@100"], found["mrr@10"]) == (1 / 4, 3 / 4, 1 / 10)
+    assert not Ranking().rows([run], [{"d011": 1}])[0, list(METRICS).index("mrr@10")]
+
+
+def test_ids_scores_and_grades_may_be_numbers_of_any_kind() -> None:
+    rows = Ranking().rows([{7: np.float32(2), 8: 1}], [{7: True}])  # type: ignore[dict-item]
+    assert rows[0].tolist() == [1] * len(METRICS)
+
+
+def test_it_is_a_measure_and_names_the_package_that_it_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(Ranking(), Measure)
+    assert list(Ranking().totals(np.ones((1, len(METRICS))), np.ones((1, 1)))) == list(METRICS)
+    monkeypatch.setitem(sys.modules, "ir_measures", None)
+    with pytest.raises(MissingDependency) as caught:
+        Ranking().rows([], [])
+    assert caught.value.message == "rankings are scored with ir-measures"
+    assert caught.value.hint == 'pip install "medrag[eval]"'

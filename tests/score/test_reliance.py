@@ -25,6 +25,11 @@ REPORT = "The heart is enlarged. There is a small left pleural effusion. No pneu
         ("There is a small left pleural effusion. The heart is enlarged.", REPORT, True),
         ("The lungs are clear. The heart is normal.", REPORT, False),
         ("", REPORT, False),
+        ("no", " No ", True),
+        ("It is the left upper lobe of the lung, behind the heart.", "the left upper lobe of the lung behind", False),
+        ("It is the left upper lobe of the lung.", "the left upper lobe of the lung.", True),
+        ("The heart is enlarged. Small left effusion. Rib fracture.", REPORT, True),  # about one error
+        ("The heart is enlarged. Small left effusion. Rib fracture. Mass.", REPORT, False),
     ],
 )
 def test_right_is_clinical(answer: str, reference: str, expected: bool) -> None:
@@ -41,6 +46,10 @@ def test_right_is_clinical(answer: str, reference: str, expected: bool) -> None:
         ("There is no pneumothorax.", "There is a pneumothorax.", False),
         ("in the left lobe", "in the right lobe", False),
         ("An axial CT", "the axial CT.", True),
+        ("An axial CT", "An axial MRI", False),
+        ("Yes.", "yes", True),
+        ("Yes.", "No.", False),
+        ("Perhaps.", "Yes.", False),
     ],
 )
 def test_same_meaning(one: str, other: str, expected: bool) -> None:
@@ -81,7 +90,31 @@ def test_only_shared_questions_count_and_nothing_is_claimed_without_a_second_ima
 
 
 def test_results_that_do_not_pair_are_refused() -> None:
+    for unseen in ([], lines("Yes.")):
+        with pytest.raises(SettingsError) as problem:
+            paired(lines("Yes."), lines("Yes.", reference="no"), unseen)
+        assert problem.value.message == "0 has two references"
+        assert problem.value.hint == "name results of one task, split and version"
     with pytest.raises(SettingsError, match="two references"):
-        paired(lines("Yes."), lines("Yes.", reference="no"))
-    with pytest.raises(SettingsError, match="share no question"):
+        paired(lines("Yes."), lines("Yes."), lines("Yes.", reference="no"))
+    with pytest.raises(SettingsError) as problem:
         paired([], lines("Yes."))
+    assert problem.value.message == "the results share no question"
+    assert problem.value.hint == "name results of one task and split"
+
+
+def test_pairs_have_the_group_of_their_line_or_their_own() -> None:
+    line = {"id": 7, "value": "Yes.", "reference": "yes"}
+    told = paired([line], [line], [{**line, "value": "No."}])
+    assert told == ([("Yes.", "Yes.", "No.")], ["yes"], ["7"], ["7"])
+    assert paired([line], [{**line, "group": 3}]).groups == ["3"]
+
+
+def test_what_is_right_may_be_judged_otherwise() -> None:
+    measure = ReferenceUse(right=lambda answer, truth: answer == truth)
+    rows = measure.rows([("yes", "Yes.", None), ("no", "yes", "yes")], ["yes", "yes"])
+    assert rows[:, :2].tolist() == [[1, 0], [0, 1]]
+    assert np.isnan(rows[0, 2]) and rows[1, 2] == 1
+    found = {n: v.tolist() for n, v in measure.totals(rows, np.array([[1.0, 0], [0, 1]])).items()}
+    assert (found["accuracy"], found["accuracy_without"]) == ([0, 1], [1, 0])
+    assert found["copied_of_right"][1] == 1 and np.isnan(found["copied_of_right"][0])

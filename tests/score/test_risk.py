@@ -72,3 +72,54 @@ def test_conformal_risk_is_kept_on_average() -> None:
         met.append(0.0 if chosen is None else float(draw.random() < levels[chosen]))
     assert np.mean(met) <= alpha + 0.03
     assert risk.conformal([[1, 1], [1, 1]], 0.2) is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "alpha", "chosen"),
+    [
+        ([[1, 0], [1, 0], [0, 0]], 0.25, 1),  # (0 + 1) / (3 + 1) is just safe enough
+        ([[1, 0], [1, 0], [0, 0]], 0.75, 0),
+        ([[1, 0], [1, 0], [0, 0]], 0.24, None),
+        ([[0.5, 0.0]] * 9, 0.55, 0),  # (4.5 + 1) / 10
+        ([[0.5, 0.0]] * 9, 0.54, 1),
+    ],
+)
+def test_conformal_by_hand(losses: list[list[float]], alpha: float, chosen: int | None) -> None:
+    assert risk.conformal(losses, alpha) == chosen
+
+
+@pytest.mark.parametrize(
+    ("p_values", "test", "found"),
+    [
+        ([0.05, 0.051, 0.05], "bonferroni", []),
+        ([0.05, 0.05], "bonferroni", [0, 1]),  # just delta / 2 each
+        ([0.1, 0.1, 0.11, 0.0], "fixed-sequence", [0, 1]),
+        ([0.0, 0.1], "fixed-sequence", [0, 1]),
+        ([], "bonferroni", []),
+        ([], "fixed-sequence", []),
+    ],
+)
+def test_what_falls_by_hand(p_values: list[float], test: risk.Test, found: list[int]) -> None:
+    assert risk.rejected(p_values, 0.1, test) == found
+
+
+def test_p_values_by_their_formula() -> None:
+    assert risk.p_value(0.0, 50, 0.1) == pytest.approx(0.9**50)  # Hoeffding's; Bentkus' is e times that
+    bentkus = np.e * binom.cdf(2, 60, 0.2)
+    divergence = 1 / 30 * np.log(1 / 6) + 29 / 30 * np.log((29 / 30) / 0.8)
+    assert risk.p_value(2 / 60, 60, 0.2) == pytest.approx(min(bentkus, np.exp(-60 * divergence)))
+    assert risk.p_value(1.0, 10, 0.5) == 1.0
+
+
+def test_candidates_are_certified_by_their_column() -> None:
+    losses = [[0, 1, 0]] * 50 + [[0, 1, 1]] * 50
+    assert risk.certified(losses, 0.2, 0.1) == [0]
+    assert risk.certified(losses, 0.7, 0.1) == [0, 2]
+    assert risk.certified(losses, 0.7, 0.1, "fixed-sequence") == [0]
+
+
+def test_a_threshold_by_hand() -> None:
+    sure, right = [0.9] * 60 + [0.1] * 60, [1] * 60 + [0] * 60
+    assert risk.certified_threshold(sure, right, 0.2, 0.1) == 0.9
+    assert risk.certified_threshold(sure, [1] * 120, 0.2, 0.1) == 0.1  # as far down as it is true
+    assert risk.certified_threshold(sure, [0] * 120, 0.2, 0.1) is None
