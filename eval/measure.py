@@ -180,8 +180,9 @@ def at(found: Any, path: str) -> Any:
     """The value under a path of keys; a key may itself hold slashes. Raises KeyError."""
     if not path:
         return found
-    if isinstance(found, list) and path.isdigit():
-        return found[int(path)]
+    place, _, rest = path.partition("/")
+    if isinstance(found, list) and place.isdigit() and int(place) < len(found):
+        return at(found[int(place)], rest)
     for key in sorted(found if isinstance(found, dict) else (), key=len, reverse=True):
         if path == key or path.startswith(f"{key}/"):
             return at(found[key], path[len(key) + 1 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from medrag.cli.output import Json, emit, note, options_of, table
 
 if TYPE_CHECKING:
     from medrag.eval.tasks import Example
+    from medrag.pipeline import MedRAG
 
 
 def calibrate(
@@ -20,7 +22,7 @@ def calibrate(
         list[str],
         typer.Option(
             "--task",
-            help="Labelled questions: a task of `medrag eval list` or its YAML file; NAME=NUMBER for so many patients. Repeat for several.",
+            help="Labelled questions: a task of `medrag eval list` or its YAML file; NAME=NUMBER for so many patients. Repeat for several. Of kind selection: chooses what is kept.",
         ),
     ],
     data: Annotated[
@@ -57,10 +59,14 @@ def calibrate(
     from medrag.errors import SettingsError
     from medrag.eval import runner, sources
     from medrag.eval.calibrate import KINDS, calibrated, observe
+    from medrag.eval.tasks import load_task
 
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off"})
     path = out or built(rag.recipe.name if rag.recipe else index).parent / NAME
     folder, depths = data or sources.training_data(), sorted(set(depth or (0, 1, 3)))
+    if load_task(task[0].partition("=")[0]).kind == "selection":
+        _selection(rag, task, folder, split, limit, seed, as_json)
+        return
     examples: list[Example] = []
     for named in task:
         name, _, most = named.partition("=")
@@ -84,6 +90,43 @@ def calibrate(
     for name, sort in found.sorts.items():
         table((f"{name} questions", ""), list(_lines(sort.report, sort.thresholds)))
     note(f"written: {path}; answers from this index and model now say how sure they are")
+
+
+def _selection(
+    rag: MedRAG, tasks: list[str], folder: Path, split: str, limit: int, seed: int, as_json: bool
+) -> None:  # fmt: skip
+    """Settings of the selector, chosen on judged queries; nothing is written: they are for the recipe's ``pipeline``."""
+    from medrag.eval import runner
+    from medrag.eval.tune_selection import tune_selection
+
+    results = []
+    for named in tasks:
+        name, _, most = named.partition("=")
+        one = runner.plan(name, folder, split=split, limit=int(most) if most.isdigit() else limit, seed=seed)
+        results.append(tune_selection(one.task, folder, split, one.examples, rag.settings, seed=seed))
+    if as_json:
+        emit(results)
+        return
+    for found in results:
+        table(
+            (
+                f"{found['task']}, {found['queries'][1]} queries that did not choose",
+                "F1",
+                "tokens",
+                "F1 gained by the choice",
+            ),
+            [
+                (label, *_selected(found[name]))
+                for name, label in (("chosen", "chosen"), ("before", "as it was"), ("fixed", f"the first {found['k']}"))
+            ],
+        )
+        note(f"for the recipe, under pipeline: select: {json.dumps(found['settings'])}")
+
+
+def _selected(one: Any) -> tuple[str, str, str]:
+    gained = one.get("gained")
+    change = f"{gained[0]:+.3f} ({gained[1]:+.3f} – {gained[2]:+.3f})" if gained else ""
+    return f"{one['f1'][0]:.3f} ({one['f1'][1]:.3f} – {one['f1'][2]:.3f})", f"{one['tokens'][0]:.0f}", change
 
 
 def _lines(report: Any, thresholds: Any) -> Any:

@@ -40,13 +40,13 @@ def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[
     """An arm of ``SELECTORS`` with the settings of the recipe. Raises SettingsError for another name."""
     if name not in SELECTORS:
         raise SettingsError(f"there is no arm {name!r} for selection", f"known: {', '.join(SELECTORS)}")
-    opened, choose, pool = rag(), SELECTORS[name], _pool(task.source, data, split)
+    opened, choose, judged = rag(), SELECTORS[name], pool(task.source, data, split)
     s = opened.settings
 
     def call(example: Example) -> Output:
-        hits = pool.candidates(example, s.k, s.fusion, s.rrf_c)
+        hits = judged.candidates(example, s.k, s.fusion, s.rrf_c)
         kept = choose(opened, example, hits)
-        details = {"candidates": [hit.item.doc for hit in hits], "tokens": sum(map(_cost, kept))}
+        details = {"candidates": [hit.item.doc for hit in hits], "tokens": sum(map(cost, kept))}
         return Output({hit.item.doc: hit.score for hit in kept}, details=details)
 
     settings: dict[str, Any] = {
@@ -85,7 +85,8 @@ class Pool:
 
 
 @functools.lru_cache(maxsize=2)
-def _pool(source: str, data: Path, split: str) -> Pool:
+def pool(source: str, data: Path, split: str) -> Pool:
+    """The candidates of a judged collection."""
     return Pool(Parts(COLLECTIONS[source](data, split), ENCODER, 0), source)
 
 
@@ -93,14 +94,15 @@ def within(hits: Sequence[Hit], budget: int) -> list[Hit]:
     """The hits that fit, in their order; one that is too long is passed over."""
     kept: list[Hit] = []
     for hit in hits:
-        cost = _cost(hit)
-        if cost <= budget:
+        needed = cost(hit)
+        if needed <= budget:
             kept.append(hit)
-            budget -= cost
+            budget -= needed
     return kept
 
 
-def _cost(hit: Hit) -> int:
+def cost(hit: Hit) -> int:
+    """Tokens of a piece of evidence as a prompt words it."""
     return count_tokens(evidence_block("E1", hit))
 
 
@@ -115,7 +117,7 @@ def _first(k: int | None, rag: MedRAG, example: Example, hits: list[Hit]) -> Seq
 def _oracle(rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
     """As many relevant candidates as fit: the shortest first."""
     relevant = [hit for hit in hits if example.reference.get(hit.item.doc, 0) > 0]
-    return within(sorted(relevant, key=_cost), rag.settings.select.budget)
+    return within(sorted(relevant, key=cost), rag.settings.select.budget)
 
 
 SELECTORS: dict[str, Choose] = {

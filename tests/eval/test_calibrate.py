@@ -135,7 +135,10 @@ def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little
     rag = pipeline(folder, calibration=str(folder / "calibration.json"))
     bright, grey = (rag.answer(Image.new("L", (32, 32), value), QUESTION) for value in (250, 140))
     assert bright.confidence and grey.confidence and bright.confidence > grey.confidence + 0.1
-    assert f"confidence {100 * bright.confidence:.0f} %]" in str(bright) and bright.to_dict()["confidence"] == bright.confidence
+    assert (
+        f"confidence {100 * bright.confidence:.0f} %]" in str(bright)
+        and bright.to_dict()["confidence"] == bright.confidence
+    )
     assert not bright.context.kept and "worth reading (0 for closed questions)" in bright.context.dropped[-1].reason
     careful = pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.3)
     least = made.threshold("closed", 0.3)

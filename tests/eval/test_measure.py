@@ -88,6 +88,7 @@ def test_what_is_asked_is_what_is_judged(
 def test_a_key_may_hold_slashes(measure: Any) -> None:
     found = {"a": {"b/c": [1, 2], "b": {"c": 0}}, "formula: 1 / (1 + E)": {"tau": 3}}
     assert measure.at(found, "a/b/c/1") == 2
+    assert measure.at([{"a": [5, 6]}], "0/a/1") == 6
     assert measure.at(found, "formula: 1 / (1 + E)/tau") == 3
     with pytest.raises(KeyError):
         measure.at(found, "a/x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medrag.errors import SettingsError
-from medrag.eval import collections, selection
+from medrag.errors import CorpusError, SettingsError
+from medrag.eval import collections, selection, tune_selection
 from medrag.eval.rankers import Parts
 from medrag.eval.runner import Run, run
 from medrag.eval.selection import SELECTORS, Selection, make_selector, within
 from medrag.eval.tasks import Task, load_task
 from medrag.select import AdaptiveSelector
-from medrag.settings import PipelineSettings
+from medrag.settings import PipelineSettings, SelectSettings
 from medrag.testing import FakeEncoder
 from medrag.types import Hit, Passage
 
@@ -74,7 +75,7 @@ def test_no_arm_goes_over_the_budget_and_all_choose_from_the_same_candidates(pac
 
 
 def test_candidates_know_their_parents_and_their_corpus(pack: Path) -> None:
-    pool = selection._pool("nfcorpus", pack, "mini")
+    pool = selection.pool("nfcorpus", pack, "mini")
     hits = pool.candidates(collections.nfcorpus(pack, "mini").examples[0], 20, "rrf", 60)
     assert hits[0].item.doc == "D1" and hits[0].item.id == "nfcorpus:D1"
     assert {parent.retriever for hit in hits for parent in hit.parents} == {"lexical", "dense"}
@@ -104,9 +105,9 @@ TEXTS = st.lists(st.text("ab ", max_size=60), max_size=12)
 def test_what_is_within_a_budget_fits_and_nothing_more_would(texts: list[str], budget: int) -> None:
     hits = [Hit(Passage(f"c:{n}", f"{n}", text), 1.0, n + 1, "fused") for n, text in enumerate(texts)]
     chosen = within(hits, budget)
-    spent = sum(map(selection._cost, chosen))
+    spent = sum(map(selection.cost, chosen))
     assert spent <= budget
-    assert all(selection._cost(hit) > budget - spent for hit in hits if hit not in chosen)
+    assert all(selection.cost(hit) > budget - spent for hit in hits if hit not in chosen)
 
 
 SETS = st.sets(st.sampled_from("abcdef"))
@@ -130,3 +131,33 @@ def test_a_document_that_is_judged_not_relevant_and_one_kept_in_vain() -> None:
     rows = Selection().rows_with([{"a": 1.0}, {}], [{"a": 0}, {"b": 2}], [{"candidates": ["a"]}, {"candidates": ["b"]}])
     found = Selection().totals(rows, np.ones((1, 2)))
     assert found["precision"][0] == 0 and found["kept_in_vain"][0] == 1 and found["empty"][0] == 0.5
+
+
+def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
+    pack: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relevant are the best hit and what scores nearly as well; the rule that tells them is the gap of the words."""
+    asked = collections.nfcorpus(pack, "mini").examples
+    examples = [replace(asked[n % 2], id=f"q{n}", group=f"g{n}") for n in range(30)]
+    monkeypatch.setattr(tune_selection, "GAPS", (0.1, None))
+    settings = opened()().settings
+    found = tune_selection.tune_selection(task, pack, "mini", examples, settings, k=2, draws=100)
+    assert found["queries"] == [15, 15] and set(found["settings"]) == {"gaps", "shares", "quota"}
+    assert found["chosen"]["tokens"][0] <= 1.2 * found["fixed"]["tokens"][0]
+    assert found["chosen"]["f1"][0] >= found["before"]["f1"][0] - 0.05 and len(found["fixed"]["gained"]) == 3
+    with pytest.raises(CorpusError, match="too few"):
+        tune_selection.tune_selection(task, pack, "mini", examples[:5], settings)
+    with pytest.raises(SettingsError, match="no judged candidates"):
+        tune_selection.tune_selection(load_task("routing"), pack, "mini", examples, settings)
+
+
+def test_climbing_takes_what_is_better_and_affordable_alone() -> None:
+    """F1 rises with the quota, and so do the tokens: the largest quota that the budget bears is chosen."""
+
+    def measured(tried: SelectSettings) -> Any:  # kept, relevant kept, relevant, tokens, candidates
+        return np.array([[tried.quota, tried.quota, 10, 100 * tried.quota, 10]], float)
+
+    start = SelectSettings(quota=3)
+    assert tune_selection.climb(start, measured, 450).quota == 4
+    assert tune_selection.climb(start, measured, 300) == start
+    assert tune_selection.climb(start, measured, 50) == start

@@ -1,0 +1,141 @@
+"""Chooses a selector's settings on judged queries at a fixed budget, and says what the choice is worth on others.
+
+γ of the gap rule, the share of the best score and the quota of one source are moved one at a time, for each retriever, as long as the F1 of what is
+kept rises and no more tokens are kept on average than the first k hits have (coordinate ascent). Half of the queries choose, the other half judges:
+its figures are no part of the choice. Queries of one group stay together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medrag.errors import CorpusError, SettingsError
+from medrag.eval import selection, statistics
+from medrag.eval.selection import RETRIEVERS, Selection, within
+from medrag.select import AdaptiveSelector
+from medrag.settings import PipelineSettings, SelectSettings
+from medrag.types import Hit, Query
+
+if TYPE_CHECKING:
+    from medrag.eval.tasks import Example, Task
+    from medrag.score import Rows
+
+GAPS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, None)  # γ; None: the rule is off
+SHARES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+QUOTAS = (1, 2, 3, 4, 5, 7, 10)
+ROUNDS = 3
+LEAST = 20  # queries, below which nothing is chosen
+MEASURE: Any = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A query with its fused candidates and the documents that are relevant to it."""
+
+    example: Example
+    hits: tuple[Hit, ...]
+
+    def row(self, kept: Sequence[Hit]) -> Rows:
+        """(1, 5), as `Selection` has it."""
+        details = {"candidates": [hit.item.doc for hit in self.hits], "tokens": sum(map(selection.cost, kept))}
+        found: Rows = MEASURE.rows_with([{hit.item.doc: 1.0 for hit in kept}], [self.example.reference], [details])
+        return found
+
+
+def tune_selection(
+    task: Task, data: Path, split: str, examples: Sequence[Example], settings: PipelineSettings, k: int = 3, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:  # fmt: skip
+    """The settings that were chosen (fields of `medrag.settings.SelectSettings`), and the other half's figures.
+
+    ``before``: the settings as they were; ``fixed``: the first ``k`` hits; each with f1 and tokens, and the choice's paired difference in
+    F1 with its interval. Raises SettingsError for a task of another kind, CorpusError for fewer than 20 queries.
+    """
+    if task.kind != "selection":
+        raise SettingsError(f"{task.name} has no judged candidates", "name a task of kind selection")
+    if len(examples) < LEAST:
+        raise CorpusError(f"{len(examples)} queries are too few to choose settings by", f"judge at least {LEAST}")
+    pool = selection.pool(task.source, data, split or task.split)
+    judged = [Judged(one, tuple(pool.candidates(one, settings.k, settings.fusion, settings.rrf_c))) for one in examples]
+    chooses, judges = halves(judged, seed)
+    most = tokens(fixed(chooses, k, settings.select.budget))
+    chosen = climb(settings.select, lambda tried: rows(chooses, tried), most)
+    groups = [one.example.group for one in judges]
+    told = {
+        "chosen": rows(judges, chosen),
+        "before": rows(judges, settings.select),
+        "fixed": fixed(judges, k, settings.select.budget),
+    }
+    found: dict[str, Any] = {name: _figures(own, groups, draws) for name, own in told.items()}
+    for name in ("before", "fixed"):
+        change = statistics.difference(MEASURE, told["chosen"], told[name], groups, draws=draws)["f1"]
+        found[name]["gained"] = [round(change["difference"], 4), *(round(b, 4) for b in change["interval"])]
+    changed = {name: getattr(chosen, name) for name in ("gaps", "shares", "quota")}
+    return {"task": task.name, "k": k, "queries": [len(chooses), len(judges)], "settings": changed, **found}
+
+
+def halves(judged: Sequence[Judged], seed: int) -> tuple[list[Judged], list[Judged]]:
+    """Two halves with no group in both."""
+    groups = list(dict.fromkeys(one.example.group for one in judged))
+    random.Random(seed).shuffle(groups)
+    first = set(groups[: len(groups) // 2])
+    return [one for one in judged if one.example.group in first], [
+        one for one in judged if one.example.group not in first
+    ]
+
+
+def climb(start: SelectSettings, measured: Callable[[SelectSettings], Rows], most: float) -> SelectSettings:
+    """The best settings by F1 that keep at most ``most`` tokens on average; ``start`` where none does better."""
+    best = start
+    top = f1(measured(start)) if tokens(measured(start)) <= most else -1.0
+    for _ in range(ROUNDS):
+        before = top
+        for tried in itertools.chain.from_iterable(_moves(best, field) for field in ("quota", "gaps", "shares")):
+            own = measured(tried)
+            if tokens(own) <= most and f1(own) > top:
+                best, top = tried, f1(own)
+        if top == before:
+            break
+    return best
+
+
+def _moves(settings: SelectSettings, field: str) -> Iterator[SelectSettings]:
+    """The settings with one field moved, of one retriever where it has a value for each."""
+    if field == "quota":
+        yield from (settings.model_copy(update={"quota": value}) for value in QUOTAS)
+        return
+    for retriever, value in itertools.product(RETRIEVERS, GAPS if field == "gaps" else SHARES):
+        held = {name: v for name, v in getattr(settings, field).items() if name != retriever}
+        yield settings.model_copy(update={field: held if value is None else held | {retriever: value}})
+
+
+def rows(judged: Sequence[Judged], settings: SelectSettings) -> Rows:
+    """What a selector with these settings keeps of each query, (n, 5)."""
+    selector = AdaptiveSelector(settings)
+    return np.concatenate([one.row(selector.select(Query(one.example.question), one.hits).kept) for one in judged])
+
+
+def fixed(judged: Sequence[Judged], k: int, budget: int) -> Rows:
+    """The same of the first k hits."""
+    return np.concatenate([one.row(within(one.hits[:k], budget)) for one in judged])
+
+
+def tokens(own: Rows) -> float:
+    """Mean tokens of what is kept."""
+    return float(MEASURE.totals(own, np.ones((1, len(own))))["tokens"][0])
+
+
+def f1(own: Rows) -> float:
+    """F1 of what is kept, over all queries together."""
+    return float(MEASURE.totals(own, np.ones((1, len(own))))["f1"][0])
+
+
+def _figures(own: Rows, groups: Sequence[str], draws: int) -> dict[str, Any]:
+    scores = statistics.interval(MEASURE, own, groups, draws=draws)
+    return {name: [round(value, 4) for value in scores[name]] for name in ("f1", "precision", "recall", "tokens")}
