@@ -364,9 +364,12 @@ def test_an_index_is_opened_with_a_look_at_its_files(folder: Path, monkeypatch: 
     vectors.write_bytes(b"")
     with pytest.raises(IndexCorrupt, match="has 0 bytes"):
         open_store(folder)
-    with pytest.raises(IndexMissing) as missing:
-        open_store(folder / "words", name="other")
-    assert missing.value.hint == "medrag index build other"
+    for name, built in {"other": "other", "": "words"}.items():  # without a name that of its folder
+        with pytest.raises(IndexMissing) as missing:
+            open_store(folder / "words", name=name)
+        assert missing.value.hint == f"medrag index build {built}"
+    with pytest.raises(IndexMissing, match="'words'"):
+        open_store(folder / "words")
 
 
 def test_a_failure_is_told_at_once_where_the_index_stayed_and_tried_again_where_it_did_not(folder: Path) -> None:
@@ -416,9 +419,10 @@ def test_what_lies_on_a_server_has_no_snapshot(folder: Path, tmp_path: Path) -> 
 
 
 def test_an_index_goes_with_what_it_keeps_on_a_server(folder: Path, tmp_path: Path) -> None:
-    for name, about in {"letters": "OnServer", "lost": "OnServer", "words": ""}.items():
+    kept = json.dumps({"kind": f"{__name__}:OnServer"})
+    for name, about in {"letters": kept, "lost": kept, "words": "{}", "torn": "{", "odd": '{"kind": "none"}'}.items():
         (folder / name).mkdir(exist_ok=True)
-        (folder / name / "elsewhere.json").write_text(json.dumps({"kind": f"{__name__}:{about}"} if about else {}))
+        (folder / name / "elsewhere.json").write_text(about)
     OnServer.dropped.clear()
     heir = tmp_path / "heir"
     discard(shutil.copytree(folder, tmp_path / "old"), heir)
