@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.score.labeler import label, mentions
-from medrag.score.observations import CONCEPTS, OBSERVATIONS, Concept, _concept, scanner
+from medrag.score.observations import CONCEPTS, OBSERVATIONS, Concept, _concept, scanner, words_regex
 
 SENTENCES = [json.loads(line) for line in (Path(__file__).parent / "labelled_sentences.jsonl").read_text().splitlines()]
 LEVELS = ("", "mild", "moderate", "severe")
@@ -193,3 +194,11 @@ def test_a_line_of_the_table_is_a_concept() -> None:
         "gas", "Lung Lesion", "chest", ("gas(?:es)?", "air | fluid")
     )
     assert _concept("gas | | chest | gas").observation is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("a left\n lung", True), ("an xray", True), ("an x  ray", True), ("xrays", False), ("lung", False)],
+)
+def test_phrases_match_whole_words_over_any_blanks(text: str, found: bool) -> None:
+    assert bool(re.search(words_regex(("left lung", "x ?ray")), text)) is found

@@ -224,3 +224,15 @@ def test_a_model_is_loaded_once_with_the_options_of_its_measure(monkeypatch: pyt
 def test_no_answer_may_be_missing() -> None:
     with pytest.raises(ValueError, match="zip"):
         RateScore().rows(["a"], [])
+
+
+def test_bertscores_columns_are_f1_precision_and_recall(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Scorer:
+        def score(self, answers: list[str], references: list[str]) -> Any:
+            assert (answers, references) == (ANSWERS[:2], REFERENCES[:2])
+            return torch.tensor([0.25, 0.5]), torch.tensor([0.75, 1.0]), torch.tensor([0.375, 0.625])
+
+    monkeypatch.setattr(neural, "_bert_scorer", lambda *options: Scorer())
+    assert BertScore().rows(ANSWERS, REFERENCES).tolist() == [[0.375, 0.25, 0.75], [0.625, 0.5, 1], [0, 0, 0]]

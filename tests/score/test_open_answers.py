@@ -111,6 +111,7 @@ def test_each_score_is_a_column_and_a_mean() -> None:
         ("There is no mass. A mass is seen.", "mass", True),  # one sentence is enough
         ("Perhaps a mass.", "mass", False),
         ("This is an MRI.", " MRI. ", True),
+        ("An MRI was made.", "MRI.", True),
         ("This is a CT.", "MRI", False),
     ],
 )
