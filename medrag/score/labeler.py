@@ -45,7 +45,7 @@ _LARGE = re.compile(
     r"\b(?:enlarge(?:d|ment)?|prominen(?:t|ce)|widen(?:ed|ing)|increased?(?: in size)?|dilat(?:ed|ion)|large|larger|bulky|borderline)\b",
     re.IGNORECASE,
 )
-_NOT_LARGER = re.compile(r"\bnot (?:\w+ ){0,2}$", re.IGNORECASE)
+_NOT = re.compile(r"\bnot (?:\w+ ){0,2}$", re.IGNORECASE)
 _HISTORY = re.compile(
     r"(?:\bhistory (?:of|significant for)|\bh/o|\bhx (?:of)?|\bstatus[ -]post|\bs/p|\bprevious(?:ly)? treated)\b"
     r"(?!.*\b(?:with|no|without|now|but|shows?|demonstrates?|is|are)\b)[^.;:]*$"
@@ -192,12 +192,12 @@ def _size(sentence: str, subject: re.Match[str], word: re.Match[str], meant: Sub
     span = (min(subject.start(), word.start()), max(subject.end(), word.end()))
     concept = meant.large or Concept(f"{meant.name} abnormality", None, meant.family, ())
     said = _LABEL[polarity(sentence, word.span())]
+    denied = _NOT.search(sentence, 0, word.start())  # "no effusion or the heart is normal" does not deny it
     if word.re is _NORMAL:
-        normal = said != "negative" or word.group().lower().startswith("no")
-        if normal:
+        if said != "negative" or (word.group().lower().startswith("no") and not denied):
             yield Mention(*span, concept, "negative", cleared=_cleared(meant))
         return
-    if word.group().lower().startswith("increase") and _NOT_LARGER.search(sentence, 0, word.start()):
+    if word.group().lower().startswith("increase") and denied:
         return
     doubted = "borderline" in sentence[max(0, word.start() - 14) : word.end() + 1].lower()
     stated: Label = "uncertain" if doubted and said == "positive" else said

@@ -210,6 +210,7 @@ def test_claims_are_joined_and_print_as_phrases(text: str, told: list[str]) -> N
         ("Left upper lobe mass.", "Left lower lobe mass.", 1 / 2),
         ("Left mass.", "Left lower lobe mass.", 1 / 8),
         ("Atelectasis.", "Consolidation.", 1 / 2),
+        ("Opacity. Atelectasis.", "Consolidation.", 1 / 2 + 1 / 2),  # one is invented, beside a relative
         ("Possible large right effusion.", "Small left effusion.", 1),  # never above 1
     ],
 )
