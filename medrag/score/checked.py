@@ -106,7 +106,7 @@ def _denied_alike(own: Said, other: Said) -> bool:
     """One denial holds for another: of the same finding, of any shadow, of the heart in a cardiomediastinal silhouette."""
     mine, theirs = own.claim, other.claim
     if mine.family == theirs.family == "any":
-        return _BONES.search(own.sentence) is None or _BONES.search(other.sentence) is not None
+        return bool(_BONES.search(own.sentence)) == bool(_BONES.search(other.sentence))  # of all, or of the bones alone
     if mine.family == "any":
         return bool(_BONES.search(own.sentence)) and "bone" in theirs.cleared
     if mine.family == "heart" and theirs.family == "mediastinum":

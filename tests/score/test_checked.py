@@ -25,6 +25,7 @@ def test_the_examples_in_the_docstring() -> None:
     ("claim", "evidence", "verdict"),
     [
         ("No pneumothorax.", NORMAL, "supported"),
+        ("No acute abnormality.", "No acute bony abnormality.", "absent"),  # of the bones alone
         ("There is no focal consolidation.", NORMAL, "supported"),  # clear lungs have none
         ("The lungs are clear.", "No focal consolidation.", "absent"),  # but the other way round they may have a nodule
         ("No pleural effusion or pneumothorax.", "No pleural effusion.", "absent"),  # half of it is not it
