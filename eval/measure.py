@@ -110,7 +110,7 @@ def missing(needs: str) -> str:
     """What a command needs and is not there, in words."""
     if needs == "data":
         return "" if os.environ.get("MEDRAG_DATA") else "the real-data pack (set MEDRAG_DATA)"
-    modules = {"medrag[milvus]": "pymilvus", "medrag[ray]": "ray"}
+    modules = {"medrag[milvus]": "pymilvus", "medrag[ray]": "ray", "mutmut": "mutmut"}
     import importlib.util
 
     return needs if needs and importlib.util.find_spec(modules[needs]) is None else ""
