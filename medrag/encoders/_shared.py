@@ -17,6 +17,7 @@ import numpy as np
 
 from medrag._util import apart
 from medrag._util.files import sha256_file, sha256_text
+from medrag._util.hardware import native_bf16
 from medrag._util.weights import weights_id as weights_id
 from medrag.errors import BadRecord, ImageError, SettingsError
 from medrag.types import Concept, ImageRecord, Item, Page, Passage, Study
@@ -56,7 +57,7 @@ def computing(device: str, precision: str) -> Iterator[None]:
     """
     import torch
 
-    low = precision == "bfloat16" or (precision == "auto" and device == "cpu" and _native_bf16())
+    low = precision == "bfloat16" or (precision == "auto" and device == "cpu" and native_bf16())
     with torch.inference_mode(), torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=low):
         yield
 
@@ -79,14 +80,6 @@ def small_work(model: Any, device: str) -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
-
-
-@functools.cache
-def _native_bf16() -> bool:
-    import torch
-
-    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 @contextlib.contextmanager

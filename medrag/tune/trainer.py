@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from medrag._util.files import atomic_open
+from medrag._util.hardware import native_bf16
 from medrag._util.progress import track
 from medrag.errors import SettingsError
 from medrag.tune.pairs import Pair, drawn
@@ -56,7 +57,7 @@ class PreferenceTraining:
     minutes: float = 0.0  # the schedule follows the clock and ends by then; 0: when the epochs are over
     checkpoint: int = 25  # steps between checkpoints
     gradient_checkpointing: bool = False
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 on CUDA
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the device multiplies it itself
 
 
 def settings_of(options: Mapping[str, Any]) -> PreferenceTraining:
@@ -263,7 +264,8 @@ def _precise(policy: Policy, precision: str) -> Any:
     import torch
 
     kind = next(policy.model.parameters()).device.type
-    wanted = precision == "bfloat16" or (precision == "auto" and kind == "cuda" and torch.cuda.is_bf16_supported())
+    native = {"cuda": torch.cuda.is_bf16_supported, "cpu": native_bf16}
+    wanted = precision == "bfloat16" or (precision == "auto" and kind in native and native[kind]())
     return torch.autocast(kind, torch.bfloat16) if wanted else contextlib.nullcontext()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag import models
+from medrag._util.hardware import native_bf16
 from medrag.errors import GeneratorError, SettingsError
 from medrag.vlms._hf import (
     Loaded,
@@ -48,7 +49,7 @@ class Transformers:
     """A causal language model or an image-text-to-text model with its chat template.
 
     Which of the two is told by the class of its configuration. ``device`` "auto" is CUDA where there is one; ``dtype``
-    "auto" is the checkpoint's on CUDA and float32 on CPU. ``temperature`` 0 is greedy; above it samples are drawn with
+    "auto" is the checkpoint's on CUDA, bfloat16 on a CPU that multiplies it itself, and float32 on others. ``temperature`` 0 is greedy; above it samples are drawn with
     the prompt's seed. ``context`` narrows the model's own window. Where a prompt does not fit, evidence is left out
     from the end and the prompt says so. ``many_images`` says that it understands several: pages of the evidence are
     then shown after the question's. Images are shrunk to ``image_size`` pixels on their long side.
@@ -179,7 +180,9 @@ class Transformers:
 
         folder, gguf = self._where()
         device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = self.dtype if self.dtype != "auto" or device.startswith("cuda") else "float32"
+        dtype = self.dtype
+        if dtype == "auto" and not device.startswith("cuda"):
+            dtype = "bfloat16" if device == "cpu" and native_bf16() else "float32"
         common = {"trust_remote_code": self.trust_remote_code, **gguf_option(gguf)}
         eyes = self.sees_images
         with loading(self.name), quiet():
