@@ -154,7 +154,7 @@ class MedRAG:
         query = make_query(image, question, exclude)
         clock.lap("read")
 
-        route = self.router.route(query)
+        route = self._route(query)
         clock.lap("route")
         yield Event("routed", route)
 
@@ -228,12 +228,18 @@ class MedRAG:
     ) -> list[Hit]:
         """The fused hits for a question, an image, or both, best first; at most k, no selection."""
         query = make_query(image, question, exclude)
-        route = self.router.route(query)
+        route = self._route(query)
         wanted = self.settings.k if k is None else max(k, 0)
         hits = self._fuse(self._retrieve(query, route, _Clock()), route)[:wanted]
         if self.audit:
             self.audit.searched(query, hits, self.fingerprint, self.settings.access)
         return hits
+
+    def _route(self, query: Query) -> Route:
+        """The route; meanwhile the encoders read what the retrievers are going to ask them."""
+        for memo in self.encoders.values():
+            memo.ahead(query)
+        return self.router.route(query)
 
     def _retrieve(self, query: Query, route: Route, clock: _Clock) -> dict[str, list[Hit]]:
         found: dict[str, list[Hit]] = {}

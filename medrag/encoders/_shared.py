@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ U = TypeVar("U")
 PRECISIONS = ("auto", "float32", "bfloat16")
 _DRAWING = threading.Lock()  # MuPDF draws in one thread at a time
 
+_COUNTED: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 SMALL = 50_000_000  # parameters of a network whose single queries one thread answers soonest
 
 
@@ -72,7 +74,7 @@ def small_work(model: Any, device: str) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    small = device == "cpu" and sum(p.numel() for p in model.parameters()) < SMALL
+    small = device == "cpu" and _parameters(model) < SMALL
     if small and before > 1:
         torch.set_num_threads(1)
     try:
@@ -80,6 +82,13 @@ def small_work(model: Any, device: str) -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+def _parameters(model: Any) -> int:
+    """How many numbers a network has, counted once."""
+    if model not in _COUNTED:
+        _COUNTED[model] = sum(p.numel() for p in model.parameters())
+    return _COUNTED[model]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from medrag import models
 from medrag._util.findings import CHEXPERT_TYPE
 from medrag.encoders._shared import computing, device_of
-from medrag.encoders.image_text import load_open_clip
+from medrag.encoders.image_text import as_tensor, load_open_clip
 from medrag.errors import ModelMissing
 from medrag.settings import read_yaml
 
@@ -92,7 +92,7 @@ class FindingsReader:
         device = device_of(self.device)
         model, transform, _ = load_open_clip(self._folder, device)
         with computing(device, "float32"):
-            pixels = torch.stack([transform(image.convert("RGB")) for image in images]).to(device)
+            pixels = torch.stack([as_tensor(transform, image) for image in images]).to(device)
             found: NDArray[np.float32] = model.visual.trunk.forward_features(pixels).float().cpu().numpy()
         return found
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
+from medrag._util.images import reduced
 from medrag.encoders._onnx import Run, fast
 from medrag.encoders._shared import (
     ahead,
@@ -102,7 +103,7 @@ class _OpenClip:
     def _pixels(self, sources: Sequence[Any], load: Callable[[Any], Any] = lambda image: image) -> Iterator[list[Any]]:
         """Batches of tensors as the model's own transform makes them."""
         transform = self._loaded[1]  # loaded here, before the threads ask for it
-        return ahead(lambda source: _tensor(transform, load(source)), sources, self.batch, self._workers)
+        return ahead(lambda source: as_tensor(transform, load(source)), sources, self.batch, self._workers)
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """(n, d) float32, rows of unit length: the mean over a query's images, its text where it has none."""
@@ -119,7 +120,7 @@ class _OpenClip:
                 [queries[n].text for n in owners],
             )
             if (run := _fast_tower(self._path, device_of(self.device), self.fingerprint)) is not None:
-                vectors = unit(run(np.stack([_tensor(self._loaded[1], one).numpy() for one in pictures])), names)
+                vectors = unit(run(np.stack([as_tensor(self._loaded[1], one).numpy() for one in pictures])), names)
             else:
                 vectors = self._images(self._pixels(pictures), names)
             found += mean_by(vectors, owners, len(queries))
@@ -156,10 +157,12 @@ class OpenClipTexts(_OpenClip):
         return self._texts([readable(item) for item in items], [item.id for item in items], self._precision)
 
 
-def _tensor(transform: Any, image: Any) -> Any:
+def as_tensor(transform: Any, image: Any) -> Any:
     """The pixels as the model wants them. open_clip's transforms make RGB of a picture after they have resized it: a grey one is resized as it is."""
-    grey = image.mode == "L" and any(type(step).__name__ == "MaybeConvertMode" for step in transform.transforms)
-    return transform(image if grey else image.convert("RGB"))
+    steps = {type(step).__name__: step for step in transform.transforms}
+    image = image if image.mode == "L" and "MaybeConvertMode" in steps else image.convert("RGB")
+    sizes = getattr(steps.get("Resize"), "size", None)
+    return transform(reduced(image, int(np.max(sizes))) if sizes else image)
 
 
 @functools.lru_cache(maxsize=2)

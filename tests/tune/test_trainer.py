@@ -103,7 +103,7 @@ def test_training_lowers_the_loss_and_what_is_saved_scores_the_same(
     policy = Looked(shipped)
     found = train(policy, pairs, NUMBERS, tmp_path / "work", board=False)
     lines = metrics(tmp_path / "work")
-    assert lines[0]["margin"] == pytest.approx(0, abs=1e-4) and lines[0]["loss"] < 1.5 * math.log(2) + 1e-3
+    assert lines[0]["margin"] == pytest.approx(0, abs=1e-2) and lines[0]["loss"] < 1.5 * math.log(2) + 1e-3
     assert found["loss"] < lines[0]["loss"] - 0.1 and found["margin"] > 0.1 and found["preferred"] == 1
     assert not (tmp_path / "work/preferences.pt").exists()
     frozen = {name: p for name, p in policy.model.named_parameters() if "projector" in name}

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medrag._util.images import check_image, load_image, window
+from medrag._util.images import NEAR_SIDE, check_image, load_image, reduced, window
 from medrag.errors import ImageError
 
 TYPES = st.sampled_from(
@@ -296,3 +296,15 @@ def test_a_window_by_table_is_the_window_by_value(kind: type, limits: tuple[floa
     np.testing.assert_array_equal(window(values, *limits), window(values.astype(np.int64), *limits))
     swapped = values.astype(values.dtype.newbyteorder())
     np.testing.assert_array_equal(window(swapped, *limits), window(values, *limits))
+
+
+@given(st.integers(1, 900), st.integers(1, 900), st.sampled_from([16, 64, 224]))
+@settings(max_examples=40, deadline=None)
+def test_a_reduced_picture_stays_large_enough_and_shows_the_same(width: int, height: int, side: int) -> None:
+    ramp = np.linspace(0, 255, width)[None] * np.linspace(0.5, 1, height)[:, None]
+    picture = Image.fromarray(ramp.astype(np.uint8))
+    small = reduced(picture, side)
+    assert small is picture or min(small.size) >= NEAR_SIDE * side - 1
+    assert min(small.size) <= 2 * NEAR_SIDE * side
+    shown = [np.asarray(one.resize((16, 16), Image.Resampling.BICUBIC), float) for one in (picture, small)]
+    assert small is picture or np.abs(shown[0] - shown[1]).max() < 12
