@@ -37,7 +37,7 @@ def test_nothing_is_left_of_a_session_that_was_closed():
     assert given() is None and decoded() is None
     assert not (chat.images or chat.turns or chat._known or chat._current or chat._shown)
     assert not chat.agent._saver.storage
-    assert chat.agent.rag.encoders["text"]._last is None
+    assert chat.agent.rag.encoders["text"]._last == {}
 
 
 def test_it_cannot_be_asked_any_more():
