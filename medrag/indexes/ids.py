@@ -58,6 +58,8 @@ class IdTable:
 
     def wanted(self, allowed: Collection[str] | None, exclude: Collection[str]) -> NDArray[np.bool_] | None:
         """A mask over positions; None where every position is wanted."""
+        if allowed is None and not self._dead and not exclude:
+            return None
         if allowed is None:
             mask = np.ones(len(self.ids), dtype=bool)
             mask[list(self._dead)] = False
