@@ -40,6 +40,7 @@ def main() -> None:
         for path, names in drawn(Path(held), options).items():
             run(Path(held), names)
             found["modules"][path] = counted(Path(held), path, names)
+            found["least of score"] = min((one["share"] for name, one in found["modules"].items() if "/score/" in name), default=None)  # fmt: skip
             write_json(options.out, found)
     print(json.dumps(found, indent=1))
 
