@@ -58,13 +58,14 @@ class MedragSmall:
         model: str = "medrag-small-vlm",
         *,
         device: str = "auto",
+        dtype: str = "auto",
         reader: str = "medrag-small",
         temperature: float = 0.0,
         max_new_tokens: int = 160,
     ) -> None:
         self.name = model or "medrag-small-vlm"
         self._device, self._reader_name = device, reader
-        self._options: dict[str, Any] = {"device": device, "temperature": temperature, "max_new_tokens": max_new_tokens}
+        self._options: dict[str, Any] = {"device": device, "dtype": dtype, "temperature": temperature, "max_new_tokens": max_new_tokens}  # fmt: skip
         self._words = Extractive()
         self._seen: dict[str, dict[str, float]] = {}  # what the reader said of the images asked about last
         self._begun: dict[str, tuple[float, float]] = {}  # and how the model would begin the answers asked for last

@@ -148,6 +148,18 @@ def test_the_weights_are_read_once(folders: dict[str, Path]) -> None:
     assert generator._loaded is first is not None
 
 
+@pytest.mark.parametrize(("native", "wanted", "kind"), [(True, "auto", "bfloat16"), (False, "auto", "float32"), (True, "float32", "float32")])  # fmt: skip
+def test_a_processor_that_multiplies_bfloat16_is_given_it(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, native: bool, wanted: str, kind: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr("medrag.vlms.transformers.native_bf16", lambda: native)
+    generator = Transformers(str(folders["llava"]), device="cpu", dtype=wanted, max_new_tokens=3)
+    assert generator._load().model.dtype == getattr(torch, kind)
+    assert said(generator, prompt("Effusion?"), [CHECKED])
+
+
 def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"')
     with pytest.raises(GeneratorError, match="could not be loaded") as caught:
