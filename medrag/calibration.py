@@ -50,9 +50,9 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``made_for`` is the fingerprint of what it was made with, ``delta`` the chance that a guarantee fails."""
+    """``made_for`` is what it was made with (`medrag.pipeline.MedRAG.calibrated_for`), ``delta`` the chance that a guarantee fails."""
 
-    made_for: str
+    made_for: Mapping[str, str]
     delta: float
     sorts: Mapping[str, Sort]
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def read_calibration(path: Path) -> Calibration:
         raise IndexMismatch(f"{path} is no calibration: {error}", "medrag calibrate") from error
 
 
-def open_calibration(named: str, usual: Path | None, made_for: str) -> Calibration | None:
+def open_calibration(named: str, usual: Path | None, made_for: Mapping[str, str]) -> Calibration | None:
     """The calibration that a setting names: a path, "auto" (the ``usual`` one where it fits what is open), or "off".
 
     Raises IndexMismatch where a path names one of another index, generator or setting.
@@ -120,7 +120,8 @@ def open_calibration(named: str, usual: Path | None, made_for: str) -> Calibrati
         return found
     if named == "auto":
         return None
-    raise IndexMismatch(f"{named} was made for another index, model or setting", "medrag calibrate makes one for this")
+    others = [name for name in made_for if found.made_for.get(name) != made_for[name]]
+    raise IndexMismatch(f"{named} was made for another {' and '.join(others)}", "medrag calibrate makes one for this")
 
 
 def _seal(raw: Mapping[str, Any]) -> str:

@@ -334,13 +334,17 @@ class MedRAG:
         return found
 
     @functools.cached_property
-    def calibrated_for(self) -> str:
-        """Changes when the index, the generator or a setting does that an answer's worth depends on; the same on every machine."""
-        manifest = self.store.manifest if self.store else None
-        index = [manifest.content.get("items", ""), json.dumps(manifest.recipe, sort_keys=True)] if manifest else []
-        settings = self.settings.model_dump(include=set(WEIGHED))
-        generator = getattr(self.generator, "fingerprint", "") or self.generator.name
-        return sha256_text(*index, generator, json.dumps(settings, sort_keys=True, default=_name_of))[:16]
+    def calibrated_for(self) -> dict[str, str]:
+        """What an answer's worth depends on, each as a hash: the items of the index, how it was built, router, generator, settings. The same on every machine."""
+        settings = self.settings.model_dump(mode="json", include=set(WEIGHED))
+        found = {"generator": getattr(self.generator, "fingerprint", "") or self.generator.name}
+        found["settings"] = sha256_text(json.dumps(settings, sort_keys=True))[:16]
+        if self.store:
+            recipe = self.recipe or self.store.recipe
+            found["items"] = self.store.manifest.content.get("items", "")[:16]
+            found["index"] = recipe.fingerprint(corpora=False)
+            found["router"] = recipe.router
+        return found
 
     def influence(self, answer: Answer) -> dict[str, float]:
         """What each piece of evidence did to the answer to a closed question; see `medrag.confidence.influence`."""

@@ -72,7 +72,7 @@ def observe(
     """
     if not examples:
         raise CorpusError("there is no question to calibrate with", "name another --task or --split")
-    key = sha256_text(rag.calibrated_for, json.dumps(list(depths)))[:16]
+    key = sha256_text(json.dumps(rag.calibrated_for, sort_keys=True), json.dumps(list(depths)))[:16]
     done = _kept(path, key)
     wanted = [one for one in examples if one.id not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def _said(
 
 
 def calibrated(
-    observed: Sequence[Observed], made_for: str, depths: Sequence[int], risks: Sequence[float], delta: float = 0.1, alpha: float = 0.3,
+    observed: Sequence[Observed], made_for: Mapping[str, str], depths: Sequence[int], risks: Sequence[float], delta: float = 0.1, alpha: float = 0.3,
     seed: int = 0,
 ) -> Calibration:  # fmt: skip
     """The calibration of all sorts of which there are enough questions.

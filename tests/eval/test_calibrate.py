@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from medrag import MedRAG
+from medrag._util.places import share
 from medrag.calibration import Calibration, Logistic, Sort, open_calibration, read_calibration
 from medrag.confidence import oriented, sort_of, votes
 from medrag.errors import CorpusError, IndexMismatch, SettingsError
@@ -19,9 +21,10 @@ from medrag.eval.calibrate import Observed, calibrated, conformal, observe, out_
 from medrag.eval.tasks import Example
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
-from medrag.settings import PipelineSettings
+from medrag.settings import PipelineSettings, load_recipe
 from medrag.testing import FakeGenerator, ListRetriever
 from medrag.types import Context, Hit, Query, QueryImage, Study
+from medrag.vlms import open_generator
 
 QUESTION = "Is there a pleural effusion?"
 DEPTHS, RISKS = (0, 1), (0.1, 0.3)
@@ -160,10 +163,10 @@ def test_a_calibration_of_something_else_is_refused(observed: Any, tmp_path: Pat
     folder, _, made = observed
     path = folder / "calibration.json"
     assert read_calibration(path) == made
-    with pytest.raises(IndexMismatch, match="another index, model or setting"):
+    with pytest.raises(IndexMismatch, match="made for another settings →"):
         pipeline(folder, calibration=str(path), rrf_c=10).answer(Image.new("L", (32, 32), 250), QUESTION)
     assert (
-        open_calibration("auto", path, "something else") is None
+        open_calibration("auto", path, {"generator": "another"}) is None
         and open_calibration("off", path, made.made_for) is None
     )
     assert open_calibration("auto", path, made.made_for) == made
@@ -242,3 +245,15 @@ def test_a_sort_that_was_not_calibrated_is_left_alone() -> None:
     made = Calibration("x", 0.1, {"closed": Sort(Logistic({}, {}, 0.0), {}, 0)})
     context = Context(Query("What is asthma?"), (Hit(Study("iu:1", {"findings": "x"}), 1.0, 1, "dense"),))
     assert made.cut(context, "text") is context and made.cut(context, "closed").kept == ()
+
+
+@pytest.mark.parametrize("path", sorted((share() / "indexes").glob("*/calibration.json")), ids=lambda p: p.parent.name)
+def test_a_calibration_that_ships_is_for_what_ships(path: Path) -> None:
+    """Of its recipe, its router, its generator and its settings as they are now; the items are those of the data it was made with."""
+    recipe = load_recipe(path.parent.name)
+    store: Any = SimpleNamespace(manifest=SimpleNamespace(content={}))
+    nothing: Any = None
+    opened = MedRAG({}, nothing, nothing, open_generator(recipe.pipeline.model), recipe.pipeline, store, recipe)
+    made_for = dict(read_calibration(path).made_for)
+    assert len(made_for.pop("items")) == 16
+    assert made_for == {name: value for name, value in opened.calibrated_for.items() if name != "items"}
