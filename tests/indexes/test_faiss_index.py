@@ -165,11 +165,24 @@ def test_auto_takes_the_factory_for_the_size() -> None:
 
     assert factory_for(50_000, 384) == ("Flat", 0)
     assert factory_for(1_000_000, 384) == ("IVF4096,SQ8", 4)
-    assert factory_for(10_000_000, 384) == ("IVF16384,PQ48", 20)
+    assert factory_for(10_000_000, 384) == ("IVF16384_HNSW32,PQ48", 20)
     assert factory_for(5_000_000, 30)[0].endswith("SQ8")
     index = FaissIndex()
     index.add(["a"], unit(1, 1))
     assert index.factory == "Flat"
+
+
+def test_lists_of_a_large_index_are_found_by_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    vectors, queries = clustered(0, 4000), clustered(1, 40)
+    index = FaissIndex("IVF64_HNSW32,PQ8x4", nprobe=16, rerank=20)
+    index.add(names(4000), vectors)
+    assert index.effort() == ("nprobe", 64) and recall_of(index, vectors, queries) > 0.95
+    index.save(tmp_path / "built")
+    opened = FaissIndex.open(tmp_path / "built")
+    assert opened.search(queries, 5)[1] == index.search(queries, 5)[1]
+    opened.add(["new"], queries[:1])
+    assert opened.search(queries[:1], 1)[1] == [["new"]]
 
 
 def test_candidates_are_scored_again_by_the_vectors_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
