@@ -35,7 +35,7 @@ def factory_for(count: int, dim: int) -> tuple[str, int]:
 
     Up to 50,000 ``Flat``, exact and quick enough; up to three million an inverted file of 8-bit codes (one byte a dimension in memory), above
     it of product codes (one byte for eight dimensions) whose lists are found by a graph (HNSW: a thirteenth of the time at 16,384 lists). About 4 √n
-    lists; four or twenty times as many candidates as are wanted are scored again from the vectors on disk. docs/measured.md has the recall at a
+    lists; four or a hundred times as many candidates as are wanted are scored again from the vectors on disk. docs/measured.md has the recall at a
     million and at ten; `medrag.indexes.tune` sets the effort on your own vectors.
     """
     if count <= FLAT_UP_TO:
@@ -43,7 +43,7 @@ def factory_for(count: int, dim: int) -> tuple[str, int]:
     lists = min(1 << round(np.log2(4 * np.sqrt(count))), 16_384)
     if count < PQ_FROM or dim % 8:
         return f"IVF{lists},SQ8", 4
-    return f"IVF{lists}_HNSW32,PQ{dim // 8}", 20
+    return f"IVF{lists}_HNSW32,PQ{dim // 8}", 100
 
 
 class FaissIndex:

@@ -165,7 +165,7 @@ def test_auto_takes_the_factory_for_the_size() -> None:
 
     assert factory_for(50_000, 384) == ("Flat", 0)
     assert factory_for(1_000_000, 384) == ("IVF4096,SQ8", 4)
-    assert factory_for(10_000_000, 384) == ("IVF16384_HNSW32,PQ48", 20)
+    assert factory_for(10_000_000, 384) == ("IVF16384_HNSW32,PQ48", 100)
     assert factory_for(5_000_000, 30)[0].endswith("SQ8")
     index = FaissIndex()
     index.add(["a"], unit(1, 1))
