@@ -63,7 +63,7 @@ def tune(
     low, high, before = 0, 1, 0.0
     while (reached := measured(high)) < recall:
         gained, before = reached - before, reached
-        if low and gained < GAIN and 0 < index.rerank < MOST_AGAIN:
+        if ((low and gained < GAIN) or high >= most) and 0 < index.rerank < MOST_AGAIN:
             index.rerank, before = min(2 * index.rerank, MOST_AGAIN), 0.0
             continue
         if high >= most:

@@ -185,6 +185,22 @@ def test_lists_of_a_large_index_are_found_by_a_graph(tmp_path: Path, monkeypatch
     assert opened.search(queries[:1], 1)[1] == [["new"]]
 
 
+def test_tuning_scores_more_candidates_again_where_effort_gains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medrag.indexes.tune import tune
+
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    vectors, queries = clustered(0, 3000), clustered(1, 40)
+    index = FaissIndex("IVF16,PQ4x4", rerank=1)
+    index.add(names(3000), vectors)
+    told = tune(index, 0.95, queries=queries)
+    assert told["rerank"] == index.rerank > 8 and told["recall"] >= 0.95
+    assert recall_of(index, vectors, queries) >= 0.95
+    index.save(tmp_path / "built")
+    assert FaissIndex.open(tmp_path / "built").rerank == index.rerank
+
+
 def test_candidates_are_scored_again_by_the_vectors_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
     vectors, queries = clustered(0, 3000), clustered(1, 40)
@@ -242,6 +258,7 @@ def test_a_recall_that_is_out_of_reach_or_cannot_be_known_is_said(
     coarse, blind = FaissIndex("IVF8,PQ2x4", rerank=1), FaissIndex("IVF8,PQ2x4")
     for index in (coarse, blind):
         index.add(names(2000), unit(3, 2000))
+    monkeypatch.setattr("medrag.indexes.tune.MOST_AGAIN", 2)
     with pytest.raises(SettingsError, match="not reached"):
         tune(coarse, 1.0)
     with pytest.raises(SettingsError, match="rerank"):
