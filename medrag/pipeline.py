@@ -340,10 +340,9 @@ class MedRAG:
         found = {"generator": getattr(self.generator, "fingerprint", "") or self.generator.name}
         found["settings"] = sha256_text(json.dumps(settings, sort_keys=True))[:16]
         if self.store:
-            recipe = self.recipe or self.store.recipe
             found["items"] = self.store.manifest.content.get("items", "")[:16]
-            found["index"] = recipe.fingerprint(corpora=False)
-            found["router"] = recipe.router
+        if self.recipe:
+            found |= {"index": self.recipe.fingerprint(corpora=False), "router": self.recipe.router}
         return found
 
     def influence(self, answer: Answer) -> dict[str, float]:

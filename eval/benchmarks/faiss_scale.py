@@ -63,7 +63,7 @@ def apart(part: str, options: Any) -> dict[str, Any]:
     for name in ("count", "queries", "factory", "recall", "seed", "work"):
         command += [f"--{name}", str(getattr(options, name))]
     env = {**os.environ, "MEDRAG_HOME": str(options.work / "home")}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
