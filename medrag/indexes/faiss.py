@@ -36,7 +36,7 @@ def factory_for(count: int, dim: int) -> tuple[str, int]:
     Up to 50,000 ``Flat``, exact and quick enough; up to three million an inverted file of 8-bit codes (one byte a dimension in memory), above
     it of product codes (one byte for eight dimensions) whose lists are found by a graph (HNSW: a thirteenth of the time at 16,384 lists). About 4 √n
     lists; four or a hundred times as many candidates as are wanted are scored again from the vectors on disk. docs/measured.md has the recall at a
-    million and at ten; `medrag.indexes.tune` sets the effort on your own vectors.
+    million, docs/scaling.md at ten; `medrag.indexes.tune` sets the effort on your own vectors.
     """
     if count <= FLAT_UP_TO:
         return "Flat", 0
