@@ -280,14 +280,12 @@ class FaissIndex:
     def _place_lists(self, sample: NDArray[np.float32], lists: int) -> None:
         """The centres of lists that a graph finds, clustered in two levels: of so many, one level takes hours."""
         import faiss
-        from faiss.contrib.clustering import two_level_clustering
 
         inverted = faiss.try_extract_index_ivf(self._index) if lists else None
         graph = faiss.downcast_index(inverted.quantizer) if inverted else None
         if isinstance(graph, faiss.IndexHNSW):
-            centres, _ = two_level_clustering(sample, round(lists**0.5), lists, spherical=True)
             graph.hnsw.efSearch = LIST_EF
-            graph.add(centres)
+            graph.add(_two_levels(sample, lists))
 
     def save(self, folder: Path) -> None:
         """Writes ``index.faiss``, ``ids.json`` and ``settings.json``."""
@@ -327,6 +325,30 @@ class FaissIndex:
             if index.rerank:
                 index._exact = ExactRows.open(folder, index.dim or 0)
         return index
+
+
+def _two_levels(sample: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """(count, d) centres: of √count groups first, then within each as many as its share of the sample."""
+    first = _clustered(sample, round(count**0.5))
+    groups = first.search(sample, 1)[1][:, 0]
+    ends = np.cumsum(np.bincount(groups, minlength=first.ntotal)) * count // len(sample)
+    found = [
+        _clustered(sample[groups == n], int(k)).reconstruct_n(0, int(k))
+        for n, k in enumerate(np.diff(ends, prepend=0))
+        if k
+    ]
+    return np.concatenate(found)
+
+
+def _clustered(rows: NDArray[np.float32], count: int) -> Any:
+    """An index of the centres. Not by ``faiss.Kmeans``: that cannot read its centres once PyMuPDF is imported, whose vectors have the same name."""
+    import faiss
+
+    rows, centres = np.ascontiguousarray(rows), faiss.IndexFlatIP(rows.shape[1])
+    clustering = faiss.Clustering(rows.shape[1], count)
+    clustering.spherical, clustering.min_points_per_centroid = True, 1
+    clustering.train(rows, centres)
+    return centres
 
 
 @contextlib.contextmanager

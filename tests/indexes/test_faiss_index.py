@@ -173,6 +173,8 @@ def test_auto_takes_the_factory_for_the_size() -> None:
 
 
 def test_lists_of_a_large_index_are_found_by_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pymupdf  # noqa: F401 - its vectors hide those of FAISS
+
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
     vectors, queries = clustered(0, 4000), clustered(1, 40)
     index = FaissIndex("IVF64_HNSW32,PQ8x4", nprobe=16, rerank=20)
