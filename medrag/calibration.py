@@ -120,7 +120,8 @@ def open_calibration(named: str, usual: Path | None, made_for: Mapping[str, str]
         return found
     if named == "auto":
         return None
-    others = [name for name in made_for if found.made_for.get(name) != made_for[name]]
+    known = found.made_for if isinstance(found.made_for, Mapping) else {}  # an early file has one hash of all
+    others = sorted(name for name in {*known, *made_for} if known.get(name) != made_for.get(name))
     raise IndexMismatch(f"{named} was made for another {' and '.join(others)}", "medrag calibrate makes one for this")
 
 

@@ -335,7 +335,7 @@ class MedRAG:
 
     @functools.cached_property
     def calibrated_for(self) -> dict[str, str]:
-        """What an answer's worth depends on, each as a hash: the items of the index, how it was built, router, generator, settings. The same on every machine."""
+        """What an answer's worth depends on, by name: hashes of the items of the index, of how it was built, of the generator and the settings, and the router's name. The same on every machine."""
         settings = self.settings.model_dump(mode="json", include=set(WEIGHED))
         found = {"generator": getattr(self.generator, "fingerprint", "") or self.generator.name}
         found["settings"] = sha256_text(json.dumps(settings, sort_keys=True))[:16]

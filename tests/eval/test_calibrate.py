@@ -170,6 +170,11 @@ def test_a_calibration_of_something_else_is_refused(observed: Any, tmp_path: Pat
         and open_calibration("off", path, made.made_for) is None
     )
     assert open_calibration("auto", path, made.made_for) == made
+    early = tmp_path / "early.json"
+    Calibration("one hash of all", made.delta, made.sorts).write(early)  # type: ignore[arg-type]
+    assert open_calibration("auto", early, made.made_for) is None
+    with pytest.raises(IndexMismatch, match="made for another generator and settings →"):
+        open_calibration(str(early), None, made.made_for)
     raw = json.loads(path.read_text())
     raw["sorts"]["closed"]["thresholds"]["0.1"] = 0.0
     forged = tmp_path / "forged.json"
