@@ -216,7 +216,14 @@ KINDS: Mapping[str, type[Any]] = {
 
 def item_to_json(item: Item) -> str:
     """The item as one line of JSON; `item_from_json` gives it back equal."""
-    return json.dumps(dataclasses.asdict(item), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(item, default=_fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A record's fields by name, not copied as `dataclasses.asdict` would; TypeError for what is no record."""
+    if not dataclasses.is_dataclass(record):
+        raise TypeError(f"{type(record).__name__} is not JSON")
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def item_from_json(line: str) -> Item:

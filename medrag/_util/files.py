@@ -121,10 +121,10 @@ def appending(path: Path) -> Iterator[IO[str]]:
         raise MedragError(f"cannot write {path}: {error.strerror}", hint) from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """JSON with sorted keys, written atomically."""
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+    """JSON with sorted keys, written atomically. Without ``indent`` on one line, which for long lists is ten times as fast."""
     with atomic_open(path, "w") as stream:
-        json.dump(value, stream, indent=1, sort_keys=True, ensure_ascii=False)
+        stream.write(json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False))
         stream.write("\n")
 
 

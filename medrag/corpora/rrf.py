@@ -11,6 +11,7 @@ Columns: UMLS Reference Manual, chapter 3 (https://www.ncbi.nlm.nih.gov/books/NB
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import sqlite3
 import tempfile
@@ -139,6 +140,7 @@ class Rrf:
         return (first, name, second) if swapped else (second, name, first)
 
 
+@functools.lru_cache(maxsize=4096)
 def direction(rel: str, rela: str) -> tuple[str, bool]:
     """The relation's usual name, and whether the *first* concept of the row is its subject.
 
@@ -216,7 +218,7 @@ def _rows(path: Path, kind: str, report: Report, shown: int = 3) -> Iterator[lis
     """The rows of an RRF file as fields; of each kind of bad row the first few are reported, then only their number."""
     wanted = FIELDS[kind]
     problems: Counter[str] = Counter()
-    number = 0
+    number, last = 0, ""
 
     def bad(problem: str) -> None:
         problems[problem] += 1
@@ -234,9 +236,10 @@ def _rows(path: Path, kind: str, report: Report, shown: int = 3) -> Iterator[lis
                     continue
                 if len(row) < wanted:
                     bad(f"the row has fewer than the {wanted} fields of {kind}")
-                elif not CUI.fullmatch(row[0]):
+                elif row[0] != last and not CUI.fullmatch(row[0]):
                     bad("the first field is not a CUI")
                 else:
+                    last = row[0]
                     yield row
         except BROKEN_ARCHIVE:
             bad("the archive is cut short or damaged here")

@@ -1,7 +1,7 @@
 """Writes the graph: concepts and triples go in as a stream, `finish` joins, indexes and puts the file in its place.
 
-Nothing is held in Python for each row: rows wait in a second SQLite file beside the target and are joined, sorted and
-made distinct by SQLite. The same items in the same order give the same rows. Until `finish` succeeds the target is
+Nothing is held in Python for each row, but eight bytes an edge while neighbours are counted: rows wait in a second SQLite file
+beside the target and are joined, sorted and made distinct by SQLite. The same items in the same order give the same rows. Until `finish` succeeds the target is
 untouched; it then changes at once (`os.replace`).
 
 Which concepts are one node is decided in `medrag.graph.merge`.
@@ -21,17 +21,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from medrag._util.files import fsync_dir, write_error
 from medrag.errors import BadRecord
 from medrag.graph.merge import join_concepts
-from medrag.graph.words import bag, head, keys, tokens
+from medrag.graph.words import head, keys_and_bag
 from medrag.types import Concept, Triple
 
 FORMAT = "medrag-graph/2"
 _TABLES = """
-PRAGMA main.page_size=8192; PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-131072;
+PRAGMA main.page_size=8192; PRAGMA main.journal_mode=OFF; PRAGMA main.synchronous=OFF; PRAGMA main.cache_size=-262144; PRAGMA threads=4;
 ATTACH DATABASE '{stage}' AS stage;
-PRAGMA stage.journal_mode=OFF; PRAGMA stage.synchronous=OFF; PRAGMA stage.cache_size=-65536;
+PRAGMA stage.journal_mode=OFF; PRAGMA stage.synchronous=OFF; PRAGMA stage.cache_size=-262144;
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE concepts (n INTEGER PRIMARY KEY, curie TEXT NOT NULL UNIQUE, id TEXT, source INTEGER, name TEXT, synonyms TEXT,
   cuis TEXT, definition TEXT, types TEXT, xrefs TEXT, meta TEXT, node INTEGER, degree INTEGER DEFAULT 0, coded INTEGER DEFAULT 0);
@@ -154,9 +156,9 @@ class GraphBuilder:
         first = bool(done.rowcount)
         names = [(0, item.name)] if first else []
         for rank, name in (*names, *((1, synonym) for synonym in new)):
-            found = keys(name)
+            found, loose = keys_and_bag(name)
             self._waiting["keys"] += [(key, rank, concept, cased(name)) for key in found]
-            if loose := bag([word for word, _, _ in tokens(name)]):
+            if loose:
                 self._waiting["keys"].append((loose, rank, concept, 0))
             if rank == 0 and found and (last := head(found[-1])):
                 self._waiting["keys"].append((last, 2, concept, 0))
@@ -236,24 +238,30 @@ class GraphBuilder:
             "INSERT INTO relations VALUES (?, ?)", [(r, name) for name, r in self._relations.items()]
         )
         self._base.executemany("INSERT INTO sources VALUES (?, ?)", [(s, name) for name, s in self._sources.items()])
-        end = (
-            "coalesce((SELECT node FROM concepts WHERE curie = e.{0}), "
-            "(SELECT node FROM concepts WHERE n = (SELECT concept FROM stage.ends WHERE id = e.{0})))"
+        # the node of every end, in a table small enough to stay in memory; own: the end is the node's own entry
+        run("CREATE TABLE stage.nodes (id TEXT PRIMARY KEY, node INTEGER, own INTEGER) WITHOUT ROWID")
+        run("INSERT INTO stage.nodes SELECT curie, node, n = node FROM concepts ORDER BY curie")
+        run(
+            "INSERT OR IGNORE INTO stage.nodes SELECT e.id, c.node, 0 FROM stage.ends e JOIN concepts c ON c.n = e.concept"
         )
         # a document is spelt out where it is not the node's own entry in the source
         run(
-            "INSERT OR IGNORE INTO edges SELECT s, r, o, polarity, source, "
-            "CASE WHEN doc != '' THEN doc WHEN subject = (SELECT curie FROM concepts WHERE n = s) THEN '' "
-            "ELSE (SELECT name FROM sources WHERE sources.source = found.source) || ':' || subject END AS place, meta "
-            f"FROM (SELECT e.*, e.rowid AS row, {end.format('subject')} AS s, {end.format('object')} AS o FROM stage.edges e) found "
-            "WHERE s != o ORDER BY s, r, o, polarity, source, place, row"
+            "INSERT OR IGNORE INTO edges SELECT a.node AS s, r, b.node AS o, polarity, e.source AS source, "
+            "CASE WHEN doc != '' THEN doc WHEN a.own THEN '' "
+            "ELSE (SELECT name FROM sources WHERE sources.source = e.source) || ':' || subject END AS place, meta "
+            "FROM stage.edges e CROSS JOIN stage.nodes a ON a.id = e.subject CROSS JOIN stage.nodes b ON b.id = e.object "
+            "WHERE a.node != b.node ORDER BY s, r, o, polarity, source, place, e.rowid"
         )
         run("CREATE INDEX edges_by_object ON edges (o)")
-        run(
-            "CREATE TABLE stage.degrees AS SELECT node, count(*) AS degree FROM "
-            "(SELECT s AS node, o AS other FROM edges UNION SELECT o, s FROM edges) GROUP BY node"
-        )
-        run("UPDATE concepts SET degree = d.degree FROM stage.degrees d WHERE d.node = concepts.n")
+        self._count_neighbours()
+
+    def _count_neighbours(self) -> None:
+        """``degree``: with how many other nodes a node is joined, whatever the edges say. Eight bytes an edge are held in memory."""
+        pairs = self._base.execute("SELECT (min(s, o) << 32) | max(s, o) FROM edges")
+        joined = np.unique(np.fromiter((pair for (pair,) in pairs), np.int64))
+        nodes, degrees = np.unique(np.concatenate([joined >> 32, joined & 0xFFFFFFFF]), return_counts=True)
+        rows = zip(degrees.tolist(), nodes.tolist(), strict=True)
+        self._base.executemany("UPDATE concepts SET degree = ? WHERE n = ?", rows)
 
     def _settle_tables(self) -> None:
         run = self._base.execute

@@ -74,14 +74,27 @@ def key_of(words: list[str]) -> str:
     return " ".join(plain)
 
 
-@functools.lru_cache(maxsize=4096)
 def keys(name: str) -> tuple[str, ...]:
     """The keys of a name: as it stands, and with what follows a comma in front ("Abscess, lung" → "lung abscess")."""
-    found = [key_of([word for word, _, _ in tokens(name)])]
+    return keys_and_bag(name)[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def keys_and_bag(name: str) -> tuple[tuple[str, ...], str]:
+    """`keys` and `bag` of a name, its words read once."""
     head, comma, tail = name.partition(", ")
+    first, last = _stems(head), _stems(tail)
+    found = [key_of([*first, *last])]
     if comma and tail and ", " not in tail:
-        found.append(key_of([word for word, _, _ in tokens(f"{tail} {head}")]))
-    return tuple(key for key in dict.fromkeys(found) if key)
+        found.append(key_of([*last, *first]))
+    return tuple(key for key in dict.fromkeys(found) if key), bag([*first, *last])
+
+
+def _stems(text: str) -> list[str]:
+    """The words of `tokens`, without their places."""
+    if "'" in text or "’" in text:
+        return [word for word, _, _ in tokens(text)]
+    return [stem(word.lower()) for word in TOKEN.findall(text)]
 
 
 def bag(words: list[str]) -> str:

@@ -54,8 +54,11 @@ class Postings:
     def weights(self, alive: Bools, k1: float, b: float) -> NDArray[np.float32]:
         """BM25's weight of every entry, by the statistics of the texts that are alive; the others' mean nothing."""
         total = int(alive.sum())
-        held = np.concatenate([[0], np.cumsum(alive[self.texts], dtype=np.int64)])
-        frequency = held[self.bounds[1:]] - held[self.bounds[:-1]]
+        if total == len(alive):
+            frequency = np.diff(self.bounds)
+        else:
+            held = np.concatenate([[0], np.cumsum(alive[self.texts], dtype=np.int64)])
+            frequency = held[self.bounds[1:]] - held[self.bounds[:-1]]
         idf = np.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
         mean = self.lengths[alive].mean() if total else 0.0
         norm = k1 * (1 - b + b * self.lengths / (mean or 1.0))

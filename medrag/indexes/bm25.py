@@ -22,7 +22,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from medrag._util.files import atomic_open, write_json
+from medrag._util.files import write_json
 from medrag._util.text import content_words
 from medrag.errors import SettingsError
 from medrag.indexes._postings import Postings
@@ -148,8 +148,7 @@ class Bm25Index:
         """Writes the counts of the words, the vocabulary, the ids and, for bm25s, the weights."""
         self._compiled()
         self._postings.save(folder)
-        with atomic_open(folder / "vocabulary.json", "w") as stream:
-            json.dump(list(self._vocabulary), stream, ensure_ascii=False)
+        write_json(folder / "vocabulary.json", list(self._vocabulary), indent=None)
         self._ids.save(folder / "ids.json")
         write_json(folder / "settings.json", {"backend": self.backend, "k1": self.k1, "b": self.b})
         if self._weights is not None:

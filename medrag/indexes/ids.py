@@ -79,7 +79,7 @@ class IdTable:
         return [-score for score, _ in pairs], [item for _, item in pairs]
 
     def save(self, path: Path) -> None:
-        write_json(path, {"ids": self.ids, "dead": sorted(self._dead)})
+        write_json(path, {"ids": self.ids, "dead": sorted(self._dead)}, indent=None)
 
     @classmethod
     def open(cls, path: Path) -> IdTable:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medrag.graph import GraphStore, Linker
 from medrag.graph.context import sentence_spans
-from medrag.graph.words import keys, stem
+from medrag.graph.words import bag, key_of, keys, keys_and_bag, stem, tokens
 from medrag.types import Concept
 
 NAMES = {
@@ -222,3 +222,16 @@ def test_a_word_and_its_stem_meet(word: str) -> None:
 )  # fmt: skip
 def test_stems(word: str, expected: str) -> None:
     assert stem(word) == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Abscess", "lung", "s", "'s", "’s", ", ", ",", " ", "of", "the", "É", "x'"]), max_size=9
+    ).map("".join)
+)
+def test_a_name_is_read_once_as_it_is_read_twice(name: str) -> None:
+    words = [word for word, _, _ in tokens(name)]
+    head, comma, tail = name.partition(", ")
+    turned = [word for word, _, _ in tokens(f"{tail} {head}")] if comma and tail and ", " not in tail else []
+    wanted = tuple(key for key in dict.fromkeys([key_of(words), key_of(turned)]) if key)
+    assert keys_and_bag(name) == (wanted, bag(words))
