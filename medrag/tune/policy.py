@@ -244,7 +244,9 @@ class SmallPolicy:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: t.half().contiguous().cpu() for name, t in self.tensors().items()}, folder / ADAPTER)
         about = {
-            **self._recipe,
+            **{
+                name: value for name, value in self._recipe.items() if name != "evidence"
+            },  # not measured for these weights
             "training": f"{training}; begun from the weights of: {self._recipe.get('training', '')}",
         }
         (folder / RECIPE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """The small vision-language model as an answerer: it looks at the image, reads the evidence, and its sentences get their keys.
 
 The findings reader's line stands in the prompt beside the patches. Whether a finding of the reader is there is decided by
-Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. A
-report is revised by what the reader sees. The model was too small to be taught to cite, so each of its sentences is attributed
+Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. What any piece of
+evidence adds to "yes", whatever it says, is taken off (contextual calibration, Zhao et al., arXiv 2102.09690). A report is revised by what the reader sees. The model was too small to be taught to cite, so each of its sentences is attributed
 afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al., arXiv 2210.08726); evidence that
 says the opposite is named too. Questions without an image, and definitions, are answered by `extractive`: the model's own
 knowledge is not to be trusted.
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from medrag.prompts import Prompt
+    from medrag.types import Hit
 
 KEPT = 64  # readings of images, and beginnings of answers, that are remembered
 YES_NO = ("Yes", "yes"), ("No", "no")
@@ -102,7 +103,7 @@ class MedragSmall:
         told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
         keys = [sha256_text(_pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
         begun = _kept(self._begun, keys, lambda places: self._first_words(told, images, places))
-        moved = [self.reader_shift(p, i) for p, i in zip(prompts, images, strict=True)]
+        moved = [self.reader_shift(p, i) - self.evidence_shift(p) for p, i in zip(prompts, images, strict=True)]
         return [
             (chance(logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
             for (yes, no), shift in zip(begun, moved, strict=True)
@@ -134,6 +135,15 @@ class MedragSmall:
             return 0.0
         shift = logit(self._read(images)[label]) - logit(usual)
         return -shift if parse(prompt.question).negated else shift
+
+    def evidence_shift(self, prompt: Prompt) -> float:
+        """Log odds that pieces of evidence like those of the prompt add to "yes" on the mean of training questions, which tells nothing of this one.
+
+        Measured, and not 0, where a finding on a chest film is asked about, by `pipelines/08_train_vlm.py --evidence`.
+        """
+        if not self._reads(prompt) or not presence_asked(prompt.question) or parse(prompt.question).negated:
+            return 0.0
+        return sum(self._moves.get(sort_of(hit), 0.0) for hit in prompt.context.kept[:EVIDENCE])
 
     def findings(self, images: Sequence[Image], domain: str = "") -> dict[str, float]:
         """What the reader sees on the images of a chest film, 0–1 by label; nothing elsewhere."""
@@ -170,8 +180,7 @@ class MedragSmall:
 
     def _told(self, prompt: Prompt, images: Sequence[Image]) -> Prompt:
         """The prompt with the reader's line where a system text would stand, and no more evidence than was trained."""
-        kept = prompt.context.kept[:EVIDENCE]
-        context = dataclasses.replace(prompt.context, kept=kept)
+        context = dataclasses.replace(prompt.context, kept=prompt.context.kept[:EVIDENCE])
         return dataclasses.replace(prompt, system=self._reader_line(prompt, images), context=context)
 
     def _reader_line(self, prompt: Prompt, images: Sequence[Image]) -> str:
@@ -198,6 +207,13 @@ class MedragSmall:
         return recipe_of(models.resolve(self.name)).get("usual", {})  # type: ignore[no-any-return]
 
     @functools.cached_property
+    def _moves(self) -> dict[str, float]:
+        """What a piece of evidence adds to the log odds of "yes", by its sort; empty where the model does not say."""
+        from medrag.vlms.medrag_small import recipe_of
+
+        return recipe_of(models.resolve(self.name)).get("evidence", {})  # type: ignore[no-any-return]
+
+    @functools.cached_property
     def _reader(self) -> Any:
         if not self._reader_name:
             return None
@@ -211,6 +227,11 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def sort_of(hit: Hit) -> str:
+    """ "report" for what speaks of a patient, else the item's kind: each moves the model in its own way."""
+    return "report" if is_report(hit) else hit.item.kind
 
 
 def _pixels(images: Sequence[Image]) -> str:

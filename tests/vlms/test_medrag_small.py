@@ -172,7 +172,8 @@ class Weighs(Says):
 
     def __init__(self, reader: Reads, chance: float, *pieces: str) -> None:
         super().__init__(*pieces)
-        self.__dict__["_reader"], self.__dict__["_usual"], self.chance = reader, {"Effusion": 0.05}, chance
+        self.__dict__ |= {"_reader": reader, "_usual": {"Effusion": 0.05}, "_moves": {}}
+        self.chance = chance
 
     def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[tuple[float, float]]:
         return [(self.begun * self.chance, self.begun * (1 - self.chance))] * len(prompts)
@@ -194,6 +195,31 @@ def closed(question: str) -> Prompt:
 def test_the_reader_moves_the_odds_as_bayes_says(question: str, seen: float, chance: float, moved: float) -> None:
     model = Weighs(Reads(Effusion=seen), chance, "Yes.")
     assert model.probabilities_yes([closed(question)], [[film(1)]])[0] == pytest.approx(moved, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("question", "reports", "moved"),
+    [
+        ("Is there a pleural effusion?", ("No effusion.", "Clear."), -0.4),
+        ("Is there a pleural effusion?", ("Clear.",) * 5, -0.6),  # no more than it is shown
+        ("Is there a pleural effusion?", (), 0.0),
+        ("Is the film free of a pleural effusion?", ("Clear.",), 0.0),
+        ("Is the film rotated?", ("Clear.",), 0.0),
+    ],
+)
+def test_what_evidence_adds_whatever_it_says_is_taken_off(
+    question: str, reports: tuple[str, ...], moved: float
+) -> None:
+    model = Weighs(Reads(Effusion=0.05), 0.5, "Yes.")
+    model.__dict__["_moves"] = {"report": 0.2}
+    found = model.probabilities_yes([prompt(question, *reports)], [[film(1)]])[0]
+    assert found == pytest.approx(1 / (1 + np.exp(-moved)), rel=1e-3)
+
+
+def test_the_shipped_model_says_what_evidence_adds() -> None:
+    model = MedragSmall()
+    assert set(model._moves) == {"report", "passage"} and all(0 < move < 1 for move in model._moves.values())
+    assert not MedragSmall("medrag-small-pt")._moves  # tuned to lean on it less, and not measured
 
 
 def test_the_text_says_what_was_decided() -> None:
