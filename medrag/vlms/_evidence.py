@@ -42,6 +42,7 @@ _LOOKS = re.compile(
     r"\b(?:appears?|looks?|seen as|shows|blunt\w*|lucen\w+|opaci\w+|white|dark|bright|pale|line|shadow|rounded|sign)\b",
     re.IGNORECASE,
 )
+_PAUSE = re.compile(r"[,;]|\b(?:and|but|while|with)\b")
 _SIDES = frozenset({"left", "right"})
 _REPORT_SECTIONS = ("findings", "impression", "indication", "comparison")
 
@@ -227,6 +228,7 @@ def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity |
     if ask.sites and not ask.sites & within.keys():
         return None
     one_side = len(_SIDES & within.keys()) == 1 and not _SIDES & ask.sites  # a clear left lung is not "the lungs"
+    within = {stem: word for stem, word in within.items() if not _of_another(ask, sentence, word, within)}
     for stem in ask.finding:
         if stem in within and not (one_side and stem in words.WELL):
             return polarity(sentence, within[stem][1:])
@@ -234,6 +236,21 @@ def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity |
         if not (one_side and stem in words.WELL) and any(stem in words.OPPOSITES[asked] for asked in ask.finding):
             return flip(polarity(sentence, word[1:]))
     return None
+
+
+def _of_another(ask: Ask, sentence: str, state: words.Word, within: dict[str, words.Word]) -> bool:
+    """Whether a state is that of another place: "heart normal, lungs with opacity" says nothing normal of the lungs, and "lungs clear, heart
+    enlarged" nothing enlarged."""
+    own = [word for stem, word in within.items() if stem in ask.sites - _SIDES]
+    others = [
+        word for stem, word in within.items() if stem in words.SITES - ask.sites - _SIDES and word.end <= state.start
+    ]
+    if not own or not others:
+        return False
+    if min(own).start > state.end:  # the one that is asked about comes only after a pause
+        return bool(_PAUSE.search(sentence[state.end : min(own).start]))
+    states = [word for stem, word in within.items() if stem in words.STATES]
+    return max(own).end <= max(others).start and any(word.end <= max(others).start for word in states)
 
 
 def flip(view: Polarity) -> Polarity:

@@ -265,6 +265,11 @@ def test_every_key_exists_every_quote_stands_in_its_evidence_and_answers_repeat(
         ("Is there emphysema?", "No pneumothorax.", None),
         ("Are the lungs clear?", "Left lung clear.", None),
         ("Is the left lung clear?", "Left lung clear.", "present"),
+        ("Are the lungs normal?", "Heart normal and lungs with opacity.", None),
+        ("Are the lungs normal?", "Normal heart and lungs.", "present"),
+        ("Are the lungs normal?", "Clear lungs, heart enlarged.", None),
+        ("Is the heart enlarged?", "Lungs clear, heart enlarged.", "present"),
+        ("Is the heart normal?", "Heart size and pulmonary vascularity normal.", "present"),
     ],
 )
 def test_stance_of_a_sentence(question: str, sentence: str, expected: str | None) -> None:
