@@ -116,8 +116,8 @@ def confidence(calibration: Calibration, generator: Any, text: str, context: Con
 
 
 def oriented(signals: Mapping[str, float], yes: bool) -> dict[str, float]:
-    """Signals of a closed question turned towards the answer that was given, with the products that a line needs: agreement, and
-    what the odds are worth on a chest film."""
+    """Signals of a closed question turned towards the answer that was given, with the products that a line needs: agreement, what the
+    odds are worth on a chest film, and which answer it is, for a yes and a no are not wrong equally often."""
     sign = 1.0 if yes else -1.0
     turned = {name: sign * value if name in TURNED else value for name, value in signals.items()}
     given, alone = turned.get("given"), turned.get("alone")
@@ -127,7 +127,7 @@ def oriented(signals: Mapping[str, float], yes: bool) -> dict[str, float]:
             "chest given": signals["chest"] * given,
             "chest alone": signals["chest"] * alone,
         }
-    turned["read"] = float(signals.get("reader", 0.0) != 0)
+    turned |= {"read": float(signals.get("reader", 0.0) != 0), "yes": float(yes), "chest yes": signals["chest"] * yes}
     return turned
 
 

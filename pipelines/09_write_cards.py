@@ -138,6 +138,7 @@ def closed_tables() -> list[str]:
     return lines
 
 
+REPORTED = ("none", "adaptive", "noise-image")  # what `medrag tune report` reads
 TUNED = (
     ("iu_xray_balanced", ("none", "adaptive", "noise-image", "wrong-patient-context", "oracle-context"), ("accuracy", "auroc")),
     ("vqa_rad", ("adaptive",), ("accuracy", "auroc")),
@@ -148,7 +149,7 @@ TUNED = (
 def tuned_card() -> str:
     """What preference tuning changed: the model before and after on the same questions, evidence and seeds."""
     about = json.loads((ROOT / "medrag/presets/medrag-small-pt/medrag_vlm.json").read_text())["training"]
-    use = result("tuned/reliance")
+    before, after = result("tuned/untuned")["scores"], result("tuned/report")
     lines = [
         "# medrag-small-pt: medrag-small-vlm after preference tuning", "",
         "The same model with the same parts; its adapter was trained on after on preference pairs (after MMed-RAG, arXiv 2410.13085): the right answer over the one that a misleading "
@@ -156,20 +157,24 @@ def tuned_card() -> str:
         "Pairs were made of the training studies of IU X-Ray and the training part of VQA-RAD (see the other card for terms); no image or text is contained.", "",
         f"Recipe: `pipelines/03_make_preferences.py preferences --limit 1000`, `pipelines/04_train_preferences.py preferences/pairs.jsonl --most 100 --rate 3e-4 --beta 0.2 --supervised 0.1`; these weights: {about.split('; begun from')[0]}, on one CPU core.", "",
         "## Before and after, closed questions of IU X-Ray val, balanced", "",
-        f"`medrag tune report`, {use['questions']} questions; differences are paired, 95 % intervals.", "",
+        f"`medrag tune report`, {after['n']} questions; differences are paired, 95 % intervals.", "",
         row("score", "before", "after", "difference"), row("---", "---", "---", "---"),
-        *(row(name, f"{one['before'][0]:.3f} ({spread(one['before'][1:])})", f"{one['after'][0]:.3f} ({spread(one['after'][1:])})", f"{one['difference'][0]:+.3f} ({spread(one['difference'][1:])})") for name, one in use["scores"].items()), "",
+        *(row(name, f"{before[name][0]:.3f} ({spread(before[name][1:])})", f"{one[0]:.3f} ({spread(one[1:])})", f"{after['differences'][name]['difference']:+.3f} ({spread(after['differences'][name]['interval'])})") for name, one in after["scores"].items()), "",
         "over_reliance: of the questions answered rightly without evidence, the share answered wrongly with it. help: the other way round. copied_of_right: of the right answers with evidence and a picture, those that "
         "noise for a picture gives too.", "",
-        "It was tuned on questions, not on reports: those became longer and worse in their words (see rouge_l and claim_support below). Use it for closed questions where misleading evidence is the worry. "
+        "It was tuned on questions, not on reports: those became longer and worse in their words (see rouge_l and claim_support below). Since what evidence adds to “yes” whatever it says is taken off the answers of "
+        "the model before, that one is misled in little more; this one still leans less on evidence and refuses pictures that show nothing, at an accuracy that is lower within chance. "
         "Mixed with the weights before tuning (`--untuned`), it keeps the reports and copies more: see eval/results/tuned/mixed.json.", "",
         "## Scores", "", row("task", "arm", "score", "before", "after"), row(*["---"] * 5),
     ]  # fmt: skip
     for task, arms, names in TUNED:
         for arm in arms:
-            before, after = (result(f"tuned/{which}/{task}-{arm}") for which in ("base", "tuned"))
+            balanced = task == "iu_xray_balanced"
+            old = f"tasks/{task}-val-{arm}" if balanced else f"tuned/base/{task}-{arm}"
+            new = f"tuned/pt/{task}-val-{arm}" if balanced and arm in REPORTED else f"tuned/tuned/{task}-{arm}"
+            both = result(old), result(new)
             lines += [
-                row(task, arm, name, *(f"{one['scores'][name]:.3f} ({spread(one['intervals'][name])})" for one in (before, after)))
+                row(task, arm, name, *(f"{one['scores'][name]:.3f} ({spread(one['intervals'][name])})" for one in both))
                 for name in names
             ]  # fmt: skip
     return "\n".join([*lines, "", LIMITS, ""])

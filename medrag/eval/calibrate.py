@@ -311,4 +311,13 @@ def _figures(
             key: [round(float(v), 4) for v in scores[key]]
             for key in ("ece", f"accuracy@{100 * COVERED:.0f}", "aurc", "brier")
         }
-    return found
+    return found | {"perfect": {"ece": _perfect_error(outside, measure)}}
+
+
+def _perfect_error(chances: NDArray[np.float64], measure: Any, draws: int = 200) -> list[float]:
+    """The calibration error that these confidences would show if they were right: it is not 0, for answers are right by chance. Mean and 95 %."""
+    rng = np.random.default_rng(0)
+    drawn = (rng.random((draws, len(chances))) < chances).astype(float)
+    ones = np.ones((1, len(chances)))
+    errors = [measure.totals(measure.rows(list(chances), list(row)), ones)["ece"][0] for row in drawn]
+    return [round(float(v), 4) for v in (np.mean(errors), *np.percentile(errors, [2.5, 97.5]))]

@@ -243,7 +243,8 @@ def test_sorts_and_turning() -> None:
     assert sorts == ["closed", "report", "text"] and sort_of(Context(Query(QUESTION))) == "text"
     turned = oriented({"given": 2.0, "alone": 1.0, "votes": -0.5, "chest": 1.0, "route": 3.0}, yes=False)
     assert (turned["given"], turned["alone"], turned["votes"], turned["route"]) == (-2.0, -1.0, 0.5, 3.0)
-    assert turned["weaker"] == -2.0 and turned["read"] == 0.0
+    assert turned["weaker"] == -2.0 and turned["read"] == turned["yes"] == turned["chest yes"] == 0.0
+    assert oriented({"chest": 1.0}, yes=True)["chest yes"] == 1.0
 
 
 def test_a_sort_that_was_not_calibrated_is_left_alone() -> None:
