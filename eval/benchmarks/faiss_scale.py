@@ -58,13 +58,20 @@ def main() -> None:
 
 
 def apart(part: str, options: Any) -> dict[str, Any]:
-    """One part in a process of its own."""
+    """One part in a process of its own. ``private_peak_mb``: the most memory seen that could not be given back to the disk, looked at each second."""
     command = [sys.executable, __file__, "--part", part]
     for name in ("count", "queries", "factory", "recall", "seed", "work"):
         command += [f"--{name}", str(getattr(options, name))]
     env = {**os.environ, "MEDRAG_HOME": str(options.work / "home")}
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    most = 0.0
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, text=True, env=env) as running:
+        while running.poll() is None:
+            most = max(most, status("RssAnon", running.pid))
+            time.sleep(1)
+        if running.returncode:
+            raise SystemExit(f"the part {part!r} ended with {running.returncode}")
+        said.seek(0)
+        return {**json.loads(said.read().splitlines()[-1]), "private_peak_mb": round(most)}
 
 
 def make(options: Any) -> dict[str, Any]:
@@ -108,6 +115,7 @@ def build(options: Any) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in (options.work / "index").iterdir())
     return {
         "seconds": round(seconds, 1),
+        "minutes": round(seconds / 60, 1),
         "bytes": size,
         "factory": index.factory,
         "rerank": index.rerank,
@@ -175,12 +183,13 @@ def spread(times: list[float]) -> dict[str, float]:
     return {f"ms_p{at}": round(float(np.percentile(times, at)), 3) for at in (50, 95)}
 
 
-def status(name: str) -> float:
-    """A line of /proc/self/status in megabytes (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) / 1000
-    return float("nan")
+def status(name: str, process: int | str = "self") -> float:
+    """A line of a process' status in megabytes (Linux); 0 where there is none."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1000 for line in lines if line.startswith(f"{name}:")), 0.0)
 
 
 def resident() -> float:
