@@ -3,7 +3,8 @@
     python eval/benchmarks/answer_scale.py [--count 1000000] [--work DIR]
 
 The index is put together here from medrag's own parts: passages as in bm25.py by words, vectors as in faiss_scale.py by meaning (``factory: auto``) and 20,000 images;
-questions are three real pictures (a 7 MB DICOM film, a fundus photograph, a stain), each with words of a passage. They go through the whole path: read, route, retrieve,
+questions are three real pictures (a 7 MB DICOM film, a fundus photograph, a stain), each with words of a passage. The pictures come again and again, and what was found for the
+last ones is remembered: with pictures as here the figures are those of further questions about a picture, and better than those of a first one. They go through the whole path: read, route, retrieve,
 fuse, select, cite, with the encoders and the router of the sample (minilm, medrag-small, router-lite2) and the extractive answerer, whose own time is taken out.
 LangChain (``pip install langchain-community``; left out with a line where it is not installed) gets the same vectors in its usual exhaustive index, the same question encoder,
 and no image, words, graph or selection. Milliseconds; ``cpu_ms`` is of all threads of the process, which other programs on the machine do not change as much.

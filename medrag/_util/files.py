@@ -122,7 +122,7 @@ def appending(path: Path) -> Iterator[IO[str]]:
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
-    """JSON with sorted keys, written atomically. Without ``indent`` on one line, which for long lists is ten times as fast."""
+    """JSON with sorted keys, written atomically. Without ``indent`` on one line, for long lists: json's fast encoder does not indent."""
     with atomic_open(path, "w") as stream:
         stream.write(json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False))
         stream.write("\n")

@@ -243,10 +243,8 @@ class SmallPolicy:
 
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: t.half().contiguous().cpu() for name, t in self.tensors().items()}, folder / ADAPTER)
-        about = {
-            **{
-                name: value for name, value in self._recipe.items() if name != "evidence"
-            },  # not measured for these weights
+        about = self._recipe | {
             "training": f"{training}; begun from the weights of: {self._recipe.get('training', '')}",
         }
+        about.pop("evidence", None)  # not measured for these weights
         (folder / RECIPE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -2,8 +2,8 @@
 
 The findings reader's line stands in the prompt beside the patches. Whether a finding of the reader is there is decided by
 Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. What any piece of
-evidence adds to "yes", whatever it says, is taken off (contextual calibration, Zhao et al., arXiv 2102.09690). A report is revised by what the reader sees. The model was too small to be taught to cite, so each of its sentences is attributed
-afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al., arXiv 2210.08726); evidence that
+evidence adds to "yes", whatever it says, is taken off (contextual calibration, Zhao et al., arXiv 2102.09690). A report is
+revised by what the reader sees. The model was too small to be taught to cite, so each of its sentences is attributed afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al., arXiv 2210.08726); evidence that
 says the opposite is named too. Questions without an image, and definitions, are answered by `extractive`: the model's own
 knowledge is not to be trusted.
 """
@@ -143,7 +143,7 @@ class MedragSmall:
         """
         if not self._reads(prompt) or not presence_asked(prompt.question) or parse(prompt.question).negated:
             return 0.0
-        return sum(self._moves.get(sort_of(hit), 0.0) for hit in prompt.context.kept[:EVIDENCE])
+        return sum(self._moves.get(evidence_sort(hit), 0.0) for hit in prompt.context.kept[:EVIDENCE])
 
     def findings(self, images: Sequence[Image], domain: str = "") -> dict[str, float]:
         """What the reader sees on the images of a chest film, 0–1 by label; nothing elsewhere."""
@@ -229,7 +229,7 @@ class MedragSmall:
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
 
 
-def sort_of(hit: Hit) -> str:
+def evidence_sort(hit: Hit) -> str:
     """ "report" for what speaks of a patient, else the item's kind: each moves the model in its own way."""
     return "report" if is_report(hit) else hit.item.kind
 

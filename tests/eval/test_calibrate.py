@@ -87,6 +87,10 @@ def test_what_is_observed(observed: Any) -> None:
 def test_the_confidence_is_nearer_the_truth_than_the_generator(observed: Any) -> None:
     report = observed[2].sorts["closed"].report
     assert report["calibrated"]["ece"][0] < 0.5 * report["generator"]["ece"][0]
+    mean, low, high = report["perfect"][
+        "ece"
+    ]  # what chance alone shows: above nothing, below a generator that is too sure
+    assert 0 < low < mean < high < report["generator"]["ece"][0]
     assert (
         report["calibrated"]["accuracy@70"][0]
         > report["constant"]["accuracy@70"][0]
