@@ -19,6 +19,8 @@ import itertools
 import re
 from typing import Literal, NamedTuple
 
+from medrag._util.text import plain_marks
+
 Polarity = Literal["present", "absent", "uncertain"]
 OPPOSITE: dict[str, Polarity] = {"present": "absent", "absent": "present"}  # what is left open has none
 Span = tuple[int, int]
@@ -32,7 +34,10 @@ _SEEN = (
 )
 _OUT = "(?:excluded|ruled out)"
 _CANNOT = "(?:cannot|can not|can't|could not|couldn't|may not)"
-_CHANGE = "(?:changes?|increase|decrease|improvement|worsening|progression)"
+_CHANGE = "(?:changes?|increase|decrease|improvement|worsening|progression|growth|resolution|clearing)"
+_GONE = "(?:resolved|cleared|disappeared|gone)"
+_PARTLY = "(?:nearly|almost|largely|mostly|partial(?:ly)?|incomplete(?:ly)?)"
+_NT = r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|would)n't"
 
 # "no degenerative changes of the spine" denies, "no interval change of the effusion" does not
 _KIND = (
@@ -42,26 +47,29 @@ _KIND = (
 
 # One blank stands for any white space. Of triggers that overlap the longest counts.
 PSEUDO = (
-    rf"(?:no|without) (?:(?!{_KIND}\b)\w+ ){{0,3}}?{_CHANGE} (?:in|of|from|to|since)",
-    rf"not {_ADV}(?:changed|increased|decreased)",
+    rf"(?:no|without) (?:(?!{_KIND}\b)\w+ ){{0,3}}?{_CHANGE} (?:{_BE} )?(?:{_SEEN} )?(?:in|of|from|to|since|compared|as compared|when compared|relative)",
+    rf"(?:not|{_NT}) {_ADV}(?:changed|increased|decreased|improved|{_GONE})",
+    rf"(?:(?:has|have|had|is|are) )?{_PARTLY} (?:\w+ly )?{_GONE}",
+    rf"{_PARTLY} (?:resolution|clearing|removal) of",
     "not only",
     "no doubt",
     "not necessarily",
     "gram[ -]negative",
 )
 ABSENT_BEFORE = (
-    "no", "not", "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
+    "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
     "negative for", "free (?:of|from)", "clear of", "absent", "absence of", "lack of", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
 )  # fmt: skip
 ABSENT_AFTER = (
-    rf"(?:(?:{_BE}|can|could|has|have) )?(?:not|never) {_ADV}(?:be |been )?{_ADV}{_SEEN}",
+    rf"(?:(?:(?:{_BE}|can|could|has|have) )?(?:not|never)|{_NT}) {_ADV}(?:be |been )?{_ADV}{_SEEN}",
     f"cannot be {_ADV}{_SEEN}",
     f"(?:is|are|was|were|being) {_ADV}absent",
-    rf"{_BE} no longer {_ADV}\w+",
-    f"(?:has|have|had|is|are) {_ADV}(?:resolved|cleared|disappeared)",
+    r"absent(?=\s*(?:[.,;]|$))",
+    rf"{_BE} no longer {_ADV}{_SEEN}",
+    f"(?:has|have|had|is|are) {_ADV}{_GONE}",
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
     "ruled out",
@@ -70,14 +78,14 @@ UNCERTAIN_BEFORE = (
     "possibl[ey]", "probabl[ey]", "likely", "unlikely", "may", "might", "could", "perhaps", "potential(?:ly)?", "presumed",
     "presumably", "question(?: of)?", "questionable", "equivocal", "suspicious for", "suspicion (?:of|for)", "suspect(?:ed)?",
     "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
-    "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did) not {_ADV}(?:exclude|rule out)",
+    "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did)(?: not|n't) {_ADV}(?:exclude|rule out)",
     f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
     "assess(?:ment)? for", "not (?:certain|clear|sure)(?: if| whether)?", "unclear(?: if| whether)?", "uncertain", "whether",
-    "if", "query", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no) evidence to (?:exclude|rule out)",
+    "if", "query", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no|without) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (
     f"{_CANNOT} {_ADV}be {_ADV}{_OUT}",
-    rf"(?:(?:{_BE}|has|have) )?not {_ADV}(?:been )?{_OUT}",
+    rf"(?:(?:(?:{_BE}|has|have) )?not|{_NT}) {_ADV}(?:been )?{_OUT}",
     rf"{_BE} {_ADV}(?:possible|probable|suspected|questioned|questionable|likely|unlikely|uncertain|equivocal|considered)",
     "(?:less|more|most|not) likely",
     "unlikely",
@@ -97,9 +105,10 @@ _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 _VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|measures?|contains?)"
 _PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
 _TURN = re.compile(
-    rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?:secondary to|due to)|"
+    rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?<!not\s)(?:secondary to|due to)|"
     rf"with the exception of|nevertheless|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
+    rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
     rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable)\b(?!.*\b(?:or|nor)\b))"
     rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"
@@ -138,7 +147,8 @@ def polarity(sentence: str, target: str | Span) -> Polarity:
     A phrase may stand several times: one "present" outweighs "uncertain", and that outweighs "absent". Raises
     ValueError when the phrase does not occur; ask `mentions` first.
     """
-    spans = mentions(sentence, target) if isinstance(target, str) else [target]
+    sentence = plain_marks(sentence)
+    spans = mentions(sentence, plain_marks(target)) if isinstance(target, str) else [target]
     if not spans:
         raise ValueError(f"{target!r} does not occur in {sentence!r}")
     found = {_of_span(*_near(sentence, span)) for span in spans}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # a sentence ends at . ! ? before a blank and a capital or digit, but not after an abbreviation, an initial or a list number
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[A-Z0-9\"'(\[])")
 _GLUED = re.compile(r"([a-z]{3}[.!?])([A-Z][a-z])")  # "in the apex.There are": a blank was lost
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|vs|e\.g|i\.e|etc|Fig|Figs|cf|approx|No|al|Inc|St)\.|(?:^|\s)[A-Z]\.|^\d{1,2}\.)$"
-)
+_ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|vs|e\.g|i\.e|etc|Fig|Figs|cf|approx|al|Inc|St)\.|^\d{1,2}\.)$")
+_NUMBER = re.compile(r"\bNo\.$")  # "No. 5", but "No. There is a mass."
+_INITIAL = re.compile(r"(?:^|\s)[A-Z]\.$")  # "J. Smith", but "hepatitis B. The liver is large."
+_BEGINS = re.compile(r"(?:A|An|Both|It|No|The|There|This|These)\b")
+# other hyphens and apostrophes as those of a keyboard, one for one
+_MARKS = str.maketrans({"\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2019": "'", "\u02bc": "'"})
 
 STOPWORDS = frozenset(
     "a an and any are as at be been being but by can could did do does for from had has have how i in into is it its "
@@ -20,8 +24,8 @@ STOPWORDS = frozenset(
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words and numbers, in order."""
-    return [match.group().lower() for match in _WORD.finditer(text)]
+    """Lower-case words and numbers, in order, accents composed (NFC)."""
+    return [match.group().lower() for match in _WORD.finditer(unicodedata.normalize("NFC", text))]
 
 
 def content_words(text: str) -> list[str]:
@@ -34,15 +38,31 @@ def sentences(text: str) -> list[str]:
     result: list[str] = []
     for line in re.split(r"\n{2,}|(?<=[.!?:])\n", text):
         line = _GLUED.sub(r"\1 \2", " ".join(line.split()))
-        pending = ""
-        for piece in _END.split(line):
+        pending, pieces = "", _END.split(line)
+        for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
             pending = f"{pending} {piece}".strip() if pending else piece.strip()
-            if pending and not _ABBREVIATION.search(pending[-12:]):  # its end is enough
+            if pending and not _goes_on(pending[-12:], following):  # its end is enough
                 result.append(pending)
                 pending = ""
         if pending:
             result.append(pending)
     return [sentence for sentence in result if sentence]
+
+
+def _goes_on(end: str, following: str) -> bool:
+    """Whether the full stop at the ``end`` is that of an abbreviation, an initial or a number."""
+    if _INITIAL.search(end):
+        return not _BEGINS.match(following)
+    return bool(_ABBREVIATION.search(end)) or (bool(_NUMBER.search(end)) and following[:1].isdigit())
+
+
+def plain_marks(text: str) -> str:
+    """Hyphens and apostrophes as a keyboard has them; every character keeps its place.
+
+    >>> plain_marks("non\u2011displaced")
+    'non-displaced'
+    """
+    return text.translate(_MARKS)
 
 
 def count_tokens(text: str) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from medrag._util.text import sentences
+from medrag._util.text import plain_marks, sentences
 from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.score.grounding import stances
 from medrag.score.overlap import ratio
@@ -39,8 +39,8 @@ _LEAD = re.compile(
 _BOTH = re.compile(r"\W*yes\s*(?:/|or|and)\s*no\b|\W*no\s*(?:/|or|and)\s*yes\b", re.IGNORECASE)
 _SEEN = "(?:seen|identified|noted|present|visible|detected|observed|found|demonstrated|visuali[sz]ed)"
 _STATED = re.compile(  # what is said to be there follows the match
-    r"(?:^|,\s*)there (?:is|are|was|were)\b|\b(?:shows?|demonstrates?|reveals?)\b|^\W*(?=no\b)"
-    rf"|^(?=[^,;]*\b(?:is|are|was|were) (?:not )?{_SEEN}\b)",
+    r"(?:^|,\s*)there (?:is|are|was|were)(?:n't)?\b|\b(?:shows?|demonstrates?|reveals?)\b|^\W*(?=no\b)"
+    rf"|^(?=[^,;]*\b(?:is|are|was|were)(?:n't)? (?:not )?{_SEEN}\b)",
     re.IGNORECASE,
 )
 _TURNS = frozenset(
@@ -57,7 +57,7 @@ def parse(answer: str) -> Said:
     >>> parse("No, the lungs are clear."), parse("The film does not show a fracture."), parse("It is hard to say.")
     ('no', 'no', '')
     """
-    text = KEYS.sub("", answer).strip()
+    text = plain_marks(KEYS.sub("", answer)).strip()
     said = {match[1].lower() for match in _ANSWER.finditer(text)}
     if said:
         return _word(said.pop()) if len(said) == 1 else ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from medrag._util.polarity import Polarity, polarity
-from medrag._util.text import STOPWORDS, sentences, words
+from medrag._util.text import STOPWORDS, plain_marks, sentences, words
 from medrag.prompts import KEYS
 from medrag.score.open_answers import normalised
 from medrag.score.overlap import means, ratio
@@ -35,7 +35,7 @@ _RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # these say whether, not what; XXXX stands where a name was removed
 _EMPTY = STOPWORDS | frozenset(
-    "yes no not nor none never neither without absent absence negative free denies evidence sign signs resolved cannot "
+    "yes no not nor none never neither without absent absence negative free denies evidence sign signs resolved cannot longer "
     "possible possibly probable probably likely unlikely suspected suggests suggesting suspicious present identified noted "
     "demonstrated demonstrates found excluded ruled also however but therefore xxxx".split()
 )
@@ -158,9 +158,10 @@ def stances(sentence: str, start: int = 0) -> dict[str, Polarity]:
     {'effusion': 'absent', 'mass': 'present'}
     """
     found: dict[str, Polarity] = {}
+    sentence = plain_marks(sentence)
     for match in _WORD.finditer(sentence, start):
         word = match.group().lower()
-        if word not in _EMPTY:
+        if word not in _EMPTY and not word.endswith("n't"):
             found.setdefault(_singular(word), polarity(sentence, match.span()))
     return found
 

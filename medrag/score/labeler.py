@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from medrag._util.polarity import clauses, polarity
+from medrag._util.text import plain_marks
 from medrag.graph.context import sentence_spans
 from medrag.score.attributes import location_of, severity_of, side_of
 from medrag.score.observations import (
@@ -117,7 +118,7 @@ def labels_of(found: Iterable[Mention]) -> dict[str, Label]:
 
 def mentions(text: str) -> list[Mention]:
     """Every statement in order, also those on concepts outside the fourteen and the historical ones."""
-    found = []
+    found, text = [], plain_marks(text)
     for number, (low, high) in enumerate(sentence_spans(text)):
         for mention in _of_sentence(text[low:high]):
             found.append(replace(mention, start=mention.start + low, end=mention.end + low, sentence=number))

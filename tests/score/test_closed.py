@@ -26,6 +26,7 @@ from medrag.score.closed import Closed, abstains, auroc, parse
         ("The answer is yes. On reflection, the answer is no.", ""), ("Yes or no?", ""), ("yes/no", ""),
         ("There is no pneumothorax.", "no"), ("There is a small effusion. No mass.", "yes"), ("There is a mass without effusion.", ""),
         ("The chest x-ray does not show any focal airspace opacity.", "no"), ("The film shows a fracture.", "yes"),
+        ("The film doesn't show a fracture.", "no"), ("There isn\u2019t a mass.", "no"), ("There is no longer a pneumothorax.", "no"),
         ("The film shows no fracture.", "no"), ("No pleural effusion.", "no"), ("No evidence of pneumonia is seen.", "no"),
         ("A nodule is seen.", "yes"), ("Pneumothorax is not identified.", "no"), ("According to the film, there are no masses.", "no"),
         ("There may be a small effusion.", ""), ("There is a possible nodule.", ""), ("The film shows an effusion, probably.", ""),

@@ -23,11 +23,19 @@ def test_sentences_of_reports():
         "It is shown in Figure 13.",
         "The disc is pink.",
     ]
+    assert sentences("No. There is a mass.") == ["No.", "There is a mass."]
+    assert sentences("See No. 5 of the list. It takes vitamin D. No fracture.") == [
+        "See No. 5 of the list.",
+        "It takes vitamin D.",
+        "No fracture.",
+    ]
+    assert sentences("J. Smith read it.") == ["J. Smith read it."]
     assert sentences("  \n ") == []
 
 
 def test_words():
     assert words("T2-weighted, 3.5 cm (X-ray)") == ["t2-weighted", "3", "5", "cm", "x-ray"]
+    assert words("Sjo\u0308gren") == words("Sj\u00f6gren") == ["sj\u00f6gren"]
     assert content_words("Is there a mass in the lungs?") == ["mass", "lungs"]
 
 
