@@ -36,7 +36,9 @@ _OUT = "(?:excluded|ruled out)"
 _CANNOT = "(?:cannot|can not|can't|could not|couldn't|may not)"
 _CHANGE = "(?:changes?|increase|decrease|improvement|worsening|progression|growth|resolution|clearing)"
 _GONE = "(?:resolved|cleared|disappeared|gone)"
-_PARTLY = "(?:nearly|almost|largely|mostly|partial(?:ly)?|incomplete(?:ly)?)"
+_PARTLY = "(?:near(?:ly)?(?:[ -]complete(?:ly)?)?|almost(?: complete)?|largely|mostly|partial(?:ly)?|incomplete(?:ly)?)"
+_ONCE = "(?:prior|previous|earlier|older|last|comparison)"
+_STOPS = r"(?=\s*(?:[.,;?]|$))"  # the sentence, or a part of it, ends
 _NT = r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|would)n't"
 
 # "no degenerative changes of the spine" denies, "no interval change of the effusion" does not
@@ -51,6 +53,8 @@ PSEUDO = (
     rf"(?:not|{_NT}) {_ADV}(?:changed|increased|decreased|improved|{_GONE})",
     rf"(?:(?:has|have|had|is|are) )?{_PARTLY} (?:\w+ly )?{_GONE}",
     rf"{_PARTLY} (?:resolution|clearing|removal) of",
+    rf"(?:{_BE} )?not (?:{_SEEN} (?:(?:on|in|at) (?:the |any )?{_ONCE}|previously|before)|previously {_SEEN})",
+    r"non \w+(?:ed|ic|ive|al|ing|ary|ous|ent)",
     "not only",
     "no doubt",
     "not necessarily",
@@ -60,15 +64,15 @@ ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
     "negative for", "free (?:of|from)", "clear of", "absent", "absence of", "lack of", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
-    "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
+    "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
 )  # fmt: skip
 ABSENT_AFTER = (
     rf"(?:(?:(?:{_BE}|can|could|has|have) )?(?:not|never)|{_NT}) {_ADV}(?:be |been )?{_ADV}{_SEEN}",
     f"cannot be {_ADV}{_SEEN}",
     f"(?:is|are|was|were|being) {_ADV}absent",
-    r"absent(?=\s*(?:[.,;]|$))",
-    rf"{_BE} no longer {_ADV}{_SEEN}",
+    f"(?:absent|{_GONE}){_STOPS}",
+    rf"(?:{_BE} )?no longer {_ADV}{_SEEN}",
     f"(?:has|have|had|is|are) {_ADV}{_GONE}",
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
@@ -97,7 +101,7 @@ UNCERTAIN_AFTER = (
     f"{_BE} {_ADV}(?:doubtful|questionable)",
     "is a (?:possibility|consideration|concern)",
 )
-_ANSWERED_NO = re.compile(r"\s*(?:[:–=]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)", re.IGNORECASE)
+_ANSWERED_NO = re.compile(r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)", re.IGNORECASE)
 _DOUBTED = re.compile(r"[\w\s,]*\?")
 _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 
@@ -111,6 +115,7 @@ _TURN = re.compile(
     rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
     rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable)\b(?!.*\b(?:or|nor)\b))"
     rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"
+    rf"|(?:,\s*(?:and\s+)?|\band\s+)(?=(?:an?|the)\s+(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,5}}{_VERB}\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"
     rf"|(?<=fied|seen|oted|sent|ated|ized),\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b)".replace(
         " ", r"\s+"
