@@ -62,7 +62,7 @@ PSEUDO = (
 )
 ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
-    "negative for", "free (?:of|from)", "clear of", "absent", "absence of", "lack of", "lacks", "lacking",
+    "negative for", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",

@@ -27,6 +27,10 @@ _PLACE = re.compile(
     r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
     re.IGNORECASE,
 )
+_SIDE = re.compile(r"\b(left|right|bilateral)(?:-sided)?\b", re.IGNORECASE)
+_ZONES = _words.stem_set(  # parts of a place; a heart is none: it is another thing to ask about
+    "left right bilateral upper lower middle base apex lobe zone side field lung region area hilum perihilar costophrenic angle posterior anterior lateral"
+)
 CHANGE = re.compile(
     r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
     r"compar\w+|differen\w+|prior|previous\w*|earlier|since|over time)\b",
@@ -80,7 +84,7 @@ def completed(question: str, before: str) -> str:
     if not words(rest) or not before:
         return question
     if not now.finding and now.sites and led:
-        return _placed(before, rest)
+        return _placed(before, rest) if now.sites - _ZONES <= then.sites else question
     named = phrase(then)
     clear = named != "this" and bool(set(then.finding) - _words.FRAME)
     if _IT.search(rest) and not _NOUN.search(rest) and clear and not set(now.finding) & set(then.finding):
@@ -181,11 +185,22 @@ def lines_of(text: str, most: int) -> list[str]:
 
 
 def _placed(before: str, rest: str) -> str:
-    """The question before, asked of another place."""
+    """The question before, asked of another place, its side in the old one's stead.
+
+    >>> _placed("Is there a left-sided pleural effusion?", "on the right?")
+    'Is there a right pleural effusion?'
+    """
+    bare = _PLACE.sub("", before)
+    sides = {found.lower() for found in _SIDE.findall(rest)}
+    if len(sides) == 1 and _SIDE.search(bare):
+        if _words.stem_set(rest) - _words.stem_set(f"{before} side left right bilateral"):
+            bare = re.sub(rf"{_SIDE.pattern}\s*", "", bare, flags=re.IGNORECASE)  # the new place has the side
+        else:
+            return f"{_SIDE.sub(sides.pop(), bare).rstrip('?. ')}?"
     where = rest.rstrip("?. ")
     if not re.match(r"(?:on|in|at|of)\b", where, re.IGNORECASE):
         where = f"in {where}" if re.match(r"(?:the|a)\b", where, re.IGNORECASE) else f"on the {where}"
-    return f"{_PLACE.sub('', before).rstrip('?. ')} {where}?"
+    return f"{bare.rstrip('?. ')} {where}?"
 
 
 def _article(before: str, named: str) -> str:

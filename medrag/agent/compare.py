@@ -25,6 +25,14 @@ SEEN = 0.5  # probability from which a finding counts as there
 DOUBT = 0.2  # and from which it is left open
 ALIKE = 8  # look-alikes of each image
 PAIRS = 3
+_WEIGHT = ("", "negative", "uncertain", "positive")
+_CHANGED = {  # what the earlier and the later report say of a finding → how it changed
+    **{(was, now): "new" for was in ("", "negative") for now in ("positive", "uncertain")},
+    **{(was, "negative"): "resolved" for was in ("positive", "uncertain")},
+    **{(same, same): "unchanged" for same in ("positive", "uncertain")},
+    ("uncertain", "positive"): "now certain", ("positive", "uncertain"): "now in doubt",
+    **{(was, ""): "no longer mentioned" for was in ("positive", "uncertain")},
+}  # fmt: skip
 
 
 def in_words(read: Mapping[str, float]) -> str:
@@ -37,8 +45,15 @@ def in_words(read: Mapping[str, float]) -> str:
 
 
 def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hit]]:
-    """What differs, in words, and studies of pairs that look like this pair. Raises ValueError for an image that is not there."""
+    """What differs, in words, and studies of pairs that look like this pair; by the dates of the files where they have them.
+
+    Raises ValueError for an image that is not there.
+    """
     earlier, later = desk.pick(max(first, 0)), desk.pick(max(second, 0))
+    days = [str(one[0].meta.get("study_date", "")) for one in (earlier, later)]
+    swapped = all(days) and days[0] > days[1]
+    if swapped:
+        earlier, later = later, earlier
     if desk.see is not None:
         read = [desk.see([one[0].image]) for one in (earlier, later)]
         text = changes(read[0], read[1], label_of(goal), desk.usual)
@@ -46,6 +61,9 @@ def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hi
         ask = parse(asking.still(goal))
         told = [_alike([study for study, _ in _studies(desk, one)[:ALIKE]], ask) for one in (earlier, later)]
         text = _voted(told, ask)
+    if swapped:
+        text = text.replace("in the first image", "in the earlier image").replace("in the second", "in the later")
+        text = f"{text} By their files' dates the second image ({days[1]}) is earlier than the first ({days[0]})."
     return text, pairs(desk, earlier, later) if desk.sources("similar") else []
 
 
@@ -107,17 +125,28 @@ def histories(studies: Sequence[Study]) -> list[str]:
 
 
 def _difference(before: Sequence[Claim], after: Sequence[Claim]) -> str:
-    said = [{claim.concept for claim in some if claim.polarity != "negative"} for some in (before, after)]
-    denied = {claim.concept for claim in after if claim.polarity == "negative"}
-    rows = {
-        "new": said[1] - said[0],
-        "resolved": (said[0] - said[1]) & denied,
-        "unchanged": said[0] & said[1],
-        "no longer mentioned": said[0] - said[1] - denied,
-    }
-    return (
-        "; ".join(f"{name}: {', '.join(sorted(some))}" for name, some in rows.items() if some) or "nothing to compare"
-    )
+    """By concept and side, "possible" apart from certain; a side that one of the reports leaves unsaid may be either."""
+    rows: dict[str, list[str]] = {word: [] for word in dict.fromkeys(_CHANGED.values())}
+    for concept in sorted({claim.concept for claim in (*before, *after)}):
+        was, now = _by_side(concept, before), _by_side(concept, after)
+        if "" in was or "" in now:
+            was, now = ({"": max(one.values(), key=_WEIGHT.index)} if one else {} for one in (was, now))
+        for side in sorted(was.keys() | now.keys()):
+            kinds = (was.get(side, ""), now.get(side, ""))
+            if word := _CHANGED.get(kinds):
+                doubt = "possible" if (kinds[1] or kinds[0]) == "uncertain" else ""
+                rows[word].append(" ".join(part for part in (doubt, side, concept) if part))
+    return "; ".join(f"{word}: {', '.join(some)}" for word, some in rows.items() if some) or "nothing to compare"
+
+
+def _by_side(concept: str, some: Sequence[Claim]) -> dict[str, str]:
+    """left, right or "" (unsaid) → what is said of a concept there, the strongest first; bilateral is both."""
+    found: dict[str, str] = {}
+    for claim in some:
+        for side in ("left", "right") if claim.side == "bilateral" else (claim.side,):
+            if claim.concept == concept:
+                found[side] = max(claim.polarity, found.get(side, ""), key=_WEIGHT.index)
+    return found
 
 
 def _alike(studies: Sequence[Study], ask: Ask) -> tuple[int, int]:

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from medrag._util.attributes import side_of
 from medrag._util.polarity import Polarity, clauses, polarity
-from medrag._util.text import sentences
+from medrag._util.text import plain_marks, sentences
 from medrag.prompts import unkeyed
 from medrag.types import Context, Hit
 from medrag.vlms import _words as words
@@ -31,7 +32,8 @@ _DEFINING = re.compile(
     r"\b(?:is|are) (?:an?|the|any|when|caused|defined|called)\b|\b(?:means|refers to|describes|occurs when)\b",
     re.IGNORECASE,
 )
-_NEGATED = re.compile(r"\b(?:free (?:of|from)|clear of|without|no|absence of)\b", re.IGNORECASE)
+_CHOICE = re.compile(r"\b(?:yes or no|no or yes|yes/no)\b|\bor not\b", re.IGNORECASE)
+_CONTRACTED = re.compile(r"^\W*(?:is|are|was|were|do|does|did|has|have|had|can|could)n't\b", re.IGNORECASE)
 _AWAY = re.compile(
     r"\b(?:in|on|at|of|that|which|indicat\w+|suggest\w*|consistent|due|with|from|along|near|throughout|to|as|for|within|over)\b",
     re.IGNORECASE,
@@ -44,6 +46,7 @@ _LOOKS = re.compile(
 )
 _PAUSE = re.compile(r"[,;]|\b(?:and|but|while|with)\b")
 _SIDES = frozenset({"left", "right"})
+ORDER: tuple[Polarity, ...] = ("present", "uncertain", "absent")  # of several views the first of these counts
 _REPORT_SECTIONS = ("findings", "impression", "indication", "comparison")
 
 
@@ -83,7 +86,20 @@ def parse(question: str) -> Ask:
     states = [s for s in things if s in words.STATES]
     named = [s for s in things if s not in words.STATES] or [s for s in states if s in words.ILL] or states
     sites = frozenset(s for s in stems if s in words.SITES)
-    return Ask(question, sort, stems, tuple(named), _head(question, named), sites, bool(_NEGATED.search(question)))
+    head = _head(question, named)
+    return Ask(question, sort, stems, tuple(named), head, sites, _negated(question, head))
+
+
+def _negated(question: str, head: str) -> bool:
+    """Whether "yes" denies the finding ("Are the lungs free of effusion?"); "yes or no" and "isn't there" turn nothing round."""
+    span = next((word[1:] for word in words.content(question) if word.stem == head), None)
+    if span is None:
+        return False
+    text = _CONTRACTED.sub(lambda found: f"{found[0][:-3]}   ", plain_marks(question))
+    text = _CHOICE.sub(lambda found: " " * len(found[0]), text)  # every letter keeps its place
+    low = max(text.rfind(mark, 0, span[0]) for mark in ".?!:") + 1
+    high = min((at + 1 for mark in ".?!" if (at := text.find(mark, span[1])) >= 0), default=len(text))
+    return polarity(text[low:high], (span[0] - low, span[1] - low)) == "absent"
 
 
 def _head(question: str, named: Sequence[str]) -> str:
@@ -196,19 +212,23 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
 def stance(ask: Ask, sentence: str) -> Polarity | None:
     """What one sentence says of the finding that is asked for; None when it does not speak of it."""
     said = [view for span in clauses(sentence) if (view := _clause_stance(ask, sentence, span))]
-    return next((view for view in ("present", "uncertain", "absent") if view in said), None)  # type: ignore[return-value]
+    return next((view for view in ORDER if view in said), None)
 
 
 def _clause_stance(ask: Ask, sentence: str, span: tuple[int, int]) -> Polarity | None:
-    within = {word.stem: word for word in reversed(words.content(sentence)) if span[0] <= word.start < span[1]}
+    here = [word for word in words.content(sentence) if span[0] <= word.start < span[1]]
+    within = {word.stem: word for word in reversed(here)}
     if not ask.finding or _elsewhere(ask, within.keys()):
         return None
     if ask.of_a_state:
         return _state(ask, sentence, within)
     found = [stem for stem in ask.finding if stem in within]
     if ask.head in found or len(found) * 2 > len(ask.finding):
-        word = within[ask.head if ask.head in found else found[-1]]
-        return polarity(sentence, (word.start, word.end))
+        named = ask.head if ask.head in found else found[-1]
+        said = {
+            polarity(sentence, word[1:]) for word in here if word.stem == named and not _across(ask, sentence, word)
+        }
+        return next((view for view in ORDER if view in said), None)
     if ask.head in words.LUNG_FINDINGS and {"lung", "clear"} <= within.keys():
         return flip(polarity(sentence, within["clear"][1:]))
     return None
@@ -221,6 +241,12 @@ def _elsewhere(ask: Ask, stems: Iterable[str]) -> bool:
         return True
     vague = _SIDES | {"lung", "chest", "bilater", "bilateral"}
     return bool(ask.sites - vague and named - vague and not ask.sites & (named - vague))
+
+
+def _across(ask: Ask, sentence: str, finding: words.Word) -> bool:
+    """Whether a finding is said to be on the other side than the question asks about."""
+    asked, said = ask.sites & _SIDES, side_of(sentence, finding[1:])
+    return len(asked) == 1 and said in _SIDES - asked
 
 
 def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity | None:

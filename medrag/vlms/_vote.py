@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from medrag._util.polarity import Polarity
 from medrag.types import Hit
 from medrag.vlms import _words as words
-from medrag.vlms._evidence import Ask, split, stance, usable
+from medrag.vlms._evidence import ORDER, Ask, split, stance, usable
 
-ORDER: tuple[Polarity, ...] = ("present", "uncertain", "absent")  # of a report's sentences the first of these counts
 MARGIN = 0.55  # share of the weight that makes a vote more than a draw
 LONGEST = 120  # characters of a finding that is named back
 NOTE = "This rests on their reports, not on the image itself."

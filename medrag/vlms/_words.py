@@ -53,7 +53,7 @@ class Word(NamedTuple):
 @functools.lru_cache(maxsize=20_000)
 def stems(word: str) -> tuple[str, ...]:
     """What a word is compared by; "cardiomegaly" becomes two, heart and enlarg."""
-    plain = _base(word.lower())
+    plain = _base(word.lower().removesuffix("-sided"))
     return _same().get(plain, (plain,))
 
 
@@ -105,7 +105,8 @@ FRAME = _stemmed(
     "likely possible diagnosis describe description explain tell give write generate summarize impression whether yes no about "
     "mean means definition define significant exhibit display currently common commonly usually often typical typically main acute "
     "between difference differences differ distinguish one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
-    "images image way indicative indicate free grossly overall appearing consistent compared fully current degree"
+    "images image way indicative indicate free grossly overall appearing consistent compared fully current degree "
+    "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also"
 )
 # places: they say where, not what
 SITES = _stemmed(

@@ -1,10 +1,16 @@
-"""Two readings beside each other: what is asked about counts as there where it is likelier than usual."""
+"""Two readings, or two reports, beside each other; and a question that leans on the one before."""
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from PIL import Image
+
+from medrag.agent import compare
+from medrag.agent.asking import completed
 from medrag.agent.compare import changes, verdict
+from medrag.types import QueryImage, Study
 
 USUAL = {"Effusion": 0.04, "Cardiomegaly": 0.13}
 
@@ -31,3 +37,52 @@ def test_the_shipped_reader_says_what_is_usual():
 
     usual = FindingsReader("medrag-small").usual
     assert 0.02 < usual["Effusion"] < 0.1 and all(0 < p < 0.5 for p in usual.values())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("Right pneumothorax.", "Left pneumothorax. No right pneumothorax.", "new: left pneumothorax; resolved: right pneumothorax"),
+        ("Bilateral effusions.", "Left effusion. No right effusion.", "resolved: right pleural effusion; unchanged: left pleural effusion"),
+        ("Left effusion.", "No effusion.", "resolved: pleural effusion"),
+        ("Left effusion.", "The effusion is unchanged.", "unchanged: pleural effusion"),
+        ("Possible pneumothorax.", "Pneumothorax.", "now certain: pneumothorax"),
+        ("Pneumothorax.", "Question of pneumothorax.", "now in doubt: possible pneumothorax"),
+        ("Pneumothorax.", "Edema.", "new: edema; no longer mentioned: pneumothorax"),
+        ("No edema.", "No edema.", "nothing to compare"),
+    ],
+)  # fmt: skip
+def test_reports_are_compared_by_finding_and_side(before, after, said):
+    studies = [Study("a", {"findings": before}, date="2020-01-01"), Study("b", {"findings": after}, date="2021-01-01")]
+    assert compare.histories(studies)[1].partition(": ")[2] == said
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_images_are_compared_by_the_dates_of_their_files(turned):
+    old, new = (
+        QueryImage(Image.new("L", (4, 4), shade), meta={"study_date": day})
+        for shade, day in ((200, "20190101"), (9, "20210101"))
+    )
+    given = (new, old) if turned else (old, new)
+    desk = SimpleNamespace(
+        pick=lambda n: (given[n],), usual={}, sources=lambda kind: [],
+        see=lambda images: {"Effusion": 0.9 if images[0].getpixel((0, 0)) == 200 else 0.02},
+    )  # fmt: skip
+    text, _ = compare.images(desk, 0, 1, "Is the effusion new?")
+    assert "effusion is resolved" in text
+    assert ("By their files' dates the second image" in text) is turned
+
+
+@pytest.mark.parametrize(
+    ("before", "question", "whole"),
+    [
+        ("Is there a left pleural effusion?", "and on the right?", "Is there a right pleural effusion?"),
+        ("Is there a left-sided pleural effusion?", "What about the right side?", "Is there a right pleural effusion?"),
+        ("Is the left lung clear?", "and the right lung?", "Is the right lung clear?"),
+        ("Is there a left nodule?", "and in the right lower lobe?", "Is there a nodule in the right lower lobe?"),
+        ("Is there a nodule in the left upper lobe?", "and in the lower lobe?", "Is there a nodule in the lower lobe?"),
+        ("Is there a left pleural effusion?", "What about the heart?", "What about the heart?"),
+    ],
+)
+def test_a_follow_up_takes_the_new_side(before, question, whole):
+    assert completed(question, before) == whole

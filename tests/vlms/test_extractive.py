@@ -270,10 +270,29 @@ def test_every_key_exists_every_quote_stands_in_its_evidence_and_answers_repeat(
         ("Are the lungs normal?", "Clear lungs, heart enlarged.", None),
         ("Is the heart enlarged?", "Lungs clear, heart enlarged.", "present"),
         ("Is the heart normal?", "Heart size and pulmonary vascularity normal.", "present"),
+        ("Is there a left pneumothorax?", "Right-sided pneumothorax noted measuring approximately 1.8 cm.", None),
+        ("Is there a left pneumothorax?", "There is a right pneumothorax with shift to the left.", None),
+        ("Is there a right effusion?", "There is a left pleural effusion and no right pleural effusion.", "absent"),
+        ("Is there a left-sided effusion?", "Left effusion.", "present"),
+        ("Is there an effusion? Answer yes or no.", "Small effusion.", "present"),
     ],
 )
 def test_stance_of_a_sentence(question: str, sentence: str, expected: str | None) -> None:
     assert stance(parse(question), sentence) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "negated"),
+    [
+        ("Are the lungs free of effusion?", True), ("Is there no pneumothorax?", True), ("Has the pleural effusion resolved?", True),
+        ("Is pleural effusion absent?", True), ("Is the heart not enlarged?", True), ("Is the chest negative for effusion?", True),
+        ("Is there an effusion, yes or no?", False), ("Yes or no: is there an effusion?", False), ("Is there an effusion without fever?", False),
+        ("Is there an effusion with no pneumothorax?", False), ("Isn't there an effusion?", False), ("Is the heart enlarged or not?", False),
+        ("No film was taken before. Is there an effusion?", False), ("", False),
+    ],
+)  # fmt: skip
+def test_whether_yes_denies_the_finding(question: str, negated: bool) -> None:
+    assert parse(question).negated is negated
 
 
 @pytest.mark.parametrize(
