@@ -44,7 +44,7 @@ class Sort:
 
     confidence: Logistic
     thresholds: Mapping[str, float | None]  # risk → lowest confidence that is answered; None: none is certified
-    depth: int | None  # pieces of evidence that are read; None: all that were selected, 0: do not retrieve
+    depth: int | None  # pieces of evidence that are read at most; 0: do not retrieve, None (early files): all selected
     report: Mapping[str, Any] = field(default_factory=dict)  # the figures of the fit
 
 
@@ -63,11 +63,11 @@ class Calibration:
         write_json(path, {**raw, "seal": _seal(raw)})
 
     def cut(self, context: Context, sort: str) -> Context:
-        """The context with no more pieces than were found worth reading for this sort of question."""
+        """The context with no more pieces than the confidences of this sort of question were learned from."""
         depth = self.sorts[sort].depth if sort in self.sorts else None
         if depth is None or len(context.kept) <= depth:
             return context
-        reason = f"more than the calibration found worth reading ({depth} for {sort} questions)"
+        reason = f"more than the calibration was made with ({depth} for {sort} questions)"
         dropped = tuple(Drop(hit, reason) for hit in context.kept[depth:])
         tokens = sum(count_tokens(evidence_block("E1", hit)) for hit in context.kept[:depth])
         return dataclasses.replace(

@@ -72,7 +72,7 @@ class CsvReports:
                 continue
             seen.add(uid)
             if (allowed is None or uid in allowed) and uid not in barred:
-                yield from self._study(uid, row, columns, views.get(uid, ()), positive.get(uid, ()), report)
+                yield from self._study(uid, row, columns, views.get(uid, ()), positive.get(bare_uid(uid), ()), report)
 
     def _study(
         self,
@@ -150,7 +150,7 @@ class CsvReports:
         return views
 
     def _positive(self, report: Report) -> dict[str, tuple[str, ...]]:
-        """uid → names of the label columns that say 1. The first column is the uid, with or without the CXR prefix."""
+        """uid without a CXR prefix → names of the label columns that say 1. The first column is the uid, with or without it."""
         result: dict[str, tuple[str, ...]] = {}
         if self.labels:
             for _, row in files.read_table(files.option_path(self.labels, self.path), self.encoding, self.delimiter):

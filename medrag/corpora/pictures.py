@@ -1,7 +1,7 @@
 """The real-data pack's pictures with their domains, those of registry packages, and who is held back.
 
-Of every source each fifth picture (by name) is held back from training; of IU X-Ray the split ``val`` is. It draws nothing and trains
-nothing.
+Of every source each fifth picture (by name) is held back from training; of IU X-Ray the split ``val`` is. Names do not follow patients: of
+one, some pictures may be trained on and others held back (see `patient_of`). It draws nothing and trains nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ SAID = {  # what a question or an answer of VQA-RAD calls its picture
     "ct": r"ct|computed tomography",
     "x-ray": r"x-?rays?|radiograph|cxr|plain film",
 }
+SLIDES = {  # of the H&E tiles, and of what was made of them: what a name holds -> whose they are
+    "TCGA-3X-AAVA": "TCGA-3X-AAVA", "liver_cancer_types": "TCGA-3X-AAVA", "TCGA-AD-6964": "TCGA-AD-6964", "crc_msi": "TCGA-AD-6964",
+    "norm_to_tumor": "TCGA-YLVCMEHK",
+}  # fmt: skip
 PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "chessboard_GRAY.png", "clock_motion.png", "coffee.png", "coins.png", "color.png", "grass.png", "gravel.png", "horse.png", "hubble_deep_field.jpg", "moon.png", "motorcycle_left.png", "page.png", "rocket.jpg", "text.png", "chessboard_RGB.png", "motorcycle_right.png", "logo.png", "no_time_for_that_tiny.gif")  # fmt: skip
 
 
@@ -61,6 +65,13 @@ class Scan:
     domain: str
     study: str
     frame: int = 0
+
+
+def patient_of(path: Path) -> str:
+    """Whose picture a file of `folders` is, where its name says it: of a fundus photograph the patient, of an H&E tile the slide."""
+    if eye := re.fullmatch(r"(Patient\d+)_[LR]", path.stem):
+        return eye[1]
+    return next((slide for part, slide in SLIDES.items() if part in path.stem), "")
 
 
 def others(data: Path) -> list[Picture]:

@@ -18,7 +18,7 @@ from medrag._util.text import sentences
 from medrag.corpora.realdata import Study
 
 FRAMES = ("Is there {}?", "Does the chest X-ray show {}?", "Is there evidence of {}?", "Is {} present?")
-LEAST = 5  # studies with a finding that a balanced set needs to ask about it
+LEAST = 5  # studies with a finding, and without it, that a balanced set needs to ask about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,20 @@ def ask(study: Study, topic: str, chance: random.Random) -> Closed:
 
 
 def balanced(studies: Sequence[Study], seed: int = 0, topics: Sequence[str] = tuple(ASKED)) -> list[Closed]:
-    """For each topic with enough studies: the same plain question of as many studies with as without it.
+    """For each topic with enough studies: the same plain question of as many studies with as without it, drawn where there are more.
 
     "Without" are studies whose labels name neither the topic nor, for "Is it normal?", anything else.
     """
     chance, made = random.Random(seed), []
     for topic in topics:
         having = [study for study in studies if topic in _marks(study)]
-        if len(having) < LEAST:
+        lacking = [study for study in studies if topic not in _marks(study)]
+        if min(len(having), len(lacking)) < LEAST:
             continue
-        lacking = chance.sample([study for study in studies if topic not in _marks(study)], len(having))
+        if len(having) > len(lacking):
+            having = chance.sample(having, len(lacking))
+        else:
+            lacking = chance.sample(lacking, len(having))
         question = f"Is there {ASKED[topic][0]}?"
         made += [Closed(study.uid, question, "yes", topic) for study in having]
         made += [Closed(study.uid, question, "no", topic) for study in lacking]

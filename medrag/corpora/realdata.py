@@ -85,7 +85,7 @@ def vqa_rad(data: Path, split: str = "train") -> list[dict[str, str]]:
 def iu_vqa(data: Path) -> list[dict[str, str]]:
     """The published closed questions about training studies, with worded answers."""
     path = data / "noncommercial/iu_xray/vqa_train.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def medquad_terms(data: Path) -> list[Term]:

@@ -53,6 +53,8 @@ BERT_BASE = (
     "microsoft/BiomedNLP-PubMedBERT-base-uncased-abstract",
 )
 
+TRAINED_WITH = {"minilm": "b6b22cc3471cf091"}  # locked text towers, and the weights that models were trained with
+
 
 class _OpenClip:
     """One side of an open_clip model; both sides share the loaded model."""
@@ -70,8 +72,11 @@ class _OpenClip:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Of the weights, the configuration and the wanted precision. The two sides of one model have the same: their vectors may meet."""
-        return sha256_text("open-clip/1", weights_id(self._path), self._precision)[:16]
+        """Of the weights, the configuration, the wanted precision, and a locked text tower with other weights than the model was trained with.
+
+        The two sides of one model have the same: their vectors may meet.
+        """
+        return sha256_text("open-clip/1", weights_id(self._path), self._precision, *_other_tower(self._path))[:16]
 
     @property
     def _loaded(self) -> tuple[Any, Any, Any]:
@@ -155,6 +160,13 @@ class OpenClipTexts(_OpenClip):
     def encode_items(self, items: Sequence[Item]) -> Vectors:
         """(n, d) float32, rows of unit length."""
         return self._texts([readable(item) for item in items], [item.id for item in items], self._precision)
+
+
+def _other_tower(folder: Path) -> tuple[str, ...]:
+    """The weights of the locked text tower, which lie outside the folder; nothing where they are those of `TRAINED_WITH`."""
+    locked = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("locked_text_tower", "")
+    found = weights_id(models.resolve(locked)) if locked else ""
+    return () if found == TRAINED_WITH.get(locked, "") else (found,)
 
 
 def as_tensor(transform: Any, image: Any) -> Any:

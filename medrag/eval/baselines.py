@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.files import sha256_file, sha256_text
 from medrag._util.findings import ASKED
-from medrag.corpora import questions, realdata
+from medrag.corpora import pictures, questions, realdata
 from medrag.errors import MissingDependency, SettingsError
 from medrag.eval import routing, sources
 from medrag.eval.tasks import Example, Output, Task
@@ -23,6 +24,25 @@ if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
 Answers = list[Output]
+SEARCHING = ("nearest-report",)  # baselines that copy what they find in the index
+TABLES = (  # of the training data, what baselines read of IU X-Ray and VQA-RAD
+    "noncommercial/iu_xray/splits.json", "noncommercial/iu_xray/reports.csv", "noncommercial/iu_xray/labels_negbio14.csv",
+    "noncommercial/iu_xray/projections.csv", "noncommercial/iu_xray/vqa_train.jsonl", "open/vqa_rad/train.json",
+)  # fmt: skip
+
+
+def learned_from(name: str, task: Task, rag: Callable[[], MedRAG]) -> dict[str, str]:
+    """What the answers of a baseline depend on beside the examples: the index, or the training data and the encoder."""
+    if name in SEARCHING:
+        return {"fingerprint": rag().fingerprint}
+    data = sources.training_data()
+    parts = [sha256_file(data / table) if (data / table).is_file() else "" for table in TABLES]
+    if task.kind == "routing":
+        parts += [f"{p.domain} {p.path.name} {p.path.stat().st_size}" for p in pictures.others(data) if not p.held]
+    found = {"training": sha256_text(*parts)[:16]}
+    if name == "nearest-mean" and (memo := getattr(rag().router, "encoder", None)):
+        found["encoder"] = memo.encoder.fingerprint
+    return found
 
 
 def majority(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:

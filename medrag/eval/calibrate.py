@@ -3,8 +3,9 @@
 Each question is answered with 0, 1, … pieces of what was selected for it; an observation keeps whether the answer was right, and the
 signals. Observations are lines of a file, and a run that was cut off goes on. From them come, for each sort of question: P(right) by
 logistic regression, its figures always out of fold, with whole groups (patients, pictures) left out together; the number of pieces by
-RULE's learn-then-test; and for each risk the confidence from which on answers keep it. Guarantees take one question of each group, drawn
-with the seed: several about one patient are not independent.
+RULE's learn-then-test, the last of those tried where none is certified; and for each risk the confidence from which on answers keep it.
+Confidences and thresholds are learned from answers with that number of pieces, and a pipeline with the calibration reads no more.
+Guarantees take one question of each group, drawn with the seed: several about one patient are not independent.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from medrag._util.progress import track
 from medrag.calibration import Calibration, Logistic, Sort
 from medrag.confidence import closed_signals, oriented, sort_of, text_signals
 from medrag.errors import CorpusError, SettingsError
+from medrag.eval.lines import whole_lines
 from medrag.eval.statistics import interval
 from medrag.eval.tasks import Example
 from medrag.score import risk
@@ -66,33 +68,38 @@ class Observed:
 def observe(
     rag: MedRAG, examples: Sequence[Example], path: Path, depths: Sequence[int], at_once: int = 4
 ) -> list[Observed]:
-    """Observations of all examples in order; those that the file has of the same settings are not asked again.
+    """Observations of all examples in order; those that the file has of the same settings and the same question are not asked again.
 
     Raises SettingsError where the file holds observations of other settings, and CorpusError where there is no example.
     """
     if not examples:
         raise CorpusError("there is no question to calibrate with", "name another --task or --split")
     key = sha256_text(json.dumps(rag.calibrated_for, sort_keys=True), json.dumps(list(depths)))[:16]
-    done = _kept(path, key)
+    done = _kept(path, key, examples)
     wanted = [one for one in examples if one.id not in done]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
-        for one in track(_observed(rag, wanted, depths, at_once), "observe", len(wanted)):
-            stream.write(json.dumps({"key": key, **asdict(one)}) + "\n")
+        found = zip(wanted, _observed(rag, wanted, depths, at_once), strict=True)
+        for example, one in track(found, "observe", len(wanted)):
+            stream.write(json.dumps({"key": key, "asked": example.asked(), **asdict(one)}) + "\n")
             stream.flush()
             done[one.id] = one
     return [done[one.id] for one in examples]
 
 
-def _kept(path: Path, key: str) -> dict[str, Observed]:
+def _kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, Observed]:
     found: dict[str, Observed] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    examples_by = {one.id: one for one in examples}
+    for line in whole_lines(path):
         try:
             raw = json.loads(line)
         except ValueError:
-            continue  # cut short
-        if raw.pop("key") != key:
+            continue  # broken: asked again
+        if raw["key"] != key:
             raise SettingsError(f"{path} holds observations of another index, model or setting", "name another --work")
+        example = examples_by.get(raw["id"])
+        if not example or raw.get("asked") != example.asked():
+            continue
         lists = {name: tuple(raw[name]) for name in ("right", "tokens", "raw", "signals")}
         found[raw["id"]] = Observed(raw["id"], raw["group"], raw["sort"], **lists)
     return found
@@ -125,7 +132,11 @@ def _said(
     """Answer, the generator's probability of it, and signals; closed questions by P(yes) where it is known, for it is quicker."""
     closed = [n for n, context in enumerate(contexts) if sort_of(context) == "closed"]
     signals = (
-        closed_signals(rag.generator, [contexts[n] for n in closed], [routes[n] for n in closed]) if closed else []
+        closed_signals(
+            rag.generator, [contexts[n] for n in closed], [routes[n] for n in closed], private=rag.settings.private
+        )
+        if closed
+        else []
     )
     found: dict[int, tuple[str, float | None, dict[str, float]]] = {}
     for n, one in zip(closed, signals, strict=True):
@@ -180,7 +191,7 @@ def _sort(
         "tokens_by_depth": {str(k): round(float(np.mean([one.tokens[n] for one in some])), 1) for n, k in enumerate(depths)},
         "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": strength, "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "halves": halves(some, table, good, risks, delta, strength, seed),
     }  # fmt: skip
-    return Sort(_fit(names, table, good, strength), thresholds, depths[read] if certified else None, report)
+    return Sort(_fit(names, table, good, strength), thresholds, depths[read], report)
 
 
 def _one_of_each(some: Sequence[Observed], seed: int) -> NDArray[np.intp]:

@@ -30,15 +30,15 @@ class Collection:
 def nfcorpus(data: Path, split: str) -> Collection:
     """Both sorts of queries that have a judgement: titles, and descriptions of videos (tags)."""
     root = data / "noncommercial/nfcorpus"
-    texts = dict(line.split("\t", 1) for line in _open(root / f"{split}.docs.gz").splitlines() if "\t" in line)
+    texts = dict(line.split("\t", 1) for line in _lines(root / f"{split}.docs.gz") if "\t" in line)
     grades: dict[str, dict[str, int]] = {}
-    for line in _open(root / f"{split}.3-2-1.qrel").splitlines():
+    for line in _lines(root / f"{split}.3-2-1.qrel"):
         query, _, document, grade = line.split()
         grades.setdefault(query, {})[document] = int(grade)
     examples = []
     for sort in ("titles", "vid-desc"):
         path = root / f"{split}.{sort}.queries"
-        for line in _open(path).splitlines() if path.exists() else ():
+        for line in _lines(path) if path.exists() else ():
             query, _, words = line.partition("\t")
             if query in grades and words.strip():
                 examples.append(Example(f"{sort}/{query}", query, words.strip(), grades[query], tags=(sort,)))
@@ -84,6 +84,11 @@ def medquad(data: Path, split: str, most: int = 1000) -> Collection:
         asked += [(f"{item.id}/{n}", item.id, block.text) for n, block in enumerate(blocks) if block.role == "heading"]
     drawn = random.Random(0).sample(asked, min(most, len(asked)))
     return Collection(texts, tuple(Example(name, doc, question, {doc: 1}) for name, doc, question in drawn))
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines that hold anything; other characters that end one in Unicode are part of the text."""
+    return [line.removesuffix("\r") for line in _open(path).split("\n") if line.strip()]
 
 
 def _open(path: Path) -> str:

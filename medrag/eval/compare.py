@@ -8,6 +8,7 @@ from typing import Any
 
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import scoring
+from medrag.eval.lines import read_lines
 from medrag.eval.tasks import Task
 
 
@@ -15,7 +16,7 @@ def load(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A result and the lines of its examples. Raises CorpusError where one of the two files is missing or broken."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
+        lines = read_lines(path.with_suffix(".jsonl"))
         Task.model_validate(result["settings"]["task"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path} is no finished result: {error}", "run it again: medrag eval run …") from error
@@ -23,18 +24,27 @@ def load(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """Differences first − second over the examples that both answered. Raises SettingsError for results of two tasks."""
+    """Differences first − second over the examples that both answered.
+
+    Raises SettingsError for results of two tasks or splits, and where one has another right answer than the other.
+    """
     (one, mine), (other, theirs) = load(first), load(second)
-    if one["task"] != other["task"]:
-        raise SettingsError(
-            f"{first} is of {one['task']}, {second} of {other['task']}", "compare two results of one task"
-        )
+    for name in ("task", "split"):
+        if one[name] != other[name]:
+            raise SettingsError(
+                f"{first} is of {one[name]}, {second} of {other[name]}", f"compare two results of one {name}"
+            )
     task = Task.model_validate(one["settings"]["task"])
     by = {line["id"]: line for line in theirs}
     left = [line for line in mine if line["id"] in by]
     if not left:
         raise SettingsError("the two results have no example in common", "run both on the same split")
     right = [by[line["id"]] for line in left]
+    for line, its in zip(left, right, strict=True):
+        if line["reference"] != its["reference"]:
+            raise SettingsError(
+                f"{line['id']} has one right answer in {first} and another in {second}", "run both on the same data"
+            )
     found = scoring.differences(
         scoring.rows_of(task, left), scoring.rows_of(task, right),
         [line["group"] for line in left], draws, seed,

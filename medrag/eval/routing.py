@@ -1,5 +1,6 @@
 """Pictures routed to their domain: those held back from training, those of packages that nothing is trained on, and photographs.
 
+Of what is held back, a picture is left out where one that is trained on shows the same patient, or is the same picture or nearly so.
 No ultrasound is held back: what the registry has is trained on, or of the same studies. Textbook figures are pieces of pages, no files;
 `eval/benchmarks/router.py` judges those.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from medrag._util.files import sha256_file
 from medrag.corpora import pictures, realdata
 from medrag.errors import SettingsError
+from medrag.eval import twins
 from medrag.eval.arms import Arm, one_by_one
 from medrag.eval.tasks import Example, Output, Task
 from medrag.models import resolve
@@ -37,12 +39,14 @@ A_DOMAIN = 20  # training pictures that a class mean is made of
 
 
 def held(data: Path, split: str, task: Task) -> list[Example]:
-    """``held``: each fifth picture and IU X-Ray's ``val``. Another split: all pictures of a folder that nothing was trained on.
+    """``held``: each fifth picture that is `_apart`, and IU X-Ray's ``val``. Another split: all pictures of a folder that nothing was trained on.
 
     With ``options: {questions: true}`` VQA-RAD's pictures come a second time, each with the first question that is asked of it.
     """
-    found = [p for p in pictures.folders(data) if p.held or split != "held"]
-    radiology = _vqa_rad(data, split)
+    found, radiology = pictures.folders(data), _vqa_rad(data, split)
+    if split == "held":
+        taught = [p.path for p in (*found, *radiology) if not p.held]
+        found, radiology = _apart(found, taught), _apart(radiology, taught)
     made = [_example(p.path, p.domain, "pack") for p in (*found, *radiology)]
     made += [_example(path, "chest-xray", "pack") for path in _films(data, split)]
     made += [_example(s.path, s.domain, "packages", s.study) for s in pictures.unseen() if s.frame == 0]
@@ -56,7 +60,23 @@ def held(data: Path, split: str, task: Task) -> list[Example]:
 def _example(path: Path, reference: str, tag: str, study: str = "", question: str = "") -> Example:
     name = "/".join(path.parts[-3:])
     tags = (tag, "with a question" if question else "picture alone", *({reference} - {tag}))
-    return Example(f"{name}?" if question else name, study or name, question, reference, (path,), tags=tags)
+    group = study or pictures.patient_of(path) or name
+    return Example(f"{name}?" if question else name, group, question, reference, (path,), tags=tags)
+
+
+def _apart(found: Sequence[pictures.Picture], taught: Sequence[Path]) -> list[pictures.Picture]:
+    """The pictures that are held back and are of no patient that is trained on, nor a copy of a picture that is (`medrag.eval.twins`)."""
+    patients = {name for path in taught if (name := pictures.patient_of(path))}
+    contents = {sha256_file(path) for path in taught}
+    seen = [bits for path in taught if (bits := twins.looks_of_file(str(path))) is not None]
+    looks = np.array(seen, bool).reshape(len(seen), twins.SIDE**2)
+
+    def known(path: Path) -> bool:
+        bits = twins.looks_of_file(str(path))
+        near = bits is not None and bool(((looks != bits).sum(axis=1) <= twins.NEAR).any())
+        return near or pictures.patient_of(path) in patients or sha256_file(path) in contents
+
+    return [picture for picture in found if picture.held and not known(picture.path)]
 
 
 def _part(data: Path, split: str) -> str:
@@ -67,8 +87,7 @@ def _part(data: Path, split: str) -> str:
 
 def _vqa_rad(data: Path, split: str) -> list[pictures.Picture]:
     part = _part(data, split)
-    found = pictures.vqa_rad_said(data, part) if part else []
-    return [picture for picture in found if picture.held or split != "held"]
+    return pictures.vqa_rad_said(data, part) if part else []
 
 
 def _films(data: Path, split: str) -> list[Path]:

@@ -23,8 +23,9 @@ from medrag._util.progress import track
 from medrag.errors import CorpusError, MedragError, SettingsError
 from medrag.eval import linking, page_questions, routing, scoring, selection, twins
 from medrag.eval.arms import Arm, make_arm, one_by_one
-from medrag.eval.baselines import BASELINES
+from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS
+from medrag.eval.lines import whole_lines
 from medrag.eval.rankers import make_finder, make_ranker
 from medrag.eval.sources import SOURCES
 from medrag.eval.tasks import Example, Output, Task, load_task
@@ -97,7 +98,10 @@ def run(
 
 def _apart(planned: Run, arm: str) -> tuple[Run, int]:
     """The examples without near-duplicates of their pictures in the index, and how many documents that leaves out."""
-    asks = planned.task.kind in ("report", "closed", "open") and arm not in BASELINES
+    names = (arm, *planned.task.baselines)
+    asks = planned.task.kind in ("report", "closed", "open") and any(
+        name not in BASELINES or name in SEARCHING for name in names
+    )
     store = planned.rag().store if asks and any(example.images for example in planned.examples) else None
     if store is None:
         return planned, 0
@@ -156,23 +160,16 @@ def answers(
 def kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, dict[str, Any]]:
     """The finished lines of the same settings that answer these very examples; a last line that was cut short is cut off."""
     found: dict[str, dict[str, Any]] = {}
-    asked = {example.id: (example.question, example.reference) for example in examples}
-    whole, raw = 0, path.read_bytes() if path.is_file() else b""
-    for piece in raw.splitlines(keepends=True):
-        if not piece.endswith(b"\n"):
-            break
-        line = json.loads(piece)
+    examples_by = {example.id: example for example in examples}
+    for line in map(json.loads, whole_lines(path)):
         if line["key"] != key:
             raise SettingsError(
                 f"{path} holds answers of another model, index, task or split",
                 "name another --out, or start again with --restart",
             )
-        whole += len(piece)
-        if asked.get(line["id"]) == (line["question"], line["reference"]):
+        example = examples_by.get(line["id"])
+        if example and example.asked().items() <= line.items():
             found[line["id"]] = line
-    if whole < len(raw):
-        with path.open("r+b") as stream:
-            stream.truncate(whole)
     return found
 
 
@@ -202,7 +199,7 @@ def _some(arm: Arm, key: str, examples: Sequence[Example]) -> list[dict[str, Any
 
 
 def _line(example: Example, output: Output, problem: str, seconds: float, key: str) -> dict[str, Any]:
-    line = {"id": example.id, "group": example.group, "question": example.question, "reference": example.reference}
+    line = {"id": example.id, "group": example.group, **example.asked()}
     line |= dataclasses.asdict(output) | {"images": [str(path) for path in example.images], "tags": list(example.tags)}
     return line | {"problem": problem, "seconds": seconds, "key": key}
 
@@ -244,7 +241,8 @@ def _baseline(planned: Run, name: str) -> Arm:
             )
         )
     )
-    return Arm(name, {}, one_by_one(lambda example: said()[example.id]))
+    settings = learned_from(name, planned.task, planned.rag)
+    return Arm(name, settings, one_by_one(lambda example: said()[example.id]))
 
 
 def versions() -> dict[str, str]:

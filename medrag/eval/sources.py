@@ -14,6 +14,7 @@ from typing import Any
 from medrag.corpora import questions, realdata
 from medrag.errors import CorpusError
 from medrag.eval import collections, hops, linking, page_questions, routing
+from medrag.eval.lines import read_lines
 from medrag.eval.tasks import Example, Task
 
 Source = Callable[[Path, str, Task], list[Example]]
@@ -43,7 +44,7 @@ def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
     known = {study.uid: study for study in realdata.studies(data, split) if study.images}
     path = data / f"noncommercial/iu_xray/vqa_{split}.jsonl"
     if path.is_file():
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = read_lines(path)
         asked = [(row["uid"], row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in rows]
     else:
         asked = [(c.uid, c.question, c.answer) for study in known.values() for c in questions.from_report(study)]

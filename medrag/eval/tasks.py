@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from medrag._util.files import sha256_file
 from medrag._util.places import share
 from medrag.errors import SettingsError
 from medrag.settings import Strict, parse, read_yaml
@@ -33,6 +34,16 @@ class Example:
     exclude: tuple[str, ...] = ()  # ids that must not be retrieved: the study itself
     tags: tuple[str, ...] = ()  # parts of the task that are scored alone
     truth: str = ""  # the study's own report, for the arm oracle-context alone
+
+    def asked(self) -> dict[str, Any]:
+        """What an answer answers, as JSON has it: one that was kept is taken over where this is the same. Pictures go by their content."""
+        pictures = [sha256_file(path)[:16] if path.is_file() else "" for path in self.images]
+        return {
+            "question": self.question,
+            "reference": self.reference,
+            "exclude": list(self.exclude),
+            "pictures": pictures,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,24 +28,28 @@ class IdTable:
 
     def __init__(self, ids: Sequence[str] = (), dead: Iterable[int] = ()) -> None:
         self.ids: list[str] = list(ids)
-        self._dead = set(dead)
-        self._at = {item: n for n, item in enumerate(self.ids) if n not in self._dead}
+        self._alive = np.ones(len(self.ids), dtype=bool)  # by position
+        self._alive[list(dead)] = False
+        self._at = {item: n for n, (item, here) in enumerate(zip(self.ids, self._alive, strict=True)) if here}
 
     def __len__(self) -> int:
         return len(self._at)
 
     def add(self, ids: Sequence[str]) -> None:
         """Appends; an id that is there already moves to its new position."""
+        left = []
         for item in ids:
             if item in self._at:
-                self._dead.add(self._at[item])
+                left.append(self._at[item])
             self._at[item] = len(self.ids)
             self.ids.append(item)
+        self._alive = np.concatenate([self._alive, np.ones(len(ids), dtype=bool)])
+        self._alive[left] = False
 
     def delete(self, ids: Iterable[str]) -> int:
         """How many of the ids were there and are gone now."""
-        gone = {item: self._at.pop(item) for item in set(ids) & self._at.keys()}
-        self._dead.update(gone.values())
+        gone = [self._at.pop(item) for item in set(ids) & self._at.keys()]
+        self._alive[gone] = False
         return len(gone)
 
     def at(self, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -54,15 +58,15 @@ class IdTable:
 
     def alive(self) -> list[int]:
         """The positions of the living, in order."""
-        return [n for n in range(len(self.ids)) if n not in self._dead]
+        living: list[int] = np.flatnonzero(self._alive).tolist()
+        return living
 
     def wanted(self, allowed: Collection[str] | None, exclude: Collection[str]) -> NDArray[np.bool_] | None:
-        """A mask over positions; None where every position is wanted."""
-        if allowed is None and not self._dead and not exclude:
-            return None
+        """A mask over positions, not to be written to; None where every position is wanted."""
+        if allowed is None and not exclude:
+            return None if len(self) == len(self.ids) else self._alive
         if allowed is None:
-            mask = np.ones(len(self.ids), dtype=bool)
-            mask[list(self._dead)] = False
+            mask = self._alive.copy()
         else:
             mask = np.zeros(len(self.ids), dtype=bool)
             mask[[self._at[item] for item in allowed if item in self._at]] = True
@@ -79,7 +83,7 @@ class IdTable:
         return [-score for score, _ in pairs], [item for _, item in pairs]
 
     def save(self, path: Path) -> None:
-        write_json(path, {"ids": self.ids, "dead": sorted(self._dead)}, indent=None)
+        write_json(path, {"ids": self.ids, "dead": np.flatnonzero(~self._alive).tolist()}, indent=None)
 
     @classmethod
     def open(cls, path: Path) -> IdTable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from medrag.protocols import Vectors
 
 Fusion = Literal["sum", "max", "patho"]
+Place = Mapping[str, str | frozenset[str]]  # what a part's name is looked for in: a text, or names that are whole
 FUSIONS = ("sum", "max", "patho")
 AGAIN = 200  # pages whose words are looked at again, at least
 POOL = 50  # pages of each side that are scored by both, at least
@@ -160,25 +161,27 @@ class PagesRetriever:
         return dataclasses.replace(page, meta={**page.meta, "regions": regions, "boxes": [list(box) for box in boxes]})
 
     @functools.cached_property
-    def _places(self) -> dict[str, dict[str, str]]:
+    def _places(self) -> dict[str, Place]:
         """What `partition` asks of every page, in small letters."""
         items = self.store.items
-        domains = {item.id.rpartition("f")[0]: domain_of(item) for item in items.iterate(["image"])}
-        return {page.id: place_of(page, domains.get(page.id, "")) for page in items.iterate(["page"])}
+        figures: dict[str, set[str]] = {}
+        for item in items.iterate(["image"]):
+            figures.setdefault(item.id.rpartition("f")[0], set()).add(domain_of(item))
+        return {page.id: place_of(page, figures.get(page.id, ())) for page in items.iterate(["page"])}
 
 
-def place_of(page: Item, domain: str = "") -> dict[str, str]:
-    """The book, the chapter and the domain of a page, in small letters; ``domain`` is that of its figures."""
+def place_of(page: Item, figures: Iterable[str] = ()) -> Place:
+    """The book, the chapter and the domains of a page, in small letters; ``figures`` are the domains of those on it."""
     blocks = getattr(page, "blocks", ())
     runs_on = not blocks or blocks[0].role != "heading"  # the section before it reaches onto the page
     heads = [str(page.meta.get(name, "")) for name in (("chapter", "section") if runs_on else ("chapter",))]
     heads += [block.text for block in blocks if block.role == "heading"]
     book = f"{page.doc}\n{getattr(page, 'title', '')}"
-    words = {"book": book, "chapter": "\n".join(heads), "domain": domain_of(page) or domain}
-    return {name: text.casefold() for name, text in words.items()}
+    domains = frozenset(name.casefold() for name in (domain_of(page), *figures) if name)
+    return {"book": book.casefold(), "chapter": "\n".join(heads).casefold(), "domain": domains}
 
 
-def partition(places: Mapping[str, Mapping[str, str]], within: Mapping[str, str]) -> set[str]:
+def partition(places: Mapping[str, Place], within: Mapping[str, str]) -> set[str]:
     """The pages of a part of the books: ``book`` is in the id or the title of the document, ``chapter`` in the heading that
     runs on or in a new one of the page, ``domain`` is that of the page or of a figure on it. Case does not count.
 
@@ -187,11 +190,7 @@ def partition(places: Mapping[str, Mapping[str, str]], within: Mapping[str, str]
     if strange := sorted(set(within) - set(PARTS)):
         raise SettingsError(f"pages have no {strange[0]!r} to search within", f"known: {', '.join(PARTS)}")
     wanted = {name: text.casefold() for name, text in within.items()}
-
-    def fits(place: Mapping[str, str]) -> bool:
-        return all(text == place[name] if name == "domain" else text in place[name] for name, text in wanted.items())
-
-    return {id for id, place in places.items() if fits(place)}
+    return {id for id, place in places.items() if all(text in place[name] for name, text in wanted.items())}
 
 
 def patho_fusion(text: Vectors, image: Vectors) -> float:

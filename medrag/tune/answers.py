@@ -153,7 +153,7 @@ def kept(path: Path, key: str = "") -> dict[str, Told]:
     found: dict[str, Told] = {}
     raw = path.read_bytes() if path.is_file() else b""
     whole = raw[: raw.rfind(b"\n") + 1]
-    for line in whole.decode("utf-8").splitlines():
+    for line in whole.decode("utf-8").split("\n")[:-1]:
         told = Told.of(line)
         if key and told.key != key:
             raise SettingsError(f"{path} holds answers of another model, index or setting", "name another folder")

@@ -86,7 +86,7 @@ def with_others_evidence(asked: Iterable[Asked], seed: int = 0) -> list[Asked]:
 def read_questions(path: Path) -> list[Asked]:
     """Own questions: JSON lines with the fields of `Asked`. Raises SettingsError, naming the line that lacks one."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         try:
             if line.strip():
                 found.append(asked_of(json.loads(line)))

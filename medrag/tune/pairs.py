@@ -198,7 +198,7 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> dict[str, int]:
 def read_pairs(path: Path, kinds: Sequence[str] = ()) -> list[Pair]:
     """The pairs of a file, of the named kinds alone (none named: all). Raises SettingsError for a file that holds none of them."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
         found = [pair for line in lines if line.strip() and ((pair := Pair.of(line)).kind in kinds or not kinds)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} holds no pairs: {error}", "medrag tune pairs writes them") from error

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from medrag._util.files import atomic_open
+from medrag._util.files import atomic_open, sha256_text
 from medrag._util.hardware import native_bf16
 from medrag._util.progress import track
 from medrag.errors import SettingsError
@@ -119,6 +119,13 @@ def reference(policy: Policy, pairs: Sequence[Pair], path: Path, tokens: int = 2
     return np.array([known[key] for key in keys], np.float32).reshape(2, len(pairs))
 
 
+def _content(pairs: Sequence[Pair]) -> str:
+    """Of both sides of all pairs, pictures by their bytes, and of the weights."""
+    hashes = dict[str, str]()
+    sides = [request.content(hashes) for request in requests_of(pairs)]
+    return sha256_text(*sides, *(repr(pair.weight) for pair in pairs))[:16]
+
+
 def _together(keys: Sequence[Any]) -> list[list[int]]:
     """Positions with equal keys: what a batch has to compute once."""
     found: dict[Any, list[int]] = {}
@@ -168,7 +175,7 @@ def train(
     moved = policy.trained()
     optimiser = torch.optim.AdamW(moved, lr=settings.rate, weight_decay=0.0, betas=(0.9, 0.98))
     untuned = policy.tensors() if settings.untuned else {}
-    about = {**asdict(settings), "pairs": len(pairs), "model": policy.fingerprint, "peers": peers.count}
+    about = {**asdict(settings), "pairs": _content(pairs), "model": policy.fingerprint, "peers": peers.count}
     step, spent = _resume(policy, optimiser, work / STATE, about)
     began, seen = time.time() - spent, [line for line in metrics(work) if line["step"] <= step]
     policy.model.train()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.corpora import questions
-from medrag.corpora.realdata import Study
+from medrag.corpora.realdata import Study, iu_vqa
 
 
 def study(uid: str, text: str = "", positive: set[str] = frozenset(), mesh: set[str] = frozenset()) -> Study:  # type: ignore[assignment]
@@ -23,14 +25,28 @@ def study(uid: str, text: str = "", positive: set[str] = frozenset(), mesh: set[
 )
 def test_a_balanced_set_says_yes_as_often_as_no_to_each_question(labels: list[set[str]], seed: int) -> None:
     pool = [study(str(n), positive=own) for n, own in enumerate(labels)]
-    counts = Counter(label for own in labels for label in own)
-    topics = [t for t in ("Effusion", "Cardiomegaly", "Nodule") if counts[t] * 2 <= len(pool)]
-    made = questions.balanced(pool, seed, topics)
+    made = questions.balanced(pool, seed, ("Effusion", "Cardiomegaly", "Nodule"))
     by = Counter((one.question, one.answer) for one in made)
     for question in {one.question for one in made}:
         assert by[question, "yes"] == by[question, "no"] >= questions.LEAST
     truth = {s.uid: s.positive for s in pool}
     assert all((one.topic in truth[one.uid]) == (one.answer == "yes") for one in made)
+
+
+@pytest.mark.parametrize(("having", "asked"), [(4, 0), (5, 5), (12, 8), (15, 5), (16, 0)])
+def test_what_most_studies_have_is_asked_of_as_many_as_lack_it(having: int, asked: int) -> None:
+    pool = [study(str(n), positive={"Effusion"} if n < having else set()) for n in range(20)]
+    by = Counter(one.answer for one in questions.balanced(pool, 0, ["Effusion"]))
+    assert by == Counter({"yes": asked, "no": asked}) - Counter()
+    assert len({one.uid for one in questions.balanced(pool, 0, ["Effusion"])}) == 2 * asked
+
+
+def test_a_published_question_may_hold_an_unusual_end_of_line(tmp_path: Path) -> None:
+    path = tmp_path / "noncommercial/iu_xray/vqa_train.jsonl"
+    path.parent.mkdir(parents=True)
+    rows = [{"uid": "1", "question": "Is there\u2028an effusion?\u0085", "answer": "Yes."}, {"uid": "2"}]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    assert iu_vqa(tmp_path) == rows
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,14 @@ def test_csv_gives_studies_with_both_views(tmp_path: Path) -> None:
     assert len(errors) == 1 and "2_a.png" in str(errors[0])
 
 
+@pytest.mark.parametrize(("reports", "labels"), [("CXR", ""), ("CXR", "CXR"), ("", "CXR"), ("", "")])
+def test_csv_labels_are_found_with_and_without_the_prefix(tmp_path: Path, reports: str, labels: str) -> None:
+    (tmp_path / "reports.csv").write_text(f"uid,findings,impression\n{reports}1,Clear.,\n{reports}2,Big heart.,\n")
+    (tmp_path / "labels.csv").write_text(f"filename,Mass,normal\n{labels}1,0,1\n{labels}2,1,0\n")
+    found = list(CsvReports("c", tmp_path, labels="labels.csv").read(never))
+    assert [study.meta["positive"] for study in found] == [["normal"], ["Mass"]]
+
+
 def test_csv_splits_keep_and_leave_out(tmp_path: Path) -> None:
     folder = iu(tmp_path)
     keep = [s.id for s in CsvReports("c", folder, splits="splits.json", split="train").read(never)]

@@ -13,7 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from medrag import models
+from medrag._util.files import sha256_text
+from medrag._util.weights import weights_id
 from medrag.encoders import image_text, open_encoder
+from medrag.encoders.cache import key_of
 from medrag.encoders.image_text import OpenClipImages, OpenClipTexts
 from medrag.errors import ModelMissing
 from medrag.settings import EncoderSettings
@@ -145,6 +149,35 @@ def test_the_two_sides_share_one_model_and_one_fingerprint(made: Made) -> None:
     assert images.fingerprint == texts.fingerprint
     assert images._loaded[0] is texts._loaded[0]
     assert (images.modality, texts.modality) == ("image", "text")
+
+
+def plain_fingerprint(folder: Path) -> str:
+    return sha256_text("open-clip/1", weights_id(folder), "auto")[:16]
+
+
+def test_other_weights_of_a_locked_text_tower_are_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tower = tmp_path / "model", tmp_path / "tower"
+    for folder in (model, tower):
+        folder.mkdir()
+    (model / "open_clip_config.json").write_text(json.dumps({"model_cfg": PLAIN, "locked_text_tower": "words"}))
+    (tower / "model.safetensors").write_bytes(b"trained with")
+    monkeypatch.setattr(image_text.models, "resolve", lambda name: tower if name == "words" else Path(name))
+    monkeypatch.setitem(image_text.TRAINED_WITH, "words", weights_id(tower))
+    item = Passage("p", "d", "There is a pleural effusion.")
+    sides = lambda: (OpenClipImages(str(model)), OpenClipTexts(str(model)))  # noqa: E731
+    before = [one.fingerprint for one in sides()], key_of(sides()[1], item)
+    assert before[0] == [plain_fingerprint(model)] * 2  # indexes that are there stay open
+    (tower / "model.safetensors").write_bytes(b"trained again")
+    after = [one.fingerprint for one in sides()], key_of(sides()[1], item)
+    assert after[0][0] == after[0][1] != before[0][0] and after[1] != before[1]
+
+
+def test_the_shipped_encoder_stands_on_the_tower_it_was_trained_with() -> None:
+    assert weights_id(models.resolve("minilm")) == image_text.TRAINED_WITH["minilm"]
+    for side in (OpenClipImages, OpenClipTexts):
+        assert side("medrag-small").fingerprint == plain_fingerprint(models.resolve("medrag-small"))
 
 
 def test_by_recipe_and_by_hub_id(made: Made) -> None:

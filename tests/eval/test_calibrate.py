@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, load_recipe
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import Context, Hit, Query, QueryImage, Study
+from medrag.types import Context, Hit, Passage, Query, QueryImage, Study
 from medrag.vlms import open_generator
 
 QUESTION = "Is there a pleural effusion?"
@@ -107,7 +108,24 @@ def test_no_evidence_is_read_where_it_misleads(observed: Any) -> None:
 def test_nothing_is_certified_that_is_not_safe(observed: Any) -> None:
     _, found, _ = observed
     strict = calibrated(found, "x", DEPTHS, (0.01,), alpha=0.02)
-    assert strict.sorts["closed"].depth is None and strict.sorts["closed"].thresholds == {"0.01": None}
+    assert strict.sorts["closed"].thresholds == {"0.01": None}
+
+
+def test_where_no_depth_is_certified_no_more_is_read_than_the_confidence_was_learned_from() -> None:
+    """With three pieces the signal tells right from wrong; that says nothing of answers from eight."""
+    draw, found = random.Random(0), []
+    for n in range(400):
+        sure = draw.random()
+        good = tuple(draw.random() < p for p in (0.6, 0.6, 0.5 + 0.45 * sure))
+        found.append(Observed(str(n), f"g{n}", "text", good, (0, 1, 3), (None,) * 3, ({"best": sure},) * 3))
+    sort = calibrated(found, {}, (0, 1, 3), (0.2,), alpha=0.2).sorts["text"]
+    assert sort.report["certified_depths"] == [] and sort.depth == sort.report["read"] == 3
+    hits = tuple(Hit(Study(f"iu:{n}", {"findings": "x"}), 1.0, n, "dense") for n in range(1, 9))
+    context = Context(Query("What is asthma?"), hits)
+    cut = Calibration({}, 0.1, {"text": sort}).cut(context, "text")
+    early = Calibration({}, 0.1, {"text": replace(sort, depth=None)})
+    assert early.cut(context, "text") is context
+    assert cut.kept == hits[:3] and [drop.hit for drop in cut.dropped] == list(hits[3:])
 
 
 def test_a_run_that_was_cut_off_goes_on_and_another_setting_is_refused(observed: Any, tmp_path: Path) -> None:
@@ -137,6 +155,32 @@ def test_a_run_that_was_cut_off_goes_on_and_another_setting_is_refused(observed:
             calibrated(found, "x", **{"depths": DEPTHS, "risks": RISKS, **wrong})  # type: ignore[arg-type]
 
 
+def test_observations_are_of_the_same_question_right_answer_and_picture(observed: Any, tmp_path: Path) -> None:
+    folder, found, _ = observed
+    some = [*examples(folder, 16)]
+    path, rag = tmp_path / "observed.jsonl", pipeline(folder)
+    observe(rag, some, path, DEPTHS)
+    turned = {"yes": "no", "no": "yes"}
+    some[0] = replace(some[0], question="Is there a pleural effusion on the left?")
+    some[1] = replace(some[1], reference=turned[some[1].reference])
+    some[2] = replace(some[2], images=some[4].images)
+    again = observe(rag, some, path, DEPTHS)
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()][16:] == [one.id for one in some[:3]]
+    assert again[1].right == tuple(not one for one in found[1].right)
+    assert [one.right for one in again[3:]] == [one.right for one in found[3:16]]
+    assert again == observe(rag, some, path, DEPTHS) and len(path.read_text().splitlines()) == 16 + 3
+
+
+def test_a_line_that_was_cut_short_costs_one_observation_alone(observed: Any, tmp_path: Path) -> None:
+    folder, _, _ = observed
+    some, path, rag = examples(folder, 12), tmp_path / "observed.jsonl", pipeline(folder)
+    observe(rag, some, path, DEPTHS)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]) + lines[-1][:30])
+    observe(rag, some, path, DEPTHS)
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == [one.id for one in some]
+
+
 def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little(observed: Any, tmp_path: Path) -> None:
     folder, _, made = observed
     rag = pipeline(folder, calibration=str(folder / "calibration.json"))
@@ -146,7 +190,7 @@ def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little
         f"confidence {100 * bright.confidence:.0f} %]" in str(bright)
         and bright.to_dict()["confidence"] == bright.confidence
     )
-    assert not bright.context.kept and "worth reading (0 for closed questions)" in bright.context.dropped[-1].reason
+    assert not bright.context.kept and "was made with (0 for closed questions)" in bright.context.dropped[-1].reason
     careful = pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.3)
     least = made.threshold("closed", 0.3)
     for value in (250, 140):
@@ -226,6 +270,20 @@ def test_reports_vote_by_what_they_say() -> None:
         "Is it free of pleural effusion?", hits
     ) == pytest.approx(1 / 4)
     assert votes(QUESTION, []) == 0.0
+
+
+def test_a_report_votes_once_whatever_its_parts() -> None:
+    said = [
+        ("1", "findings", "No effusion."),
+        ("1", "impression", "Pleural effusion."),
+        ("2", "findings", "No pleural effusion."),
+    ]
+    hits = [
+        Hit(Passage(f"iu:{doc}~{n}", f"iu:{doc}", text, section=section), 1.0, n, "reports")
+        for n, (doc, section, text) in enumerate(said, 1)
+    ]
+    assert votes(QUESTION, hits) == 0.0 and votes(QUESTION, hits[1:]) == 0.0  # the strongest view counts
+    assert votes(QUESTION, [hits[1], hits[1]]) == votes(QUESTION, hits[1:2]) == pytest.approx(1 / 2)
 
 
 def test_leaving_a_piece_of_evidence_out_shows_what_it_did(tmp_path: Path) -> None:

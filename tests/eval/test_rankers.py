@@ -38,6 +38,17 @@ def test_nfcorpus_reads_what_is_judged(pack: Path) -> None:
         collections.nfcorpus(pack, "nothing")
 
 
+def test_unusual_ends_of_lines_within_a_text_are_part_of_it(pack: Path) -> None:
+    root = pack / "noncommercial/nfcorpus"
+    text = "one\u2028two\tthree\u0085four"
+    (root / "odd.docs.gz").write_bytes(gzip.compress(f"D1\t{text}\r\nD2\tother\r\n".encode()))
+    (root / "odd.3-2-1.qrel").write_bytes(b"Q1\t0\tD1\t3\r\n")
+    (root / "odd.titles.queries").write_text("Q1\twhat is\u2028meant\n", encoding="utf-8")
+    found = collections.nfcorpus(pack, "odd")
+    assert found.texts == {"D1": text, "D2": "other"}
+    assert [(e.question, e.reference) for e in found.examples] == [("what is\u2028meant", {"D1": 3})]
+
+
 def test_bioasq_joins_snippets_by_article(pack: Path) -> None:
     found = collections.bioasq(pack, "9B")
     assert found.texts == {"7": "VPS4A is mutated."}

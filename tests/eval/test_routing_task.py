@@ -60,6 +60,32 @@ def test_each_fifth_picture_is_asked_alone_and_with_its_first_question(pack: Pat
     assert [e.question for e in routing.held(pack, "held", alone)] == ["", ""]
 
 
+def eyes(folder: Path, *names: str, first: int = 0) -> list[Path]:
+    """Pictures that are unlike each other."""
+    folder.mkdir(parents=True)
+    for n, name in enumerate(names, first):
+        values = np.random.default_rng(n).integers(0, 256, (9, 9), np.uint8)
+        Image.fromarray(values).resize((64, 64)).save(folder / name, quality=95)
+    return [folder / name for name in names]
+
+
+def test_a_held_picture_of_a_patient_or_a_picture_that_is_trained_on_is_not_asked(pack: Path, task: Task) -> None:
+    root = pack / "noncommercial/fundus"
+    others = [f"Patient{n}_L.jpg" for n in range(10, 14)]
+    eyes(root / "1 - No DR", *others, "Patient13_R.jpg")  # the other eye of one that is trained on
+    first = eyes(root / "2 - Mild DR", *(f"Patient{n}_L.jpg" for n in range(20, 25)), first=20)
+    first[4].write_bytes(first[0].read_bytes())  # the same bytes under another patient's name
+    second = eyes(root / "3 - Severe DR", *(f"Patient{n}_L.jpg" for n in range(30, 35)), first=40)
+    with Image.open(second[0]) as picture:
+        picture.resize((48, 48)).save(second[4], quality=60)  # made smaller
+    for folder, n, side in (("4 - PDR", 60, "L"), ("5 - ADED", 80, "R")):
+        eyes(root / folder, *(f"Patient{n}{k}_L.jpg" for k in range(4)), f"Patient99_{side}.jpg", first=n)
+    found = [e for e in routing.held(pack, "held", task) if e.reference == "fundus"]
+    assert [e.images[0].name for e in found] == ["Patient99_L.jpg", "Patient99_R.jpg"]
+    assert {e.group for e in found} == {"Patient99"}  # drawn together
+    assert len([e for e in routing.held(pack, "test", task) if e.reference == "fundus"]) == 25
+
+
 def test_of_a_folder_that_nothing_was_trained_on_all_pictures_are_asked(pack: Path, task: Task) -> None:
     found = routing.held(pack, "test", task)
     assert sum(e.reference == "other" for e in found) == 6
@@ -151,10 +177,12 @@ def test_photographs_count_apart_and_confidence_is_judged_where_it_is_known() ->
 def test_the_packs_pictures_that_nothing_was_trained_on(task: Task) -> None:
     data = Path(os.environ["MEDRAG_DATA"])
     found = routing.held(data, "held", task)
-    assert len({e.id for e in found}) == len(found) == 432
+    assert len({e.id for e in found}) == len(found) == 391
     assert {e.reference for e in found} == {*DOMAINS, PHOTOGRAPH} - {"ultrasound"}
     trained = {p.path for p in (*pictures.others(data), *pictures.vqa_rad_said(data)) if not p.held}
     assert not trained & {e.images[0] for e in found}
+    patients = {name for path in trained if (name := pictures.patient_of(path))}
+    assert len(patients) > 100 and not patients & {e.group for e in found}
 
 
 @pytest.mark.data

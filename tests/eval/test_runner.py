@@ -121,7 +121,62 @@ def test_an_example_that_changed_is_asked_again(planned: Run, tmp_path: Path) ->
     assert asked == [changed.id]
 
 
+def test_an_example_is_asked_again_where_its_pictures_or_what_it_must_not_find_changed(
+    planned: Run, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    arm = Arm("none", {}, one_by_one(lambda one: (asked.append(one.id), Output(one.reference))[1]))
+    answers(planned, arm, tmp_path / "a.jsonl")
+    asked.clear()
+    again = answers(planned, arm, tmp_path / "a.jsonl")
+    assert asked == [] and len(again) == 12
+    narrower = dataclasses.replace(planned.examples[2], exclude=("iu:2", "iu:3"))
+    moved = tmp_path / "moved.png"
+    moved.write_bytes(planned.examples[5].images[0].read_bytes())
+    same = dataclasses.replace(planned.examples[5], images=(moved,))
+    Image.new("L", (32, 32), 255).save(planned.examples[4].images[0])
+    examples = (*planned.examples[:2], narrower, *planned.examples[3:5], same, *planned.examples[6:])
+    answers(dataclasses.replace(planned, examples=examples), arm, tmp_path / "a.jsonl")
+    assert asked == ["2/0", "4/0"]  # not the picture that only lies elsewhere
+    early = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line | {"pictures": None}) + "\n" for line in early))
+    asked.clear()
+    answers(planned, arm, tmp_path / "a.jsonl")
+    assert len(asked) == 12
+
+
+def test_answers_of_a_baseline_are_of_its_index_and_its_training_data(
+    planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = {
+        name: ListRetriever([Study(f"iu:{name}", {"findings": name})], "similar") for name in ("normal", "effusion")
+    }
+    opened = {name: pipeline() for name in reports}
+    for name, rag in opened.items():
+        rag.retrievers = {"similar": reports[name]}
+        rag.router = DomainRouter(["similar"])
+        rag.fingerprint = f"index {name}"
+    free = dataclasses.replace(planned, task=task(kind="report", measures=["rouge-l"], headline="rouge_l"))
+    one = dataclasses.replace(free, rag=lambda: opened["normal"])
+    run(one, "nearest-report", tmp_path / "a.json", draws=10)
+    with pytest.raises(SettingsError, match="--restart"):
+        run(dataclasses.replace(free, rag=lambda: opened["effusion"]), "nearest-report", tmp_path / "a.json", draws=10)
+    assert run(one, "nearest-report", tmp_path / "a.json", draws=10)["settings"]["fingerprint"] == "index normal"
+
+    monkeypatch.setitem(runner.BASELINES, "majority", lambda task, some, rag: [Output("no", 0.2)] * len(some))
+    splits = tmp_path / "noncommercial/iu_xray/splits.json"
+    splits.parent.mkdir(parents=True)
+    splits.write_text('{"train": ["1"]}')
+    monkeypatch.setenv("MEDRAG_DATA", str(tmp_path))
+    run(planned, "majority", tmp_path / "b.json", draws=10)
+    run(planned, "majority", tmp_path / "b.json", draws=10)
+    splits.write_text('{"train": ["2"]}')
+    with pytest.raises(SettingsError, match="--restart"):
+        run(planned, "majority", tmp_path / "b.json", draws=10)
+
+
 def test_a_baseline_is_an_arm_and_is_fitted_once(planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDRAG_DATA", str(tmp_path))
     fitted: list[int] = []
     says_no = lambda task, examples, rag: (fitted.append(1), [Output("no", 0.2)] * len(examples))[1]  # noqa: E731
     monkeypatch.setitem(runner.BASELINES, "majority", says_no)
@@ -245,6 +300,29 @@ def test_two_results_are_compared_pairwise(planned: Run, tmp_path: Path, monkeyp
         compare(tmp_path / "a.json", tmp_path / "c.json")
 
 
+def test_results_of_two_splits_or_of_other_right_answers_are_not_compared(planned: Run, tmp_path: Path) -> None:
+    run(planned, "none", tmp_path / "a.json", draws=10)
+    run(dataclasses.replace(planned, split="test"), "none", tmp_path / "split.json", draws=10)
+    with pytest.raises(SettingsError, match=r"is of val, .* of test → compare two results of one split"):
+        compare(tmp_path / "a.json", tmp_path / "split.json", draws=10)
+    turned = tuple(dataclasses.replace(one, reference="no") for one in planned.examples)
+    run(dataclasses.replace(planned, examples=turned), "none", tmp_path / "turned.json", draws=10)
+    with pytest.raises(SettingsError, match=r"0/0 has one right answer .* → run both on the same data"):
+        compare(tmp_path / "a.json", tmp_path / "turned.json", draws=10)
+
+
+def test_unusual_ends_of_lines_within_an_answer_are_part_of_it(planned: Run, tmp_path: Path) -> None:
+    text = "Yes.\u2028There\u2029is\u0085an effusion."
+    rag = pipeline((text,))
+    strange = dataclasses.replace(planned, rag=lambda: rag)
+    run(strange, "none", tmp_path / "r" / "a.json", draws=10)
+    assert compare(tmp_path / "r" / "a.json", tmp_path / "r" / "a.json", draws=10)["n"] == 12
+    assert write([tmp_path / "r"], tmp_path / "page.html").is_file()
+    path = tmp_path / "r" / "a.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))  # as an editor on Windows leaves it
+    assert compare(tmp_path / "r" / "a.json", tmp_path / "r" / "a.json", draws=10)["n"] == 12
+
+
 def test_the_report_reaches_nothing_outside_itself(planned: Run, tmp_path: Path) -> None:
     evil = Run(task(), tmp_path, "val", planned.examples, lambda: evil_rag)
     evil_rag = pipeline(("Yes <script>alert(1)</script>.", "Yes."))
@@ -287,6 +365,13 @@ def test_a_copy_of_the_picture_in_the_index_is_left_out_and_counted(planned: Run
     examples = tuple(dataclasses.replace(one, images=(picture,)) for one in planned.examples[:2])
     result = run(dataclasses.replace(planned, examples=examples), "none", tmp_path / "twins.json", draws=100)
     assert result["twins_left_out"] == 2
+    baseline = task(kind="report", measures=["rouge-l"], headline="rouge_l")
+    rag.retrievers = {"similar": ListRetriever([Study("iu:twin", {"findings": "Of the twin."})], "similar")}
+    rag.router = DomainRouter(["similar"])
+    copied = run(
+        dataclasses.replace(planned, task=baseline, examples=examples), "nearest-report", tmp_path / "b.json", draws=10
+    )
+    assert copied["twins_left_out"] == 2 and "Of the twin" not in (tmp_path / "b.jsonl").read_text()
     items.clear()
     again = run(dataclasses.replace(planned, examples=examples), "none", tmp_path / "no_twins.json", draws=100)
     assert again["twins_left_out"] == 0

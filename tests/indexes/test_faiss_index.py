@@ -267,6 +267,18 @@ def test_a_recall_that_is_out_of_reach_or_cannot_be_known_is_said(
         tune(blind, 0.9)
 
 
+def test_a_graph_that_holds_withheld_vectors_is_searched_to_the_end() -> None:
+    """What few vectors find among many that are gone is what they find alone."""
+    rows, queries = np.concatenate([unit(2, 4000, dim=32), unit(1, 100, dim=32)]), unit(3, 40, dim=32)
+    ids = names(len(rows))
+    graph, flat = FaissIndex("HNSW16", gpu="never"), FlatIndex()
+    for index in (graph, flat):
+        index.add(ids, rows)
+        index.delete(ids[:4000])
+    graph.exhaust()
+    assert graph.effort() == ("ef", len(rows)) and graph.search(queries, 10)[1] == flat.search(queries, 10)[1]
+
+
 @pytest.mark.parametrize("options", [{"ef": "64"}, {"nprobe": None}, {"nprobe": 1.5}])
 def test_an_effort_that_is_no_number_is_told_when_the_index_is_made(options: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="whole numbers"):

@@ -27,7 +27,7 @@ from medrag.retrieve._words import word_shares
 from medrag.retrieve.pages import PagesRetriever, near_pages, partition, patho_fusion, place_of
 from medrag.settings import Recipe, parse
 from medrag.testing import FakeEncoder
-from medrag.types import Block, Box, Hit, Item, Page, Query, QueryImage
+from medrag.types import Block, Box, Hit, ImageRecord, Item, Page, Query, QueryImage
 
 A4 = (595.0, 842.0)
 CAPTIONS = ("A ramp of greys from left to right.", "Dim shadows that fall off quickly.")
@@ -235,11 +235,26 @@ def _page(number: int = 1, *blocks: Block, **meta: str) -> Page:
 def test_places_of_pages(tmp_path: Path) -> None:
     places = {
         "a": place_of(_page(1, Block("Of the Lung", role="heading"), section="Introduction")),
-        "b": place_of(_page(2, Block("lung"), chapter="The heart"), "chest-xray"),
+        "b": place_of(_page(2, Block("lung"), chapter="The heart"), ["", "Chest-Xray", "ct"]),
+        "c": place_of(_page(3, domain="mr"), ["ct"]),
     }
-    assert partition(places, {"book": "first"}) == partition(places, {"book": "b:one"}) == {"a", "b"}
+    assert partition(places, {"book": "first"}) == partition(places, {"book": "b:one"}) == {"a", "b", "c"}
     assert partition(places, {"chapter": "lung"}) == {"a"} and partition(places, {"chapter": "HEART"}) == {"b"}
     assert partition(places, {"domain": "chest-xray", "book": "first"}) == {"b"}
+    assert partition(places, {"domain": "ct"}) == {"b", "c"} and partition(places, {"domain": "mr"}) == {"c"}
+    assert partition(places, {"domain": "c"}) == set()
+
+
+def test_a_page_is_within_the_domain_of_each_of_its_figures() -> None:
+    figures = [
+        ImageRecord(f"b:one#p1f{n}", "b:one", "", "one.pdf", name)
+        for n, name in enumerate(("fundus", "histology", ""), 1)
+    ]
+    kinds = {"image": figures, "page": [_page(1), _page(2)]}
+    store = SimpleNamespace(items=SimpleNamespace(iterate=lambda names: kinds[names[0]]))
+    places = PagesRetriever(store, "x", None)._places  # type: ignore[arg-type]
+    for name in ("fundus", "histology"):
+        assert partition(places, {"domain": name}) == {"b:one#p1"}
     with pytest.raises(SettingsError, match="none of sum"):
         PagesRetriever(None, "x", None, fusion="product")  # type: ignore[arg-type]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,18 @@ def test_pairs_are_read_as_they_were_written(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text("{}\n")
     with pytest.raises(SettingsError, match="holds no pairs"):
         read_pairs(tmp_path / "pairs.jsonl")
+
+
+def test_unusual_ends_of_lines_within_a_text_are_part_of_it(tmp_path: Path) -> None:
+    one = told("No.", "Yes.\u2028There is an effusion.\u0085", None)
+    made = make_pairs([one])
+    write_pairs(made, tmp_path / "pairs.jsonl")
+    assert made and read_pairs(tmp_path / "pairs.jsonl") == made
+    (tmp_path / FILE).write_text(one.line() + "\n", encoding="utf-8")
+    assert answers.kept(tmp_path / FILE) == {one.asked.id: one}
+    raw = {"id": "1", "group": "g", "question": "one\u2028two?", "reference": "yes", "kind": "closed"}
+    (tmp_path / "own.jsonl").write_text(json.dumps(raw, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_questions(tmp_path / "own.jsonl")[0].question == raw["question"]
 
 
 def test_a_report_borrows_a_finding_of_another_patient_and_does_not_contradict_itself() -> None:

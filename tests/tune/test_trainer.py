@@ -158,8 +158,15 @@ def test_a_run_that_was_cut_off_ends_where_a_whole_one_does(
         monkeypatch.setattr(trainer, "_step", until)
         steps[:] = [1, 1]
         train(Looked(shipped), pairs, NUMBERS, tmp_path / "cut", board=False)
+    monkeypatch.setattr(trainer, "_step", one)
+    worded = [replace(pairs[0], question="Is there a nodule?"), *pairs[1:]]
+    weighed = [replace(pairs[0], weight=0.7), *pairs[1:]]
+    for others in (pairs[:-1], worded, weighed):
+        with pytest.raises(SettingsError, match="other settings"):
+            train(Looked(shipped), others, NUMBERS, tmp_path / "cut", board=False)
+    Image.new("L", (8, 8), 99).save(pairs[0].rejected.images[0])
     with pytest.raises(SettingsError, match="other settings"):
-        train(Looked(shipped), pairs[:-1], NUMBERS, tmp_path / "cut", board=False)
+        train(Looked(shipped), pairs, NUMBERS, tmp_path / "cut", board=False)
 
 
 def test_methods_differ_only_in_what_they_promise(shipped: Path, pairs: list[Pair], tmp_path: Path) -> None:
