@@ -1,6 +1,7 @@
-"""An audit log: one JSON line a question, with hashes in place of content, each line holding the hash of the one before.
+"""An audit log of JSON lines with hashes in place of content, each line holding the hash of the one before.
 
-A line that was changed, taken out or put in between breaks the chain. What was cut off the end does not: note the last hash elsewhere and ask
+An answer that goes out piece by piece has two: one before the first piece, one before its end that names the first by its hash. Everything else
+has one. A line that was changed, taken out or put in between breaks the chain. What was cut off the end does not: note the last hash elsewhere and ask
 `verify` for it. Hashes of short questions can be guessed by one who tries them all, so the file is its owner's alone.
 """
 
@@ -19,10 +20,10 @@ from typing import Any
 
 from medrag._util.files import write_error
 from medrag.errors import MedragError
-from medrag.types import Answer, Hit, Query
+from medrag.types import Answer, Context, Hit, Query
 
 START = "0" * 64  # what the first line holds in place of a hash
-TAIL = 1 << 16  # bytes that a line has at most
+BLOCK = 1 << 16  # bytes that are read at once for the last line
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class AuditLog:
             raise write_error(where, error) from error
         return cls(where, _account())
 
-    def write(self, **facts: Any) -> None:
-        """Adds a line and waits until it is on the disk. Raises MedragError where it cannot be."""
+    def write(self, **facts: Any) -> str:
+        """Adds a line, waits until it is on the disk, and gives its hash. Raises MedragError where it cannot be."""
         from filelock import FileLock
 
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
@@ -51,38 +52,44 @@ class AuditLog:
         try:
             with FileLock(f"{self.path}.lock"), self.path.open("ab+") as file:
                 last, torn = _last(file)
-                line = json.dumps({**row, "before": last}, ensure_ascii=True)
-                file.write(b"\n" * torn + line.encode() + b"\n")
+                line = json.dumps({**row, "before": last}, ensure_ascii=True).encode() + b"\n"
+                file.write(b"\n" * torn + line)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise write_error(self.path, error) from error
+        return _hash(line)
 
-    def answered(self, answer: Answer, labels: Sequence[str]) -> None:
-        """The line of an answer."""
+    def answered(self, answer: Answer, labels: Sequence[str], begun: str = "") -> None:
+        """The line of an answer; ``begun`` is the hash of the line that it began with."""
         found = of_search(answer.context.query, answer.context.kept, answer.fingerprint, labels)
-        self.write(**found, status=answer.status, model=answer.model)
+        self.write(**found, status=answer.status, model=answer.model, answer=_of(answer.text), **_after(begun))
 
     def searched(self, query: Query, hits: Sequence[Hit], fingerprint: str, labels: Sequence[str]) -> None:
         """The line of a search without an answer."""
         self.write(**of_search(query, hits, fingerprint, labels), status="searched")
 
     def watched(self, question: str, labels: Sequence[str], events: Iterator[Any]) -> Iterator[Any]:
-        """The events as they come. The line is written before the answer goes out, or when it fails, or when nobody listens any more."""
-        done = False
+        """The events as they come. A line is written before anything of the index goes out, and another before the answer does, or when it
+        fails, or when nobody listens any more. What was found waits for what is selected of it, which the first line names."""
+        begun, done, held = "", False, []
         try:
             for event in events:
+                held.append(event)
+                if event.stage == "found":
+                    continue
                 if event.stage == "answer":
                     done = True
-                    self.answered(event.data, labels)
-                yield event
-        except GeneratorExit:
+                    self.answered(event.data, labels, begun)
+                elif event.stage != "routed" and not begun:
+                    begun = self.write(**_begun(question, labels, event.data), status="begun")
+                yield from held
+                held.clear()
+        except BaseException as error:
             if not done:
-                self.write(**asked(question, labels), status="stopped")
-            raise
-        except Exception as error:
-            if not done:
-                self.write(**asked(question, labels), status="failed", error=type(error).__name__)
+                left = isinstance(error, GeneratorExit)
+                how = {"status": "stopped"} if left else {"status": "failed", "error": type(error).__name__}
+                self.write(**asked(question, labels), **how, **_after(begun))
             raise
         finally:
             with suppress(AttributeError):
@@ -96,12 +103,22 @@ def asked(question: str, labels: Sequence[str]) -> dict[str, str]:
 
 def of_search(query: Query, hits: Sequence[Hit], fingerprint: str, labels: Sequence[str]) -> dict[str, Any]:
     """Who was shown what for what, as hashes."""
-    return {
-        **asked(query.text, labels),
-        "images": [image.sha256 for image in query.images],
-        "index": fingerprint,
-        "evidence": _of(*(hit.item.id for hit in hits)),
-    }
+    return {**asked(query.text, labels), **_seen(query, hits), "index": fingerprint}
+
+
+def _seen(query: Query, hits: Sequence[Hit]) -> dict[str, Any]:
+    images = [image.sha256 for image in query.images]
+    return {"images": images, "evidence": _of(*(hit.item.id for hit in hits))}
+
+
+def _begun(question: str, labels: Sequence[str], found: Any) -> dict[str, Any]:
+    """What is known of an answer as it begins; the search loop has found nothing yet."""
+    shown = _seen(found.query, found.kept) if isinstance(found, Context) else {}
+    return {**asked(question, labels), **shown}
+
+
+def _after(begun: str) -> dict[str, str]:
+    return {"begun": begun} if begun else {}
 
 
 def verify(path: Path, last: str = "") -> tuple[int, str]:
@@ -131,8 +148,11 @@ def _last(file: Any) -> tuple[str, bool]:
     size = file.seek(0, os.SEEK_END)
     if not size:
         return START, False
-    file.seek(max(size - TAIL, 0))
-    text = file.read()
+    text, start = b"", size
+    while start and b"\n" not in text.rstrip(b"\n"):  # the line may be longer than a block
+        start = max(start - max(BLOCK, len(text)), 0)
+        file.seek(start)
+        text = file.read()
     torn = not text.endswith(b"\n")
     return _hash(text.rstrip(b"\n").rpartition(b"\n")[2] + b"\n"), torn
 

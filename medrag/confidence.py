@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.odds import logit
-from medrag.prompts import make_prompt
+from medrag.private import shown
+from medrag.prompts import Prompt, make_prompt
 from medrag.route import question_kind
 from medrag.score import closed
-from medrag.vlms._evidence import is_report, parse
+from medrag.vlms._evidence import ORDER, is_report, parse
 from medrag.vlms._vote import strongest_view
 
 if TYPE_CHECKING:
@@ -37,17 +38,20 @@ def sort_of(context: Context) -> str:
 def votes(question: str, kept: Iterable[Hit]) -> float:
     """Reports that say yes less those that say no, over one more than all that speak of it: −1 to 1, by their number."""
     ask = parse(question)
-    found = [strongest_view(ask, hit) for hit in kept if is_report(hit)]
-    views = [one[0] for one in found if one]
+    told = [(hit.item.doc, found[0]) for hit in kept if is_report(hit) and (found := strongest_view(ask, hit))]
+    told.sort(key=lambda one: -ORDER.index(one[1]))
+    views = list(dict(told).values())  # one view for each report, whatever its parts: the strongest
     balance = (views.count("present") - views.count("absent")) * (-1 if ask.negated else 1)
     return balance / (1 + len(views))
 
 
-def closed_signals(generator: Any, contexts: Sequence[Context], routes: Sequence[Route]) -> list[dict[str, float]]:
+def closed_signals(
+    generator: Any, contexts: Sequence[Context], routes: Sequence[Route], *, private: bool = False
+) -> list[dict[str, float]]:
     """Signals of closed questions about images, for each context: ``given`` and ``alone`` (log odds of yes with the evidence and
-    without), ``reader``, ``votes``, ``chest`` and ``route``."""
+    without), ``reader``, ``votes``, ``chest`` and ``route``. In privacy mode the generator is shown what it is shown when it answers."""
     alone = [dataclasses.replace(context, kept=()) for context in contexts]
-    odds = iter(log_odds(generator, [*contexts, *alone]))
+    odds = iter(log_odds(generator, [*contexts, *alone], private=private))
     first, second = ([next(odds) for _ in contexts] for _ in range(2))
     shift = getattr(generator, "reader_shift", None)
     found = []
@@ -56,14 +60,12 @@ def closed_signals(generator: Any, contexts: Sequence[Context], routes: Sequence
         said |= {"chest": float(route.domain == "chest-xray"), "evidence": float(bool(context.kept))}
         said |= {name: value for name, value in (("given", first[n]), ("alone", second[n])) if value is not None}
         if shift:
-            said["reader"] = shift(
-                make_prompt(context.query.text, context), [image.image for image in context.query.images]
-            )
+            said["reader"] = shift(_prompt(context, private), [image.image for image in context.query.images])
         found.append(said)
     return found
 
 
-def influence(generator: Any, context: Context) -> dict[str, float]:
+def influence(generator: Any, context: Context, *, private: bool = False) -> dict[str, float]:
     """Leave one out: what each piece of evidence adds to the log odds of yes, by its key, the piece that moves the answer most first.
 
     Empty where the question is not a closed one about an image, or the generator knows no probabilities.
@@ -72,12 +74,12 @@ def influence(generator: Any, context: Context) -> dict[str, float]:
         return {}
     kept = context.kept
     less = [dataclasses.replace(context, kept=kept[:n] + kept[n + 1 :]) for n in range(len(kept))]
-    whole, *others = log_odds(generator, [context, *less])
+    whole, *others = log_odds(generator, [context, *less], private=private)
     moved = {f"E{n}": whole - odds for n, odds in enumerate(others, 1) if whole is not None and odds is not None}
     return dict(sorted(moved.items(), key=lambda one: -abs(one[1])))
 
 
-def log_odds(generator: Any, contexts: Sequence[Context]) -> list[float | None]:
+def log_odds(generator: Any, contexts: Sequence[Context], *, private: bool = False) -> list[float | None]:
     """Log odds of yes for each context; None throughout where the generator knows no probabilities. Those alike are asked once."""
     ask = getattr(generator, "probabilities_yes", None)
     if ask is None or not contexts:
@@ -85,9 +87,13 @@ def log_odds(generator: Any, contexts: Sequence[Context]) -> list[float | None]:
     places: dict[tuple[Any, ...], int] = {}
     wanted = [places.setdefault(_same(context), len(places)) for context in contexts]
     firsts = [contexts[wanted.index(n)] for n in range(len(places))]
-    prompts = [make_prompt(context.query.text, context) for context in firsts]
+    prompts = [_prompt(context, private) for context in firsts]
     chances = ask(prompts, [[image.image for image in context.query.images] for context in firsts])
     return [logit(chances[n]) for n in wanted]
+
+
+def _prompt(context: Context, private: bool) -> Prompt:
+    return make_prompt(context.query.text, shown(context) if private else context)
 
 
 def _same(context: Context) -> tuple[Any, ...]:
@@ -99,7 +105,9 @@ def _same(context: Context) -> tuple[Any, ...]:
     )
 
 
-def confidence(calibration: Calibration, generator: Any, text: str, context: Context, route: Route) -> float | None:
+def confidence(
+    calibration: Calibration, generator: Any, text: str, context: Context, route: Route, *, private: bool = False
+) -> float | None:
     """P(right) of an answer, 0–1; None for a sort of question that was not calibrated, and for a closed one that says neither yes nor no."""
     sort = sort_of(context)
     if sort not in calibration.sorts:
@@ -108,7 +116,7 @@ def confidence(calibration: Calibration, generator: Any, text: str, context: Con
     if sort == "closed" and not said:
         return None
     found = (
-        oriented(closed_signals(generator, [context], [route])[0], said == "yes")
+        oriented(closed_signals(generator, [context], [route], private=private)[0], said == "yes")
         if said
         else text_signals(context, route)
     )

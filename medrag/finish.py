@@ -66,7 +66,9 @@ class Finish:
         return grounding.checked(text, context, seen)
 
     def _confidence(self, text: str, context: Context, route: Route) -> float | None:
-        return confidence(self.calibration, self.generator, text, context, route) if self.calibration else None
+        if self.calibration is None:
+            return None
+        return confidence(self.calibration, self.generator, text, context, route, private=self.settings.private)
 
     def _unsure(self, sure: float | None, context: Context) -> str:
         """Why an answer is held back that may be wrong more often than ``risk`` allows; empty where it may stand."""

@@ -14,6 +14,7 @@ from typing import Literal
 
 from medrag._util.findings import ASKED, presence_asked
 from medrag._util.polarity import OPPOSITE
+from medrag._util.remember import remembered
 from medrag.prompts import REFUSAL
 from medrag.score.checked import Checked, Verdict, check
 from medrag.score.grounding import Claim as Statement
@@ -92,7 +93,7 @@ def _questions() -> dict[str, Ask]:
     return {label: parse(f"Is there {wordings[0]}?") for label, wordings in ASKED.items()}
 
 
-@functools.lru_cache(maxsize=1024)
+@remembered(1024)
 def _views(sentence: str) -> dict[str, str]:
     """What a sentence says of each finding that the reader knows."""
     return {label: view for label, ask in _questions().items() if (view := stance(ask, sentence))}

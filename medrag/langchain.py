@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from medrag import private
 from medrag.errors import MedragError, SettingsError
 from medrag.types import Box, Hit, Query
 
@@ -32,7 +33,7 @@ def as_retriever(source: Any, *, k: int = 6) -> BaseRetriever:
 
     ``source`` is told by its ``retrieve`` method: one whose first parameter is called ``question`` takes the words
     (`medrag.MedRAG`), any other takes a `medrag.types.Query` (`medrag.protocols.Retriever`). Raises SettingsError for an
-    object without it and for k < 1.
+    object without it and for k < 1. Of a `MedRAG` in privacy mode come statements and definitions alone.
     """
     from langchain_core.retrievers import BaseRetriever
 
@@ -54,7 +55,7 @@ def as_retriever(source: Any, *, k: int = 6) -> BaseRetriever:
 def as_tool(rag: MedRAG, *, name: str = "medrag_answer") -> BaseTool:
     """A tool that answers a question, about images named by their files or about none, with citations; its artifact is the `Answer`.
 
-    What it returns is data for the model that calls it, not instruction. Failures come back as words, so that the model can go on.
+    What it returns is data for the model that calls it, not instruction; in privacy mode of the evidence no more than the generator was shown. Failures come back as words, so that the model can go on.
     """
     from langchain_core.tools import StructuredTool
 
@@ -63,6 +64,7 @@ def as_tool(rag: MedRAG, *, name: str = "medrag_answer") -> BaseTool:
             answer = rag.answer(images or None, question)
         except MedragError as error:
             return f"failed: {error}", None
+        answer = private.readable(answer) if rag.settings.private else answer
         return str(answer), answer
 
     about = "Answer a question about medical images (file names), or about none, from cited evidence. For research and education."
@@ -113,5 +115,6 @@ def _search(source: Any) -> Search:
     if not callable(retrieve):
         raise SettingsError(f"{type(source).__name__} has no method retrieve", "give a medrag retriever or a MedRAG")
     if next(iter(inspect.signature(retrieve).parameters), "") == "question":
-        return lambda text, k: list(retrieve(text, k=k))
+        hidden = getattr(getattr(source, "settings", None), "private", False)
+        return lambda text, k: (private.visible if hidden else list)(retrieve(text, k=k))
     return lambda text, k: list(retrieve(Query(text), k))

@@ -1,7 +1,8 @@
 """Privacy mode: which evidence a generator may be shown, and what of it. Statements of the graph and definitions; no report, no passage, no quote.
 
-Only what is listed here goes through. A statement keeps the words that the graph makes for it, which name concepts and count documents, but not the
-names of reports or what they say. The question and its images are the asker's own and are shown as they are. It knows no model.
+Only what is listed here goes through, to the generator as to an assistant that asks. A statement keeps the words that the graph makes for it,
+which name concepts and count documents, but not the names of reports or what they say. The question and its images are the asker's own and are
+shown as they are. It knows no model.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from medrag.types import Concept, Context, Drop, Hit, Triple
+from medrag.types import Answer, Citation, Concept, Context, Drop, Hit, Item, Triple
 
 WITHHELD = "privacy mode shows the generator statements of the graph and definitions alone"
 _META = ("path", "steps", "cuis", "sources", "stated")  # what the graph writes of a statement, beside its sentence
@@ -41,9 +42,28 @@ def shown(context: Context) -> Context:
     return dataclasses.replace(context, kept=tuple(visible(context.kept)), dropped=())
 
 
+def readable(answer: Answer) -> Answer:
+    """The answer as another language model may read it: its text, and of what it rests on what the generator was shown."""
+    cited = tuple(_requoted(one) for one in answer.citations if isinstance(one.item, Concept | Triple))
+    return dataclasses.replace(answer, citations=cited, context=shown(answer.context), claims=(), trace=())
+
+
+def bare(item: Item) -> Item:
+    """An item that may be shown, and of it what may."""
+    return _redacted(item) if isinstance(item, Triple) else item
+
+
+def _requoted(citation: Citation) -> Citation:
+    """The citation with what is left of its item; the quote is of that too."""
+    item = bare(citation.item)
+    return dataclasses.replace(
+        citation, item=item, quote=citation.quote if item.text == citation.item.text else item.text
+    )
+
+
 def _bare(hit: Hit) -> Hit:
     """The hit without its parents, whose items say the same in full."""
-    return dataclasses.replace(hit, item=_redacted(hit.item) if isinstance(hit.item, Triple) else hit.item, parents=())
+    return dataclasses.replace(hit, item=bare(hit.item), parents=())
 
 
 def _redacted(item: Triple) -> Triple:

@@ -8,14 +8,15 @@ It works on each retriever's own scores, since fused ranks have no gaps; a fused
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medrag._util.instructions import INSTRUCTS, instruction_in
+from medrag._util.polarity import DENYING, mentions, polarity
+from medrag._util.remember import remembered
 from medrag._util.render import page_of
-from medrag._util.text import content_words, count_tokens
+from medrag._util.text import content_words, count_tokens, sentences
 from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
 from medrag.types import Context, Drop, Hit, Query, domain_of
@@ -136,7 +137,7 @@ class AdaptiveSelector:
     def _set_reason(self, hit: Hit, kept: Sequence[Hit]) -> str:
         """Why it adds nothing to what is kept already."""
         for n, other in enumerate(kept, start=1):
-            if jaccard(hit.item.text, other.item.text) >= self.settings.near_duplicate:
+            if same_words(hit.item.text, other.item.text, self.settings.near_duplicate):
                 return f"near-duplicate of E{n}"
         if sum(_place(other) == _place(hit) for other in kept) >= self.settings.per_place:
             return f"enough kept of the same study or page ({_place(hit)})"
@@ -156,7 +157,31 @@ def jaccard(a: str, b: str) -> float:
     return len(first & second) / len(first | second) if first and second else 0.0
 
 
-@functools.lru_cache(maxsize=1024)
+def same_words(a: str, b: str, share: float) -> bool:
+    """Whether two texts have at least this `jaccard` overlap and say of no word the opposite.
+
+    >>> same_words("No edema. A left effusion.", "No edema. No left effusion.", 0.9)
+    False
+    """
+    if jaccard(a, b) < share:
+        return False
+    if a == b or DENYING.isdisjoint(_word_set(a) | _word_set(b)):
+        return True
+    one, other = _stances(a), _stances(b)
+    return all(one[word] == other[word] for word in one.keys() & other.keys())
+
+
+@remembered(1024)
+def _stances(text: str) -> dict[str, set[str]]:
+    """Of each content word whether it is said to be there: in one way, or in several."""
+    found: dict[str, set[str]] = {}
+    for sentence in map(str.lower, sentences(text)):
+        for word in set(content_words(sentence)):
+            found.setdefault(word, set()).update(polarity(sentence, span) for span in mentions(sentence, word))
+    return found
+
+
+@remembered(1024)
 def _word_set(text: str) -> frozenset[str]:
     return frozenset(content_words(text))
 

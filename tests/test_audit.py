@@ -48,7 +48,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_each_way_in_leaves_one_line(tmp_path: Path) -> None:
+def test_each_way_in_leaves_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "log"
     one = rag(path)
     first = one.answer(FILM, QUESTION)
@@ -59,12 +59,16 @@ def test_each_way_in_leaves_one_line(tmp_path: Path) -> None:
     one.chat().ask(QUESTION)
     one.retrieve(QUESTION)
     found = rows(path)
-    assert [row["status"] for row in found] == ["answered"] * 7 + ["searched"]
-    assert verify(path) == (8, hashlib.sha256(path.read_bytes().splitlines(keepends=True)[-1]).hexdigest())
-    assert found[0]["question"] == hashlib.sha256(QUESTION.encode()).hexdigest()
-    assert found[0]["images"] == [first.context.query.images[0].sha256] and not found[1]["images"]
-    assert found[0]["evidence"] == hashlib.sha256(BOOK.id.encode()).hexdigest()
-    assert found[0]["index"] == first.fingerprint and found[0]["model"] == "fake"
+    streamed = ["begun", "answered"]
+    assert [row["status"] for row in found] == [*streamed * 2, *["answered"] * 3, *streamed * 2, "searched"]
+    assert verify(path) == (12, hashlib.sha256(path.read_bytes().splitlines(keepends=True)[-1]).hexdigest())
+    for row in found[:2]:
+        assert row["question"] == hashlib.sha256(QUESTION.encode()).hexdigest()
+        assert row["images"] == [first.context.query.images[0].sha256]
+        assert row["evidence"] == hashlib.sha256(BOOK.id.encode()).hexdigest()
+    assert found[1]["begun"] == hashlib.sha256(path.read_bytes().splitlines(keepends=True)[0]).hexdigest()
+    assert found[1]["answer"] == hashlib.sha256(first.text.encode()).hexdigest() and not found[3]["images"]
+    assert found[1]["index"] == first.fingerprint and found[1]["model"] == "fake" and "begun" not in found[4]
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -73,6 +77,43 @@ def test_no_content_is_in_it(tmp_path: Path) -> None:
     rag(path).answer(FILM, QUESTION)
     text = path.read_text().lower()
     assert not [word for word in ("effusion", "pleural", "book", "chest", "fluid") if word in text]
+
+
+@pytest.mark.parametrize(("agent", "left"), [(False, {"routed"}), (True, set())])
+def test_nothing_of_the_index_goes_out_before_its_line_is_written(tmp_path: Path, agent: bool, left: set[str]) -> None:
+    one = rag(tmp_path / "log")
+    (tmp_path / "log").unlink()
+    (tmp_path / "log").mkdir()
+    seen = []
+    with pytest.raises(MedragError, match="log"):
+        for event in Agent(one).stream(None, QUESTION) if agent else one.stream(None, QUESTION):
+            seen.append(event.stage)
+    assert set(seen) == left
+
+
+class Interrupted(FakeGenerator):
+    def stream(self, prompt: Any, images: Any = ()) -> Any:
+        yield "Fluid "
+        raise KeyboardInterrupt
+
+
+def test_who_stops_the_process_leaves_a_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with pytest.raises(KeyboardInterrupt):
+        rag(path, Interrupted()).answer(None, QUESTION)
+    assert [(row["status"], row.get("error")) for row in rows(path)] == [
+        ("begun", None),
+        ("failed", "KeyboardInterrupt"),
+    ]
+    assert rows(path)[1]["begun"] == rows(path)[1]["before"] and verify(path)[0] == 2
+
+
+def test_a_line_may_be_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = AuditLog.open(path)
+    for count in (1, 1000, 1, 4000, 1):
+        log.write(images=[f"{n:064x}" for n in range(count)])
+    assert verify(path)[0] == 5
 
 
 def test_failures_and_those_who_left_are_in_it(tmp_path: Path) -> None:
@@ -85,6 +126,7 @@ def test_failures_and_those_who_left_are_in_it(tmp_path: Path) -> None:
     with pytest.raises(MedragError):
         rag(path).answer(None, " ")
     assert [(row["status"], row.get("error")) for row in rows(path)] == [
+        ("begun", None),
         ("failed", "GeneratorError"),
         ("stopped", None),
         ("failed", "SettingsError"),
@@ -184,7 +226,7 @@ def test_the_server_tells_tokens_apart(tmp_path: Path) -> None:
             headers = {"authorization": f"Bearer {token}"}
             assert httpx.post(f"{url}/v1/answer", data={"question": QUESTION}, headers=headers).status_code == 200
         httpx.get(f"{url}/v1/search", params={"question": QUESTION}, headers=headers)
-    users = [row["user"] for row in rows(path)]
+    users = [row["user"] for row in rows(path) if row["status"] != "begun"]
     assert users == [hashlib.sha256(token.encode()).hexdigest()[:16] for token in (*tokens, tokens[1])]
     assert not [token for token in tokens if token in path.read_text()]
 
@@ -192,7 +234,7 @@ def test_the_server_tells_tokens_apart(tmp_path: Path) -> None:
 def test_steps_of_the_loop_are_not_questions(tmp_path: Path) -> None:
     path = tmp_path / "log"
     Agent(rag(path)).answer(None, QUESTION)
-    assert len(rows(path)) == 1
+    assert [row["status"] for row in rows(path)] == ["begun", "answered"]
 
 
 def test_assistants_are_in_it_too(tmp_path: Path) -> None:
@@ -213,4 +255,4 @@ def test_assistants_are_in_it_too(tmp_path: Path) -> None:
             await client.call_tool("answer", {"question": QUESTION})
 
     asyncio.run(scene())
-    assert [row["status"] for row in rows(path)] == ["searched", "answered"]
+    assert [row["status"] for row in rows(path)] == ["searched", "begun", "answered"]

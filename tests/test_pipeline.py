@@ -121,6 +121,18 @@ def test_fingerprint_follows_the_settings():
     assert rag().fingerprint == rag().fingerprint != rag(k=3).fingerprint
 
 
+def test_more_hits_than_the_setting_may_be_asked_for():
+    items = [Passage(f"book:{n}~0", f"book:{n}", f"A pulmonary mass, number {n}.") for n in range(60)]
+    found = rag(items=items)
+    assert len(found.retrieve("pulmonary mass")) == found.settings.k == 20
+    assert len(found.retrieve("pulmonary mass", k=50)) == 50
+    asked = []
+    found.retrievers["lexical"].retrieve = lambda query, k: (asked.append(k), [])[1]
+    found.retrieve("pulmonary mass", k=5)
+    found.answer(None, "What is a pulmonary mass?")
+    assert asked == [20, 20]  # fewer would be fused otherwise than for an answer
+
+
 def test_k_of_zero_is_no_hits():
     assert rag().retrieve("pulmonary mass effusion", k=0) == []
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import pickle
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from medrag import private
+from medrag.calibration import Calibration, Logistic, Sort
+from medrag.graph import GraphStore
+from medrag.graph.extend import extend
 from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL
+from medrag.retrieve.graph import GraphRetriever
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, override
@@ -123,6 +130,71 @@ def test_several_are_asked_together_in_the_same_way() -> None:
     assert not [text for prompt in pipeline.generator.prompts for text in everything(prompt) if SECRET in text.lower()]
 
 
+def test_another_model_reads_no_more_of_an_answer_than_the_generator() -> None:
+    answer = rag(reply="At the left lung base [E1]. In the chest [E3].").answer(None, QUESTION)
+    read = private.readable(answer)
+    assert SECRET in repr(answer) and not [text for text in everything(read) if SECRET in text.lower()]
+    assert read.text == answer.text and [one.key for one in read.citations] == ["E1", "E3"]
+    assert [one.quote for one in read.citations] == [STATED.text, "effusion seen in chest"]
+
+
+def test_assistants_are_handed_no_word_of_a_report(tmp_path: Path) -> None:
+    from mcp import Client as Assistant
+
+    from medrag.server.mcp import make_mcp
+    from medrag.server.served import Served
+    from medrag.server.settings import settings_of
+
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add([EFFUSION, Concept("hpo:HP:2", "Heart failure")])
+        builder.finish()
+    said = {"quote": "A zebra effusion suggests heart failure.", "text": "study"}
+    extend(
+        tmp_path / "g",
+        [Triple("iu:HP:1#suggestive_of:HP:2@iu:zebra-7", "iu:zebra-7", "Pleural effusion", "suggestive_of", "Heart failure", "HP:1", "HP:2", meta=said)],
+    )  # fmt: skip
+    pipeline = rag(items=(FOREIGN,), reply="It may [E1][E2].")
+    pipeline.retrievers["graph"] = GraphRetriever(GraphStore.open(tmp_path / "g"))
+    asked = {"question": "Can a pleural effusion suggest heart failure?"}
+    calls = [("search", asked), ("answer", asked), ("answer", {**asked, "agent": True})]
+    calls += [("graph_paths", {"start": "pleural effusion", "end": "heart failure"})]
+
+    async def scene() -> None:
+        async with Assistant(make_mcp(pipeline, Served(pipeline, settings_of()), local=True)) as client:
+            for name, options in calls:
+                told = await client.call_tool(name, options)
+                assert not told.is_error and "stated in 1 report" in told.content[0].text, name
+                assert SECRET not in told.model_dump_json().lower(), name
+
+    asyncio.run(scene())
+    assert SECRET in repr(pipeline.answer(None, asked["question"]))
+
+
+class Sure(FakeGenerator):
+    """Knows probabilities, and leans on a reader."""
+
+    sees_images = True
+
+    def probabilities_yes(self, prompts: Any, images: Any) -> list[float]:
+        self.prompts += prompts
+        return [0.7] * len(prompts)
+
+    def reader_shift(self, prompt: Any, images: Any) -> float:
+        self.prompts.append(prompt)
+        return 0.5
+
+
+def test_what_is_asked_for_odds_and_confidence_is_held_to_it_too() -> None:
+    pipeline = rag(items=(STATED, FOREIGN))
+    pipeline.generator = Sure(["Yes [E1]."])
+    vars(pipeline)["calibration"] = Calibration({}, 0.1, {"closed": Sort(Logistic({}, {}, 1.0), {}, None)})
+    answer = pipeline.answer(Image.new("L", (64, 64)), "Is there a pleural effusion?")
+    assert answer.confidence is not None and set(pipeline.influence(answer)) == {"E1", "E2"}
+    assert len(pipeline.generator.prompts) == 7  # the answer; with all and none, the reader; with all, each left out
+    for prompt in pipeline.generator.prompts:
+        assert not [text for text in everything(prompt) if SECRET in text.lower()]
+
+
 ANY = st.sampled_from([*ITEMS, Page("p:1", "p", 1, (), 1.0, 1.0, SECRET)])
 
 
@@ -145,3 +217,15 @@ def test_keys_stay_those_of_what_is_shown(kept: list[Item], parents: list[Item])
 def test_it_is_on_or_off(value: Any) -> None:
     with pytest.raises(Exception, match="private"):
         override(PipelineSettings(), {"private": value})  # type: ignore[call-arg]
+
+
+def test_chains_are_handed_no_word_of_a_report() -> None:
+    from medrag.langchain import as_retriever, as_tool
+
+    open_rag = rag()
+    found = as_retriever(open_rag, k=20).invoke(QUESTION)
+    assert found and {one.metadata["kind"] for one in found} <= {"concept", "triple"}
+    assert all(":" not in one.metadata["doc"] for one in found if one.metadata["kind"] == "triple")
+    text = as_tool(open_rag).invoke({"question": QUESTION})
+    read = private.readable(open_rag.answer(None, QUESTION))
+    assert text == str(read)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medrag._util.text import count_tokens
 from medrag.prompts import evidence_block
-from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive
+from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive, same_words
 from medrag.settings import SelectSettings
 from medrag.types import Block, Hit, ImageRecord, Page, Passage, Query, Study, Triple
 
@@ -270,3 +270,12 @@ def test_what_speaks_to_a_machine_is_dropped_unless_that_is_let_through():
     assert context.kept == ()
     assert reasons(context) == ["it gives instructions ('Ignore all previous instructions') instead of evidence"] * 2
     assert select([told, titled], instructions="keep").kept == (told, titled)
+
+
+def test_texts_that_say_the_opposite_of_one_word_are_no_duplicates():
+    text = "The heart is normal. No pneumothorax. There is a left pleural effusion with mild basilar atelectasis."
+    other = text.replace("a left", "no left")
+    assert jaccard(text, other) == 1
+    assert not same_words(text, other, 0.9)
+    assert same_words(text, text.replace("mild", "slight"), 0.8)
+    assert same_words(text, text, 0.9)

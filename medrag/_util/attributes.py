@@ -7,12 +7,12 @@ base") and before it in the same clause count. It knows no anatomy beyond these 
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 from collections.abc import Iterator
 
 from medrag._util.polarity import clauses
+from medrag._util.remember import remembered
 
 Span = tuple[int, int]
 _JOINT = re.compile(
@@ -41,7 +41,7 @@ _DENIAL = re.compile(r"\W*(?:(?:and|or|but|with)\s+)?(?:no|not|without)\b", re.I
 _LEVEL = {"mild": 1, "moderate": 2, "severe": 3}
 
 
-@functools.lru_cache(maxsize=8192)
+@remembered(8192)
 def _pieces(sentence: str) -> tuple[Span, ...]:
     pairs = [match.span() for match in re.finditer(_PAIR.replace(" ", r"\s+"), sentence, re.IGNORECASE)]
     edges = {edge for clause in clauses(sentence) for edge in clause}

@@ -15,6 +15,8 @@ from medrag.errors import OfflineError
 
 VARIABLE = "MEDRAG_OFFLINE"
 _LOCAL = {"", "localhost", "ip6-localhost", "0.0.0.0", "::"}
+_SENDS = {"socket.connect", "socket.sendto", "socket.sendmsg"}  # (socket, address)
+_LOOKS_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}  # (name, …)
 _enforced = False
 
 
@@ -39,11 +41,11 @@ def refuse_if_asked(host: str) -> None:
 
 
 def _watch(event: str, args: tuple[Any, ...]) -> None:
-    if event == "socket.connect" or event == "socket.sendto":
-        address = args[1]
-        if isinstance(address, tuple) and address:
+    if event in _SENDS or event == "socket.getnameinfo":
+        address = args[-1]
+        if isinstance(address, tuple) and address:  # a socket of this machine has a path, or nothing
             _refuse_other(address[0])
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+    elif event in _LOOKS_UP:
         _refuse_other(args[0])
 
 

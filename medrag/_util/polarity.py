@@ -14,11 +14,11 @@ time and knows neither time nor whose finding it is ("history of", "mother had")
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 from typing import Literal, NamedTuple
 
+from medrag._util.remember import remembered
 from medrag._util.text import plain_marks
 
 Polarity = Literal["present", "absent", "uncertain"]
@@ -103,6 +103,11 @@ UNCERTAIN_AFTER = (
 )
 _ANSWERED_NO = re.compile(r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)", re.IGNORECASE)
 _DOUBTED = re.compile(r"[\w\s,]*\?")
+DENYING = frozenset(  # a text that holds none of these words denies nothing
+    "no not non none nil never neither nor nothing without w o cannot can't couldn't isn't aren't wasn't weren't don't doesn't didn't hasn't "
+    "haven't hadn't wouldn't denies denied denying negative free clear cleared clears clearing absent absence lack lacks lacking fail fails failed "
+    "resolved resolution disappeared gone removal removed rather opposed instead excludes excluded rules rule ruled".split()
+)
 _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 
 # Where a clause ends: a word that turns the sentence, or a comma or "and" that a new subject with a verb follows.
@@ -176,14 +181,14 @@ def mentions(sentence: str, phrase: str) -> list[Span]:
     )
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def clauses(sentence: str) -> tuple[Span, ...]:
     """The clauses of a sentence as spans that cover it; no trigger acts over their edges."""
     cuts = [0, *(match.start() for match in _TURN.finditer(sentence) if match.start() > 0), len(sentence)]
     return tuple((start, end) for start, end in itertools.pairwise(cuts) if start < end)
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def _triggers(sentence: str) -> tuple[_Trigger, ...]:
     """All triggers in order; of those that overlap the longest stays, then the one that acts backwards."""
     found = [

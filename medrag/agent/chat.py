@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.remember import forget
 from medrag.agent import asking
 from medrag.agent.graph import Agent, Event
 from medrag.agent.state import GIVEN, Piece, hit_of, id_of, piece_of
@@ -48,11 +49,12 @@ class Chat:
         self.close()
 
     def close(self) -> None:
-        """Forgets the session: questions, answers, images, evidence, and what the encoders remember of the last question."""
+        """Forgets the session: questions, answers, images, evidence, what the encoders remember of the last question, and the process of texts."""
         for memory in (self.images, self.turns, self._current, self._shown, self._known):
             memory.clear()
         for encoder in self.agent.rag.encoders.values():
             encoder.forget()
+        forget()
         self._closed = True
 
     def ask(self, question: str, image: Any = None) -> Answer:

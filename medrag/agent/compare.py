@@ -15,8 +15,8 @@ from medrag._util.findings import ASKED, label_of
 from medrag.agent import asking
 from medrag.score.claims import Claim, claims
 from medrag.types import Hit, Study
-from medrag.vlms._evidence import Ask, parse, split, stance
-from medrag.vlms._vote import ORDER, phrase
+from medrag.vlms._evidence import ORDER, Ask, parse, split, stance
+from medrag.vlms._vote import phrase
 
 if TYPE_CHECKING:
     from medrag.agent.desk import Desk

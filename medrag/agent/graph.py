@@ -7,6 +7,8 @@ lets only allowed calls through, and puts the answer together. After Patho-Agent
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,7 @@ from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
 from medrag.pipeline import make_query
 from medrag.score.grounding import claims, supports
-from medrag.types import Answer, Context, Hit
+from medrag.types import Answer, Claim, Context, Hit
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -94,8 +96,8 @@ class Agent:
 
         ``thread`` names the run: with the name of one that was cut off it goes on, with that of a finished one it gives
         its answer again. ``patient`` is who the images are of, by default the DICOM patient id; ``known`` evidence and
-        ``history`` come from earlier turns. Raises SettingsError for a name that belongs to another question, and what
-        `medrag.MedRAG.answer` raises.
+        ``history`` come from earlier turns. Raises SettingsError for a name that belongs to another question, index, set of labels or
+        privacy mode, and what `medrag.MedRAG.answer` raises.
         """
         events = self._steps(image, question, exclude, patient, thread, known, history)
         return self.rag.audit.watched(question, self.rag.settings.access, events) if self.rag.audit else events
@@ -155,18 +157,18 @@ class Agent:
     def _finish(self, state: State, bench: Bench) -> Answer:
         """The answer that a finished state stands for."""
         out = state["outcome"]
-        context = context_of(state, bench.desk.query, out["order"])
+        context = context_of(state, bench.desk.query)
         text, status, citations, reason = cite(out["text"], context)
         borne = _borne(text, context, self.entails or supports) if status != "abstained" else (0, 0)
         usage = {
             "context_tokens": context.tokens, **out["usage"], "steps": state["steps"], "policy_tokens": state["tokens"],
             "claims": borne[0], "supported_claims": borne[1],
         }  # fmt: skip
-        claims = self.rag.finish.claims_of(text, context) if status != "abstained" else ()
+        claims = tuple(Claim(**{**one, "keys": tuple(one["keys"])}) for one in json.loads(out["claims"]))
         fingerprint = f"{self.rag.fingerprint}-{self._policy.name}"
         return Answer(
             text, status, citations, context, bench.desk.route, out["model"], out["reason"] or reason, usage, state["timings"],
-            fingerprint, claims, trace=tuple(state["trace"]),
+            fingerprint, claims, out["confidence"], tuple(state["trace"]),
         )  # fmt: skip
 
 
@@ -184,21 +186,24 @@ def _borne(text: str, context: Context, entails: Entails) -> tuple[int, int]:
 
 
 def _start(query: Query, desk: Desk, policy: str, known: Sequence[Piece], history: Sequence[tuple[str, str]]) -> State:
+    settings, store = desk.rag.settings, desk.rag.store
     return State(
-        policy=policy, question=query.text, images=[image.sha256 for image in query.images], exclude=sorted(query.exclude), patient=desk.patient,
+        policy=policy, index=store.manifest.content_hash if store else "", access=sorted(settings.access), private=settings.private,
+        question=query.text, images=[image.sha256 for image in query.images], exclude=sorted(query.exclude), patient=desk.patient,
         history=[list(turn) for turn in history], domain=desk.query.domain, memory={}, found=[], said="", evidence=list(known),
         dropped=[], conflicts=[], steps=0, tokens=0, timings={}, trace=[],
     )  # fmt: skip
 
 
 def _same(held: State, start: State, thread: str) -> None:
-    for key in ("question", "images", "exclude", "patient", "policy"):
+    """Raises SettingsError for a run of another question, or by one who sees another part of the index."""
+    for key in ("access", "private", "index", "question", "images", "exclude", "patient", "policy"):
         if held.get(key) != start[key]:  # type: ignore[literal-required]
             raise SettingsError(f"the run {thread!r} is another one ({key} differs)", "give this one another name")
 
 
 def _saver(path: Path | str | None) -> Any:
-    """Where states are saved: a file, or memory alone. Only plain values are read back from a file."""
+    """Where states are saved: a file, its owner's alone, or memory. Only plain values are read back from a file."""
     from langgraph.checkpoint.memory import InMemorySaver
 
     if path is None:
@@ -213,6 +218,7 @@ def _saver(path: Path | str | None) -> Any:
     where = Path(path).expanduser()
     try:
         where.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(where, os.O_CREAT | os.O_RDWR, 0o600))  # it holds the question and what was found
         base = sqlite3.connect(where, check_same_thread=False)
         saver = SqliteSaver(base, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
         saver.setup()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,12 +34,14 @@ from medrag.agent.tools import TERMINAL, Found
 from medrag.agent.verify import Entails, Said
 from medrag.errors import IndexProblem
 from medrag.prompts import REFUSAL, evidence_block
-from medrag.types import Hit
+from medrag.types import Answer, Hit
 from medrag.vlms._evidence import is_report
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from langgraph.runtime import Runtime
+
+    from medrag.finish import Said as Finished
 
 SAID = 3000  # characters of what a tool tells that are kept
 SHARE = 0.5  # of the evidence budget that is left which one call may use
@@ -237,15 +241,26 @@ def _observation(said: str, kept: Sequence[Hit], before: int, dropped: list[Piec
 
 @_timed("answer")
 def answer(state: State, bench: Bench) -> dict[str, Any]:
-    """The policy's own text, or the generator's from the evidence; or the refusal."""
-    call = state["call"]
-    own, reason = str(call["args"].get("text") or ""), str(call["args"].get("reason") or "")
-    order = list(range(len(state["evidence"]))) if own else for_generator(state["evidence"])
-    model, usage = bench.policy.name, {"answer_tokens": count_tokens(own)}
-    if call["name"] == "abstain":
-        own, reason = REFUSAL, reason or "the policy found no answer in the evidence"
-    elif not own:
-        written = bench.desk.rag.answer_from(context_of(state, bench.desk.query, order), bench.desk.route)
-        own, reason, model, usage = written.text, written.reason, written.model, dict(written.usage)
-    outcome = {"text": unbroken(own), "reason": unbroken(reason), "model": model, "order": order, "usage": usage}
-    return {"outcome": outcome, "trace": with_last(state, {"observation": unbroken(own)})}
+    """The policy's own text, or the generator's from the evidence, both finished as every answer is; or the refusal."""
+    call, rag, route = state["call"], bench.desk.rag, bench.desk.route
+    own, refused = unbroken(str(call["args"].get("text") or "")), call["name"] == "abstain"
+    if own or refused:
+        said = rag.finish(REFUSAL if refused else own, context_of(state, bench.desk.query), route)
+        if refused:
+            said = said._replace(reason=str(call["args"].get("reason") or "the policy found no answer in the evidence"))
+        outcome = _outcome(said, bench.policy.name, {"answer_tokens": count_tokens(said.text)})
+    else:
+        state = for_generator(state)
+        written = rag.answer_from(context_of(state, bench.desk.query), route)
+        outcome = _outcome(written, written.model, written.usage)
+    trace = with_last(state, {"observation": outcome["text"]})
+    return {"evidence": state["evidence"], "conflicts": state["conflicts"], "outcome": outcome, "trace": trace}
+
+
+def _outcome(said: Finished | Answer, model: str, usage: Mapping[str, Any]) -> dict[str, Any]:
+    """What is saved of an answer; the rest is made again from the evidence."""
+    claims = json.dumps([dataclasses.asdict(one) for one in said.claims])
+    return {
+        "text": unbroken(said.text), "reason": unbroken(said.reason), "claims": claims, "confidence": said.confidence,
+        "model": model, "usage": dict(usage),
+    }  # fmt: skip

@@ -6,7 +6,8 @@ Pixels are not part of it, only their hashes; pieces of evidence are written out
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -72,6 +73,9 @@ class State(TypedDict, total=False):
     """The loop's state; every node gives the keys that it changes."""
 
     policy: str  # its name
+    index: str  # the hash of what it holds for who asks
+    access: list[str]  # labels that the asker holds
+    private: bool
     question: str
     images: list[str]  # sha256 of the decoded pixels
     exclude: list[str]
@@ -89,7 +93,7 @@ class State(TypedDict, total=False):
     tokens: int
     timings: dict[str, float]  # seconds by node
     trace: list[Row]
-    outcome: dict[str, Any]  # text, reason, model, order of the evidence, usage: set when the run is over
+    outcome: dict[str, Any]  # text, reason, model, usage, claims, confidence: set when the run is over
 
 
 def piece_of(hit: Hit, goal: str, image: int = -1, step: int = 0, reason: str = "") -> Piece:
@@ -113,18 +117,37 @@ def id_of(piece: Piece) -> str:
     return str(json.loads(piece["item"])["id"])
 
 
-def context_of(state: State, query: Query, order: Sequence[int] | None = None) -> Context:
-    """The evidence as a context; ``order`` are places in ``state["evidence"]`` (none: as they were kept)."""
-    pieces = [state["evidence"][n] for n in (range(len(state["evidence"])) if order is None else order)]
-    kept = tuple(hit_of(piece, rank) for rank, piece in enumerate(pieces, 1))
+def context_of(state: State, query: Query) -> Context:
+    """The evidence as a context."""
+    kept = tuple(hit_of(piece, rank) for rank, piece in enumerate(state["evidence"], 1))
     dropped = tuple(Drop(hit_of(piece), piece["reason"]) for piece in state["dropped"])
-    return Context(query, kept, dropped, sum(piece["tokens"] for piece in pieces), tuple(state["conflicts"]))
+    return Context(query, kept, dropped, sum(piece["tokens"] for piece in state["evidence"]), tuple(state["conflicts"]))
 
 
-def for_generator(evidence: Sequence[Piece]) -> list[int]:
-    """The order in which a generator reads the evidence: what the expert model said comes last, for some see the image
-    through the same model already."""
-    return sorted(range(len(evidence)), key=lambda n: evidence[n]["retriever"] == READER)
+def for_generator(state: State) -> State:
+    """The state with the evidence in the order in which a generator reads it: what the expert model said comes last, for some see the image
+    through the same model already. Keys follow their pieces, in the conflicts and in the trace; what a policy's model was told stays as it was."""
+    places = sorted(range(len(state["evidence"])), key=lambda n: state["evidence"][n]["retriever"] == READER)
+    keys = {f"E{old + 1}": f"E{new}" for new, old in enumerate(places, 1)}
+    return {
+        **state,
+        "evidence": [state["evidence"][n] for n in places],
+        "conflicts": [_renamed(one, keys) for one in state["conflicts"]],
+        "trace": [_rekeyed(row, keys) for row in state["trace"]],
+    }
+
+
+def _rekeyed(row: Row, keys: Mapping[str, str]) -> Row:
+    if "kept" not in row:
+        return row
+    kept = [{**told, "key": keys[told["key"]]} for told in row["kept"]]
+    return {**row, "kept": kept, "conflicts": [_renamed(one, keys) for one in row["conflicts"]]}
+
+
+def _renamed(conflict: str, keys: Mapping[str, str]) -> str:
+    """A conflict with other keys; they stand after its last colon, for a question may hold what looks like one."""
+    head, colon, told = conflict.rpartition(": ")
+    return head + colon + re.sub(r"\bE\d+\b", lambda match: keys[match[0]], told)
 
 
 def last(state: State) -> Row:

@@ -18,8 +18,7 @@ from medrag.prompts import describe
 from medrag.score.grounding import stances
 from medrag.types import Context, Hit, Query
 from medrag.vlms import _words as words
-from medrag.vlms._evidence import Ask, collect, is_report, is_similar, parse, rank, stance, usable
-from medrag.vlms._vote import ORDER
+from medrag.vlms._evidence import ORDER, Ask, collect, is_report, is_similar, parse, rank, stance, usable
 
 FLOOR = 0.5  # of the question's weight that one sentence must hold, as of the extractive answerer
 LONG, COVERED = (

@@ -36,7 +36,9 @@ TABLE: dict[str, tuple[str, ...]] = {
     "TB": ("tuberculosis",), "TBI": ("traumatic brain injury",), "TIA": ("transient ischemic attack",), "UC": ("ulcerative colitis",),
     "URI": ("upper respiratory tract infection",), "UTI": ("urinary tract infection",), "VSD": ("ventricular septal defect",), "VTE": ("venous thromboembolism",),
 }  # fmt: skip
-_EXPLAINED = re.compile(r"((?:[\w'-]+ ){1,8})\(([A-Z]{2,6})s?\)")
+_SHORT = re.compile(r"(?<= )\(([A-Z]{2,6})s?\)")
+_BEFORE = re.compile(r"(?:[\w'-]+ ){1,8}$")
+_LONGEST = 300  # characters of the words before
 
 
 def explained(text: str) -> dict[str, tuple[str, ...]]:
@@ -46,9 +48,10 @@ def explained(text: str) -> dict[str, tuple[str, ...]]:
     {'CHF': ('congestive heart failure',)}
     """
     found: dict[str, tuple[str, ...]] = {}
-    for words, short in _EXPLAINED.findall(text):
-        if long := _with_initials(words.split(), short.lower()):
-            found[short] = (long,)
+    for short in _SHORT.finditer(text):
+        before = _BEFORE.search(text[max(0, short.start() - _LONGEST) : short.start()])
+        if before and (long := _with_initials(before[0].split(), short[1].lower())):
+            found[short[1]] = (long,)
     return found
 
 

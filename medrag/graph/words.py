@@ -7,9 +7,10 @@ not morphology: it knows neither verbs nor irregular Latin beyond the endings be
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
+
+from medrag._util.remember import remembered
 
 TOKEN = re.compile(r"[^\W_]+")
 _BRITISH = (
@@ -35,7 +36,7 @@ _SMALL = _BETWEEN | {"and", "with", "to", "by", "for"}
 MOST_IN_BAG = 5  # words of a name that is found in any order
 
 
-@functools.lru_cache(maxsize=65536)
+@remembered(65536)
 def stem(word: str) -> str:
     """One lower-case word as it stands in a key."""
     if not word.isascii():
@@ -79,7 +80,7 @@ def keys(name: str) -> tuple[str, ...]:
     return keys_and_bag(name)[0]
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def keys_and_bag(name: str) -> tuple[tuple[str, ...], str]:
     """`keys` and `bag` of a name, its words read once."""
     head, comma, tail = name.partition(", ")

@@ -201,15 +201,16 @@ $("form").addEventListener("submit", async (event) => {
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   busy(new AbortController());
   try {
+    let asked = question;
     const reply = await ask("v1/answer", { method: "POST", body: form, signal: running.signal });
     for await (const [stage, data] of events(reply)) {
       if (stage === "token") text.textContent += data.text;
-      else if (stage === "answer") finished(turn, text, data);
+      else if (stage === "answer") { finished(turn, text, data); asked = data.question || question; }
       else if (stage === "error") throw new Error(data.message);
       else if (stage !== "step" || data.node === "verified") stages.append(make("li", { textContent: STAGES[stage]?.(data) ?? stage }));
     }
     if (!turn.classList.contains("done")) throw new Error("The server stopped before it had answered.");
-    before = question;
+    before = asked;  // with what it left out
   } catch (fault) {
     if (fault.name === "AbortError") { stages.append(make("li", { textContent: "stopped" })); }
     else { turn.remove(); $("problem").textContent = fault.message; }

@@ -5,7 +5,6 @@ Okapi BM25 (Robertson & Zaragoza, 2009) with the inverse document frequency of t
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medrag._util.remember import remembered
 from medrag.indexes.bm25 import terms
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ def word_shares(question: str, texts: Sequence[str]) -> Vectors:
     return shares
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def _counted(text: str) -> Counter[str]:
     return Counter(terms(text))

@@ -9,11 +9,11 @@ older finding for a present one where the words do.
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Literal, NamedTuple
 
 from medrag._util.polarity import OPPOSITE
+from medrag._util.remember import remembered
 from medrag._util.text import sentences, words
 from medrag.score import claims as findings
 from medrag.score.grounding import SHARE, stances
@@ -69,7 +69,7 @@ def check(claim: str, evidence: str) -> Checked:
     return next((one for verdict in ("contradicted", "absent") for one in found if one.verdict == verdict), found[0])
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def _told(text: str) -> tuple[Said, ...]:
     """The findings of a text, sentence by sentence."""
     return tuple(Said(claim, sentence) for sentence in sentences(text) for claim in findings.claims(sentence))
@@ -84,7 +84,7 @@ def _finding(own: Said, told: tuple[Said, ...]) -> Checked:
     return next((Checked("supported", other.sentence) for other in told if _bears_out(own, other)), Checked("absent"))
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def _words(sentence: str) -> tuple[str, ...]:
     return tuple(words(sentence))
 

@@ -15,7 +15,6 @@ about a chest scores 0; a reference without a word gives NaN.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medrag._util.polarity import polarity
+from medrag._util.remember import remembered
 from medrag._util.text import STOPWORDS
 from medrag.graph.context import sentence_spans
 from medrag.graph.words import tokens
@@ -75,7 +75,7 @@ def _statements(text: str) -> Counter[tuple[str, str, str]]:
     return bag
 
 
-@functools.lru_cache(maxsize=32768)
+@remembered(32768)
 def _of_sentence(sentence: str) -> tuple[tuple[str, str, str], ...]:
     found = tokens(sentence)
     kept = ((word, (start, end)) for word, start, end in found if word not in _SKIPPED)

@@ -7,7 +7,6 @@ claim that is true but not cited counts as not borne out. Whether the claim answ
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from medrag._util.polarity import Polarity, polarity
+from medrag._util.remember import remembered
 from medrag._util.text import STOPWORDS, plain_marks, sentences, words
 from medrag.prompts import KEYS
 from medrag.score.open_answers import normalised
@@ -150,7 +150,7 @@ def ngrams(text: str, n: int = NGRAM) -> list[tuple[str, ...]]:
     return [tuple(found[start : start + n]) for start in range(len(found) - n + 1)]
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def stances(sentence: str, start: int = 0) -> dict[str, Polarity]:
     """What the sentence says of each content word from ``start`` on; of a word that stands twice, the first time counts.
 

@@ -10,13 +10,13 @@ are not installed with medrag, and what the rules miss here is vocabulary and co
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from medrag._util.polarity import clauses, polarity
+from medrag._util.remember import remembered
 from medrag._util.text import plain_marks
 from medrag.graph.context import sentence_spans
 from medrag.score.attributes import location_of, severity_of, side_of
@@ -125,7 +125,7 @@ def mentions(text: str) -> list[Mention]:
     return found
 
 
-@functools.lru_cache(maxsize=32768)
+@remembered(32768)
 def _of_sentence(sentence: str) -> tuple[Mention, ...]:
     """The mentions of one sentence; sentences repeat, so this is where the time is saved."""
     if not sentence.strip():

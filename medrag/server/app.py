@@ -48,7 +48,7 @@ def create_app(rag: MedRAG, settings: ServerSettings | None = None) -> FastAPI:
         async with tools.session_manager.run():
             yield
         await served.queue.close()
-        served.answers.clear()
+        served.forget()
 
     app = FastAPIOffline(
         redoc_url=None, title="medrag", version=__version__, description=ABOUT, lifespan=alive, responses=FAILURES

@@ -40,13 +40,8 @@ async def answer(
     As events: ``queued`` (place), ``routed``, ``found``, ``selected``, ``token`` (text), with the search loop ``step``, and last
     ``answer`` or ``error``.
     """
-    ticket = served.queue.enter()
-    try:
-        asked = whole_question(question, before)
-        images = await read_images(image, served)
-    except BaseException:
-        ticket.leave()
-        raise
+    ticket = served.enter(request)
+    asked, images = whole_question(question, before), await read_images(image, served)
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
     stages = stages_of(request, served, ticket, served.stages(images, asked, exclude, agent))
     if stream or EVENTS in request.headers.get("accept", ""):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -24,12 +25,13 @@ from medrag.errors import MedragError, SettingsError
 from medrag.server.ask import EVENTS, SERVED, stages_of
 from medrag.server.guard import failure
 from medrag.server.problems import NotHere, problem_of
-from medrag.server.served import whole_question
+from medrag.server.served import MOST, whole_question
 from medrag.server.told import without_paths
 from medrag.types import Answer
 
 router = APIRouter(tags=["OpenAI dialect"])
 MODELS = ("medrag", "medrag-agent")  # one shot, and the search loop
+TURNS = 20  # earlier questions that one may lean on
 _LISTED = re.compile(r"\A\s*<attached_files>.*?</attached_files>\s*", re.DOTALL)  # Open WebUI's list of the images
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 
@@ -86,7 +88,7 @@ async def complete(request: Request, served: SERVED, asked: Completion) -> Respo
     """
     _known(asked.model)
     question, images = _asked(asked.messages, served.settings.images)
-    ticket = served.queue.enter()
+    ticket = served.enter(request)
     request.state.about.update(question=served.digest(question), images=[served.digest(one) for one in images])
     stages = stages_of(request, served, ticket, served.stages(images, question, (), agent=asked.model == MODELS[1]))
     if asked.stream:
@@ -171,8 +173,18 @@ def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes]]:
         images = next((shown for _, shown in reversed(turns[:-1]) if shown), [])
     if len(images) > most:
         raise SettingsError(f"{len(images)} images, more than {most}", "send fewer")
-    before = next((text for text, _ in reversed(turns[:-1]) if text.strip()), "")
-    return whole_question(question, before), images
+    return whole_question(question, _before(text for text, _ in turns[:-1])), images
+
+
+def _before(earlier: Iterable[str]) -> str:
+    """The question before, itself completed from those before it; one that was too long was refused, and nothing leans on it."""
+
+    def whole(before: str, text: str) -> str:
+        found = whole_question(text, before)
+        return found if len(found) <= MOST else text
+
+    asked = [text for text in earlier if text.strip() and len(text) <= MOST]
+    return functools.reduce(whole, asked[-TURNS:], "")
 
 
 def _text(message: Message) -> str:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -97,7 +97,8 @@ class Guard:
             return 421, "this server is not called that", "start it with --allow-host NAME"
         if (origin := headers.get("origin")) and not _same(origin, headers.get("host", ""), settings.origins):
             return 403, "pages of other sites may not call this server", "start it with --allow-origin ORIGIN"
-        if int(headers.get("content-length") or 0) > self.limit:
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self.limit:  # of any other the bytes are counted as they come
             return 413, *self._too_large()
         path = scope["path"]
         is_open = path in OPEN or path.startswith(OPEN[-1]) or scope["method"] == "OPTIONS"
@@ -122,7 +123,7 @@ class _Visit:
         self.id, self.status, self.first, self.began = uuid.uuid4().hex, 0, 0.0, time.perf_counter()
         self.oversized = False  # what the app makes of a body that was cut off is not sent
         self.served, self.scope, self._send = served, scope, send
-        scope.setdefault("state", {}).update(request=self.id, about={})
+        scope.setdefault("state", {}).update(request=self.id, about={}, place=None)
 
     async def send(self, message: Message) -> None:
         if self.oversized and not self.status:
@@ -138,6 +139,8 @@ class _Visit:
         await self._send(message)
 
     def leave(self) -> None:
+        if place := self.scope["state"]["place"]:
+            place.leave()  # whatever became of the request
         seconds = time.perf_counter() - self.began
         route = getattr(self.scope.get("route"), "path", "none")
         metrics, status = self.served.metrics, self.status or 499  # 499: the client left before anything was said
@@ -185,10 +188,18 @@ def _known(header: str, tokens: Sequence[str]) -> str:
 
 def _called(host: str, names: Sequence[str]) -> bool:
     """Whether a Host header names this server: a name that was rebound to the loopback by a stranger's DNS does not."""
-    name = (urlsplit(f"//{host}").hostname or "").lower()
+    name = (_split(f"//{host}").hostname or "").lower()
     wild = any(one in ("0.0.0.0", "::") for one in names)
     return is_loopback(name) or name in {one.lower().strip("[]") for one in names} or (wild and bool(name))
 
 
 def _same(origin: str, host: str, others: Sequence[str]) -> bool:
-    return urlsplit(origin).netloc.lower() == host.lower() or origin in others or "*" in others
+    return _split(origin).netloc.lower() == host.lower() or origin in others or "*" in others
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; none of one that cannot be read."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")

@@ -74,8 +74,9 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
         """Answer a question about images, or about none, with checked citations; ``agent`` searches in several turns."""
         shown, asked = [_read(one, local=local) for one in images], whole_question(question, "")
         event = await _done(served, served.stages(shown, asked, (), agent))
-        said: Answer = event.data
-        value = answer_values(said, served.remember(said))
+        made = served.remember(event.data)
+        said: Answer = private.readable(event.data) if rag.settings.private else event.data
+        value = answer_values(said, made)
         kept = ("id", "text", "status", "reason", "citations", "route", "model", "fingerprint")
         return CallToolResult(
             content=[TextContent(type="text", text=said.text + references(said))],
@@ -136,9 +137,12 @@ async def _done(served: Served, start: Callable[[], Iterator[Any]]) -> Any:
     async def stays() -> bool:
         return False
 
-    last: Any = None
-    async for step in served.queue.enter().steps(start, stays):
-        last = last if isinstance(step, Queued) else step
+    ticket, last = served.queue.enter(), None
+    try:
+        async for step in ticket.steps(start, stays):
+            last = last if isinstance(step, Queued) else step
+    finally:
+        ticket.leave()
     return last
 
 
@@ -165,8 +169,9 @@ def _paths(rag: MedRAG, start: str, end: str, k: int) -> list[dict[str, Any]]:
         raise SettingsError(
             f"the graph knows nothing called {(end if starts else start)[:60]!r}", "give a name, a code or a CUI"
         )
-    found = paths_between(reader.store, starts, ends, limit=k)
-    return [{**item_values(reader.as_item(path)), "score": path.score} for path in found]
+    found = [(path.score, reader.as_item(path)) for path in paths_between(reader.store, starts, ends, limit=k)]
+    shown = private.bare if rag.settings.private else lambda item: item
+    return [{**item_values(shown(item)), "score": score} for score, item in found]
 
 
 def _read(image: str, *, local: bool) -> bytes:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
+from medrag._util.remember import forget
 from medrag.agent import asking
 from medrag.errors import SettingsError
 from medrag.server.metrics import Metrics
 from medrag.server.settings import ServerSettings
-from medrag.server.work import WorkQueue
+from medrag.server.work import Ticket, WorkQueue
 from medrag.types import Answer
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class Served:
             return frozenset()
         return frozenset(self.settings.labels.get(TOKEN.get(), self._base.settings.access))
 
+    def enter(self, request: Request) -> Ticket:
+        """A place in line, which the guard gives back when the request is over. Raises Busy where there is none."""
+        request.state.place = ticket = self.queue.enter()
+        return ticket
+
     def remember(self, answer: Answer) -> str:
         """An id for an answer, by which it is found until newer ones push it out."""
         made = uuid.uuid4().hex
@@ -63,6 +69,14 @@ class Served:
         while len(self.answers) > self.settings.remembered:
             self.answers.popitem(last=False)
         return made
+
+    def forget(self) -> None:
+        """Nothing is kept of what was asked and answered."""
+        self.answers.clear()
+        for rag in self._rags.values():
+            for encoder in rag.encoders.values():
+                encoder.forget()
+        forget()
 
     def remembered(self, made: str) -> Answer | None:
         """The answer of that id, where it is there and this request's token may see what it rests on."""
@@ -102,4 +116,5 @@ def whole_question(question: str, before: str) -> str:
     """A question that leans on the one before it, completed. Raises SettingsError for one that no reader would finish."""
     if len(question) > MOST or len(before) > MOST:
         raise SettingsError(f"the question has more than {MOST} characters", "ask a shorter one")
+    question, before = (text.encode(errors="replace").decode() for text in (question, before))  # JSON may halve one
     return asking.completed(question, before) if before.strip() and question.strip() else question

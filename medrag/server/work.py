@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Queued:
 
 
 class WorkQueue:
-    """``async with`` nothing: `enter` takes a place or raises `Busy`, `steps` does the work and gives the place back."""
+    """`enter` takes a place or raises `Busy`; `Ticket.steps` does the work in its turn, `Ticket.leave` gives the place back."""
 
     def __init__(self, workers: int, waiting: int, timeout: float) -> None:
         self.workers, self.waiting, self.timeout = workers, waiting, timeout
@@ -66,16 +67,44 @@ class WorkQueue:
 
 
 class Ticket:
-    """A place in line, used once: by `steps`, or given back unused by `leave`."""
+    """A place in line, used once, by `steps`; who took it calls `leave` in the end, whether the work began or not."""
 
     def __init__(self, queue: WorkQueue) -> None:
         self.queue, self._left, self._holds = queue, False, False
+        self._work: Iterator[Any] | None = None
+        self._step: Future[Any] | None = None
 
     def leave(self) -> None:
-        """Gives the place back; a second time does nothing."""
+        """Closes the work and gives the place back, as soon as the step that may still be running in its thread is over.
+
+        A second time does nothing. Called in the loop.
+        """
         if self._left:
             return
         self._left = True
+        over = functools.partial(self._end, asyncio.get_running_loop())
+        if self._step is not None and not self._step.done():
+            self._step.add_done_callback(over)
+        elif self._work is not None:
+            try:
+                self.queue._pool.submit(over)
+            except RuntimeError:  # the pool is closed: so is the line
+                self._give_back()
+        else:
+            self._give_back()
+
+    def _end(self, loop: asyncio.AbstractEventLoop, step: Future[Any] | None = None) -> None:
+        made = self._work
+        if made is None and step is not None and not step.cancelled() and step.exception() is None:
+            made = step.result()  # `start` ended after we had given up on it
+        close = getattr(made, "close", None)
+        with contextlib.suppress(Exception):  # what is thrown away may fail as it likes
+            if close:
+                close()
+        with contextlib.suppress(RuntimeError):  # the loop is gone: so is the line
+            loop.call_soon_threadsafe(self._give_back)
+
+    def _give_back(self) -> None:
         self.queue.inside -= 1
         if self._holds:
             self.queue._slots.release()
@@ -89,8 +118,6 @@ class Ticket:
         """
         loop = asyncio.get_running_loop()
         until, looked = loop.time() + self.queue.timeout, loop.time()
-        work: Iterator[Any] | None = None
-        step: Future[Any] | None = None
         try:
             yield Queued(max(self.queue.inside - self.queue.workers, 0))
             if not await self._turn(until, gone):
@@ -100,18 +127,18 @@ class Ticket:
                     looked = loop.time()
                     if await gone():
                         return
-                step = self.queue._pool.submit(start if work is None else _next(work))
+                step = self._step = self.queue._pool.submit(start if self._work is None else _next(self._work))
                 if not await _over(step, until, gone):
                     return
                 found = step.result()
-                if work is None:
-                    work = found
+                if self._work is None:
+                    self._work = found
                 elif found is _END:
                     return
                 else:
                     yield found
         finally:
-            self._end(loop, work, step)
+            self.leave()
 
     async def _turn(self, until: float, gone: Callable[[], Awaitable[bool]]) -> bool:
         """Whether the turn came; False where the client left."""
@@ -122,28 +149,6 @@ class Ticket:
             if not self._holds and not turn.cancel() and turn.done() and not turn.cancelled():
                 self._holds = turn.exception() is None  # it came at the last moment: `leave` gives it on
         return self._holds
-
-    def _end(self, loop: asyncio.AbstractEventLoop, work: Iterator[Any] | None, step: Future[Any] | None) -> None:
-        """Closes the work and leaves, as soon as the step that may still be running in its thread is over."""
-
-        def over(done: Future[Any] | None = None) -> None:
-            made = work
-            if made is None and done is not None and not done.cancelled() and done.exception() is None:
-                made = done.result()  # `start` ended after we had given up on it
-            close = getattr(made, "close", None)
-            with contextlib.suppress(Exception):  # what is thrown away may fail as it likes
-                if close:
-                    close()
-            with contextlib.suppress(RuntimeError):  # the loop is gone: so is the line
-                loop.call_soon_threadsafe(self.leave)
-
-        if step is None or step.done():
-            if work is None:
-                self.leave()
-            else:
-                self.queue._pool.submit(over)
-        else:
-            step.add_done_callback(over)
 
 
 def _next(work: Iterator[Any]) -> Callable[[], Any]:

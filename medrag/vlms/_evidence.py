@@ -35,7 +35,7 @@ _DEFINING = re.compile(
 _CHOICE = re.compile(r"\b(?:yes or no|no or yes|yes/no)\b|\bor not\b", re.IGNORECASE)
 _CONTRACTED = re.compile(r"^\W*(?:is|are|was|were|do|does|did|has|have|had|can|could)n't\b", re.IGNORECASE)
 _AWAY = re.compile(
-    r"\b(?:in|on|at|of|that|which|indicat\w+|suggest\w*|consistent|due|with|from|along|near|throughout|to|as|for|within|over)\b",
+    r"\b(?:in|on|at|of|that|which|indicat\w+|suggest\w*|consistent|due|with|without|from|along|near|throughout|to|as|for|within|over)\b",
     re.IGNORECASE,
 )
 _BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)

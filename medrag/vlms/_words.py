@@ -9,6 +9,7 @@ import functools
 import re
 from typing import NamedTuple
 
+from medrag._util.remember import remembered
 from medrag._util.text import STOPWORDS
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -50,7 +51,7 @@ class Word(NamedTuple):
     end: int
 
 
-@functools.lru_cache(maxsize=20_000)
+@remembered(20_000)
 def stems(word: str) -> tuple[str, ...]:
     """What a word is compared by; "cardiomegaly" becomes two, heart and enlarg."""
     plain = _base(word.lower().removesuffix("-sided"))
@@ -81,7 +82,7 @@ def _strip(word: str) -> str:
     return next((word[: -len(end)] for end in _SUFFIXES if word.endswith(end) and len(word) - len(end) >= 5), word)
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered(4096)
 def content(text: str) -> tuple[Word, ...]:
     """The content words in order, each with its place."""
     found = ((match, match.group().lower()) for match in _WORD.finditer(text))

@@ -178,6 +178,56 @@ def read(images):
     return {"Effusion": share, "Pneumothorax": 0.01}
 
 
+def test_conflicts_and_the_trace_name_evidence_as_the_answer_does():
+    answer = Agent(small_rag(), see=lambda images: {"Effusion": 0.9}).answer(
+        picture("left"), "Is there a pleural effusion?"
+    )
+    ids = {key: hit.item.id for key, hit in answer.context}
+    kept = {told["key"]: told["id"] for row in answer.trace for told in row.get("kept", ())}
+    assert kept == ids and list(ids.values())[-1].startswith("agent:findings")  # read last, found first
+    (note,) = answer.context.notes
+    sides = note.rpartition(": ")[2].removesuffix(" against it").split(" for it, ")
+    pro, contra = ([ids[key] for key in side.split(", ")] for side in sides)
+    assert any(one.startswith("agent:findings") for one in pro) and all(one.startswith("iu:clear") for one in contra)
+    assert note in [conflict for row in answer.trace for conflict in row.get("conflicts", ())]
+
+
+MASS = (
+    "answer",
+    {"text": "A pleural effusion is fluid in the pleural space [E1]. There is a large pneumothorax [E1]."},
+)
+
+
+@pytest.mark.parametrize("policy", [Script(("search_text", {"query": "pleural effusion"}), MASS), "rules"])
+@pytest.mark.parametrize("unsupported", ["mark", "remove", "abstain"])
+def test_every_answer_is_finished_as_that_of_the_pipeline(policy, unsupported):
+    from medrag.testing import FakeGenerator
+
+    rag = small_rag(unsupported=unsupported, generator=FakeGenerator([MASS[1]["text"]]))
+    answer = Agent(rag, policy=policy).answer(None, "What is a pleural effusion?")
+    said = rag.finish(MASS[1]["text"], answer.context, answer.route)
+    assert (answer.text, answer.status, answer.reason) == (said.text, said.status, said.reason)
+    assert (answer.claims, answer.citations) == (said.claims, said.citations)
+    assert ("pneumothorax" in answer.text) == (unsupported == "mark")
+
+
+def test_an_answer_that_is_not_sure_enough_is_held_back_whoever_wrote_it():
+    from medrag.calibration import Calibration, Logistic, Sort
+
+    for least, status in ((0.2, "answered"), (0.9, "abstained")):
+        rag = small_rag(risk=0.1)
+        vars(rag)["calibration"] = Calibration({}, 0.1, {"text": Sort(Logistic({}, {}, 0.0), {"0.1": least}, None)})
+        for policy in ("rules", Script(("search_text", {"query": "pleural effusion"}), MASS)):
+            answer = Agent(rag, policy=policy).answer(None, "What is a pleural effusion?")
+            assert (answer.status, answer.confidence) == (status, 0.5)
+            assert status == "answered" or "for a risk of 0.1" in answer.reason
+
+
+def test_abstaining_stays_abstaining():
+    answer = Agent(small_rag(), policy=Script(("abstain", {"reason": "too little"}))).answer(None, "What is a mass?")
+    assert (answer.status, answer.reason, answer.claims, answer.confidence) == ("abstained", "too little", (), None)
+
+
 def test_two_images_are_compared_and_the_change_is_evidence():
     answer = Agent(small_rag(), see=read).answer(
         [picture("clear"), picture("both")], "What has changed in the pleural effusion?"

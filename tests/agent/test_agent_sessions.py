@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from langchain_core.tools import tool
 from small_agent import Script, picture, small_rag, tools_of
@@ -113,6 +115,24 @@ def test_a_finished_run_gives_its_answer_again_and_another_question_is_refused(s
     with pytest.raises(SettingsError, match="policy differs"):
         Agent(small_rag(), checkpoint=saved).answer(None, WHAT, thread="one")
     assert agent.answer(None, WHAT, thread="two").trace != () and ran == ["1", "2"] * 2
+
+
+@pytest.mark.parametrize("at", [1, 4])  # cut off, and finished
+@pytest.mark.parametrize("key", ["access", "private", "index"])
+def test_a_run_is_not_handed_to_who_sees_another_part(saved, key, at):
+    with contextlib.suppress(RuntimeError):
+        Agent(small_rag(access=("x",)), policy=Falls(at, *CALLS[1:]), checkpoint=saved).answer(None, WHAT, thread="one")
+    other = {"access": {"access": ()}, "private": {"access": ("x",), "private": True}, "index": {"access": ("x",)}}
+    rag = small_rag(**other[key])
+    if key == "index":
+        rag.store.manifest.content_hash = "another"
+    with pytest.raises(SettingsError, match=f"{key} differs"):
+        Agent(rag, policy=Script(*CALLS[1:]), checkpoint=saved).answer(None, WHAT, thread="one")
+
+
+def test_saved_runs_are_their_owners_alone(saved):
+    Agent(small_rag(), checkpoint=saved).answer(None, WHAT, thread="one")
+    assert {path.stat().st_mode & 0o077 for path in saved.parent.iterdir()} == {0}
 
 
 def test_a_file_that_holds_no_runs_is_one_clear_error(saved):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import types
 import weakref
 
 import pytest
@@ -11,7 +12,7 @@ from small_agent import small_rag
 from medrag.errors import SettingsError
 from medrag.retrieve.search import Memo
 from medrag.testing import FakeEncoder
-from medrag.types import Query
+from medrag.types import Query, Study
 
 QUESTION = "What is a pleural effusion?"
 
@@ -38,6 +39,29 @@ def test_nothing_is_left_of_a_session_that_was_closed():
     assert not (chat.images or chat.turns or chat._known or chat._current or chat._shown)
     assert not chat.agent._saver.storage
     assert chat.agent.rag.encoders["text"]._last == {}
+
+
+def holding(word):
+    """What in this process refers to a text with that word."""
+    found = (one for one in gc.get_objects() if not isinstance(one, types.FrameType | types.CellType))
+    return [
+        type(one) for one in found for text in gc.get_referents(one) if isinstance(text, str) and word in text.lower()
+    ]
+
+
+def test_no_word_of_a_closed_session_is_left_anywhere_in_the_process():
+    from small_agent import picture
+
+    word = "".join(("qwertz", "uiop"))  # in no code
+    with small_rag(
+        studies=[Study(f"iu:left{n}", {"findings": f"There is a {word} effusion."}) for n in range(2)]
+    ).chat() as chat:
+        chat.ask(f"Is there a pleural effusion in Mr {word}?", picture("left"))
+        chat.ask(f"What causes the {word} of Mr {word}, and is there a mass?")
+        assert holding(word)
+    del chat
+    gc.collect()
+    assert holding(word) == []
 
 
 def test_it_cannot_be_asked_any_more():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrag.graph import GraphStore, Linker
+from medrag.graph.abbreviations import explained
 from medrag.graph.context import sentence_spans
 from medrag.graph.words import bag, key_of, keys, keys_and_bag, stem, tokens
 from medrag.types import Concept
@@ -126,6 +127,10 @@ def test_triggers(linker: Linker, finding: str, absent: str, uncertain: str) -> 
 )
 def test_order_abbreviations_and_whole_names(linker: Linker, text: str, surface: str, concept: str) -> None:
     assert found(linker, text) == ([(surface, (concept,))] if surface else [])
+
+
+def test_a_text_without_blanks_explains_nothing_and_is_read_all_the_same() -> None:
+    assert explained("a" * 500_000) == {}
 
 
 def test_a_text_explains_its_own_abbreviations(linker: Linker) -> None:

@@ -192,6 +192,8 @@ def test_pages_of_other_sites_and_rebound_names_are_refused(http, rag):
     assert http.get("/v1/index", headers={"origin": "null"}).status_code == 403
     assert http.get("/v1/index", headers={"origin": str(http.base_url).rstrip("/")}).status_code == 200
     assert http.get("/v1/index", headers={"host": "evil.example"}).status_code == 421
+    assert http.get("/v1/index", headers={"host": "["}).status_code == 421
+    assert http.get("/v1/index", headers={"origin": "http://[x"}).status_code == 403
     with (
         running(rag, origins=("https://good.example",), hosts=("box.lan",)) as url,
         httpx.Client(base_url=url) as open_,
@@ -328,6 +330,19 @@ def test_old_answers_are_forgotten(rag):
         first, second = ask(http).json()["id"], ask(http).json()["id"]
         assert http.get(f"/v1/answers/{first}/page").status_code == 404
         assert http.get(f"/v1/answers/{second}/page").status_code == 200
+
+
+def test_a_server_that_stopped_remembers_nothing(rag):
+    from starlette.testclient import TestClient
+
+    from medrag.server import create_app
+    from medrag.vlms._words import content
+
+    app = create_app(rag)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        assert ask(client).status_code == 200
+        assert app.state.served.answers and content.cache_info().currsize
+    assert not app.state.served.answers and not content.cache_info().currsize
 
 
 def test_a_model_that_fails_is_a_bad_gateway(rag):

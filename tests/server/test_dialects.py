@@ -16,7 +16,8 @@ from running import QUESTION, chest, running
 from test_api import with_generator
 
 from medrag.client import AsyncClient, Client, ServerError
-from medrag.server.chat import Keys
+from medrag.server.chat import Keys, _before
+from medrag.server.served import MOST
 from medrag.testing import FakeGenerator
 
 
@@ -78,6 +79,26 @@ def test_openai_follow_ups_keep_the_image_in_view(dialect):
     ]  # fmt: skip
     reply = dialect.chat.completions.create(model="medrag-agent", messages=messages, temperature=0.7, max_tokens=5)
     assert reply.model == "medrag-agent" and reply.choices[0].message.content
+
+
+def test_openai_questions_lean_on_all_that_were_asked_before(rag):
+    made, long = FakeGenerator(), "effusion " * 1000
+    turns = [long, "Is there a pleural effusion on the right?", "and on the left?", "What causes it?"]
+    with running(with_generator(rag, made)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        client.chat.completions.create(model="medrag", messages=said(*turns))
+    assert "What causes a pleural effusion on the left?" in made.prompts[0].user_text()
+
+
+def test_questions_that_lean_never_grow_over_what_may_be_asked():
+    long = f"Is there a pleural effusion {'here ' * 1590}on the right?"
+    assert len(long) <= MOST < len(long) + 50
+    for earlier in (
+        [long],
+        [long, "and on the left?"],
+        [long, "and on the left side of the upper lobe of the lung and also in the lower zone?"] * 3,
+    ):
+        assert len(_before(earlier)) <= MOST
 
 
 def test_openai_keys_that_point_at_nothing_are_taken_out_while_it_streams(rag):

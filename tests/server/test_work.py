@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
 
 import pytest
+from starlette.testclient import TestClient
 
 from medrag.server.app import create_app
 from medrag.server.work import Busy, Queued, TooSlow, WorkQueue
@@ -196,3 +198,41 @@ def test_a_client_who_left_before_the_stream_began_keeps_no_place(rag, path, bod
         await app.state.served.queue.close()
 
     asyncio.run(scene())
+
+
+ASKED = {
+    "/v1/answer": {"data": {"question": "What is a mass?"}},
+    "/v1/search": {"data": {"question": "What is a mass?"}},
+    "/v1/chat/completions": {"json": {"messages": [{"role": "user", "content": "What is a mass?"}]}},
+}
+
+
+@pytest.mark.parametrize(("part", "path"), [
+    *(("served.Served.digest", path) for path in ASKED),
+    ("served.Served.stages", "/v1/answer"), ("ask.answer_values", "/v1/answer"), ("browse.hit_dict", "/v1/search"),
+    ("served.Served.remember", "/v1/chat/completions"), ("chat.references", "/v1/chat/completions"),
+])  # fmt: skip
+def test_whatever_fails_between_entering_and_leaving_the_place_comes_back(rag, monkeypatch, part, path):
+    def fails(*given):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(f"medrag.server.{part}", fails)
+    app = create_app(rag)
+    gc.disable()  # what an exception holds on to is not cleared away by chance
+    try:
+        with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+            for _ in range(3):
+                assert client.post(path, **ASKED[path]).status_code == 500
+                assert client.portal.call(settled, app.state.served.queue) == 0
+    finally:
+        gc.enable()
+
+
+def test_half_characters_are_asked_as_the_pipeline_asks_them_and_leave_the_line_open(rag):
+    app = create_app(rag)
+    body = b'{"messages": [{"role": "user", "content": "\\ud800"}]}'
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        for _ in range(17):
+            asked = client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+            assert asked.status_code == 200
+        assert client.post("/v1/answer", data={"question": "What is a mass?"}).status_code == 200

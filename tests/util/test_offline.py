@@ -27,6 +27,12 @@ REACH = """
         lambda: socket.gethostbyname("example.org"),
         lambda: urllib.request.urlopen("http://example.org", timeout=0.2),
         lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 53)),
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendmsg([b"x"], [], 0, ("192.0.2.1", 53)),
+        lambda: socket.gethostbyaddr("192.0.2.1"),
+        lambda: socket.gethostbyname_ex("example.org"),
+        lambda: socket.getfqdn("192.0.2.1"),
+        lambda: socket.getnameinfo(("192.0.2.1", 53), 0),
+        lambda: socket.socket().connect_ex(("192.0.2.1", 80)),
         lambda: __import__("httpx").get("https://example.org", timeout=0.2, trust_env=False),
     ):
         try:
@@ -43,6 +49,11 @@ REACH = """
         socket.create_connection(("localhost", here.getsockname()[1])).close()
     left, right = socket.socketpair()
     left.sendall(b"x")
+    left.sendmsg([b"x"])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind(("127.0.0.1", 0))
+        here.sendmsg([b"x"], [], 0, here.getsockname())
+        socket.getnameinfo(here.getsockname(), socket.NI_NUMERICSERV)
     print(told)
 """
 
@@ -50,7 +61,7 @@ REACH = """
 def test_other_machines_are_refused_and_this_one_is_not():
     done = run(REACH, MEDRAG_OFFLINE="1")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(["refused"] * 6)
+    assert done.stdout.strip() == str(["refused"] * 12)
 
 
 def test_without_it_nothing_is_refused():

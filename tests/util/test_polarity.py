@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medrag._util.polarity import clauses, mentions, polarity
+from medrag._util.polarity import DENYING, clauses, mentions, polarity
+from medrag._util.text import words
 
 FINDINGS = (
     "effusion", "pleural effusion", "pneumothorax", "focal consolidation", "mass", "nodule", "rib fracture", "cardiomegaly", "edema",
@@ -91,6 +92,11 @@ def test_no_item_of_a_denied_list_is_present(found: list[str], joint: str, seen:
 def test_any_span_of_any_text_has_a_polarity_and_clauses_cover_it(text: str, start: int, length: int) -> None:
     assert polarity(text, (start, start + length)) in ("present", "absent", "uncertain")
     assert "".join(text[a:b] for a, b in clauses(text)) == text
+
+
+@given(st.sampled_from(DENIALS), st.sampled_from(FINDINGS))
+def test_what_denies_is_noticed_before_it_is_read(pattern: str, finding: str) -> None:
+    assert not DENYING.isdisjoint(words(pattern.format(finding)))
 
 
 @given(st.sampled_from(DENIALS), st.sampled_from(FINDINGS))
