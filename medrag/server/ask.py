@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ router = APIRouter(tags=["answers"])
 SERVED = Annotated[Served, Depends(served_by)]
 Images = Annotated[list[UploadFile], File(description="DICOM, PNG, JPEG, TIFF …; several are one case")]
 EVENTS = "text/event-stream"
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
 @router.post("/v1/answer", response_model=AnswerOut, responses={200: {"content": {EVENTS: {}}}})
@@ -40,6 +42,7 @@ async def answer(
     As events: ``queued`` (place), ``routed``, ``found``, ``selected``, ``token`` (text), with the search loop ``step``, and last
     ``answer`` or ``error``.
     """
+    await only(request, {"question", "image", "exclude", "before", "agent", "stream", "html"})
     ticket = served.enter(request)
     asked, images = whole_question(question, before), await read_images(image, served)
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
@@ -50,6 +53,21 @@ async def answer(
         if stage == "answer":
             return JSONResponse(answer_values(data, made))
     return Response(status_code=499)  # nobody is there to read it
+
+
+async def only(request: Request, known: set[str]) -> None:
+    """Raises SettingsError for a body that is no form, and for a field that nothing would read."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in FORMS:
+        raise SettingsError(f"the body is {kind[:60]}", "send a form: curl -F question=… -F image=@film.dcm")
+    given = [*request.query_params, *(await request.form() if kind else ())]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            raise SettingsError(
+                f"nothing reads the field {name[:60]!r}",
+                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}",
+            )
 
 
 async def read_images(uploads: list[UploadFile], served: Served) -> list[bytes]:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from medrag._util.render import hit_dict, plain
 from medrag.errors import SettingsError
-from medrag.server.ask import Images, read_images
+from medrag.server.ask import Images, only, read_images
 from medrag.server.problems import NotHere
 from medrag.server.served import Served, served_by, whole_question
 from medrag.server.shapes import IndexOut, ItemOut, SearchOut
@@ -33,6 +33,7 @@ async def search(
     exclude: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> dict[str, Any]:
     """The fused hits for a question, best first."""
+    await only(request, {"question", "k", "exclude"})
     return await _found(request, served, question, [], k, exclude)
 
 
@@ -46,6 +47,7 @@ async def search_with_images(
     exclude: Annotated[list[str], Form()] = [],  # noqa: B006
 ) -> dict[str, Any]:
     """The same for images, with or without words."""
+    await only(request, {"question", "image", "k", "exclude"})
     return await _found(request, served, question, image, k, exclude)
 
 
@@ -64,6 +66,7 @@ async def _found(
     hits: list[Hit] = []
     async for step in ticket.steps(work, request.is_disconnected):
         hits = hits if isinstance(step, Queued) else step
+    served.lend(hit.item for hit in hits)
     return {"hits": [plain(without_paths(hit_dict(hit))) for hit in hits]}
 
 
@@ -111,9 +114,10 @@ def item_of(served: Served, name: str) -> Item:
     graph = getattr(rag.retrievers.get("graph"), "store", None)
     if not found and graph is not None and name in graph:
         found = [graph.concept(name)]
-    if not found:
+    made = found[0] if found else served.lent(name)
+    if made is None:
         raise NotHere("the index holds no such item", "ask /v1/search")
-    return found[0]
+    return made
 
 
 def drawn(item: Item, boxes: tuple[Box, ...], side: int) -> bytes:

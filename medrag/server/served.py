@@ -8,7 +8,7 @@ import hmac
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +20,14 @@ from medrag.errors import SettingsError
 from medrag.server.metrics import Metrics
 from medrag.server.settings import ServerSettings
 from medrag.server.work import Ticket, WorkQueue
-from medrag.types import Answer
+from medrag.types import Answer, Item
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
 MOST = 8000  # characters of a question
 EDGE = 1 << 16  # bytes
+LENT = 2000  # statements and paths that are kept for who asks for them by id
 TOKEN: ContextVar[str] = ContextVar("token", default="")  # that the request came with, where it is one that is let in
 
 
@@ -42,6 +43,7 @@ class Served:
         self.queue = WorkQueue(settings.workers, settings.waiting, settings.timeout)
         self.metrics = Metrics(self.queue)
         self.answers: OrderedDict[str, tuple[Answer, frozenset[str]]] = OrderedDict()
+        self._made: OrderedDict[str, tuple[Item, frozenset[str]]] = OrderedDict()
         self._salt = secrets.token_bytes(16)
 
     @property
@@ -65,14 +67,29 @@ class Served:
     def remember(self, answer: Answer) -> str:
         """An id for an answer, by which it is found until newer ones push it out."""
         made = uuid.uuid4().hex
+        self.lend(hit.item for hit in answer.context.kept)
         self.answers[made] = (answer, self.labels)
         while len(self.answers) > self.settings.remembered:
             self.answers.popitem(last=False)
         return made
 
+    def lend(self, items: Iterable[Item]) -> None:
+        """Keeps what a graph made for a question, which no table holds, so that it is found by the id that goes out; newer ones push it out."""
+        for item in items:
+            if item.kind == "triple":
+                self._made[item.id] = (item, self.labels)
+        while len(self._made) > LENT:
+            self._made.popitem(last=False)
+
+    def lent(self, name: str) -> Item | None:
+        """The statement or path of that id, where it is there and this request's token may see it."""
+        item, labels = self._made.get(name, (None, frozenset()))
+        return item if labels <= self.labels else None
+
     def forget(self) -> None:
         """Nothing is kept of what was asked and answered."""
         self.answers.clear()
+        self._made.clear()
         for rag in self._rags.values():
             for encoder in rag.encoders.values():
                 encoder.forget()

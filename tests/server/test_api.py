@@ -104,6 +104,15 @@ def test_an_item_and_its_picture_with_a_region(http):
     assert max(plain.size) <= 400 and plain.size == marked.size and plain.tobytes() != marked.tobytes()
 
 
+def test_what_the_graph_made_for_a_question_is_found_by_its_id(http):
+    hits = http.get("/v1/search", params={"question": "pleural effusion", "k": 50}).json()["hits"]
+    made = [hit for hit in hits if hit["kind"] == "triple"]
+    assert made
+    for hit in made:
+        item = http.get(f"/v1/items/{hit['item'].replace('#', '%23')}")
+        assert item.status_code == 200 and item.json()["text"] == hit["text"]
+
+
 def test_what_the_index_holds(http):
     value = http.get("/v1/index").json()
     assert value["name"] == "served" and value["counts"]["reports"]["study"] == 2 and value["model"] == "extractive"
@@ -136,6 +145,13 @@ def test_a_preview_shows_a_dicom_under_another_window(http):
         (lambda http: ask(http, ""), 422, "neither an image nor a question"),
         (lambda http: ask(http, "x" * 9000), 422, "characters"),
         (lambda http: ask(http, files=[("x.png", b"1")] * 9), 422, "images"),
+        (
+            lambda http: http.post("/v1/answer", data={"question": "What?"}, files={"images": ("x.png", b"1")}),
+            422,
+            "'images'",
+        ),
+        (lambda http: http.post("/v1/answer", json={"question": "What?"}), 422, "application/json"),
+        (lambda http: http.get("/v1/search", params={"question": "effusion", "retriever": "x"}), 422, "'retriever'"),
         (lambda http: http.get("/v1/items/none:such"), 404, "no such item"),
         (lambda http: http.get("/v1/items/none:such/picture"), 404, "no such item"),
         (lambda http: http.get("/v1/items/x/picture", params={"box": "4,3,2,1"}), 422, "box"),
