@@ -81,6 +81,8 @@ def run(
         if not as_json:
             _show(found[name])
             note(f"written: {path}")
+        if failed := found[name]["failed"]:
+            note(f"{failed} of {found[name]['n']} failed and count as wrong, the first with: {found[name]['problem']}")
     if as_json:
         emit(found[arm[0]] if len(arm) == 1 else found)
 

@@ -45,11 +45,12 @@ def studies(data: Path, split: str) -> tuple[Study, ...]:
     """The studies of a split that have a report, in the split's order. Raises CorpusError where the pack is not there."""
     root = data / "noncommercial/iu_xray"
     try:
-        uids = json.loads((root / "splits.json").read_text())[split]
-    except (OSError, KeyError) as error:
-        raise CorpusError(
-            f"{root}: no split {split!r} of IU X-Ray", "set MEDRAG_DATA to the folder of the data pack"
-        ) from error
+        splits = json.loads((root / "splits.json").read_text())
+    except OSError as error:
+        raise CorpusError(f"{root} holds no splits.json", "name the folder of the data pack: MEDRAG_DATA") from error
+    if split not in splits:
+        raise CorpusError(f"{root}: no split {split!r} of IU X-Ray", f"known: {', '.join(splits)}")
+    uids = splits[split]
     reports = {row["uid"]: row for row in _rows(root / "reports.csv")}
     labels = {row["filename"].removeprefix("CXR"): row for row in _rows(root / "labels_negbio14.csv")}
     views: dict[str, list[tuple[Path, str]]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import importlib
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -64,16 +65,19 @@ def make_arm(name: str, rag: Callable[[], MedRAG], examples: Sequence[Example], 
     """
     if ":" in name:
         return _own(name)
-    if name not in ARMS:
-        import difflib
+    check_named(name)
+    opened = rag()
+    made = ARMS[name](opened, examples, seed)
+    return Arm(name, {"generator": opened.generator.name, "fingerprint": opened.fingerprint, "seed": seed}, made)
 
+
+def check_named(name: str) -> None:
+    """Raises SettingsError for the name of an arm that there is not."""
+    if name not in ARMS:
         near = difflib.get_close_matches(name, ARMS)
         raise SettingsError(
             f"there is no arm {name!r}", f"did you mean {near[0]!r}?" if near else "medrag eval list names them"
         )
-    opened = rag()
-    made = ARMS[name](opened, examples, seed)
-    return Arm(name, {"generator": opened.generator.name, "fingerprint": opened.fingerprint, "seed": seed}, made)
 
 
 def _own(name: str) -> Arm:

@@ -13,14 +13,15 @@ from medrag.eval.tasks import Task
 
 
 def load(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A result and the lines of its examples. Raises CorpusError where one of the two files is missing or broken."""
+    """A result and the lines of the examples that it counts. Raises CorpusError where one of the two files is missing or broken."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         lines = read_lines(path.with_suffix(".jsonl"))
         Task.model_validate(result["settings"]["task"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path} is no finished result: {error}", "run it again: medrag eval run …") from error
-    return result, lines
+    asked = set(result.get("examples", ()))
+    return result, [line for line in lines if not asked or line["id"] in asked]
 
 
 def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from typing import Any
 from medrag import __version__
 from medrag._util.files import appending, sha256_text, write_error, write_json
 from medrag._util.progress import track
-from medrag.errors import CorpusError, MedragError, SettingsError
+from medrag.errors import CorpusError, IndexMissing, MedragError, SettingsError
 from medrag.eval import linking, page_questions, routing, scoring, selection, twins
-from medrag.eval.arms import Arm, make_arm, one_by_one
+from medrag.eval.arms import Arm, check_named, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS
 from medrag.eval.lines import whole_lines
@@ -30,6 +30,8 @@ from medrag.eval.rankers import make_finder, make_ranker
 from medrag.eval.sources import SOURCES
 from medrag.eval.tasks import Example, Output, Task, load_task
 from medrag.pipeline import MedRAG
+
+PICTURED = ("report", "closed", "open")  # kinds of tasks whose examples may show pictures that the index holds
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,9 +81,12 @@ def run(
     """Runs, scores, and writes ``out`` (a .json path) and the answers beside it; returns what it wrote.
 
     ``at_once`` examples are given to the generator together. One that fails is scored as wrong; a generator that always
-    fails ends the run.
+    fails ends the run. Examples of an earlier run that this one does not ask for stay in the file of answers, and ``examples``
+    of the result names those that count.
     """
     began = time.time()
+    if planned.task.kind in PICTURED and arm not in BASELINES and ":" not in arm:
+        check_named(arm)
     planned, left_out = _apart(planned, arm)
     made = _arm(planned, arm)
     try:
@@ -90,6 +95,9 @@ def run(
         raise write_error(out, error) from error
     result = summary(planned, made, lines, draws)
     result["twins_left_out"] = left_out
+    result["problem"] = next((line["problem"] for line in lines if line["status"] == "failed"), "")
+    if len(whole_lines(out.with_suffix(".jsonl"))) > len(lines):
+        result["examples"] = [line["id"] for line in lines]
     result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
     result["seconds_of_this_run"] = round(time.time() - began, 1)
     write_json(out, result)
@@ -99,10 +107,13 @@ def run(
 def _apart(planned: Run, arm: str) -> tuple[Run, int]:
     """The examples without near-duplicates of their pictures in the index, and how many documents that leaves out."""
     names = (arm, *planned.task.baselines)
-    asks = planned.task.kind in ("report", "closed", "open") and any(
-        name not in BASELINES or name in SEARCHING for name in names
-    )
-    store = planned.rag().store if asks and any(example.images for example in planned.examples) else None
+    asks = planned.task.kind in PICTURED and any(name not in BASELINES or name in SEARCHING for name in names)
+    try:
+        store = planned.rag().store if asks and any(example.images for example in planned.examples) else None
+    except IndexMissing:
+        if ":" not in arm:
+            raise
+        store = None  # a function of one's own need not ask an index
     if store is None:
         return planned, 0
     examples, count = twins.apart(planned.examples, store.items.iterate(["image"]))
@@ -145,9 +156,9 @@ def answers(
     with appending(path) as stream:
         for line in track(_lines(arm, wanted, key, at_once, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
             failed = failed + 1 if line["status"] == "failed" else 0
-            if failed >= 10:
+            if failed >= min(10, len(planned.examples)):
                 raise MedragError(
-                    f"ten examples in a row failed, the last with: {line['problem']}",
+                    f"{failed} examples in a row failed, the last with: {line['problem']}",
                     "mend that, then run again: what was answered is kept",
                 )
             if line["status"] != "failed":  # a failure is tried again by the next run

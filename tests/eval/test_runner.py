@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from medrag import MedRAG
-from medrag.errors import CorpusError, GeneratorError, MedragError, SettingsError
+from medrag.errors import CorpusError, GeneratorError, IndexMissing, MedragError, SettingsError
 from medrag.eval import runner
 from medrag.eval.arms import ARMS, Arm, make_arm, one_by_one
 from medrag.eval.compare import compare
@@ -215,12 +215,40 @@ def test_a_failure_is_wrong_and_is_tried_again(planned: Run, tmp_path: Path) -> 
     assert all(line["status"] != "failed" for line in answers(planned, arm, tmp_path / "a.jsonl"))
 
 
+def test_a_short_run_that_always_fails_ends_too(planned: Run, tmp_path: Path) -> None:
+    def call(example: Example) -> Any:
+        raise GeneratorError("no server", "start one")
+
+    few = dataclasses.replace(planned, examples=planned.examples[:3])
+    with pytest.raises(MedragError, match="3 examples in a row failed, the last with: no server"):
+        answers(few, Arm("none", {}, one_by_one(call)), tmp_path / "a.jsonl")
+
+
+def test_an_arm_that_there_is_not_is_told_before_an_index_is_opened(planned: Run, tmp_path: Path) -> None:
+    def closed() -> MedRAG:
+        raise IndexMissing("the index was not built", "build it")
+
+    unbuilt = dataclasses.replace(planned, rag=closed)
+    with pytest.raises(SettingsError, match="no arm 'adaptve'"):
+        run(unbuilt, "adaptve", tmp_path / "a.json")
+    with pytest.raises(IndexMissing):
+        run(unbuilt, "adaptive", tmp_path / "a.json")
+
+
+def test_a_smaller_run_over_the_same_answers_is_compared_by_what_it_asked(planned: Run, tmp_path: Path) -> None:
+    run(planned, "none", tmp_path / "a.json", draws=100)
+    few = dataclasses.replace(planned, examples=planned.examples[3:7])
+    assert run(few, "none", tmp_path / "a.json", draws=100)["n"] == 4
+    assert compare(tmp_path / "a.json", tmp_path / "a.json", draws=100)["n"] == 4
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 12
+
+
 def test_a_generator_that_always_fails_ends_the_run(planned: Run, tmp_path: Path) -> None:
     def call(example: Example) -> Any:
         raise GeneratorError("no server", "start one")
 
     arm = Arm("none", {}, one_by_one(call))
-    with pytest.raises(MedragError, match="ten examples in a row"):
+    with pytest.raises(MedragError, match="10 examples in a row"):
         answers(planned, arm, tmp_path / "a.jsonl")
 
 
