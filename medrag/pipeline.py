@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import difflib
 import functools
 import importlib
+import inspect
 import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from medrag import private
 from medrag._util import offline
 from medrag._util.files import sha256_text
-from medrag._util.places import built, share
+from medrag._util.places import beside, share
 from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
@@ -83,7 +85,7 @@ class MedRAG:
 
         ``model`` is a generator: a name ("extractive", "medrag-small"), ``"openai:NAME"``, a hub id, a folder, a LangChain
         chat model, or any object with ``stream``. Nothing is downloaded. ``build=True`` builds what is not built.
-        ``access``: the labels that the asker holds (`medrag.access`). ``audit``: a file that gets a line for each question (`medrag.audit`).
+        ``access``: the labels that the asker holds (`medrag.access`). ``audit``: a file that gets two lines for each question (`medrag.audit`).
 
         Raises IndexMissing, IndexMismatch or IndexCorrupt for the index, ModelMissing for weights that are not here,
         SettingsError for a setting that nothing reads.
@@ -126,14 +128,16 @@ class MedRAG:
         those of `medrag.agent.graph.Agent` (``policy``, ``budget``, ``tools`` …), and the run's ``patient`` and ``thread``.
 
         Raises ImageError for an image that cannot be read, GeneratorError when the language model fails, SettingsError
-        for options without ``agent=True``.
+        for options without ``agent=True``, and for those that nothing reads.
         """
-        if agent:
+        if options or agent:
+            loop = _loop("graph").Agent
+            _check_options(loop, options)
+            if not agent:
+                raise SettingsError(f"{next(iter(options))!r} is an option of the search loop", "add agent=True")
             run = {name: options.pop(name) for name in ("patient", "thread") if name in options}
-            made: Answer = _loop("graph").Agent(self, **options).answer(image, question, exclude=exclude, **run)
+            made: Answer = loop(self, **options).answer(image, question, exclude=exclude, **run)
             return made
-        if options:
-            raise SettingsError(f"{next(iter(options))!r} is an option of the search loop", "add agent=True")
         for event in self.stream(image, question, exclude=exclude):
             if event.stage == "answer":
                 return event.data  # type: ignore[no-any-return]
@@ -160,7 +164,7 @@ class MedRAG:
 
         if route.domain != "other":
             query = dataclasses.replace(query, domain=route.domain)
-        rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock)
+        rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock, self.settings.k)
         yield Event("found", rankings)
 
         context = self._select(query, self._fuse(rankings, route))
@@ -226,11 +230,15 @@ class MedRAG:
     def retrieve(
         self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()
     ) -> list[Hit]:
-        """The fused hits for a question, an image, or both, best first; at most k, no selection."""
+        """The fused hits for a question, an image, or both, best first; at most k, no selection.
+
+        Each retriever is asked for k hits, and never for fewer than the setting ``k``.
+        """
         query = make_query(image, question, exclude)
         route = self._route(query)
         wanted = self.settings.k if k is None else max(k, 0)
-        hits = self._fuse(self._retrieve(query, route, _Clock()), route)[:wanted]
+        rankings = self._retrieve(query, route, _Clock(), max(self.settings.k, wanted))
+        hits = self._fuse(rankings, route)[:wanted]
         if self.audit:
             self.audit.searched(query, hits, self.fingerprint, self.settings.access)
         return hits
@@ -241,11 +249,11 @@ class MedRAG:
             memo.ahead(query)
         return self.router.route(query)
 
-    def _retrieve(self, query: Query, route: Route, clock: _Clock) -> dict[str, list[Hit]]:
+    def _retrieve(self, query: Query, route: Route, clock: _Clock, k: int) -> dict[str, list[Hit]]:
         found: dict[str, list[Hit]] = {}
         for name, retriever in self.retrievers.items():
             if route.weights.get(name, 0.0) > 0:
-                found[name] = retriever.retrieve(query, self.settings.k)
+                found[name] = retriever.retrieve(query, k)
                 clock.lap(f"retrieve {name}")
         return found
 
@@ -319,7 +327,7 @@ class MedRAG:
         Raises SettingsError for a ``risk`` without one, or that it does not know.
         """
         name = self.recipe.name if self.recipe else ""
-        places = (built(name).parent / CALIBRATION, share() / "indexes" / name / CALIBRATION) if name else ()
+        places = (beside(name, CALIBRATION), share() / "indexes" / name / CALIBRATION) if name else ()
         usual = next((path for path in places if path.is_file()), None)
         found = open_calibration(self.settings.calibration, usual, self.calibrated_for)
         if self.settings.risk is not None:
@@ -347,7 +355,7 @@ class MedRAG:
 
     def influence(self, answer: Answer) -> dict[str, float]:
         """What each piece of evidence did to the answer to a closed question; see `medrag.confidence.influence`."""
-        return influence(self.generator, answer.context)
+        return influence(self.generator, answer.context, private=self.settings.private)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -407,6 +415,15 @@ def page_crops(context: Context, most: int) -> dict[str, Image]:
             picture = region_picture(hit.item)
             found |= {key: picture} if picture else {}
     return found
+
+
+def _check_options(loop: Any, options: Mapping[str, Any]) -> None:
+    """Raises SettingsError for an option that the search loop does not read."""
+    known = {*inspect.signature(loop).parameters, "patient", "thread"} - {"rag"}
+    for name in options.keys() - known:
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the search loop knows: {', '.join(sorted(known))}"
+        raise SettingsError(f"nothing reads the option {name!r}", hint)
 
 
 @functools.lru_cache(maxsize=4)

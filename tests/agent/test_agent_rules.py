@@ -319,3 +319,6 @@ def test_the_pipeline_opens_the_loop():
         rag.answer(None, EFFUSION, policy="rules")
     with pytest.raises(SettingsError, match="no policy 'rule'"):
         rag.answer(None, EFFUSION, agent=True, policy="rule")
+    for agent in (True, False):
+        with pytest.raises(SettingsError, match=r"'polcy'.*did you mean 'policy'"):
+            rag.answer(None, EFFUSION, agent=agent, polcy="rules")
