@@ -147,8 +147,13 @@ def report(
         list[Path], typer.Argument(help="Results (.json) of one or more tasks and arms, or folders of them.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("eval-report.html"),
+    as_json: Json = False,
 ) -> None:
     """One self-contained page: tables, plots, and cases that were won and lost with their evidence."""
     from medrag.eval.report import write
 
-    note(f"written: {write(results, out, note)}")
+    page = write(results, out, note)
+    if as_json:
+        emit({"page": str(page)})
+    else:
+        note(f"written: {page}")

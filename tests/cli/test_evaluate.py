@@ -47,6 +47,7 @@ def test_a_run_a_comparison_and_a_page(pack: Path) -> None:
     assert compared["differences"]["success@1"]["difference"] >= 0
     page = pack / "page.html"
     assert run("eval", "report", str(out), "--out", str(page)).exit_code == 0
+    assert json.loads(run("eval", "report", str(out), "--out", str(page), "--json").stdout) == {"page": str(page)}
     assert "Rank of the first relevant document" in page.read_text()
     Path(second).with_suffix(".jsonl").unlink()
     told = run("eval", "report", str(out), "--out", str(page))  # what is not finished is left out, and told
