@@ -3,9 +3,9 @@
     python eval/benchmarks/answer_scale.py [--count 1000000] [--work DIR]
 
 The index is put together here from medrag's own parts: passages as in bm25.py by words, vectors as in faiss_scale.py by meaning (``factory: auto``) and 20,000 images;
-questions are three real pictures (a 7 MB DICOM film, a fundus photograph, a stain), each with words of a passage. The pictures come again and again, and what was found for the
-last ones is remembered: with pictures as here the figures are those of further questions about a picture, and better than those of a first one. They go through the whole path: read, route, retrieve,
-fuse, select, cite, with the encoders and the router of the sample (minilm, medrag-small, router-lite2) and the extractive answerer, whose own time is taken out.
+questions are of three real pictures (a 7 MB DICOM film, a fundus photograph, a stain), each with words of a passage. In "first questions" each is about a picture of its own
+(a pixel of it is another), as if each came from another patient; in "further questions" the three pictures come again and again, and what was found for the last ones is remembered. They go through
+the whole path: read, route, retrieve, fuse, select, cite, with the encoders and the router of the sample (minilm, medrag-small, router-lite2) and the extractive answerer, whose own time is taken out.
 LangChain (``pip install langchain-community``; left out with a line where it is not installed) gets the same vectors in its usual exhaustive index, the same question encoder,
 and no image, words, graph or selection. Milliseconds; ``cpu_ms`` is of all threads of the process, which other programs on the machine do not change as much.
 Writes ``eval/results/answer_scale.json``.
@@ -14,6 +14,7 @@ Writes ``eval/results/answer_scale.json``.
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import json
 import os
@@ -22,7 +23,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ import numpy as np
 from answer import QUESTIONS
 from bm25 import passages
 from faiss_scale import DIM, drawn
+from PIL import Image
+from pydicom import dcmread
 
 from medrag._util.fetch import package_file
 from medrag._util.files import write_json
@@ -136,56 +141,77 @@ def make(options: Any) -> dict[str, Any]:
     return {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def asked(options: Any) -> list[tuple[Any, str]]:
-    """Pictures with words of passages, each its own."""
-    some, rng = next(texts(min(options.count, BLOCK))), np.random.default_rng(5)
-    stems = [(package_file(spec), question) for spec, question in QUESTIONS]
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question. ``name`` is its picture's."""
+
+    name: str
+    picture: Any
+    words: str
+
+
+def asked(options: Any, turn: int, own: bool = False) -> list[Asked]:
+    """Pictures with words of passages, each its own; of another ``turn`` others. ``own``: each picture is another, too."""
+    some, rng = next(texts(min(options.count, BLOCK))), np.random.default_rng(5 + turn)
     found = []
-    for picture, question in itertools.islice(itertools.cycle(stems), 3 * options.rounds):
+    for n, (spec, question) in enumerate(itertools.islice(itertools.cycle(QUESTIONS), 3 * options.rounds)):
         words = " ".join(rng.choice(some[int(rng.integers(len(some)))].split(), 5))
-        found.append((picture, f"{question} {words}"))
+        path = package_file(spec)
+        picture = altered(path, turn * 3 * options.rounds + n) if own else path
+        found.append(Asked(path.name, picture, f"{question} {words}"))
     return found
+
+
+def altered(path: Path, n: int) -> bytes:
+    """The file with another value in its n-th pixel."""
+    written = io.BytesIO()
+    if path.suffix == ".dcm":
+        film = dcmread(path)
+        pixels = bytearray(film.PixelData)
+        pixels[2 * n] ^= 1
+        film.PixelData = bytes(pixels)
+        film.save_as(written)
+    else:
+        picture = Image.open(path).convert("RGB")
+        picture.putpixel((8 * n % picture.width, 0), (8 * n // picture.width, 255, 0))
+        picture.save(written, "JPEG" if path.suffix == ".jpg" else "PNG", quality=95)
+    return written.getvalue()
 
 
 def with_medrag(options: Any) -> dict[str, Any]:
     from medrag import MedRAG
 
-    rag = MedRAG.open(recipe())
+    rag, stages = MedRAG.open(recipe()), defaultdict(list)
 
-    def ask(image: Any, question: str) -> tuple[str, float]:
-        timings = dict(rag.answer(image, question).timings)
-        return image.name, 1000 * (sum(timings.values()) - timings["generate"])
+    def ask(one: Asked) -> float:
+        timings = dict(rag.answer(one.picture, one.words).timings)
+        for name, seconds in timings.items():
+            stages[name].append(1000 * seconds)
+        return 1000 * (sum(timings.values()) - timings["generate"])
 
-    found = measured(ask, asked(options))
-    laps = [dict(rag.answer(image, question).timings) for image, question in asked(options)[:30]]
-    names = {name for lap in laps for name in lap}
-    found["stages_ms"] = {
-        name: round(1000 * float(np.median([lap.get(name, 0.0) for lap in laps])), 1) for name in sorted(names)
+    found: dict[str, Any] = {
+        "first questions": measured(ask, [asked(options, n, own=True) for n in range(CLIENTS + 2)])
     }
-    text_only = [(None, question) for _, question in asked(options)]
-
-    def ask_words(_: Any, question: str) -> tuple[str, float]:
-        timings = dict(rag.answer(None, question).timings)
-        return "words alone", 1000 * (sum(timings.values()) - timings["generate"])
-
-    found["words alone"] = measured(ask_words, text_only)
-    return found
+    found["first questions"]["stages_ms"] = {name: round(float(np.median(took)), 1) for name, took in stages.items()}
+    found["further questions"] = measured(ask, [asked(options, n) for n in range(CLIENTS + 2)])
+    alone = [[replace(one, name="words alone", picture=None) for one in asked(options, n)] for n in range(CLIENTS + 2)]
+    return found | {"words alone": measured(ask, alone)}
 
 
-def measured(ask: Callable[[Any, str], tuple[str, float]], questions: list[tuple[Any, str]]) -> dict[str, Any]:
-    """One client, then four at once; each asks every question."""
-    for image, question in questions[:6]:
-        ask(image, question)
+def measured(ask: Callable[[Asked], float], questions: list[list[Asked]]) -> dict[str, Any]:
+    """One client asks, then four at once, each its own; with the last of the lists everything is made warm."""
+    for one in questions[-1][:9]:
+        ask(one)
     found: dict[str, Any] = {}
-    for clients in (1, CLIENTS):
+    for clients, lists in ((1, questions[:1]), (CLIENTS, questions[1:-1])):
         taken: list[tuple[str, float]] = []
 
-        def client(shift: int, taken: list[tuple[str, float]] = taken) -> None:
-            for image, question in questions[shift:] + questions[:shift]:
-                taken.append(ask(image, question))
+        def client(own: list[Asked], taken: list[tuple[str, float]] = taken) -> None:
+            for one in own:
+                taken.append((one.name, ask(one)))
 
         cpu, wall = time.process_time(), time.perf_counter()
-        threads = [threading.Thread(target=client, args=(n,)) for n in range(clients)]
+        threads = [threading.Thread(target=client, args=(own,)) for own in lists]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -229,12 +255,12 @@ def with_langchain(options: Any) -> dict[str, Any]:
     store = FAISS(Same(), index, InMemoryDocstore({str(n): d for n, d in enumerate(documents)}), {n: str(n) for n in range(len(rows))})  # fmt: skip
     retriever = store.as_retriever(search_kwargs={"k": 20})
 
-    def ask(_: Any, question: str) -> tuple[str, float]:
+    def ask(one: Asked) -> float:
         start = time.perf_counter()
-        retriever.invoke(question)
-        return "words alone", 1000 * (time.perf_counter() - start)
+        retriever.invoke(one.words)
+        return 1000 * (time.perf_counter() - start)
 
-    return measured(ask, [(None, question) for _, question in asked(options)[:30]])
+    return measured(ask, [[replace(one, name="words alone") for one in asked(options, n)] for n in range(CLIENTS + 2)])
 
 
 def spread(times: list[float]) -> dict[str, float]:
