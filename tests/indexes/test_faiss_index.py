@@ -283,3 +283,24 @@ def test_a_graph_that_holds_withheld_vectors_is_searched_to_the_end() -> None:
 def test_an_effort_that_is_no_number_is_told_when_the_index_is_made(options: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="whole numbers"):
         FaissIndex(**options)  # type: ignore[arg-type]
+
+
+def test_vectors_are_put_in_their_nearest_list_where_a_graph_finds_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With lists in groups far from each other a graph that is searched too little ends in a wrong group."""
+    import faiss
+
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.normal(size=(32, 96)), 64, 0) + 0.35 * rng.normal(size=(2048, 96))
+    centres = (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
+    rows = (centres[rng.integers(0, 2048, 5000)] + 0.1 * rng.normal(size=(5000, 96))).astype(np.float32)
+    monkeypatch.setattr("medrag.indexes.faiss._two_levels", lambda sample, count: centres)
+    index = FaissIndex("IVF2048_HNSW32,PQ8x4", nprobe=1, rerank=20)
+    index.add([str(n) for n in range(len(rows))], rows)
+    inner = faiss.extract_index_ivf(index._index)
+    placed = np.full(len(rows), -1)
+    for number in range(inner.nlist):
+        if size := inner.invlists.list_size(number):
+            placed[faiss.rev_swig_ptr(inner.invlists.get_ids(number), size)] = number
+    assert (placed == (rows @ centres.T).argmax(1)).mean() > 0.99
+    found = index.search(rows[:300], 1)[1]
+    assert np.mean([ids == [str(n)] for n, ids in enumerate(found)]) > 0.98
