@@ -31,6 +31,7 @@ def add_said(
         for name, (key, items) in texts.items():
             statements = Statements(name, items, recipe.graph.said, said, key)
             found[name] = Reading(work, f"{name}-said", log)
+            found[name].out = deleted
             found[name].read(statements, statements.signature(), recipe.chunk, fresh=fresh)
     gone = set(deleted)
     gained = {}

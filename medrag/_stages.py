@@ -76,10 +76,14 @@ class Log:
 
 
 class Reading:
-    """The items of one corpus in ``<name>.jsonl``, whole or not at all, and beside them ``<name>.json``: of what."""
+    """The items of one corpus in ``<name>.jsonl``, whole or not at all, and beside them ``<name>.json``: of what.
+
+    ``out`` is what was deleted: only what was rid of no more than that counts as known.
+    """
 
     def __init__(self, folder: Path, name: str, log: Log) -> None:
         self.name, self.lines, self.log = name, folder / f"{name}.jsonl", log
+        self.out: Collection[str] = ()
         self._about = self.lines.with_suffix(".json")
         self._parts = folder / f"{name}.parts"
 
@@ -87,20 +91,25 @@ class Reading:
         """Signature, counts and skipped records of what was read; nothing unless it is complete."""
         try:
             about: dict[str, Any] = json.loads(self._about.read_text(encoding="utf-8"))
-            return about if self.lines.stat().st_size == about["size"] else {}
+            whole = self.lines.stat().st_size == about["size"] and set(about.get("without", ())) <= set(self.out)
+            return about if whole else {}
         except (OSError, ValueError, KeyError):
             return {}
 
-    def read(self, corpus: Corpus | None, signature: str, chunking: ChunkSettings, *, fresh: bool) -> dict[str, int]:
-        """How many items of each kind; reads the corpus unless the same was read before. No corpus: as read before."""
+    def read(
+        self, corpus: Corpus | None, signature: str, chunking: ChunkSettings, *, fresh: bool, held: bool = False
+    ) -> dict[str, int]:
+        """How many items of each kind; reads the corpus unless the same was read before. No corpus: as read before.
+
+        Raises CorpusError where nothing can be read of a corpus that the index ``held``; what was read before stays.
+        """
         about = self.known()
         if corpus is None or (about and not fresh and about["signature"] == signature):
             for skip in about["skipped"]:
                 self.log.skip(self.name, BadRecord(skip["source"], skip["problem"]))
         else:
-            self._about.unlink(missing_ok=True)
             before = len(self.log.skipped)
-            counts = self._write(corpus, chunking, fresh=fresh)
+            counts = self._write(corpus, chunking, fresh=fresh, held=held)
             skipped = [asdict(skip) for skip in self.log.skipped[before:]]
             signed = "" if counts is None else signature  # a corpus that was left out is tried again by the next build
             size = self.lines.stat().st_size
@@ -116,9 +125,29 @@ class Reading:
             for line in stream:
                 yield item_from_json(line.decode())
 
-    def _write(self, corpus: Corpus, chunking: ChunkSettings, *, fresh: bool) -> dict[str, int] | None:
+    def purge(self, names: Collection[str]) -> None:
+        """Takes what was deleted, items and documents, out of what was read: its text is then nowhere in the workspace."""
+        about = self.known()
+        new = set(names) - set(about.get("without", ()))
+        if not about or not new:
+            return
+        counts = Counter(about["counts"])
+        if any(_named(self.lines, new)):
+            with atomic_open(self.lines) as stream, self.lines.open("rb") as before:
+                gone = {number: item.kind for number, item in _named(self.lines, new)}
+                stream.writelines(line for number, line in enumerate(before) if number not in gone)
+                self._about.unlink()
+            counts.subtract(gone.values())
+        about |= {"counts": dict(+counts), "size": self.lines.stat().st_size, "without": sorted(names)}
+        write_json(self._about, about)
+        for path in self._parts.glob("*.jsonl"):
+            if any(_named(path, new)):
+                path.unlink()  # it is read again when the corpus is
+
+    def _write(self, corpus: Corpus, chunking: ChunkSettings, *, fresh: bool, held: bool) -> dict[str, int] | None:
         """How many items of each kind; None where the corpus cannot be read and is left out."""
         counts: Counter[str] = Counter()
+        before = len(self.log.skipped)
         try:
             with atomic_open(self.lines) as stream:
                 if hasattr(corpus, "parts"):
@@ -126,9 +155,17 @@ class Reading:
                 else:
                     whole = corpus.read(self.log.skipping(self.name))
                     self._write_items(track(self._read(whole, corpus), f"read {self.name}"), chunking, stream, counts)
+                if held and not counts and (skipped := self.log.skipped[before:]):
+                    first = skipped[0]
+                    raise CorpusError(f"no record can be read: {first.source}: {first.problem}", "mend its files")
+                self._about.unlink(missing_ok=True)
         except CorpusError as problem:
+            if held:
+                message = f"the corpus {self.name!r} cannot be read any more, so the index stays as it was"
+                raise CorpusError(f"{message}: {problem.message}", problem.hint) from problem
             self.log.warnings.append(f"the corpus {self.name!r} was left out: {problem}")
             self.log.skip(self.name, BadRecord(self.name, problem.message, problem.hint))
+            self._about.unlink(missing_ok=True)
             with atomic_open(self.lines):
                 return None
         return dict(counts)
@@ -203,6 +240,17 @@ class Reading:
                 yield from chunk(item, chunking)
             except BadRecord as problem:
                 self.log.skip(self.name, problem)
+
+
+def _named(lines: Path, names: Collection[str]) -> Iterator[tuple[int, Item]]:
+    """The items of a file that are deleted with one of the names, each with the number of its line."""
+    signs = [json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogatepass") for name in names]
+    with lines.open("rb") as stream:
+        for number, line in enumerate(stream):
+            if any(sign in line for sign in signs):
+                item = item_from_json(line.decode())
+                if not {item.id, item.doc, str(item.meta.get("passage", ""))}.isdisjoint(names):
+                    yield number, item
 
 
 # 2. store ------------------------------------------------------------------------------------------------------

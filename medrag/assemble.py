@@ -5,16 +5,26 @@ Encoders and the generator load their weights at the first use, so that opening 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.places import built
+from medrag._origin import refuse_to_answer
+from medrag._util.places import built, every_built
 from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
-from medrag.settings import IndexSettings, PipelineSettings, Recipe, SelectSettings, load_recipe, override
+from medrag.settings import (
+    IndexSettings,
+    PipelineSettings,
+    Recipe,
+    SelectSettings,
+    load_recipe,
+    override,
+    recipe_file,
+)
 
 if TYPE_CHECKING:
     from medrag.graph import GraphStore
@@ -40,8 +50,24 @@ def assemble(
     """
     from medrag.indexes.store import steadily
 
-    recipe = source if isinstance(source, Recipe) else load_recipe(source)
+    recipe = source if isinstance(source, Recipe) else recipe_named(source)
     return steadily(built(recipe.name), lambda: _assembled(source, recipe, model, build, overrides, opened))
+
+
+def recipe_named(source: str | Path) -> Recipe:
+    """A recipe by name or file; also one whose file is gone, by name from the index that was built from it.
+
+    Raises SettingsError when there is neither.
+    """
+    from medrag.indexes.store import open_store
+
+    try:
+        return load_recipe(source)
+    except SettingsError:
+        name = str(source)
+        if Path(name).suffix in (".yaml", ".yml") or name not in every_built():
+            raise
+    return open_store(built(name), name=name).recipe
 
 
 def _assembled(
@@ -57,11 +83,15 @@ def _assembled(
 
     settings = override(recipe.pipeline, dict(overrides))
     named = recipe.name if isinstance(source, Recipe) else str(source)
-    store = _store(recipe, build, named)
+    file = _file(source)
+    store = _store(recipe, build, named, file)
     if recipe.fingerprint(corpora=False) != store.recipe.fingerprint(corpora=False):
         raise IndexMismatch(
-            f"the recipe {recipe.name!r} has changed since its index was built", f"medrag index build {named}"
+            f"the recipe {recipe.name!r} has changed since its index was built",
+            f"medrag index build {shlex.quote(named)}",
         )
+    if file:
+        refuse_to_answer(recipe, store.recipe, store.folder, file)
     whole, (store, recipe) = recipe, seen(store, recipe, settings.access)
     store.hold()
     encoders = _encoders(recipe, store, opened)
@@ -91,7 +121,15 @@ def _named(settings: PipelineSettings) -> set[str]:
     return {*settings.retrievers, *settings.weights, *cuts}
 
 
-def _store(recipe: Recipe, build: bool, named: str) -> Store:
+def _file(source: str | Path | Recipe) -> Path | None:
+    """The file of a recipe that has one."""
+    try:
+        return None if isinstance(source, Recipe) else recipe_file(source)
+    except SettingsError:
+        return None
+
+
+def _store(recipe: Recipe, build: bool, named: str, file: Path | None) -> Store:
     from medrag.indexes.store import open_store
 
     try:
@@ -101,7 +139,7 @@ def _store(recipe: Recipe, build: bool, named: str) -> Store:
             raise
     from medrag.build import build as build_index
 
-    build_index(recipe)
+    build_index(recipe, file=file)
     return open_store(built(recipe.name))
 
 

@@ -19,6 +19,7 @@ import datetime
 import importlib.metadata
 import json
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,24 +28,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medrag import models, plugins
 from medrag._growing import Growing, Grown
+from medrag._origin import refuse_to_replace, remember
 from medrag._saying import add_said
 from medrag._stages import Log, Reading, Skip, Storing, by_kind, encode_spread, fill_index
-from medrag._util.files import UNWRITABLE, exchange, fsync_dir, sha256_text, write_error
+from medrag._util.files import UNWRITABLE, exchange, fsync_dir, linked, sha256_text, write_error
 from medrag._util.places import built
 from medrag._util.progress import track
-from medrag.errors import CorpusError, IndexMissing, IndexProblem, SettingsError
+from medrag.errors import CorpusError, IndexMismatch, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
-from medrag.indexes.store import discard, recipe_of, snapshot, writing
+from medrag.indexes.store import discard, recipe_of, snapshot, workspace, writing
 from medrag.settings import CorpusSettings, Recipe, parse
 
 if TYPE_CHECKING:
     from medrag.encoders.spread import Spread
     from medrag.protocols import Corpus, Encoder, Report
 
+READ = "items.d"  # in a snapshot: what was read for the index
 READERS = 2  # raised when a reader or the chunker yields other items from the same files
 
 
@@ -64,17 +68,24 @@ class BuildReport:
 
 def build(
     recipe: Recipe, folder: Path | None = None, *, fresh: bool = False, report: Report | None = None,
-    spread: Spread | None = None,
+    spread: Spread | None = None, file: Path | None = None, replace: bool = False,
 ) -> BuildReport:  # fmt: skip
     """Builds the index of a recipe, or returns at once where nothing changed since it was built.
 
     ``fresh`` reads every corpus again and forgets deletions; vectors are still taken from the cache. ``report`` is
-    called for each record that is skipped. ``spread`` has several processes or a Ray cluster encode. Raises SettingsError, ModelMissing, CorpusError (a path that is not there,
-    or no corpus has an item), IndexLocked, and MedragError where nothing can be written.
+    called for each record that is skipped. ``spread`` has several processes or a Ray cluster encode. ``file`` is that of
+    the recipe: an index of the same name that another file made is left alone, unless it is to be replaced. Raises
+    SettingsError, ModelMissing, CorpusError (a path that is not there, no corpus has an item, or nothing can be read any
+    more of one that the index holds), IndexLocked, and MedragError where nothing can be written.
     """
-    folder = folder or built(recipe.name)
+    folder, recipe = folder or built(recipe.name), recipe.placed(Path())
     with writing(folder) as work, _one_line(folder):
-        return _Build(recipe, folder, work, report, spread).run(fresh=fresh)
+        if file and not replace:
+            refuse_to_replace(recipe.name, folder, file)
+        done = _Build(recipe, folder, work, report, spread).run(fresh=fresh)
+        if file:
+            remember(folder, file)
+        return done
 
 
 def append(
@@ -109,12 +120,58 @@ def compact(folder: Path, *, report: Report | None = None) -> BuildReport:
         return _Build(recipe, folder, work, report).run(compact=True)
 
 
-def restore(source: Path, folder: Path) -> None:
-    """Puts a snapshot in the place of an index; the snapshot stays. Raises IndexMissing or IndexCorrupt where it is none."""
-    verify_files(source, read_manifest(source), thorough=True)
+def keep(folder: Path, target: Path) -> None:
+    """A snapshot of an index as it is now, with what was read for it. Raises IndexMissing, SettingsError (see `snapshot`)."""
+    read_manifest(folder)
+    snapshot(folder, target)
+    readings = workspace(folder) / "items"
+    if not (told := _signatures_of(folder)) or any(_signature(readings, name) != told[name] for name in told):
+        return  # an early index, or another build has begun since: what was read is not this index's
+    (target / READ).mkdir()
+    for name in told:
+        for suffix in (".jsonl", ".json"):
+            linked(readings / f"{name}{suffix}", target / READ / f"{name}{suffix}")
+
+
+def _signatures_of(folder: Path) -> dict[str, str]:
+    """What an index was made of, by corpus; nothing where it does not know."""
+    if not (folder / RECORDS).is_file():
+        return {}
+    with closing(Records(folder / RECORDS)) as records:
+        return dict(records.about("signatures", {}))
+
+
+def _signature(readings: Path, name: str) -> str | None:
+    """Of what was read of a corpus; None where nothing was."""
+    try:
+        return str(json.loads((readings / f"{name}.json").read_text(encoding="utf-8"))["signature"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def restore(source: Path, folder: Path, name: str = "") -> None:
+    """Puts a snapshot in the place of an index, and what was read for it in the workspace; the snapshot stays.
+
+    ``name`` is the recipe's whose index it has to be. Raises SettingsError where it is another's or no snapshot at all,
+    IndexCorrupt where it is damaged.
+    """
+    try:
+        manifest = read_manifest(source)
+    except IndexMissing as error:
+        hint = "name the folder that `medrag index snapshot` made"
+        raise SettingsError(f"{source} is no snapshot of an index", hint) from error
+    if name and manifest.name != name:
+        raise SettingsError(
+            f"{source} is a snapshot of the index {manifest.name!r}, not of {name!r}", "--yes restores it all the same"
+        )
+    verify_files(source, manifest, thorough=True)
     with writing(folder) as work, _one_line(folder):
         discard(work / "next", folder)
         snapshot(source, work / "next")
+        (work / "items").mkdir(exist_ok=True)
+        for path in sorted((work / "next" / READ).glob("*"), reverse=True):  # the lines before what is said of them
+            linked(path, work / "items" / path.name)
+        shutil.rmtree(work / "next" / READ, ignore_errors=True)
         swap(work / "next", folder, work)
 
 
@@ -134,21 +191,30 @@ class _Build:
     def run(self, *, fresh: bool = False, delete: Collection[str] = (), compact: bool = False) -> BuildReport:
         _recover(self.folder, self.work)
         old = self._old()
+        deleted = self._deleted(old, fresh) | set(delete)
+        for reading in self.readings.values():
+            reading.out = deleted
         # deleting and compacting need no corpus, only what was read of it, unless a build that did not end read something else since
         reread = old is None or not (delete or compact) or self._key(self._read_so_far()) != old.key
         corpora = _open(self.recipe) if reread else {}
         signatures = self._signatures(corpora)
+        if old and corpora and (delete or compact) and self._key(signatures) != old.key:
+            raise IndexMismatch(
+                f"what was read for the index {self.recipe.name!r} is gone, and its corpora have changed since",
+                "build it anew first, from its recipe: medrag index build",
+            )
         intact = old is not None and not fresh and not compact and self._intact(old)
         if old and intact and not delete and self._key(signatures) == old.key:
+            self._purge(deleted)
             return _unchanged(old, self.folder)
         if left_out := sorted(set(old.counts if old else ()) - set(self.readings)):
             self.log.warnings.append(f"the old index held {', '.join(left_out)}, which the recipe does not name")
         discard(self.next, self.folder)
         with self._timed("read"):
             for name, reading in self.readings.items():
-                reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh)
+                held = bool(old and old.counts.get(name))
+                reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh, held=held)
         key = self._key(self._read_so_far())
-        deleted = self._deleted(old, fresh) | set(delete)
         with self._timed("grow"):
             grown = self._grown(old, deleted, delete) if old and intact else None
         counts, content = (grown.counts, grown.content) if grown else self._whole(deleted, delete, fresh=fresh)
@@ -157,7 +223,16 @@ class _Build:
             manifest = self._manifest(key, counts, content, dims, deleted)
             manifest = manifest.write(self.next, self.folder if grown else None)
             swap(self.next, self.folder, self.work)
+            self._purge(deleted)
         return self._report(manifest)
+
+    def _purge(self, deleted: Collection[str]) -> None:
+        """What was deleted goes out of the workspace too."""
+        for name, reading in self.readings.items():
+            said = Reading(self.work / "said", f"{name}-said", self.log)
+            said.out = deleted
+            for one in (reading, said):
+                one.purge(deleted)
 
     def _grown(self, old: Manifest, deleted: Collection[str], now: Collection[str]) -> Grown | None:
         """The index that is there, changed by what differs; None where everything must be built."""
@@ -341,8 +416,12 @@ def _encoders(recipe: Recipe) -> dict[str, Encoder]:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             raise SettingsError(f"indexes.{name}: not a name for a folder", "use small letters, digits, - and _")
         if (index.kind == "bm25") == bool(index.encoder):
+            plugins.load("indexes", index.kind)  # says so where there is no such kind
             problem = "counts words and takes no encoder" if index.encoder else "needs an encoder"
             raise SettingsError(f"indexes.{name}: kind {index.kind!r} {problem}", "mend the recipe")
+    for encoder in recipe.encoders.values():
+        if not encoder.kind and "/" not in encoder.model:
+            models.refuse_unknown(encoder.model)
     used = {index.encoder for index in recipe.indexes.values()}
     encoders = {name: open_encoder(settings) for name, settings in recipe.encoders.items() if name in used}
     for name, index in recipe.indexes.items():

@@ -90,12 +90,7 @@ def resolve(name: str) -> Path:
     model = describe(name)
     if model is None and Path(name).exists():  # a folder named like a model is meant as ./NAME
         return Path(name)
-    if model is None and "/" not in name:
-        near = difflib.get_close_matches(name.partition("@")[0], table())
-        raise SettingsError(
-            f"no model is named {name!r}",
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(table()))}; or a hub id, or a folder",
-        )
+    refuse_unknown(name)
     if model and model.share:
         return Path(__file__).parent / "presets" / model.share
     if model and model.package:
@@ -104,6 +99,16 @@ def resolve(name: str) -> Path:
         except ModelMissing as error:
             raise ModelMissing(f"model {name} is not on this machine", f"medrag models get {name}") from error
     return _hub(*_repository(name, model), offline=True, name=name)
+
+
+def refuse_unknown(name: str) -> None:
+    """Raises SettingsError, with the nearest name, for what is neither a named model nor a folder nor a hub id."""
+    if describe(name) is None and "/" not in name and not Path(name).exists():
+        near = difflib.get_close_matches(name.partition("@")[0], table())
+        raise SettingsError(
+            f"no model is named {name!r}",
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(table()))}; or a hub id, or a folder",
+        )
 
 
 def get(name: str) -> Path:

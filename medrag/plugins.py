@@ -115,6 +115,13 @@ def load(kind: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("medrag"):
             raise SettingsError(f"{kind}: {target} does not exist", "check the spelling of module:Class") from error
+        if (
+            name not in BUILTIN[kind]
+        ):  # of the user's own: a package that bears the name by chance is not to be installed
+            raise SettingsError(
+                f"{kind}: {name} needs the module {error.name}, which is not to be found",
+                f"put the folder that holds {error.name} on the path: PYTHONPATH=/the/folder medrag …",
+            ) from error
         raise MissingDependency(f"{name!r} needs the package {error.name}", f"pip install {error.name}") from error
     except AttributeError as error:
         raise SettingsError(f"{kind}: {module} has no {attribute}", "check the spelling of module:Class") from error

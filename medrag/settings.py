@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medrag._util.files import sha256_text
-from medrag._util.places import share
+from medrag._util.places import every_built, placed, share
 from medrag.errors import SettingsError
 
 
@@ -26,7 +26,8 @@ class Strict(BaseModel):
 
 
 class CorpusSettings(Strict):
-    """One corpus of a recipe. ``path`` may use ``~``, ``${VAR}``, ``share:corpora/…`` and ``package:NAME/file``."""
+    """One corpus of a recipe. ``path`` may use ``~``, ``${VAR}``, ``share:corpora/…`` and ``package:NAME/file``; one that
+    is relative starts from the folder of the recipe's file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     reader: str
@@ -171,17 +172,22 @@ class Recipe(Strict):
             shaping["labelled"] = True  # the graph's statements are kept, so that a part of it can be made
         return sha256_text(json.dumps(shaping, sort_keys=True))[:16]
 
+    def placed(self, base: Path) -> Recipe:
+        """The recipe that means the same from any working directory: relative paths of corpora start from ``base``."""
+        corpora = tuple(one.model_copy(update={"path": placed(one.path, base)}) for one in self.corpora)
+        return self.model_copy(update={"corpora": corpora})
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A recipe by the name of a folder under ``indexes/`` or by the path of a YAML file.
 
-    Raises SettingsError for a name that does not exist and for anything in it that nothing reads.
+def recipe_file(name_or_path: str | Path) -> Path:
+    """The file of a recipe: a YAML file by its path, or that of a folder under ``indexes/`` by its name.
+
+    Raises SettingsError where there is none.
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = share() / "indexes" / str(name_or_path) / "recipe.yaml"
     if not path.is_file():
-        known = sorted(p.parent.name for p in (share() / "indexes").glob("*/recipe.yaml"))
+        known = sorted({p.parent.name for p in (share() / "indexes").glob("*/recipe.yaml")} | set(every_built()))
         near = difflib.get_close_matches(str(name_or_path), known)
         raise SettingsError(
             f"there is no recipe {str(name_or_path)!r}",
@@ -189,8 +195,17 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             if near
             else f"known: {', '.join(known) or 'none'}; or give the path of a YAML file",
         )
+    return path
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """A recipe by the name of a folder under ``indexes/`` or by the path of a YAML file.
+
+    Raises SettingsError for a name that does not exist and for anything in it that nothing reads.
+    """
+    path = recipe_file(name_or_path)
     recipe: Recipe = parse(Recipe, read_yaml(path), str(path))
-    return recipe
+    return recipe.placed(path.parent) if path == Path(name_or_path) else recipe
 
 
 def read_yaml(path: Path) -> Any:
@@ -210,9 +225,19 @@ def parse(cls: type[Any], raw: Any, where: str) -> Any:
         spot = ".".join(str(part) for part in problem["loc"])
         hint = "mend the file"
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(problem["loc"][-1]), sorted(_field_names(cls)))
-            hint = f"did you mean {near[0]!r}?" if near else "take it out; nothing reads it"
+            hint = _meant(cls, str(problem["loc"][-1]))
         raise SettingsError(f"{where}: {spot or 'the whole'}: {problem['msg']}", hint) from error
+
+
+def _meant(cls: type[BaseModel], name: str) -> str:
+    """What to do with a setting that does not exist where it stands."""
+    for outer in (cls, *Strict.__subclasses__()):
+        for place, field in outer.model_fields.items():
+            inner = field.annotation
+            if isinstance(inner, type) and issubclass(inner, Strict) and name in inner.model_fields:
+                return f"it belongs under {place}: {{{name}: …}}"
+    near = difflib.get_close_matches(name, sorted(_field_names(cls) - {name}))
+    return f"did you mean {near[0]!r}?" if near else "take it out; nothing reads it"
 
 
 def _field_names(cls: type[BaseModel]) -> set[str]:

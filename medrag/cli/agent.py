@@ -14,7 +14,7 @@ from medrag.cli.output import Json, emit, note, say
 from medrag.errors import MedragError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from medrag.agent.chat import Chat
     from medrag.agent.graph import Event
@@ -43,8 +43,9 @@ def chat(
     from medrag.agent.chat import Chat
     from medrag.agent.state import Budget
 
+    shown = _pictures(image or ())
     rag = open_index(index, model, **pipeline_settings(private, access))
-    session, shown = Chat(rag, policy=policy, budget=Budget(steps=steps)), list(image or ())
+    session = Chat(rag, policy=policy, budget=Budget(steps=steps))
     turns: list[dict[str, Any]] = []
     note(HELP)
     for line in _lines():
@@ -54,10 +55,11 @@ def chat(
                 break
             if words[0] == "/new":
                 session.close()
-                session = Chat(rag, policy=policy, budget=Budget(steps=steps))
-            shown = _command(words, session, shown)
-            continue
+                session, shown = Chat(rag, policy=policy, budget=Budget(steps=steps)), []
         try:
+            if line.startswith("/"):
+                shown = _command(words, session, shown)
+                continue
             answer = followed(session.stream(line, shown or None), quiet=as_json)
             shown = []
             turns.append({"question": line, "answer": answer.to_dict()})
@@ -106,12 +108,21 @@ def _words(line: str) -> list[str]:
         return line.split()
 
 
+def _pictures(names: Iterable[str]) -> list[str]:
+    """The files, each of them looked at. Raises ImageError for one that is no picture."""
+    from medrag._util.images import check_image
+
+    for name in names:
+        check_image(Path(name))
+    return list(names)
+
+
 def _command(words: list[str], session: Chat, shown: list[str]) -> list[str]:
     """Does what a line that begins with "/" says; the images for the next question."""
     from medrag.agent.trace import trace_text
 
     if words[0] == "/image":
-        return [*shown, *words[1:]]
+        return [*shown, *_pictures(words[1:])]
     if words[0] == "/trace" and session.turns:
         say(trace_text(session.turns[-1][1].trace))
     elif words[0] not in ("/new", "/trace"):

@@ -160,9 +160,14 @@ def write_page(answers: list[Answer], title: str, path: Path) -> None:
     from medrag._util.files import atomic_open
     from medrag._util.html import answer_page
 
+    page = answer_page(answers, title)
     try:
+        if path.is_dir():
+            raise MedragError(f"cannot write {path}: it is a folder")
         with atomic_open(path, "w") as handle:
-            handle.write(answer_page(answers, title))
+            handle.write(page)
     except OSError as error:
         raise MedragError(f"cannot write {path}: {error.strerror or error}", "choose another file") from error
+    except MedragError as error:
+        raise MedragError(error.message, "choose another file") from error
     note(f"page: {path.resolve()}")

@@ -53,7 +53,7 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Learn when answers are right: a confidence, how much evidence to read, and when to abstain. A run that was cut off goes on."""
-    from medrag._util.places import built
+    from medrag._util.places import beside
     from medrag.calibration import NAME
     from medrag.cli.ask import open_index
     from medrag.errors import SettingsError
@@ -61,16 +61,16 @@ def calibrate(
     from medrag.eval.calibrate import KINDS, calibrated, observe
     from medrag.eval.tasks import load_task
 
+    tasks = [_named(one, limit) for one in task]
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off"})
-    path = out or built(rag.recipe.name if rag.recipe else index).parent / NAME
+    path = out or beside(rag.recipe.name if rag.recipe else index, NAME)
     folder, depths = data or sources.training_data(), sorted(set(depth or (0, 1, 3)))
-    if load_task(task[0].partition("=")[0]).kind == "selection":
-        _selection(rag, task, folder, split, limit, seed, as_json)
+    if load_task(tasks[0][0]).kind == "selection":
+        _selection(rag, tasks, folder, split, seed, as_json)
         return
     examples: list[Example] = []
-    for named in task:
-        name, _, most = named.partition("=")
-        one = runner.plan(name, folder, split=split, limit=int(most) if most.isdigit() else limit, seed=seed)
+    for name, most in tasks:
+        one = runner.plan(name, folder, split=split, limit=most, seed=seed)
         if one.task.kind not in KINDS:
             raise SettingsError(
                 f"{name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
@@ -92,17 +92,24 @@ def calibrate(
     note(f"written: {path}; answers from this index and model now say how sure they are")
 
 
+def _named(task: str, limit: int) -> tuple[str, int]:
+    """A task and how many of its patients are asked; raises BadParameter for a number that is none."""
+    name, sign, most = task.partition("=")
+    if sign and not (most.isascii() and most.isdigit()):
+        raise typer.BadParameter(f"{task!r} is not NAME or NAME=NUMBER")
+    return name, int(most) if sign else limit
+
+
 def _selection(
-    rag: MedRAG, tasks: list[str], folder: Path, split: str, limit: int, seed: int, as_json: bool
+    rag: MedRAG, tasks: list[tuple[str, int]], folder: Path, split: str, seed: int, as_json: bool
 ) -> None:  # fmt: skip
     """Settings of the selector, chosen on judged queries; nothing is written: they are for the recipe's ``pipeline``."""
     from medrag.eval import runner
     from medrag.eval.tune_selection import tune_selection
 
     results = []
-    for named in tasks:
-        name, _, most = named.partition("=")
-        one = runner.plan(name, folder, split=split, limit=int(most) if most.isdigit() else limit, seed=seed)
+    for name, most in tasks:
+        one = runner.plan(name, folder, split=split, limit=most, seed=seed)
         results.append(tune_selection(one.task, folder, split, one.examples, rag.settings, seed=seed))
     if as_json:
         emit(results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,8 @@ import typer
 
 from medrag._util.text import shorten
 from medrag.cli.index import show_skipped
-from medrag.cli.output import Json, emit, options_of, say, table
-from medrag.errors import SettingsError
+from medrag.cli.output import Json, emit, fail, options_of, say, table
+from medrag.errors import MedragError, SettingsError
 
 if TYPE_CHECKING:
     from medrag.corpora import CheckReport
@@ -106,7 +107,6 @@ def card_row(name: str, card: dict[str, Any]) -> dict[str, Any]:
 def presence(card: dict[str, Any]) -> str:
     """ "present" when every path that the card names can be found, "absent" otherwise."""
     from medrag._util.places import expand
-    from medrag.errors import MedragError
 
     try:
         found = all(expand(path).exists() for path in card_paths(card))
@@ -177,7 +177,8 @@ def add(
         return
     show_skipped(report_dict(report)["skipped"])
     say(f"# the first {sum(report.counts.values())} items can be read: {_counts(report.counts)}")
-    say(f"{made}: {recipe}\nnext: medrag index build {recipe}" if recipe else fragment(settings).rstrip())
+    build = f"medrag index build {shlex.quote(str(recipe))}"
+    say(f"{made}: {recipe}\nnext: {build}" if recipe else fragment(settings).rstrip())
 
 
 def try_corpus(settings: CorpusSettings, base: Path | None) -> CheckReport:
@@ -210,32 +211,43 @@ def check_corpus(
     as_json: Json = False,
 ) -> None:
     """Read everything, count it, and list each record that cannot be read, with the reason."""
-    reports = [check_one(settings, base) for settings, base in corpora_of(source, path, option or [])]
+    found = {one.name: checked(one) for one in corpora_of(source, path, option or [])}
+    reports = [one for one in found.values() if not isinstance(one, MedragError)]
+    failed = {name: one for name, one in found.items() if isinstance(one, MedragError)}
+    if len(found) == len(failed) == 1:
+        raise next(iter(failed.values()))
     if as_json:
-        emit([report_dict(report) for report in reports])
-        return
-    table(("corpus", "kind", "count"), [(r.name, kind, f"{n:,}") for r in reports for kind, n in r.counts.items()])
-    for report in reports:
-        show_skipped(report_dict(report)["skipped"])
+        told = [{"name": name, "error": one.message, "hint": one.hint} for name, one in failed.items()]
+        emit([*map(report_dict, reports), *told])
+    else:
+        table(("corpus", "kind", "count"), [(r.name, kind, f"{n:,}") for r in reports for kind, n in r.counts.items()])
+        for report in reports:
+            show_skipped(report_dict(report)["skipped"])
+        for name, error in failed.items():
+            fail(MedragError(f"the corpus {name!r}: {error.message}", error.hint), as_json)
+    if failed:
+        raise typer.Exit(1)
 
 
-def corpora_of(source: str, path: str, option: list[str]) -> list[tuple[CorpusSettings, Path | None]]:
-    """The corpora to check, each with the folder that its relative paths start from."""
+def corpora_of(source: str, path: str, option: list[str]) -> list[CorpusSettings]:
+    """The corpora to check."""
     from medrag.settings import CorpusSettings, load_recipe, parse
 
     if path:
         raw = {"name": "checked", "reader": source, "path": path, "options": options_of(option)}
-        return [(parse(CorpusSettings, raw, source), None)]
+        return [parse(CorpusSettings, raw, source)]
     recipe: Recipe = load_recipe(source)
-    base = Path(source).resolve().parent if source.endswith((".yaml", ".yml")) else None
-    return [(settings, base) for settings in recipe.corpora]
+    return list(recipe.corpora)
 
 
-def check_one(settings: CorpusSettings, base: Path | None) -> CheckReport:
-    """Reads one corpus to its end."""
+def checked(settings: CorpusSettings) -> CheckReport | MedragError:
+    """Reads one corpus to its end; what keeps it from being read is told, so that the others are checked too."""
     from medrag.corpora import check, open_corpus
 
-    return check(open_corpus(settings, base))
+    try:
+        return check(open_corpus(settings))
+    except MedragError as error:
+        return error
 
 
 def report_dict(report: CheckReport) -> dict[str, Any]:

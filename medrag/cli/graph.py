@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,9 +34,9 @@ def build_graph(
     """Build a recipe's index with its graph; a recipe without indexes builds the graph alone."""
     from medrag.build import build
     from medrag.cli.index import build_line, report_facts, show_skipped
-    from medrag.settings import load_recipe
+    from medrag.settings import load_recipe, recipe_file
 
-    report = build(load_recipe(recipe), fresh=fresh)
+    report = build(load_recipe(recipe), fresh=fresh, file=recipe_file(recipe))
     facts = report_facts(report)
     if not as_json:
         show_skipped(facts["skipped"])
@@ -148,7 +149,10 @@ def neighbours(
     node = store.node(nodes_of(reader, concept, index)[0])
     steps = store.steps(node, relation or None)[:k]
     paths = [Path((node, step.there), (store.edge(step),), -step.cost) for step in steps]
-    give([(one.score, reader.as_item(one)) for one in paths], as_json, f"the graph states nothing about {concept!r}")
+    nothing = f"the graph states nothing about {concept!r}"
+    if relation and (others := sorted({store.edge(step).relation for step in store.steps(node)})):
+        nothing = f"the graph states no {' or '.join(relation)} of {concept!r}, but {', '.join(others)}"
+    give([(one.score, reader.as_item(one)) for one in paths], as_json, nothing)
 
 
 def open_graph(index: str, access: Sequence[str] | None = None) -> GraphStore:
@@ -172,7 +176,7 @@ def nodes_of(reader: GraphRetriever, text: str, index: str) -> Sequence[str]:
     if not found:
         raise SettingsError(
             f"the graph of {index!r} knows no {text!r}",
-            f'medrag graph link "{text}" --index {index} shows what it knows of it',
+            f"medrag graph link {shlex.quote(text)} --index {shlex.quote(index)} shows what it knows of it",
         )
     return found
 

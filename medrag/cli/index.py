@@ -32,6 +32,9 @@ def build_index(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew instead of going on where a build stopped.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Build over an index of the same name that another recipe file made.")
+    ] = False,
     dry_run: DryRun = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="How many processes encode.")] = 1,
     ray: Annotated[str, typer.Option("--ray", help="The address of a Ray cluster that encodes, such as auto.")] = "",
@@ -40,12 +43,13 @@ def build_index(
     """Build an index; a build that was stopped goes on where it was."""
     from medrag.build import build
     from medrag.encoders.spread import Spread
-    from medrag.settings import load_recipe
+    from medrag.settings import load_recipe, recipe_file
 
     if dry_run:
         show(hosts.of_build(load_recipe(recipe), ray), as_json)
         return
-    report = build(load_recipe(recipe), fresh=fresh, spread=Spread(workers, ray))
+    file, spread = recipe_file(recipe), Spread(workers, ray)
+    report = build(load_recipe(recipe), fresh=fresh, spread=spread, file=file, replace=replace)
     if as_json:
         emit(report_facts(report))
         return

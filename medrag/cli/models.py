@@ -8,7 +8,7 @@ import typer
 
 from medrag import hosts
 from medrag.cli.hosts import DryRun, show
-from medrag.cli.needs import fetchable, get_line, is_here
+from medrag.cli.needs import fetchable, get_line, is_here, missing_models
 from medrag.cli.output import Json, emit, note, say, table
 from medrag.errors import ModelMissing
 
@@ -74,7 +74,7 @@ def _models() -> list[dict[str, Any]]:
             else f"hub: {model.hub}"
             if model.hub
             else "ships with medrag",
-            "path": str(resolve(model.name)) if is_here(resolve, model.name) else "",
+            "path": "" if missing_models([model.name]) else str(resolve(model.name)),
             "about": model.about,
         }
         for model in table().values()

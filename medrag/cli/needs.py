@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag.cli.output import note
-from medrag.errors import ModelMissing, SettingsError
+from medrag.errors import IndexCorrupt, IndexMissing, ModelMissing
 
 if TYPE_CHECKING:
     from medrag.settings import Recipe
@@ -24,16 +25,9 @@ def recipe_of(source: str) -> Recipe:
 
     Raises SettingsError when there is neither.
     """
-    from medrag._util.places import built
-    from medrag.indexes.store import open_store
-    from medrag.settings import load_recipe
+    from medrag.assemble import recipe_named
 
-    try:
-        return load_recipe(source)
-    except SettingsError:
-        if is_file_name(source) or not (built(source) / "manifest.json").is_file():
-            raise
-    return open_store(built(source), name=source).recipe
+    return recipe_named(source)
 
 
 def is_file_name(source: str) -> bool:
@@ -42,10 +36,19 @@ def is_file_name(source: str) -> bool:
 
 
 def folder_of(source: str) -> Path:
-    """Where the index of a recipe (by name or file) is built."""
+    """Where the index of a recipe (by name or file) is built. Raises IndexMismatch where another file's lies there."""
+    from medrag._origin import refuse_to_answer
     from medrag._util.places import built
+    from medrag.indexes.manifest import read_manifest
+    from medrag.indexes.store import recipe_of as recipe_in
 
-    return built(recipe_of(source).name if is_file_name(source) else source)
+    if not is_file_name(source):
+        return built(source)
+    recipe = recipe_of(source)
+    folder = built(recipe.name)
+    with contextlib.suppress(IndexMissing, IndexCorrupt):
+        refuse_to_answer(recipe, recipe_in(read_manifest(folder)), folder, Path(source))
+    return folder
 
 
 def models_of(recipe: Recipe, model: str = "") -> list[str]:
@@ -74,10 +77,19 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def missing_models(names: Iterable[str]) -> list[str]:
-    """Those whose weights are not on this machine."""
+    """Those whose weights, or those of a model that they need, are not on this machine."""
     from medrag.models import resolve
 
-    return [name for name in names if not is_here(resolve, name)]
+    return [name for name in names if not all(is_here(resolve, one) for one in with_needs(name))]
+
+
+def with_needs(name: str) -> list[str]:
+    """A model and all that loading it reads besides."""
+    from medrag.models import table
+
+    row = table().get(name)
+    needed = [one for other in (row.needs if row else ()) for one in with_needs(other)]
+    return list(dict.fromkeys([name, *needed]))
 
 
 def missing_packages(specs: Iterable[str]) -> list[str]:

@@ -23,6 +23,14 @@ def fragment(settings: CorpusSettings) -> str:
     return "corpora:\n" + "".join(f"  {'- ' if n == 0 else '  '}{line}\n" for n, line in enumerate(lines))
 
 
+def _flow(settings: CorpusSettings) -> str:
+    """The corpus on one line, which fits into a list of any style."""
+    import yaml
+
+    values = settings.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6).strip()
+
+
 def add_to_recipe(path: Path, settings: CorpusSettings, kinds: set[str]) -> str:
     """Adds the corpus to a recipe file, or makes one with indexes for these kinds; says which.
 
@@ -56,7 +64,8 @@ def with_corpus(path: Path, settings: CorpusSettings) -> str:
         if _grew(before, after, settings):
             return after
     raise SettingsError(
-        f"{path}: the list of corpora is written in a way that cannot be added to", f"put this in by hand:\n{own}"
+        f"{path}: the list of corpora is written in a way that cannot be added to",
+        f"put this into it by hand: {_flow(settings)}",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from medrag.cli.output import note
 from medrag.errors import MissingDependency, SettingsError
 
 Audit = Annotated[
-    Path | None, typer.Option("--audit", help="A file that gets a line for each question: hashes, no content.")
+    Path | None, typer.Option("--audit", help="A file that gets two lines for each question: hashes, no content.")
 ]
 Index = Annotated[str, typer.Option("--index", help="The name of a built index, or a recipe file.")]
 
@@ -59,6 +61,7 @@ def serve(
         hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), reports=reports,
         labels=labels_of(labels),
     )  # fmt: skip
+    _free(host, port)
     if reports and not reports.is_dir():
         raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
     rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
@@ -70,6 +73,19 @@ def serve(
         server.serve(rag, settings)
     except SystemExit as error:  # uvicorn has said why
         raise typer.Exit(1 if error.code else 0) from error
+
+
+def _free(host: str, port: int) -> None:
+    """Raises SettingsError where nobody can listen there."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as tried:
+            if os.name == "posix":  # as the server does: what a server that has ended held is free
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        why = "the address is in use" if error.errno == errno.EADDRINUSE else error.strerror or error
+        raise SettingsError(f"cannot listen at {host}:{port}: {why}", "name another --port or --host") from error
 
 
 def labels_of(path: Path | None) -> dict[str, Any]:

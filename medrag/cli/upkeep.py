@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from medrag.cli.index import Name, app, build_line, report_facts
-from medrag.cli.needs import folder_of, recipe_of
+from medrag.cli.needs import folder_of, is_file_name, recipe_of
 from medrag.cli.output import Json, emit, say
 from medrag.errors import SettingsError
 
@@ -48,25 +49,31 @@ def snapshot_index(
     name: Name, to: Annotated[Path, typer.Option("--to", help="A new folder.")], as_json: Json = False
 ) -> None:
     """Keep an index as it is now; files are shared with the index as long as both are on one disk."""
-    from medrag.indexes.store import open_store, snapshot
+    from medrag.build import keep
+    from medrag.indexes.store import open_store
 
     store = open_store(folder_of(name), name=name)
-    snapshot(store.folder, to)
+    keep(store.folder, to)
     facts = {"index": name, "snapshot": str(to), "content_hash": store.manifest.content_hash}
     if as_json:
         emit(facts)
     else:
-        say(f"{name} as it is now: {to}; it comes back with: medrag index restore {name} --from {to}")
+        again = f"medrag index restore {shlex.quote(name)} --from {shlex.quote(str(to))}"
+        say(f"{name} as it is now: {to}; it comes back with: {again}")
 
 
 @app.command("restore")
 def restore_index(
-    name: Name, source: Annotated[Path, typer.Option("--from", help="The folder of a snapshot.")], as_json: Json = False
+    name: Name,
+    source: Annotated[Path, typer.Option("--from", help="The folder of a snapshot.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Also where it is a snapshot of another index.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Put a snapshot in the place of an index."""
     from medrag.build import restore
 
-    restore(source, folder_of(name))
+    folder = folder_of(name)
+    restore(source, folder, "" if yes else recipe_of(name).name if is_file_name(name) else name)
     if as_json:
         emit({"index": name, "snapshot": str(source)})
     else:

@@ -32,7 +32,7 @@ class CheckReport:
 
 
 def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
-    """The reader that a recipe names, ready to read; relative paths are taken from ``base``.
+    """The reader that a recipe names, ready to read; a relative path starts from ``base``, or from the working directory.
 
     Raises SettingsError for an unknown reader, option or a value of the wrong type, CorpusError for a path that is
     not there, ModelMissing for a registry package that was not fetched.
@@ -52,9 +52,10 @@ def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
 
 
 def check(corpus: Corpus, limit: int = 3) -> CheckReport:
-    """Reads the whole corpus and tells what came. Raises CorpusError when nothing came, or an id came twice.
+    """Reads the whole corpus and tells what came. Raises CorpusError when nothing came.
 
-    A concept or statement may come again, as UMLS states a fact from both ends: the graph joins them.
+    What a build leaves out is skipped here too, such as an item whose id came before. A concept or statement may come
+    again, as UMLS states a fact from both ends: the graph joins them.
     """
     counts: Counter[str] = Counter()
     first: list[str] = []
@@ -62,7 +63,9 @@ def check(corpus: Corpus, limit: int = 3) -> CheckReport:
     seen: set[str] = set()
     for item in corpus.read(skipped.append):
         if item.id in seen and item.kind not in ("concept", "triple"):
-            raise CorpusError(f"{corpus.name}: the id {item.id} comes twice", "rename one of the files or records")
+            hint = "rename one of the files or records"
+            skipped.append(BadRecord(item.id, "this id came before; the first record is kept", hint))
+            continue
         seen.add(item.id)
         counts[item.kind] += 1
         if len(first) < limit:

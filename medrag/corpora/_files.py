@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,9 @@ from medrag._util.places import expand
 from medrag.errors import BadRecord, CorpusError, SettingsError
 
 ENCODING_HINT = "set the option encoding, e.g. encoding: cp1252, or store the file as UTF-8"
+
+LONGEST = 1 << 24  # characters of one cell of a table
+AGAIN = 1_000_000  # lines of a table that are read a second time for what is wrong with the first
 
 
 def discover(path: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -124,37 +128,86 @@ def os_problem(path: Path, error: OSError) -> BadRecord:
 def read_table(
     path: Path, encoding: str = "utf-8", delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str] | BadRecord]]:
-    """Rows of a CSV with a header: (line number, row), or a BadRecord for a row of the wrong length or with NULs.
+    """Rows of a CSV with a header: (number of the first line, row), or a BadRecord for a row that cannot be read.
 
-    Raises CorpusError when the file as a whole cannot be read.
+    Raises CorpusError when the file as a whole cannot be read, SettingsError for an option that is no encoding or delimiter.
     """
     codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise SettingsError(f"{delimiter!r} is no delimiter", "write one character, e.g. delimiter: ';'")
     try:
-        with path.open(encoding=codec, newline="") as handle:
-            rows = csv.DictReader(handle, delimiter=delimiter, strict=True)
-            if not rows.fieldnames:
-                raise CorpusError(f"{path}: is empty", "a table needs a header line and rows")
-            for row in rows:
-                yield rows.line_num, _row(row, f"{path}:{rows.line_num}")
-    except UnicodeError as error:
+        with path.open(encoding=codec, errors="surrogateescape", newline="") as handle:
+            rows = _records(handle, delimiter)
+            header = _header(path, encoding, next(rows, (1, []))[1])
+            for line, cells in rows:
+                if cells:
+                    yield line, _row(header, cells, f"{path}:{line}", encoding)
+    except UnicodeError as error:  # of encodings with units of several bytes
         raise CorpusError(f"{path}: is not {encoding} text", ENCODING_HINT) from error
     except LookupError as error:
         raise SettingsError(
             f"there is no encoding {encoding!r}", "use a name such as utf-8, cp1252 or latin-1"
         ) from error
-    except csv.Error as error:
-        raise CorpusError(f"{path}: is not a readable table: {one_line(error)}", "export it again as CSV") from error
     except OSError as error:
         raise CorpusError(str(os_problem(path, error).message), "check the path") from error
 
 
-def _row(row: Mapping[Any, Any], where: str) -> dict[str, str] | BadRecord:
+def _records(handle: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """(number of the first line, cells) of each record. One that is not CSV ends with its first line: a quote that is
+    never closed takes no other row with it, as long as not too much has to be read again."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    source, back, taken, again, number = iter(handle), deque[str](), list[str](), AGAIN, 1
+
+    def lines() -> Iterator[str]:
+        while (line := back.popleft() if back else next(source, None)) is not None:
+            taken.append(line)
+            yield line
+
+    rows = csv.reader(lines(), delimiter=delimiter, strict=True)
+    while True:
+        found: list[str] | csv.Error | None
+        try:
+            found = next(rows, None)
+        except csv.Error as error:
+            found = error
+            if len(taken) - 1 <= again:
+                again -= len(taken) - 1
+                back.extendleft(reversed(taken[1:]))
+                del taken[1:]
+            rows = csv.reader(lines(), delimiter=delimiter, strict=True)
+        if found is None:
+            return
+        yield number, found
+        number += len(taken)
+        taken.clear()
+
+
+def _header(path: Path, encoding: str, cells: list[str] | csv.Error) -> list[str]:
+    """The names of the columns. Raises CorpusError."""
+    if isinstance(cells, csv.Error):
+        raise CorpusError(f"{path}: is not a readable table: {one_line(cells)}", "export it again as CSV")
+    if not cells:
+        raise CorpusError(f"{path}: is empty", "a table needs a header line and rows")
+    if _undecoded(cells):
+        raise CorpusError(f"{path}: is not {encoding} text", ENCODING_HINT)
+    return cells
+
+
+def _undecoded(cells: Iterable[str]) -> bool:
+    return any("\udc80" <= sign <= "\udcff" for cell in cells if not cell.isascii() for sign in cell)
+
+
+def _row(header: list[str], cells: list[str] | csv.Error, where: str, encoding: str) -> dict[str, str] | BadRecord:
     """A row whose fields fit the header, stripped."""
-    if None in row or None in row.values():
+    if isinstance(cells, csv.Error):
+        return BadRecord(where, f"the row is no CSV: {one_line(cells)}", 'write a quote inside quotes twice: ""')
+    if len(cells) != len(header):
         return BadRecord(where, "the row does not have as many fields as the header", "mend or remove the row")
-    if any("\0" in value for value in row.values()):
+    if _undecoded(cells):
+        return BadRecord(where, f"the row is not {encoding} text", ENCODING_HINT)
+    if any("\0" in value for value in cells):
         return BadRecord(where, "the row holds NUL bytes", "mend or remove the row")
-    return {key: value.strip() for key, value in row.items()}
+    return {key: value.strip() for key, value in zip(header, cells, strict=True)}
 
 
 def need_columns(
@@ -165,9 +218,13 @@ def need_columns(
     lacking = [mapping[role] for role in needed if mapping[role] not in have]
     if lacking:
         shown = ", ".join(have[:12]) or "none"
+        role, column = next(role for role in needed if mapping[role] in lacking), have[0] if have else "name"
+        other = next((sign for sign in ";\t|," if len(have) == 1 and sign in have[0]), "")
         raise CorpusError(
             f"{path}: no column {', '.join(map(repr, lacking))}; found: {' '.join(shown.split())}",
-            f"map the columns with the option {option}, e.g. {option}: {{{next(iter(needed))}: {have[0] if have else 'name'}}}",
+            f"set the option delimiter: {json.dumps(other)}"
+            if other
+            else f"map the columns with the option {option}, e.g. {option}: {{{role}: {column}}}",
         )
 
 

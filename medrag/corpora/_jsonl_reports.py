@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medrag._util.files import sha256_text
 from medrag._util.places import expand
 from medrag.corpora import _files as files
-from medrag.corpora._report_parts import SECTIONS, clean, json_lines, readable, sections_of, strings
+from medrag.corpora._report_parts import SECTIONS, clean, json_lines, readable, section_name, sections_of, strings
 from medrag.errors import BadRecord
 from medrag.protocols import Report
 from medrag.types import ImageRecord, Item, Study
@@ -17,7 +18,7 @@ from medrag.types import ImageRecord, Item, Study
 
 @dataclass(frozen=True, slots=True)
 class JsonlReports:
-    """One study a line: ``id``, ``sections`` (or ``findings``, ``impression`` … or one ``text``), ``images``
+    """One study a line: ``id``, ``sections`` of any names (or ``findings``, ``impression`` … or one ``text``), ``images``
     (file names), ``labels``, ``patient``, ``date`` (ISO 8601), ``domain``. A file or a folder of .jsonl."""
 
     name: str
@@ -30,7 +31,7 @@ class JsonlReports:
     def signature(self) -> str:
         found = files.discover(self.path, (".jsonl", ".ndjson"))
         pictures = {Path(image.source) for _, images in self._studies(lambda _: None) for image in images}
-        return files.signature_of(self, [*found, *sorted(pictures)])
+        return sha256_text("2", files.signature_of(self, [*found, *sorted(pictures)]))  # raised when it reads otherwise
 
     def read(self, report: Report) -> Iterator[Item]:
         """Each study, followed by its images; one that cannot be read is reported and no image of the study."""
@@ -58,7 +59,7 @@ class JsonlReports:
     def _study(self, where: str, raw: Any, file: Path) -> tuple[Study, list[ImageRecord]]:
         if not isinstance(raw, dict):
             raise BadRecord(where, "is not a JSON object", "write one object with an id and its sections a line")
-        if not str(raw.get("id") or "").strip():
+        if raw.get("id") is None or not str(raw["id"]).strip():
             raise BadRecord(where, "has no id", "give each study its own id")
         given = raw.get("sections") or {name: raw[name] for name in SECTIONS if raw.get(name)}
         if not given and isinstance(raw.get("text"), str):
@@ -74,7 +75,7 @@ class JsonlReports:
         images = [ImageRecord(f"{identity}#{files.safe_id(n)}", identity, "", str(folder / n), domain) for n in names]
         study = Study(
             id=identity,
-            sections={str(name).lower(): " ".join(text.split()) for name, text in given.items() if text.strip()},
+            sections=_sections(given),
             images=tuple(image.id for image in images),
             labels=labels,
             patient=str(raw.get("patient") or ""),
@@ -84,3 +85,13 @@ class JsonlReports:
             meta=clean({"paths": [image.source for image in images], "license": self.license}),
         )
         return study, images
+
+
+def _sections(given: Mapping[str, str]) -> dict[str, str]:
+    """Sections by medrag's names for them; two of one name are joined."""
+    found: dict[str, str] = {}
+    for name, text in given.items():
+        if text := " ".join(text.split()):
+            known = section_name(str(name))
+            found[known] = f"{found[known]} {text}" if known in found else text
+    return found

@@ -27,11 +27,16 @@ def sections_of(text: str) -> dict[str, str]:
     parts = _HEADING.split(text)
     sections = {"findings": parts[0].strip()} if parts[0].strip() else {}
     for heading, body in zip(parts[1::2], parts[2::2], strict=True):
-        name = heading.lower()
-        name = name if name == "findings" else name.removesuffix("s")
-        name = "findings" if name == "finding" else _SAME.get(name, name)
+        name = section_name(heading)
         sections[name] = "\n".join(filter(None, (sections.get(name, ""), body.strip())))
     return {name: body for name, body in sections.items() if body}
+
+
+def section_name(heading: str) -> str:
+    """What medrag calls a section of a report: "Conclusions" is the impression; one that it does not know keeps its name."""
+    name = " ".join(heading.lower().split())
+    one = name.removesuffix("s")
+    return "findings" if one == "finding" else _SAME.get(one, one if one in (*SECTIONS, "technique") else name)
 
 
 def json_lines(root: Path, file: Path, encoding: str, report: Report) -> Iterator[tuple[str, Any]]:

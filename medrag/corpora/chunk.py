@@ -16,6 +16,8 @@ from medrag._util.text import content_words, count_tokens, sentences, words
 from medrag.settings import ChunkSettings
 from medrag.types import Block, Document, Item, Page, Passage, Study
 
+_NAMED = ("findings", "impression", "indication", "comparison", "technique")  # sections of a report
+
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
@@ -47,7 +49,8 @@ def chunk(item: Item, settings: ChunkSettings) -> Iterator[Passage]:
 
 
 def _study(study: Study, settings: ChunkSettings) -> Iterator[Passage]:
-    """Findings and impression, a section a passage where they fit; other sections are no evidence of what is seen."""
+    """A section a passage where they fit: findings, impression, then those that medrag has no name for. What a report asks or
+    compares with is no evidence of what is seen."""
     meta = {
         "labels": list(study.labels),
         **{k: v for k, v in study.meta.items() if k != "paths"},
@@ -56,7 +59,7 @@ def _study(study: Study, settings: ChunkSettings) -> Iterator[Passage]:
     if study.patient:
         meta["patient"] = study.patient
     count = 0
-    for section in ("findings", "impression"):
+    for section in ("findings", "impression", *(name for name in study.sections if name not in _NAMED)):
         units = [_Unit(sentence) for sentence in sentences(study.sections.get(section, ""))]
         for group in _packed(units, settings.tokens, settings.overlap):
             yield Passage(f"{study.id}~{count}", study.id, _joined(group), "", section, source=study.source, meta=meta)

@@ -13,6 +13,7 @@ import hmac
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ class Deidentified:
 def deidentify(
     source: Path, target: Path, *, key: str = "", pixels: bool = True, report: Report | None = None
 ) -> Deidentified:
-    """Writes a clean copy of every DICOM file under ``source`` into ``target``, named by its new instance UID.
+    """Writes a clean copy of every DICOM file under ``source`` into ``target``, named by its new instance UID (and a number
+    where several files have the same).
 
     A file that cannot be read, or whose pixels cannot be decoded to be looked at, is left out and reported. Raises CorpusError where ``target`` holds
     something already or ``source`` has no DICOM file, MissingDependency without the packages.
@@ -58,15 +60,15 @@ def deidentify(
     target.mkdir(parents=True, exist_ok=True)
     for path in track(files, "de-identify"):
         try:
-            count = _one(path, target, secret, pixels=pixels)
+            regions = _one(path, target, secret, pixels=pixels)
         except BadRecord as bad:
             done.skipped.append({"source": str(path), "problem": bad.problem})
             if report:
                 report(bad)
             continue
         done.written += 1
-        if count:
-            done.painted[str(path)] = count
+        if regions:
+            done.painted[str(path)] = regions
     if not done.written:
         raise CorpusError(f"{source} holds no DICOM file that can be read", "check the path")
     return done
@@ -86,9 +88,9 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
     ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
         data.DeidentificationMethod = [METHOD, LOOKED]
         data.pop("BurnedInAnnotation", None)
-    name = f"{data.get('SOPInstanceUID') or secrets.token_hex(16)}.dcm"
+    name = _free(target, str(data.get("SOPInstanceUID") or secrets.token_hex(16)))
     try:
-        with atomic_open(target / name) as stream, quiet():
+        with atomic_open(name) as stream, quiet():
             data.save_as(stream, enforce_file_format=True)
     except (
         ValueError,
@@ -99,6 +101,12 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
     ) as error:  # headers that no writer takes
         raise BadRecord(str(path), f"cannot be written again: {error}", "export it again") from error
     return painted
+
+
+def _free(target: Path, uid: str) -> Path:
+    """A file that is not there yet: named by the UID, with a number where several files share it."""
+    names = (f"{uid}{number}.dcm" for number in chain([""], (f"-{n}" for n in count(2))))
+    return next(target / name for name in names if not (target / name).exists())
 
 
 def clean(data: Any, secret: str) -> None:

@@ -108,7 +108,9 @@ class HpoAnnotations:
 
     def __init__(self, name: str, path: str | Path, *, terms: Any = None, diseases: Any = None) -> None:
         self.name, self.path = name, Path(path)
-        self.terms, self.diseases = _cut(terms, "terms"), _cut(diseases, "diseases")
+        self.terms, self.diseases = (
+            _cut(one, name, self.path.parent) for one, name in ((terms, "terms"), (diseases, "diseases"))
+        )
 
     def signature(self) -> str:
         cuts = [some and (signature(some[0]), some[1:]) for some in (self.terms, self.diseases)]
@@ -162,8 +164,8 @@ def _denied(row: Mapping[str, str]) -> bool:
 Cut = tuple[Path, tuple[str, ...], tuple[str, ...]]
 
 
-def _cut(option: Any, name: str) -> Cut | None:
-    """``{path, roots}`` of an option, or None. Raises SettingsError for anything else."""
+def _cut(option: Any, name: str, beside: Path) -> Cut | None:
+    """``{path, roots}`` of an option, or None; a relative path starts from ``beside``. Raises SettingsError for anything else."""
     if option is None:
         return None
     if isinstance(option, str | Path):
@@ -173,7 +175,7 @@ def _cut(option: Any, name: str) -> Cut | None:
             f"the option {name!r} must be {{path: FILE, roots: [ID, …], without: [ID, …]}}",
             "correct the corpus in the recipe",
         )
-    return expand(str(option["path"])), tuple(option.get("roots") or ()), tuple(option.get("without") or ())
+    return expand(str(option["path"]), beside), tuple(option.get("roots") or ()), tuple(option.get("without") or ())
 
 
 def _kept(limit: Cut, report: Report) -> dict[str, Term]:

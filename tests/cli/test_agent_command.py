@@ -80,6 +80,22 @@ def test_a_session_as_json_is_one_list_of_turns(index):
         "--json",
         input=f"{QUESTION}\n/image nowhere.png\nIs it seen here?\n/quit\n{QUESTION}\n",
     )
-    first, second = json.loads(result.stdout)
+    first, second, third = json.loads(result.stdout)
     assert first["answer"]["status"] == "answered" and first["question"] == QUESTION
-    assert "nowhere.png" in second["error"]
+    assert "nowhere.png" in second["error"] and "answer" in third
+
+
+def test_a_new_session_has_no_image_of_the_old_one(index, tmp_path, monkeypatch):
+    from PIL import Image
+
+    from medrag.agent.chat import Chat
+
+    shown = []
+    stream = Chat.stream
+    monkeypatch.setattr(Chat, "stream", lambda self, *args: shown.append(args[1]) or stream(self, *args))
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    typed = f"/image {tmp_path / 'a.png'}\n/new\n{QUESTION}\n/image nope.png\n{QUESTION}\n"
+    result = run("chat", "--index", index, input=typed)
+    assert result.exit_code == 0 and result.stderr.count("error: ") == 1
+    assert shown == [None, None]
+    assert run("chat", "--index", index, "--image", "nope.png", input="").exit_code == 1

@@ -213,6 +213,15 @@ def test_ask_explains_and_writes_a_page(rag, tmp_path):
 def test_a_page_that_cannot_be_written_is_an_expected_failure(rag):
     result = run("ask", "q", "--html", "/proc/no/answer.html")
     assert result.exit_code == 1 and "error: " in result.stderr
+    for place in ("/proc/no/answer.html", "."):
+        told = run("ask", "q", "--html", place).stderr
+        assert "choose another file" in told and "MEDRAG_HOME" not in told
+
+
+def test_a_number_of_patients_that_is_none_is_misuse():
+    for wrong in ("iu_xray_balanced=abc", "iu_xray_balanced=", "iu_xray_balanced=-1"):
+        result = run("calibrate", "sample", "--task", wrong)
+        assert result.exit_code == 2 and "NAME=NUMBER" in result.stderr
 
 
 def test_demo_answers_three_questions_and_writes_one_page(rag, monkeypatch, tmp_path):

@@ -46,6 +46,23 @@ def test_a_missing_part_makes_the_exit_status_1_and_names_its_mending(monkeypatc
     assert "missing: three → pip install three" in result.stdout
 
 
+def test_a_model_is_here_with_what_it_needs(monkeypatch):
+    from medrag import models
+    from medrag.cli.models import _models
+    from medrag.errors import ModelMissing
+
+    def resolve(name):
+        if name == "smollm2":
+            raise ModelMissing(f"model {name} is not on this machine", "medrag models get smollm2")
+        return models.Path(name)
+
+    monkeypatch.setattr(models, "resolve", resolve)
+    states = {check.name: check.state for check in doctor._models()}
+    assert states["model medrag-small-vlm"] == "optional" and states["model medrag-small"] == "ok"
+    paths = {row["name"]: row["path"] for row in _models()}
+    assert not paths["medrag-small-vlm"] and paths["medrag-small"]
+
+
 def test_a_check_that_fails_is_a_finding(monkeypatch):
     value = json.loads(run(monkeypatch, ok, failing).stdout)
     assert value["checks"][1] == {"name": "failing", "state": "missing", "detail": "it is broken", "mend": "mend it"}

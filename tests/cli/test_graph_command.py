@@ -111,6 +111,11 @@ def test_neighbours_with_polarity_and_counts() -> None:
     assert len(values("graph", "neighbours", "pleural effusion", "--index", "small", "-k", "1")) == 1
 
 
+def test_a_relation_that_a_concept_has_not_is_told_with_those_it_has() -> None:
+    told = run("graph", "neighbours", "pleural effusion", "--index", "small", "--relation", "foo").stderr
+    assert "the graph states no foo of 'pleural effusion', but " in told and "modified_by" in told
+
+
 def test_an_index_without_a_graph_says_so(home: Path) -> None:
     (home / "bare.yaml").write_text(
         f"name: bare\ncorpora:\n  - {{name: notes, reader: reports-csv, path: {home / 'reports.csv'}}}\n"

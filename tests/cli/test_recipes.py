@@ -13,10 +13,24 @@ from medrag.cli.corpus import card_paths
 from medrag.cli.recipes import add_to_recipe, fragment
 from medrag.errors import SettingsError
 from medrag.settings import CorpusSettings, load_recipe
+from medrag.types import Passage
 
 
 def run(*args: str):
     return CliRunner().invoke(app, list(args))
+
+
+class Twice:
+    """A corpus that gives one id to two passages."""
+
+    def __init__(self, name, path):
+        self.name = name
+
+    def signature(self):
+        return "twice"
+
+    def read(self, report):
+        yield from [Passage(f"{self.name}:a", f"{self.name}:a", text) for text in ("A mass.", "No mass.")]
 
 
 @pytest.fixture
@@ -41,6 +55,28 @@ def test_check_of_a_recipe_reads_paths_beside_it(reports):
     recipe.write_text("name: mine\ncorpora:\n  - {name: r, reader: reports-csv, path: reports.csv}\n", encoding="utf-8")
     (report,) = json.loads(run("corpus", "check", str(recipe), "--json").stdout)
     assert report["name"] == "r" and report["counts"]["study"] == 2
+
+
+def test_check_goes_on_after_a_corpus_that_cannot_be_read_and_agrees_with_a_build(reports, monkeypatch):
+    monkeypatch.setenv("MEDRAG_HOME", str(reports.parent / "home"))
+    recipe = reports.with_name("mine.yaml")
+    text = (
+        "name: mine\ncorpora:\n  - {name: bad, reader: reports-csv, path: reports.csv, options: {columns: {uid: nobody}}}\n"
+        "  - {name: r, reader: reports-csv, path: reports.csv}\n  - {name: twice, reader: "
+        f"'{__name__}:Twice', path: reports.csv}}\n"
+    )
+    recipe.write_text(text)
+    result = run("corpus", "check", str(recipe), "--json")
+    good, twice, bad = json.loads(result.stdout)
+    assert result.exit_code == 1 and bad["name"] == "bad" and "no column 'nobody'" in bad["error"]
+    assert good["counts"]["study"] == 2
+    assert "the corpus 'bad'" in run("corpus", "check", str(recipe)).stderr
+    recipe.write_text("".join(line for line in text.splitlines(keepends=True) if "bad" not in line))
+    assert run("corpus", "check", str(recipe)).exit_code == 0
+    built = json.loads(run("index", "build", str(recipe), "--json").stdout)
+    before = "this id came before; the first record is kept"
+    assert [bad["problem"] for bad in twice["skipped"]] == [before]
+    assert [bad["problem"] for bad in built["skipped"]] == [before]
 
 
 def test_add_prints_a_fragment_that_can_be_pasted(reports):
@@ -81,7 +117,7 @@ def test_a_corpus_goes_into_lists_of_any_indent_and_leaves_the_rest(tmp_path, in
     settings = CorpusSettings(name="b", reader="pdf", path="y", options={"pages": [1, 2]})
     assert add_to_recipe(path, settings, {"page"}) == "added to"
     assert [corpus.name for corpus in load_recipe(path).corpora] == ["b", "a"]
-    assert load_recipe(path).corpora[0] == settings
+    assert load_recipe(path).corpora[0] == settings.model_copy(update={"path": str(tmp_path / settings.path)})
     assert all(line in path.read_text(encoding="utf-8") for line in text.splitlines())
 
 
@@ -92,6 +128,8 @@ def test_a_recipe_written_otherwise_is_left_alone(tmp_path):
     with pytest.raises(SettingsError) as error:
         add_to_recipe(path, CorpusSettings(name="b", reader="pdf", path="y"), set())
     assert "by hand" in error.value.hint
+    put = yaml.safe_load(error.value.hint.partition("by hand: ")[2])
+    assert put == {"name": "b", "reader": "pdf", "path": "y"}
     assert path.read_text(encoding="utf-8") == text
 
 

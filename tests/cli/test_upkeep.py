@@ -94,4 +94,15 @@ def test_a_snapshot_comes_back_and_compacting_changes_no_answer(recipe: Path, tm
     again = run("index", "snapshot", str(recipe), "--to", kept)
     assert again.exit_code == 1 and "is there already" in again.output
     none = run("index", "restore", str(recipe), "--from", str(tmp_path))
-    assert none.exit_code == 1 and "was not built" in none.output
+    assert none.exit_code == 1 and "is no snapshot" in none.output
+
+
+def test_a_snapshot_of_another_index_needs_a_yes(recipe: Path, tmp_path: Path) -> None:
+    other, kept = tmp_path / "other.yaml", str(tmp_path / "kept")
+    other.write_text(recipe.read_text().replace("name: small", "name: other"))
+    assert run("index", "build", str(other)).exit_code == 0
+    assert run("index", "snapshot", str(other), "--to", kept).exit_code == 0
+    refused = run("index", "restore", str(recipe), "--from", kept)
+    assert refused.exit_code == 1 and "snapshot of the index 'other'" in refused.output
+    assert len(found(str(recipe))) > 3
+    assert run("index", "restore", str(recipe), "--from", kept, "--yes").exit_code == 0

@@ -119,6 +119,12 @@ def test_a_study_gives_findings_and_impression_with_its_labels() -> None:
     assert first.meta == {"labels": ["normal"], "uid": "1", "domain": "chest-xray", "patient": "P"}
 
 
+def test_sections_of_other_names_can_be_found_too() -> None:
+    sections = {"procedure": "A probe was used.", "impression": "Normal.", "indication": "cough", "technique": "AP"}
+    found = [(passage.section, passage.text) for passage in chunk(Study("o:1", sections), ChunkSettings())]
+    assert found == [("impression", "Normal."), ("procedure", "A probe was used.")]
+
+
 def test_each_passage_of_an_answer_begins_with_its_question() -> None:
     answer = " ".join(f"Sentence number {n} is about the optic nerve." for n in range(12))
     blocks = (

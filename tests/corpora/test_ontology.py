@@ -269,6 +269,8 @@ def test_a_limit_that_is_a_damaged_archive(tmp_path: Path) -> None:
 def test_hpo_annotations_limited_to_ontologies(tmp_path: Path) -> None:
     path, obo = written(tmp_path / "p.hpoa", HPOA), written(tmp_path / "hp.obo", OBO)
     items, _ = read(HpoAnnotations("hpoa", path, terms={"path": str(obo), "roots": ["HP:2"]}))
+    assert obo.parent == path.parent  # a file beside the corpus is found from any working directory
+    assert read(HpoAnnotations("hpoa", path, terms={"path": obo.name, "roots": ["HP:2"]}))[0] == items
     assert [(t.object_id, t.object) for t in items] == [("HP:2", "Effusion (fluid)"), ("HP:3", "Cavity")]
     raw = [{"id": "X:1", "name": "b", "namespace": "x", "xrefs": [{"id": "8", "namespace": "ORDO"}]}]
     items, _ = read(HpoAnnotations("hpoa", path, diseases=str(written(tmp_path / "d.json", json.dumps(raw)))))

