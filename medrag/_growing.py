@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag import plugins
-from medrag._stages import STATEMENTS, Log, Reading, add_items, placeless
+from medrag._filling import add_items
+from medrag._stages import STATEMENTS, Log, Reading, placeless
 from medrag._util.files import linked, sha256_text
 from medrag.errors import BadRecord
 from medrag.indexes.items import ItemStore

@@ -1,4 +1,4 @@
-"""The stages of a build (see medrag/build.py): read a corpus, store the items, fill an index.
+"""The first stages of a build (see medrag/build.py): read a corpus, store the items.
 
 Each takes what it needs and says what came; the order, the lock and the manifest are `medrag.build`'s.
 """
@@ -7,39 +7,31 @@ from __future__ import annotations
 
 import errno
 import gzip
-import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
-from medrag import plugins
+from medrag._filling import batches
 from medrag._util import apart
 from medrag._util.files import atomic_open, sha256_text, write_json
 from medrag._util.parts import Part
-from medrag._util.places import home
 from medrag._util.progress import track
-from medrag.errors import BadRecord, CorpusError, SettingsError
+from medrag.errors import BadRecord, CorpusError
 from medrag.indexes.content import Tally, tables_digest
 from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
 from medrag.indexes.store import ItemStore
-from medrag.settings import ChunkSettings, EncoderSettings, IndexSettings
+from medrag.settings import ChunkSettings
 from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
 
 if TYPE_CHECKING:
-    from medrag.encoders.spread import Spread
     from medrag.graph.build import GraphBuilder
-    from medrag.protocols import Corpus, Encoder, Report
+    from medrag.protocols import Corpus, Report
 
-T = TypeVar("T")
-BATCH = 1024  # items encoded and cached at a time
-PAGES = 128  # pages, with their figures
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 STATEMENTS = "statements.jsonl.gz"  # concepts and statements by corpus, where corpora have labels
 STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
@@ -335,135 +327,6 @@ def placeless(item: Item) -> str:
     raw.pop("source", None)
     raw["meta"].pop("paths", None)
     return json.dumps(raw, sort_keys=True)
-
-
-# 3. encode, 4. index -------------------------------------------------------------------------------------------
-
-
-def encode_spread(folder: Path, settings: IndexSettings, how: EncoderSettings, encoder: Encoder, spread: Spread) -> int:
-    """Has several workers encode what `fill_index` will ask the cache for, in the same batches; how many vectors came."""
-    from medrag.encoders.cache import VectorCache
-    from medrag.encoders.spread import encode_ahead
-
-    store, cache = ItemStore.open(folder / "items.db"), VectorCache(home() / "cache" / "vectors.db")
-    items = track(
-        store.iterate(settings.items, settings.corpora), "encode", store.count(settings.items, settings.corpora)
-    )
-    grouped: Iterable[list[Item]] = batches(items)
-    if getattr(encoder, "several", False):
-        grouped = ([item for one in some for item in one] for some in batches(pages_with_figures(items), PAGES))
-    try:
-        return encode_ahead(how, encoder, grouped, cache, spread)
-    finally:
-        cache.close()
-        store.close()
-
-
-def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encoder | None, log: Log) -> str:
-    """Builds ``folder/name`` from the items of ``folder/items.db``; the hash of what it holds."""
-    cls = plugins.load("indexes", settings.kind)
-    try:
-        index = cls(**settings.options)
-    except TypeError as error:
-        raise SettingsError(f"indexes.{name}: {error}", f"check its options for kind {settings.kind!r}") from error
-    if hasattr(index, "reserve"):
-        index.reserve(folder / name)
-    store = ItemStore.open(folder / "items.db")
-    total = store.count(settings.items, settings.corpora)
-    items = track(store.iterate(settings.items, settings.corpora), f"index {name}", total)
-    with closing(Records(folder / RECORDS)) as records, records.part(name) as tally:
-        add_items(index, encoder, items, folder, name, tally, log)
-    store.close()
-    index.save(folder / name)
-    if not total:
-        log.warnings.append(f"the index {name!r} is empty: nothing read is one of {', '.join(settings.items)}")
-    return sha256_text(settings.model_dump_json(), tally.digest)
-
-
-def add_items(
-    index: Any, encoder: Encoder | None, items: Iterable[Item], folder: Path, name: str, tally: Tally, log: Log
-) -> None:
-    """What an index takes of items, by its encoder or by their words; ``tally`` counts the records that went in."""
-    if getattr(encoder, "several", False):
-        _add_matrices(index, encoder, items, tally, name, log)
-    elif encoder:
-        _add_vectors(index, encoder, items, folder / f"{name}.raw", tally, log.skipping(f"index {name}"))
-    else:
-        _add_texts(index, items, tally)
-
-
-def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path, tally: Tally, report: Report) -> None:
-    """Vectors go through the cache into a raw file, and from there into the index: few are in memory at a time."""
-    from medrag.encoders.cache import VectorCache, cached
-
-    ids: list[str] = []
-    cache = VectorCache(home() / "cache" / "vectors.db")
-    with raw.open("wb") as stream:
-        for batch in batches(items):
-            kept, vectors = cached(encoder, batch, cache, report)
-            stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
-            for n, vector in zip(kept, vectors, strict=True):
-                ids.append(batch[n].id)
-                tally.add(batch[n].id, vector.tobytes().hex())
-    cache.close()
-    if ids:
-        index.add(ids, np.memmap(raw, dtype="<f4", mode="r").reshape(len(ids), -1))
-    raw.unlink()
-
-
-def _add_matrices(index: Any, encoder: Any, items: Iterable[Item], tally: Tally, name: str, log: Log) -> None:
-    """A matrix for each page: its own rows, then those of its figures. Images that lie on no page are left out."""
-    from medrag.encoders.cache import VectorCache, cached
-
-    cache, empty = VectorCache(home() / "cache" / "vectors.db"), 0
-    for groups in batches(pages_with_figures(items), PAGES):
-        flat = [item for group in groups for item in group]
-        kept, found = cached(encoder, flat, cache, log.skipping(f"index {name}"))
-        rows = {flat[n].id: one for n, one in zip(kept, found, strict=True)}
-        pages = {
-            group[0].id: np.concatenate([rows[item.id] for item in group if item.id in rows])
-            for group in groups
-            if group[0].id in rows
-        }
-        full = {page: matrix for page, matrix in pages.items() if len(matrix)}
-        index.add(list(full), list(full.values()))
-        for page, matrix in full.items():
-            tally.add(page, matrix.tobytes().hex())
-        empty += len(pages) - len(full)
-    cache.close()
-    if empty:
-        log.warnings.append(f"the index {name!r} left out {empty} pages with nothing to read or see (scans need OCR)")
-
-
-def pages_with_figures(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Each page with the images that follow it and whose ids are the page's, an f and a number."""
-    group: list[Item] = []
-    for item in items:
-        if isinstance(item, Page):
-            if group:
-                yield group
-            group = [item]
-        elif group and item.id.startswith(f"{group[0].id}f"):
-            group.append(item)
-    if group:
-        yield group
-
-
-def _add_texts(index: Any, items: Iterable[Item], tally: Tally) -> None:
-    from medrag.encoders.text import readable
-
-    for batch in batches(items):
-        texts = [readable(item) for item in batch]
-        index.add([item.id for item in batch], texts)
-        for item, text in zip(batch, texts, strict=True):
-            tally.add(item.id, text)
-
-
-def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """Lists of at most ``size`` items, in order."""
-    source = iter(items)
-    while batch := list(itertools.islice(source, size)):
-        yield batch
 
 
 def by_kind(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

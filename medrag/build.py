@@ -19,8 +19,6 @@ import datetime
 import importlib.metadata
 import json
 import re
-import shutil
-import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -29,11 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag import models, plugins
+from medrag._filling import encode_spread, fill_index
 from medrag._growing import Growing, Grown
 from medrag._origin import refuse_to_replace, remember
 from medrag._saying import add_said
-from medrag._stages import Log, Reading, Skip, Storing, by_kind, encode_spread, fill_index
-from medrag._util.files import UNWRITABLE, exchange, fsync_dir, linked, sha256_text, write_error
+from medrag._stages import Log, Reading, Skip, Storing, by_kind
+from medrag._swap import one_line, recover, swap
+from medrag._util.files import sha256_text
 from medrag._util.places import built
 from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMismatch, IndexMissing, IndexProblem, SettingsError
@@ -41,14 +41,13 @@ from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
-from medrag.indexes.store import discard, recipe_of, snapshot, workspace, writing
+from medrag.indexes.store import discard, recipe_of, writing
 from medrag.settings import CorpusSettings, Recipe, parse
 
 if TYPE_CHECKING:
     from medrag.encoders.spread import Spread
     from medrag.protocols import Corpus, Encoder, Report
 
-READ = "items.d"  # in a snapshot: what was read for the index
 READERS = 2  # raised when a reader or the chunker yields other items from the same files
 
 
@@ -79,7 +78,7 @@ def build(
     more of one that the index holds), IndexLocked, and MedragError where nothing can be written.
     """
     folder, recipe = folder or built(recipe.name), recipe.placed(Path())
-    with writing(folder) as work, _one_line(folder):
+    with writing(folder) as work, one_line(folder):
         if file and not replace:
             refuse_to_replace(recipe.name, folder, file)
         done = _Build(recipe, folder, work, report, spread).run(fresh=fresh)
@@ -108,7 +107,7 @@ def delete(folder: Path, names: Collection[str], *, report: Report | None = None
     touched. Raises IndexMissing, SettingsError where nothing has such a name.
     """
     recipe = recipe_of(read_manifest(folder))
-    with writing(folder) as work, _one_line(folder):
+    with writing(folder) as work, one_line(folder):
         return _Build(recipe, folder, work, report).run(delete=names)
 
 
@@ -116,63 +115,8 @@ def compact(folder: Path, *, report: Report | None = None) -> BuildReport:
     """Builds a grown index anew from what was read: what was deleted takes no room any more, an inverted file is trained on what is there now, and
     ``factory: auto`` chooses again. Corpora are neither read nor touched; deletions stay. Raises IndexMissing."""
     recipe = recipe_of(read_manifest(folder))
-    with writing(folder) as work, _one_line(folder):
+    with writing(folder) as work, one_line(folder):
         return _Build(recipe, folder, work, report).run(compact=True)
-
-
-def keep(folder: Path, target: Path) -> None:
-    """A snapshot of an index as it is now, with what was read for it. Raises IndexMissing, SettingsError (see `snapshot`)."""
-    read_manifest(folder)
-    snapshot(folder, target)
-    readings = workspace(folder) / "items"
-    if not (told := _signatures_of(folder)) or any(_signature(readings, name) != told[name] for name in told):
-        return  # an early index, or another build has begun since: what was read is not this index's
-    (target / READ).mkdir()
-    for name in told:
-        for suffix in (".jsonl", ".json"):
-            linked(readings / f"{name}{suffix}", target / READ / f"{name}{suffix}")
-
-
-def _signatures_of(folder: Path) -> dict[str, str]:
-    """What an index was made of, by corpus; nothing where it does not know."""
-    if not (folder / RECORDS).is_file():
-        return {}
-    with closing(Records(folder / RECORDS)) as records:
-        return dict(records.about("signatures", {}))
-
-
-def _signature(readings: Path, name: str) -> str | None:
-    """Of what was read of a corpus; None where nothing was."""
-    try:
-        return str(json.loads((readings / f"{name}.json").read_text(encoding="utf-8"))["signature"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def restore(source: Path, folder: Path, name: str = "") -> None:
-    """Puts a snapshot in the place of an index, and what was read for it in the workspace; the snapshot stays.
-
-    ``name`` is the recipe's whose index it has to be. Raises SettingsError where it is another's or no snapshot at all,
-    IndexCorrupt where it is damaged.
-    """
-    try:
-        manifest = read_manifest(source)
-    except IndexMissing as error:
-        hint = "name the folder that `medrag index snapshot` made"
-        raise SettingsError(f"{source} is no snapshot of an index", hint) from error
-    if name and manifest.name != name:
-        raise SettingsError(
-            f"{source} is a snapshot of the index {manifest.name!r}, not of {name!r}", "--yes restores it all the same"
-        )
-    verify_files(source, manifest, thorough=True)
-    with writing(folder) as work, _one_line(folder):
-        discard(work / "next", folder)
-        snapshot(source, work / "next")
-        (work / "items").mkdir(exist_ok=True)
-        for path in sorted((work / "next" / READ).glob("*"), reverse=True):  # the lines before what is said of them
-            linked(path, work / "items" / path.name)
-        shutil.rmtree(work / "next" / READ, ignore_errors=True)
-        swap(work / "next", folder, work)
 
 
 class _Build:
@@ -189,7 +133,7 @@ class _Build:
         self.readings = {one.name: Reading(work / "items", one.name, self.log) for one in recipe.corpora}
 
     def run(self, *, fresh: bool = False, delete: Collection[str] = (), compact: bool = False) -> BuildReport:
-        _recover(self.folder, self.work)
+        recover(self.folder, self.work)
         old = self._old()
         deleted = self._deleted(old, fresh) | set(delete)
         for reading in self.readings.values():
@@ -465,37 +409,3 @@ def _unchanged(manifest: Manifest, folder: Path) -> BuildReport:
         content_hash=manifest.content_hash,
         fresh=False,
     )
-
-
-def _recover(folder: Path, work: Path) -> None:
-    """After a kill between the two renames of `swap`: the old index takes its place again."""
-    previous = work / "previous"
-    if previous.is_dir() and not folder.exists():
-        previous.rename(folder)
-
-
-def swap(new: Path, folder: Path, work: Path) -> None:
-    """The finished folder takes the place of the old one."""
-    previous = work / "previous"
-    discard(previous, folder)
-    if exchange(new, folder):
-        new.rename(previous)
-    else:
-        if folder.exists():
-            folder.rename(previous)
-        new.rename(folder)
-    fsync_dir(folder.parent)
-    discard(previous, folder)
-
-
-@contextmanager
-def _one_line(folder: Path) -> Iterator[None]:
-    """A full disk or a read-only folder in one line, from wherever it was noticed."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        raise write_error(Path(error.filename or folder), error) from error
-    except sqlite3.OperationalError as error:
-        raise write_error(folder, OSError(0, str(error))) from error

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from medrag import plugins
+from medrag._swap import swap
 from medrag._util.files import linked, sha256_text
-from medrag.build import swap
 from medrag.errors import SettingsError
 from medrag.indexes.content import Tally
 from medrag.indexes.manifest import NAME, Manifest

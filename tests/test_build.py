@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medrag import _stages
+from medrag import _filling
+from medrag._snapshots import keep, restore
 from medrag._util.places import beside
-from medrag.build import BuildReport, append, build, compact, delete, keep, restore
+from medrag.build import BuildReport, append, build, compact, delete
 from medrag.calibration import Calibration
 from medrag.errors import (
     BadRecord,
@@ -292,19 +293,19 @@ build(Recipe.model_validate_json(open({recipe!r}).read()), __import__("pathlib")
 
 
 def test_killed_three_times_it_equals_an_uninterrupted_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stages, "BATCH", 16)
+    monkeypatch.setattr(_filling, "BATCH", 16)
     corpora = [plan(tmp_path, name, count=60, sleep=0.004, graph=name == "b") for name in "abc"]
     recipe = recipe_of(*corpora, options={"sleep": 0.02})
     whole = build(recipe, tmp_path / "whole")
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "other"))
     (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
-    root = str(Path(_stages.__file__).parent.parent)
+    root = str(Path(_filling.__file__).parent.parent)
     script = KILLED.format(
         paths=[root, str(Path(__file__).parent)], recipe=str(tmp_path / "recipe.json"), folder=str(tmp_path / "killed")
     )
     script = script.replace(
         "from medrag.build import build",
-        "from medrag import _stages; _stages.BATCH = 16; from medrag.build import build",
+        "from medrag import _filling; _filling.BATCH = 16; from medrag.build import build",
     )
     killed = 0
     for moment in random.Random(os.getpid()).sample([0.15, 0.3, 0.45, 0.6, 0.75, 0.9], 3):

@@ -49,7 +49,7 @@ def snapshot_index(
     name: Name, to: Annotated[Path, typer.Option("--to", help="A new folder.")], as_json: Json = False
 ) -> None:
     """Keep an index as it is now; files are shared with the index as long as both are on one disk."""
-    from medrag.build import keep
+    from medrag._snapshots import keep
     from medrag.indexes.store import open_store
 
     store = open_store(folder_of(name), name=name)
@@ -70,7 +70,7 @@ def restore_index(
     as_json: Json = False,
 ) -> None:
     """Put a snapshot in the place of an index."""
-    from medrag.build import restore
+    from medrag._snapshots import restore
 
     folder = folder_of(name)
     restore(source, folder, "" if yes else recipe_of(name).name if is_file_name(name) else name)
