@@ -99,10 +99,11 @@ def option_path(spelling: str, path: Path) -> Path:
     return target
 
 
-def read_text(path: Path, encoding: str) -> str:
+def read_text(path: Path, encoding: str, *, errors: str = "strict") -> str:
     """A text file. Raises BadRecord for the wrong encoding, binary content and unreadable files."""
+    codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     try:
-        text = path.read_text(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+        text = path.read_text(encoding=codec, errors=errors)
     except UnicodeError as error:
         raise BadRecord(str(path), f"is not {encoding} text", ENCODING_HINT) from error
     except LookupError as error:
@@ -188,12 +189,13 @@ def _header(path: Path, encoding: str, cells: list[str] | csv.Error) -> list[str
         raise CorpusError(f"{path}: is not a readable table: {one_line(cells)}", "export it again as CSV")
     if not cells:
         raise CorpusError(f"{path}: is empty", "a table needs a header line and rows")
-    if _undecoded(cells):
+    if undecoded(cells):
         raise CorpusError(f"{path}: is not {encoding} text", ENCODING_HINT)
     return cells
 
 
-def _undecoded(cells: Iterable[str]) -> bool:
+def undecoded(cells: Iterable[str]) -> bool:
+    """Whether a text that was read with ``surrogateescape`` holds bytes of another encoding."""
     return any("\udc80" <= sign <= "\udcff" for cell in cells if not cell.isascii() for sign in cell)
 
 
@@ -203,7 +205,7 @@ def _row(header: list[str], cells: list[str] | csv.Error, where: str, encoding: 
         return BadRecord(where, f"the row is no CSV: {one_line(cells)}", 'write a quote inside quotes twice: ""')
     if len(cells) != len(header):
         return BadRecord(where, "the row does not have as many fields as the header", "mend or remove the row")
-    if _undecoded(cells):
+    if undecoded(cells):
         return BadRecord(where, f"the row is not {encoding} text", ENCODING_HINT)
     if any("\0" in value for value in cells):
         return BadRecord(where, "the row holds NUL bytes", "mend or remove the row")
