@@ -46,7 +46,13 @@ async function* events(reply) {
 
 // -- images -----------------------------------------------------------------------------------------------------------
 
-async function add(files) {
+let reading = null; // while images are being read; a question waits for them
+function add(files) {
+  const now = Promise.all([reading, read(files)]).finally(() => { if (reading === now) reading = null; });
+  reading = now;
+}
+
+async function read(files) {
   $("problem").textContent = "";
   for (const file of files) {
     const one = { file, frame: 0, window: null, frames: 1 };
@@ -188,6 +194,13 @@ const STAGES = {
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const question = $("question").value.trim();
+  if (reading && !running) {
+    const wait = new AbortController();
+    busy(wait);
+    await reading;
+    busy(null);
+    if (wait.signal.aborted || $("problem").textContent) return; // an image that was meant to be part of it is not
+  }
   if (running || !(question || images.length)) { if (!running) $("problem").textContent = "Write a question, or add an image."; return; }
   $("problem").textContent = "";
   $("empty")?.remove();

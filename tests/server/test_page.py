@@ -49,6 +49,41 @@ def asked(page, question=QUESTION):
     page.wait_for_selector(".turn.done", timeout=30_000)
 
 
+def test_a_question_waits_for_the_images_that_are_being_read(opened, url):
+    page = opened()
+    with page.expect_request(f"{url}/v1/answer") as sent:
+        page.set_input_files("#file", str(chest()))
+        page.fill("#question", QUESTION)
+        page.click("#send")
+    page.wait_for_selector(".turn.done", timeout=30_000)
+    assert page.locator("#images li").count() == 1
+    assert "the file says" in page.locator(".turn .route").inner_text(), sent.value.url
+    assert page.locator("#form").evaluate("form => form.scrollWidth <= form.clientWidth")
+
+
+def test_a_picture_that_cannot_be_read_is_not_left_out_of_a_question_unasked(opened, tmp_path):
+    broken = tmp_path / "x.dcm"
+    broken.write_bytes(b"no picture")
+    page = opened()
+    page.set_input_files("#file", str(broken))
+    page.fill("#question", QUESTION)
+    page.click("#send")
+    page.locator("#problem", has_text="x.dcm").wait_for()
+    assert not page.locator(".turn").count() and page.locator("#send").is_enabled()
+
+
+def test_a_follow_up_leans_on_all_that_was_asked(opened, url):
+    page = opened()
+    for n, question in enumerate(
+        ("Is there a left-sided pleural effusion?", "and on the right?", "What causes it?"), 1
+    ):
+        with page.expect_request(f"{url}/v1/answer") as sent:
+            page.fill("#question", question)
+            page.click("#send")
+        page.wait_for_selector(f".turn.done:nth-of-type({n})", timeout=30_000)
+    assert "Is there a right pleural effusion?" in sent.value.post_data
+
+
 def test_a_film_is_asked_about_and_a_citation_shows_its_region(opened):
     page = opened()
     page.locator("#about", has_text="served").wait_for()
