@@ -205,7 +205,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """
     path = recipe_file(name_or_path)
     recipe: Recipe = parse(Recipe, read_yaml(path), str(path))
-    return recipe.placed(path.parent) if path == Path(name_or_path) else recipe
+    return recipe.placed(path.parent)
 
 
 def read_yaml(path: Path) -> Any:

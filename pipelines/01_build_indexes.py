@@ -18,7 +18,7 @@ import sys
 
 from medrag.build import build
 from medrag.errors import MedragError
-from medrag.settings import load_recipe
+from medrag.settings import load_recipe, recipe_file
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         recipe = load_recipe(arguments.config)
-        report = build(recipe, fresh=arguments.fresh)
+        report = build(recipe, fresh=arguments.fresh, file=recipe_file(arguments.config))
     except MedragError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

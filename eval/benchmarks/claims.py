@@ -1,6 +1,6 @@
 """Scores the check of claims against labelled pairs of a claim and a text, beside trivial checks, and writes a JSON.
 
-    MEDRAG_DATA=../shared/data python eval/benchmarks/claims.py [OUT]        default eval/results/claims.json
+    MEDRAG_DATA=/path/to/pack python eval/benchmarks/claims.py [OUT]        default eval/results/claims.json
 
 ``eval/claims/labels.jsonl`` holds pairs labelled by its author: sentences of reports that medrag-small wrote about validation studies, and
 of reports of their look-alikes, each with the report of another look-alike. Texts of the collection are named by study and sentence, for

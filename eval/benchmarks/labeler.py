@@ -1,6 +1,6 @@
 """Scores the report labeller on hand-labelled sentences and on CheXpert's examples, times it, and writes a JSON.
 
-    MEDRAG_DATA=../shared/data python eval/benchmarks/labeler.py [OUT]        default eval/results/labeler.json
+    MEDRAG_DATA=/path/to/pack python eval/benchmarks/labeler.py [OUT]        default eval/results/labeler.json
 
 Each F1 is micro over (sentence, observation), with a bootstrap interval over sentences, beside two trivial baselines: the names
 of the observations as keywords, and the labeller's own phrases without polarity. The half "check" was not looked at while the

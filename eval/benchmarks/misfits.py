@@ -1,6 +1,6 @@
 """How often the rules of `medrag.misfit` refuse questions that their picture can answer, and which pictures are taken for everyday ones.
 
-    MEDRAG_DATA=../shared/data python eval/benchmarks/misfits.py [OUT]        default eval/results/misfits.json
+    MEDRAG_DATA=/path/to/pack python eval/benchmarks/misfits.py [OUT]        default eval/results/misfits.json
 
 The questions of IU X-Ray's training split and all of VQA-RAD's, each with its own picture, through the router of the recipe ``iu``; and the pictures of the task
 ``routing``, which the router's head was not trained on. Needs ``medrag index build iu``. To expect: no question is refused.

@@ -1,6 +1,6 @@
 """Compares the factuality score with radiologists' error counts on RadPref's first half, and writes a JSON.
 
-    MEDRAG_DATA=../shared/data python eval/benchmarks/radpref.py [OUT]        default eval/results/radpref.json
+    MEDRAG_DATA=/path/to/pack python eval/benchmarks/radpref.py [OUT]        default eval/results/radpref.json
 
 50 reference reports with two candidates each (rajpurkarlab/CRIMSON). The truth is the number of finding errors and missing
 findings, averaged over the three radiologists. tau is Kendall's tau-b between a score and its negative over the 100

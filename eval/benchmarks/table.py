@@ -63,9 +63,9 @@ def of_milvus(found: dict[str, Any]) -> list[Row]:
 def of_answers(found: dict[str, Any]) -> list[Row]:
     rows: list[Row] = []
     for clients in ("1 clients", "4 clients"):
-        mine, words = found["medrag"][clients], found["medrag"]["words alone"][clients]
+        mine, words = found["medrag"]["first questions"][clients], found["medrag"]["words alone"][clients]
         p99 = f"p50 {mine['p50']:g} ms, p99 {mine['p99']:g} ms"
-        rows.append((f"answer() with a picture, {found['count']:,} items, {clients}", p99, "-", "-"))
+        rows.append((f"answer(), first question about a picture, {found['count']:,} items, {clients}", p99, "-", "-"))
         if clients in found["langchain"]:
             what = f"answer() without one, {clients}, p50"
             rows.append(

@@ -49,7 +49,7 @@ class Chat:
         self.close()
 
     def close(self) -> None:
-        """Forgets the session: questions, answers, images, evidence, what the encoders remember of the last question, and the process of texts."""
+        """Forgets the session: questions, answers, images, evidence, what the encoders remember of the last question, and what the process remembers of texts."""
         for memory in (self.images, self.turns, self._current, self._shown, self._known):
             memory.clear()
         for encoder in self.agent.rag.encoders.values():

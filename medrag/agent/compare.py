@@ -63,7 +63,7 @@ def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hi
         text = _voted(told, ask)
     if swapped:
         text = text.replace("in the first image", "in the earlier image").replace("in the second", "in the later")
-        text = f"{text} By their files' dates the second image ({days[1]}) is earlier than the first ({days[0]})."
+        text = f"{text} By their files' dates the second image is the earlier one."
     return text, pairs(desk, earlier, later) if desk.sources("similar") else []
 
 

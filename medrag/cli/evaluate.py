@@ -122,7 +122,7 @@ def _show(result: dict[str, Any]) -> None:
 @app.command("compare")
 def compare(
     first: Annotated[Path, typer.Argument(help="A result (.json), its answers (.jsonl) beside it.")],
-    second: Annotated[Path, typer.Argument(help="Another result of the same task.")],
+    second: Annotated[Path, typer.Argument(help="Another result of the same task and split.")],
     draws: Annotated[int, typer.Option("--draws", min=100)] = 1000,
     as_json: Json = False,
 ) -> None:

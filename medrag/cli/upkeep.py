@@ -48,7 +48,7 @@ def compact_index(name: Name, as_json: Json = False) -> None:
 def snapshot_index(
     name: Name, to: Annotated[Path, typer.Option("--to", help="A new folder.")], as_json: Json = False
 ) -> None:
-    """Keep an index as it is now; files are shared with the index as long as both are on one disk."""
+    """Keep an index as it is now, with what was read for it; files are shared with the index as long as both are on one disk."""
     from medrag._snapshots import keep
     from medrag.indexes.store import open_store
 

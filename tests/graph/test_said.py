@@ -400,15 +400,19 @@ def test_a_build_adds_what_reports_state(recipe: Callable[..., Recipe], tmp_path
 
 
 def test_deleting_a_study_takes_its_statements_and_links_nothing_anew(
-    recipe: Callable[..., Recipe], tmp_path: Path
+    recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "index"
     build(recipe(), folder)
     lines = workspace(folder) / "said" / "notes-said.jsonl"
-    written = lines.stat().st_mtime_ns
+    written = lines.read_text().splitlines()
+    linked: list[object] = []
+    monkeypatch.setattr("medrag.graph.Linker.link", lambda self, text, *rest: linked.append(text))
     delete(folder, ["notes:0"])
     assert {docs for _, _, docs in said_edges(folder)} == {("notes:1",), ("notes:2",)}
-    assert lines.stat().st_mtime_ns == written
+    assert not linked
+    left = lines.read_text().splitlines()
+    assert left == [line for line in written if line in left] and "notes:0" not in "".join(left) != ""
 
 
 def test_texts_without_an_ontology_say_what_is_missing(recipe: Callable[..., Recipe], tmp_path: Path) -> None:

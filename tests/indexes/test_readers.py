@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from medrag import build as building
+from medrag import _swap
 from medrag._util.files import exchange
 from medrag._util.places import checkout
 from medrag.build import build
@@ -61,7 +61,7 @@ def test_the_files_last_before_the_manifest_and_the_manifest_before_the_index_ta
     (tmp_path / "a.txt").write_text("The heart is large.")
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
-    monkeypatch.setattr(building, "exchange", exchanged)
+    monkeypatch.setattr(_swap, "exchange", exchanged)
     build(recipe, tmp_path / "built")
     new = store.workspace(tmp_path / "built") / "next"
     written = told.index(("rename", new / manifest.NAME))
@@ -88,7 +88,7 @@ def test_a_new_index_takes_the_old_ones_place_with_and_without_the_system_s_help
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swaps: bool
 ) -> None:
     if not swaps:
-        monkeypatch.setattr(building, "exchange", lambda one, other: False)
+        monkeypatch.setattr(_swap, "exchange", lambda one, other: False)
     first = build(recipe, tmp_path / "built")
     (tmp_path / "a.txt").write_text("The heart is large.")
     second = build(recipe, tmp_path / "built")
