@@ -64,10 +64,13 @@ def test_a_question_waits_for_the_images_that_are_being_read(opened, url):
 def test_a_picture_that_cannot_be_read_is_not_left_out_of_a_question_unasked(opened, tmp_path):
     broken = tmp_path / "x.dcm"
     broken.write_bytes(b"no picture")
-    page = opened()
-    page.set_input_files("#file", str(broken))
+    page, held = opened(), []
+    page.route("**/v1/preview", lambda route: held.append(route))
+    with page.expect_request("**/v1/preview"):
+        page.set_input_files("#file", str(broken))
     page.fill("#question", QUESTION)
     page.click("#send")
+    held[0].continue_()
     page.locator("#problem", has_text="x.dcm").wait_for()
     assert not page.locator(".turn").count() and page.locator("#send").is_enabled()
 
