@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from medrag import models, plugins
-from medrag._util.fetch import packages
+from medrag._util.fetch import REGISTRIES, packages
 
 if TYPE_CHECKING:
     from medrag.settings import Recipe
 
 UNKNOWN = "unknown"
-HUB, PYPI, NPM = "https://huggingface.co", "https://pypi.org/simple", "https://registry.npmjs.org"
+HUB = "https://huggingface.co"
 TRACING = ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2")
 PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
@@ -112,7 +112,7 @@ def _pip() -> list[str]:
     """The indexes that pip is set to, as pip says."""
     asked = ("index-url", "extra-index-url")
     first, more = (os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or _pip_setting(name) for name in asked)
-    return [first or PYPI, *more.split()]
+    return [first or REGISTRIES["pypi"], *more.split()]
 
 
 def _pip_setting(name: str) -> str:
@@ -120,7 +120,7 @@ def _pip_setting(name: str) -> str:
 
 
 def _npm() -> str:
-    return (_said("npm", "config", "get", "registry") if shutil.which("npm") else "") or NPM
+    return (_said("npm", "config", "get", "registry") if shutil.which("npm") else "") or REGISTRIES["npm"]
 
 
 def _said(*command: str) -> str:

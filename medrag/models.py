@@ -8,13 +8,13 @@ installed from a registry package, the local hub cache. `resolve` never reaches 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medrag._util.fetch import fetch, package_file
+from medrag._util.near import meant
 from medrag.errors import ModelMissing, SettingsError
 
 
@@ -104,11 +104,8 @@ def resolve(name: str) -> Path:
 def refuse_unknown(name: str) -> None:
     """Raises SettingsError, with the nearest name, for what is neither a named model nor a folder nor a hub id."""
     if describe(name) is None and "/" not in name and not Path(name).exists():
-        near = difflib.get_close_matches(name.partition("@")[0], table())
-        raise SettingsError(
-            f"no model is named {name!r}",
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(table()))}; or a hub id, or a folder",
-        )
+        otherwise = f"known: {', '.join(sorted(table()))}; or a hub id, or a folder"
+        raise SettingsError(f"no model is named {name!r}", meant(name.partition("@")[0], table(), otherwise))
 
 
 def get(name: str) -> Path:

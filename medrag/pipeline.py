@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import difflib
 import functools
 import importlib
 import inspect
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from medrag import private
 from medrag._util import offline
 from medrag._util.files import sha256_text
+from medrag._util.near import meant
 from medrag._util.places import beside, share
 from medrag._util.text import count_tokens
 from medrag.audit import AuditLog
@@ -421,9 +421,7 @@ def _check_options(loop: Any, options: Mapping[str, Any]) -> None:
     """Raises SettingsError for an option that the search loop does not read."""
     known = {*inspect.signature(loop).parameters, "patient", "thread"} - {"rag"}
     for name in options.keys() - known:
-        near = difflib.get_close_matches(name, sorted(known), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the search loop knows: {', '.join(sorted(known))}"
-        raise SettingsError(f"nothing reads the option {name!r}", hint)
+        raise SettingsError(f"nothing reads the option {name!r}", meant(name, sorted(known)))
 
 
 @functools.lru_cache(maxsize=4)

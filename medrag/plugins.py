@@ -6,11 +6,11 @@ as it is. Modules are imported at the moment of use.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
 from typing import Any
 
+from medrag._util.near import meant
 from medrag.errors import MissingDependency, SettingsError
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -104,11 +104,7 @@ def load(kind: str, name: str) -> Any:
     if target is None:
         for entry in importlib.metadata.entry_points(group=f"medrag.{kind}", name=name):
             return entry.load()
-        near = difflib.get_close_matches(name, names(kind))
-        raise SettingsError(
-            f"{kind}: nothing is named {name!r}",
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names(kind))}",
-        )
+        raise SettingsError(f"{kind}: nothing is named {name!r}", meant(name, names(kind)))
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

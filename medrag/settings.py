@@ -6,7 +6,6 @@ frozen; `fingerprint` of the parts that shape an index names the index that was 
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medrag._util.files import sha256_text
+from medrag._util.near import meant
 from medrag._util.places import every_built, placed, share
 from medrag.errors import SettingsError
 
@@ -188,13 +188,8 @@ def recipe_file(name_or_path: str | Path) -> Path:
         path = share() / "indexes" / str(name_or_path) / "recipe.yaml"
     if not path.is_file():
         known = sorted({p.parent.name for p in (share() / "indexes").glob("*/recipe.yaml")} | set(every_built()))
-        near = difflib.get_close_matches(str(name_or_path), known)
-        raise SettingsError(
-            f"there is no recipe {str(name_or_path)!r}",
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"known: {', '.join(known) or 'none'}; or give the path of a YAML file",
-        )
+        otherwise = f"known: {', '.join(known) or 'none'}; or give the path of a YAML file"
+        raise SettingsError(f"there is no recipe {str(name_or_path)!r}", meant(str(name_or_path), known, otherwise))
     return path
 
 
@@ -236,8 +231,7 @@ def _meant(cls: type[BaseModel], name: str) -> str:
             inner = field.annotation
             if isinstance(inner, type) and issubclass(inner, Strict) and name in inner.model_fields:
                 return f"it belongs under {place}: {{{name}: …}}"
-    near = difflib.get_close_matches(name, sorted(_field_names(cls) - {name}))
-    return f"did you mean {near[0]!r}?" if near else "take it out; nothing reads it"
+    return meant(name, sorted(_field_names(cls) - {name}), "take it out; nothing reads it")
 
 
 def _field_names(cls: type[BaseModel]) -> set[str]:

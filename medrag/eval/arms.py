@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import importlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.near import meant
 from medrag.errors import GeneratorError, SettingsError
 from medrag.eval.tasks import Example, Output
 from medrag.types import Answer, Context, Hit, Query, Study
@@ -74,10 +74,7 @@ def make_arm(name: str, rag: Callable[[], MedRAG], examples: Sequence[Example], 
 def check_named(name: str) -> None:
     """Raises SettingsError for the name of an arm that there is not."""
     if name not in ARMS:
-        near = difflib.get_close_matches(name, ARMS)
-        raise SettingsError(
-            f"there is no arm {name!r}", f"did you mean {near[0]!r}?" if near else "medrag eval list names them"
-        )
+        raise SettingsError(f"there is no arm {name!r}", meant(name, ARMS, "medrag eval list names them"))
 
 
 def _own(name: str) -> Arm:

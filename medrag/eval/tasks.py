@@ -6,7 +6,6 @@ whatever folder is measured, so that held-out studies meet an index built from t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from medrag._util.files import sha256_file
+from medrag._util.near import meant
 from medrag._util.places import share
 from medrag.errors import SettingsError
 from medrag.settings import Strict, parse, read_yaml
@@ -83,11 +83,7 @@ def load_task(name_or_path: str | Path) -> Task:
         path = folder / f"{name_or_path}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob("*.yaml"))
-        near = difflib.get_close_matches(str(name_or_path), known)
-        raise SettingsError(
-            f"there is no task {str(name_or_path)!r}",
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}",
-        )
+        raise SettingsError(f"there is no task {str(name_or_path)!r}", meant(str(name_or_path), known))
     task: Task = parse(Task, read_yaml(path), str(path))
     return task
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from medrag._util.near import meant
 from medrag.errors import MedragError, SettingsError
 from medrag.server.guard import failure
 from medrag.server.problems import problem_of
@@ -63,11 +63,7 @@ async def only(request: Request, known: set[str]) -> None:
     given = [*request.query_params, *(await request.form() if kind else ())]
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
-            raise SettingsError(
-                f"nothing reads the field {name[:60]!r}",
-                f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}",
-            )
+            raise SettingsError(f"nothing reads the field {name[:60]!r}", meant(name, sorted(known)))
 
 
 async def read_images(uploads: list[UploadFile], served: Served) -> list[bytes]:

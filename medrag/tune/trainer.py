@@ -8,7 +8,6 @@ every batch and the adapter's gradients are summed. It knows models only as a `m
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
 import json
 import math
@@ -24,6 +23,7 @@ from pydantic import Field
 
 from medrag._util.files import atomic_open, sha256_text
 from medrag._util.hardware import native_bf16
+from medrag._util.near import meant
 from medrag._util.progress import track
 from medrag.errors import SettingsError
 from medrag.tune.pairs import Pair, drawn
@@ -66,11 +66,7 @@ def settings_of(options: Mapping[str, Any]) -> PreferenceTraining:
 
     known = [one.name for one in fields(PreferenceTraining)]
     if strange := options.keys() - set(known):
-        near = difflib.get_close_matches(sorted(strange)[0], known)
-        raise SettingsError(
-            f"training has no setting {sorted(strange)[0]!r}",
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}",
-        )
+        raise SettingsError(f"training has no setting {min(strange)!r}", meant(min(strange), known))
     try:
         return TypeAdapter(PreferenceTraining).validate_python(dict(options))
     except ValidationError as error:

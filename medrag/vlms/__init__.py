@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag import models, plugins
+from medrag._util.near import meant
 from medrag.errors import SettingsError
 from medrag.vlms.medrag_small import RECIPE
 
@@ -74,9 +75,7 @@ def _make(kind: str, model: str, options: dict[str, Any]) -> Generator:
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name in () if open_ended else options:
         if name not in parameters:
-            near = difflib.get_close_matches(name, parameters)
-            known = f"known: {', '.join(sorted(set(parameters) - {'model'})) or 'none'}"
-            raise SettingsError(f"{kind} has no option {name!r}", f"did you mean {near[0]!r}?" if near else known)
+            raise SettingsError(f"{kind} has no option {name!r}", meant(name, sorted(set(parameters) - {"model"})))
     generator: Generator = cls(model, **options)
     return generator
 
