@@ -392,11 +392,11 @@ class _Clock:
 
 def make_query(image: Any, question: str, exclude: Sequence[str] = ()) -> Query:
     """A query with its images decoded. Raises SettingsError when there is neither image nor question."""
-    from medrag._util.images import load_image
+    from medrag._util.images import asked_image
 
     images: tuple[QueryImage, ...] = ()
     if image is not None:
-        images = tuple(load_image(one, max_side=IMAGE_SIDE) for one in as_tuple(image))
+        images = tuple(asked_image(one, IMAGE_SIDE) for one in as_tuple(image))
     if not images and not question.strip():
         raise SettingsError("there is neither an image nor a question", "give at least one of them")
     text = question.encode(errors="replace").decode()  # half a character, from a terminal of another encoding

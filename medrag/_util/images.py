@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import stat
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from medrag._util.remember import remembered
 from medrag.errors import ImageError
 from medrag.types import QueryImage
 
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 80_000_000
 NEAR_SIDE = 2.25  # see `reduced`
+ASKED = 8  # pictures of questions that are remembered, of at most 7 MB each
+SETTLED = 2.0  # seconds since a file was written, from which on its time tells whether it was written again
 _REEXPORT = "export the image again, as PNG, JPEG or DICOM"
 
 
@@ -44,6 +51,34 @@ def load_image(
         raise
     except Exception as error:  # decoders raise nearly anything on broken input
         raise ImageError(where, f"cannot be decoded: {one_line(error)}", _REEXPORT) from error
+
+
+def asked_image(source: Any, max_side: int) -> QueryImage:
+    """`load_image` for the picture of a question: a file or bytes that come again, unchanged, are not decoded again."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _asked(_Source(hashlib.sha256(source).hexdigest(), [bytes(source)]), max_side)
+    if isinstance(source, str | Path):
+        with contextlib.suppress(OSError, ValueError):  # what is wrong with it is said by who opens it
+            about = Path(source).expanduser().stat()
+            if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > SETTLED:
+                stamp = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+                return _asked(_Source(f"{source} {stamp}", [source]), max_side)
+    return load_image(source, max_side=max_side)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a picture is made of, told apart by ``key``; let go once it is made."""
+
+    key: str
+    held: list[Any] = field(compare=False)
+
+
+@remembered(ASKED)
+def _asked(source: _Source, max_side: int) -> QueryImage:
+    found = load_image(source.held[0], max_side=max_side)
+    source.held.clear()
+    return found
 
 
 def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

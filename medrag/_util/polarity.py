@@ -47,9 +47,12 @@ _KIND = (
     r"|inflammatory|chronic|bony|osseous|(?:post)?surgical|postoperative)"
 )
 
+# "no changes of heart failure" denies it, "no changes of the effusion" and "no interval changes of effusions" do not
+_SIGNS = r"(?:(?!interval\b|significant\b|further\b)\w+ ){0,2}changes of (?!(?:the|these|this|those|that|an?|its|his|her|their|known|prior|previous)\b)"
+
 # One blank stands for any white space. Of triggers that overlap the longest counts.
 PSEUDO = (
-    rf"(?:no|without) (?:(?!{_KIND}\b)\w+ ){{0,3}}?{_CHANGE} (?:{_BE} )?(?:{_SEEN} )?(?:in|of|from|to|since|compared|as compared|when compared|relative)",
+    rf"(?:no|without) (?!{_SIGNS})(?:(?!{_KIND}\b)\w+ ){{0,3}}?{_CHANGE} (?:{_BE} )?(?:{_SEEN} )?(?:in|of|from|to|since|compared|as compared|when compared|relative)",
     rf"(?:not|{_NT}) {_ADV}(?:changed|increased|decreased|improved|{_GONE})",
     rf"(?:(?:has|have|had|is|are) )?{_PARTLY} (?:\w+ly )?{_GONE}",
     rf"{_PARTLY} (?:resolution|clearing|removal) of",

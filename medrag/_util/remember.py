@@ -1,4 +1,4 @@
-"""What functions remember of the texts that they were given, and how all of it is forgotten at once.
+"""What functions remember of the texts and pictures that they were given, and how all of it is forgotten at once.
 
 Questions, answers and evidence are read sentence by sentence, and sentences come again: so their readings are kept for the whole process. Whatever
 reads what an asker brings is `remembered` rather than cached by itself, so that the end of a session can be the end of its words.
@@ -27,7 +27,7 @@ def remembered(most: int) -> Callable[[Callable[..., T]], functools._lru_cache_w
 
 
 def forget() -> None:
-    """Nothing of any text is kept: neither the readings nor the patterns that were made of its words."""
+    """Nothing of any text or picture is kept: neither the readings nor the patterns that were made of its words."""
     for kept in _REMEMBERED:
         kept.cache_clear()
     re.purge()

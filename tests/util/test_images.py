@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medrag._util.images import NEAR_SIDE, check_image, load_image, reduced, window
+from medrag._util.images import NEAR_SIDE, asked_image, check_image, load_image, reduced, window
+from medrag._util.remember import forget
 from medrag.errors import ImageError
 
 TYPES = st.sampled_from(
@@ -308,3 +310,33 @@ def test_a_reduced_picture_stays_large_enough_and_shows_the_same(width: int, hei
     assert min(small.size) <= 2 * NEAR_SIDE * side
     shown = [np.asarray(one.resize((16, 16), Image.Resampling.BICUBIC), float) for one in (picture, small)]
     assert small is picture or np.abs(shown[0] - shown[1]).max() < 12
+
+
+def test_the_picture_of_a_question_is_decoded_once_until_its_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    Image.new("L", (32, 32), 10).save(path)
+    os.utime(path, (1, 1))  # written long ago
+    first = asked_image(path, 64)
+    assert asked_image(str(path), 64) is first and asked_image(path, 16).image.size == (16, 16)
+    Image.new("L", (32, 32), 200).save(path)
+    os.utime(path, (1, 1))
+    assert asked_image(path, 64).image.getpixel((0, 0)) == 200
+    content = path.read_bytes()
+    assert asked_image(content, 64) is asked_image(bytearray(content), 64)
+    kept = asked_image(path, 64)
+    forget()
+    assert asked_image(path, 64) is not kept
+
+
+def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    for shade in (10, 20):  # the clock of a file system may not tell these two apart
+        Image.new("L", (8, 8), shade).save(path)
+        assert asked_image(path, 64).image.getpixel((0, 0)) == shade
+
+
+@pytest.mark.parametrize("source", ["gone.png", b"", b"no picture", "\0"])
+def test_what_is_no_picture_of_a_question_is_told_each_time(source: str | bytes) -> None:
+    for _ in range(2):
+        with pytest.raises(ImageError):
+            asked_image(source, 64)
