@@ -31,6 +31,7 @@ def fast(network: Any, example: Mapping[str, Any], key: str, axes: Sequence[str]
     """The network by ONNX Runtime on one thread; None where that is not to be had or gives something else.
 
     ``example``: tensors for its inputs by name; ``axes`` names their first dimensions, which may be of any size. ``key`` changes when the weights do.
+    Where rows alone may vary, as pictures of one size do, each is run by itself: with all sizes fixed the padding is fused too (a fifth of the time).
     """
     if os.environ.get(VARIABLE) == "0" or not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         return None
@@ -40,7 +41,7 @@ def fast(network: Any, example: Mapping[str, Any], key: str, axes: Sequence[str]
     try:
         if not path.is_file():
             _export(network, example, axes, path)
-        run = _session(path, tuple(example))
+        run = _session(path, tuple(example), axes[0] if len(axes) == 1 else "")
         with torch.inference_mode():
             expected = network(*example.values()).float().numpy()
         return run if alike(run(*example.values()), expected) else None
@@ -79,20 +80,23 @@ def _export(network: Any, example: Mapping[str, Any], axes: Sequence[str], path:
     part.replace(path)
 
 
-def _session(path: Path, names: Sequence[str]) -> Run:
+def _session(path: Path, names: Sequence[str], rows: str) -> Run:
+    """``rows`` names the one dimension that varies; empty where others do too."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = (
-        1  # more would wait for each other; clients run beside each other
-    )
+    # more threads would wait for each other; clients run beside each other
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if rows:
+        options.add_free_dimension_override_by_name(rows, 1)
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(*inputs: Any) -> Vectors:
-        arrays = {name: np.ascontiguousarray(one) for name, one in zip(names, inputs, strict=True)}
-        found: Vectors = session.run(None, arrays)[0]
-        return found
+        arrays = [np.ascontiguousarray(one) for one in inputs]
+        parts = [[one[n : n + 1] for one in arrays] for n in range(len(arrays[0]))] if rows else [arrays]
+        found = [session.run(None, dict(zip(names, part, strict=True)))[0] for part in parts]
+        return np.concatenate(found) if len(found) > 1 else found[0]
 
     return run
 
