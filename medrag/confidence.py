@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medrag.calibration import Calibration
     from medrag.types import Context, Hit, Route
 
-TURNED = ("given", "alone", "votes", "reader")  # signals that are positive for yes
+TURNED = ("given", "alone", "votes", "reader", "alike")  # signals that are positive for yes
 
 
 def sort_of(context: Context) -> str:
@@ -49,8 +49,8 @@ def closed_signals(
     generator: Any, contexts: Sequence[Context], routes: Sequence[Route], *, private: bool = False
 ) -> list[dict[str, float]]:
     """Signals of closed questions about images, for each context: ``given`` and ``alone`` (log odds of yes with the evidence and
-    without), ``reader``, ``votes``, ``chest`` and ``route``. In privacy mode the generator is shown what it is shown when it answers."""
-    alone = [dataclasses.replace(context, kept=()) for context in contexts]
+    without), ``reader``, ``votes``, ``alike`` (what look-alike studies add), ``chest`` and ``route``. In privacy mode the generator is shown what it is shown when it answers."""
+    alone = [dataclasses.replace(context, kept=(), frequency=None) for context in contexts]
     odds = iter(log_odds(generator, [*contexts, *alone], private=private))
     first, second = ([next(odds) for _ in contexts] for _ in range(2))
     shift = getattr(generator, "reader_shift", None)
@@ -58,6 +58,7 @@ def closed_signals(
     for n, (context, route) in enumerate(zip(contexts, routes, strict=True)):
         said: dict[str, float] = {"votes": votes(context.query.text, context.kept), "route": logit(route.confidence)}
         said |= {"chest": float(route.domain == "chest-xray"), "evidence": float(bool(context.kept))}
+        said["alike"] = context.frequency.lift if context.frequency else 0.0
         said |= {name: value for name, value in (("given", first[n]), ("alone", second[n])) if value is not None}
         if shift:
             said["reader"] = shift(_prompt(context, private), [image.image for image in context.query.images])
@@ -102,6 +103,7 @@ def _same(context: Context) -> tuple[Any, ...]:
         query.text,
         tuple(image.sha256 or id(image) for image in query.images),
         tuple(h.item.id for h in context.kept),
+        context.frequency,
     )
 
 

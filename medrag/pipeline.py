@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from medrag.retrieve.search import Memo
 
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
-    "retrievers", "weights", "k", "fusion", "rrf_c", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
+    "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
+SIMILAR = "similar"  # the retriever of pictures that look alike
 IMAGE_SIDE = 1536  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
 
 
@@ -167,7 +168,7 @@ class MedRAG:
         rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock, self.settings.k)
         yield Event("found", rankings)
 
-        context = self._select(query, self._fuse(rankings, route))
+        context = self.counted(self._select(query, self._fuse(rankings, route)), route)
         clock.lap("select")
         yield Event("selected", context)
 
@@ -267,6 +268,22 @@ class MedRAG:
         context = self.selector.select(query, allowed, self.settings.select.budget)
         context = self.calibration.cut(context, sort_of(context)) if self.calibration else context
         return dataclasses.replace(context, dropped=(*context.dropped, *withheld)) if withheld else context
+
+    def counted(self, context: Context, route: Route) -> Context:
+        """The context with how often look-alike studies report what is asked, where "similar" is among the sources that are asked."""
+        asked = self._frequencies is not None and route.weights.get(SIMILAR, 0.0) > 0
+        if not asked or self.misfit(context.query, route) or (found := self._frequencies.of(context.query)) is None:
+            return context
+        return dataclasses.replace(context, frequency=found)
+
+    @functools.cached_property
+    def _frequencies(self) -> Any:
+        from medrag.retrieve.frequency import Frequencies
+
+        if self.store is None or SIMILAR not in self.retrievers or not self.settings.alike:
+            return None
+        s = self.settings
+        return Frequencies(self.retrievers[SIMILAR], self.store.items, s.alike, s.select.same_image)
 
     def _generate(self, context: Context, route: Route) -> Iterator[str]:
         if not self._grounded(context, route):

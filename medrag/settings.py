@@ -112,6 +112,7 @@ class PipelineSettings(Strict):
     k: int = Field(20, ge=1)  # hits asked of each retriever
     fusion: Literal["rrf", "weighted"] = "rrf"
     rrf_c: int = Field(60, ge=0)
+    alike: int = Field(200, ge=0)  # look-alike studies whose reports are counted for a closed question; 0: none
     expand: Literal["none", "synonyms", "narrower"] = "none"  # the question's concepts by other names, and those below
     graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
     access: tuple[str, ...] = ()  # the labels that the asker holds

@@ -303,6 +303,28 @@ class Drop:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Frequency:
+    """How often the studies that look most like the question's pictures report the finding asked about (see `medrag.retrieve.frequency`)."""
+
+    finding: str  # in the question's words
+    alike: tuple[int, int]  # of the look-alike studies: those that report it, and all
+    usual: tuple[int, int]  # the same of studies drawn from the whole index
+    lift: float  # log odds that this adds to "yes"
+
+    @property
+    def text(self) -> str:
+        """One sentence of it.
+
+        >>> Frequency("cardiomegaly", (46, 200), (40, 500), 1.2).text
+        'of the 200 studies that look most alike 23 % report cardiomegaly, of all studies 8 %'
+        """
+        near, every = (f"{100 * part / max(whole, 1):.3g} %" for part, whole in (self.alike, self.usual))
+        return (
+            f"of the {self.alike[1]} studies that look most alike {near} report {self.finding}, of all studies {every}"
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """The evidence that the generator sees: kept hits in order (E1 is ``kept[0]``), what was dropped and why."""
@@ -312,6 +334,7 @@ class Context:
     dropped: tuple[Drop, ...] = ()
     tokens: int = 0
     notes: tuple[str, ...] = ()  # e.g. where the gap rule fired
+    frequency: Frequency | None = None  # of the finding asked about among look-alike studies
 
     def __iter__(self) -> Iterator[tuple[str, Hit]]:
         """Evidence keys with their hits: ``("E1", hit), …``."""

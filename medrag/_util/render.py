@@ -49,8 +49,12 @@ def status_line(answer: Answer) -> str:
 
 
 def claim_lines(answer: Answer) -> list[str]:
-    """Each claim that its evidence does not simply bear out, with what a reader should know of it."""
-    return [f"“{shorten(_unquoted(claim.text), 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
+    """Each claim that its evidence does not simply bear out, with what a reader should know of it; then what look-alike studies report."""
+    lines = [
+        f"“{shorten(_unquoted(claim.text), 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))
+    ]
+    counted = answer.context.frequency
+    return [*lines, f"{counted.text[:1].upper()}{counted.text[1:]}."] if counted else lines
 
 
 def sureness(answer: Answer) -> str:
@@ -270,6 +274,7 @@ def context_dict(context: Context) -> dict[str, Any]:
     return {
         "tokens": context.tokens,
         "notes": list(context.notes),
+        "frequency": dataclasses.asdict(context.frequency) if context.frequency else None,
         "kept": [{"key": key, **hit_dict(hit)} for key, hit in context],
         "dropped": [{"reason": drop.reason, **hit_dict(drop.hit)} for drop in context.dropped],
     }

@@ -64,6 +64,10 @@ class Desk:
         """Kept hits as a model may read them."""
         return private.shown(Context(self.asked, tuple(hits))).kept if self.rag.settings.private else hits
 
+    def counted(self, context: Context) -> Context:
+        """The evidence of a run with how often look-alike studies report what was asked."""
+        return self.rag.counted(context, self.route)
+
     def sources(self, kind: str) -> list[str]:
         """Names of the retrievers of one kind: similar, pages, graph or text."""
         return [name for name in self.rag.retrievers if _kind(name) == kind]

@@ -157,7 +157,7 @@ class Agent:
     def _finish(self, state: State, bench: Bench) -> Answer:
         """The answer that a finished state stands for."""
         out = state["outcome"]
-        context = context_of(state, bench.desk.query)
+        context = bench.desk.counted(context_of(state, bench.desk.query))
         text, status, citations, reason = cite(out["text"], context)
         borne = _borne(text, context, self.entails or supports) if status != "abstained" else (0, 0)
         usage = {

@@ -245,13 +245,13 @@ def answer(state: State, bench: Bench) -> dict[str, Any]:
     call, rag, route = state["call"], bench.desk.rag, bench.desk.route
     own, refused = unbroken(str(call["args"].get("text") or "")), call["name"] == "abstain"
     if own or refused:
-        said = rag.finish(REFUSAL if refused else own, context_of(state, bench.desk.query), route)
+        said = rag.finish(REFUSAL if refused else own, bench.desk.counted(context_of(state, bench.desk.query)), route)
         if refused:
             said = said._replace(reason=str(call["args"].get("reason") or "the policy found no answer in the evidence"))
         outcome = _outcome(said, bench.policy.name, {"answer_tokens": count_tokens(said.text)})
     else:
         state = for_generator(state)
-        written = rag.answer_from(context_of(state, bench.desk.query), route)
+        written = rag.answer_from(bench.desk.counted(context_of(state, bench.desk.query)), route)
         outcome = _outcome(written, written.model, written.usage)
     trace = with_last(state, {"observation": outcome["text"]})
     return {"evidence": state["evidence"], "conflicts": state["conflicts"], "outcome": outcome, "trace": trace}

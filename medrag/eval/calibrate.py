@@ -109,7 +109,7 @@ def _observed(rag: MedRAG, examples: Sequence[Example], depths: Sequence[int], a
     for start in range(0, len(examples), at_once):
         part = examples[start : start + at_once]
         found = [rag.selected([str(p) for p in one.images] or None, one.question, tuple(one.exclude)) for one in part]
-        cut = [(replace(context, kept=context.kept[:k]), route) for context, route in found for k in depths]
+        cut = [(_at(context, k), route) for context, route in found for k in depths]
         said = iter(_said(rag, [c for c, _ in cut], [r for _, r in cut]))
         for one, (context, _) in zip(part, found, strict=True):
             rows = [next(said) for _ in depths]
@@ -124,6 +124,11 @@ def _observed(rag: MedRAG, examples: Sequence[Example], depths: Sequence[int], a
                 tuple(p for _, p, _ in rows),
                 tuple(s for _, _, s in rows),
             )
+
+
+def _at(context: Context, depth: int) -> Context:
+    """The context with so many pieces; without any nothing was retrieved, and nothing counted."""
+    return replace(context, kept=context.kept[:depth], frequency=context.frequency if depth else None)
 
 
 def _said(

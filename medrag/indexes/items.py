@@ -5,6 +5,7 @@ Knows nothing of vectors. A finished store is opened read-only and may be shared
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -130,6 +131,14 @@ class ItemStore:
         ):
             yield from (self._item(text) for _, text in rows)
             last = rows[-1][0]
+
+    def sample(self, kind: str, most: int) -> list[Item]:
+        """At most so many items of a kind, drawn from all of them, the same ones each time."""
+        places = [
+            place for (place,) in self._all("SELECT position FROM items WHERE kind = ? ORDER BY position", [kind])
+        ]
+        drawn = random.Random(0).sample(places, min(most, len(places)))
+        return [self._item(text) for _, text in sorted(self._where("position, json", "position", drawn))]
 
     def count(self, kinds: Collection[str] = (), corpora: Collection[str] = ()) -> int:
         clause, values = _clauses(kind=kinds, corpus=corpora)

@@ -1,7 +1,8 @@
 """The small vision-language model as an answerer: it looks at the image, reads the evidence, and its sentences get their keys.
 
 The findings reader's line stands in the prompt beside the patches. Whether a finding of the reader is there is decided by
-Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it. What any piece of
+Bayes' rule: the odds that the language model gives to "yes", times how much likelier than usual the reader finds it, times how much
+oftener than usual look-alike studies report it (`medrag.retrieve.frequency`). What any piece of
 evidence adds to "yes", whatever it says, is taken off (contextual calibration, Zhao et al., arXiv 2102.09690). A report is
 revised by what the reader sees. The model was too small to be taught to cite, so each of its sentences is attributed afterwards to the evidence that says the same with the same polarity (as in RARR, Gao et al., arXiv 2210.08726); evidence that
 says the opposite is named too. Questions without an image, and definitions, are answered by `extractive`: the model's own
@@ -103,7 +104,7 @@ class MedragSmall:
         told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
         keys = [sha256_text(_pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
         begun = _kept(self._begun, keys, lambda places: self._first_words(told, images, places))
-        moved = [self.reader_shift(p, i) - self.evidence_shift(p) for p, i in zip(prompts, images, strict=True)]
+        moved = [self._shift(p, i) - self.evidence_shift(p) for p, i in zip(prompts, images, strict=True)]
         return [
             (chance(logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
             for (yes, no), shift in zip(begun, moved, strict=True)
@@ -115,17 +116,20 @@ class MedragSmall:
         return self.inner.first_words([told[n] for n in places], [images[n] for n in places], *YES_NO)
 
     def _decided(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
-        """The first word of closed questions that the reader has a say in: "Yes" or "No"; empty for others.
+        """The first word of closed questions that the reader or look-alike studies have a say in: "Yes" or "No"; empty for others.
 
         A model that would rather begin otherwise, as one tuned to refuse pictures that show nothing, is left to its words.
         """
-        wanted = [
-            n for n, p in enumerate(prompts) if parse(p.question).sort == "closed" and self.reader_shift(p, images[n])
-        ]
+        wanted = [n for n, p in enumerate(prompts) if parse(p.question).sort == "closed" and self._shift(p, images[n])]
         chances = self._chances([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
         words = ("" if begun < 0.5 else "Yes" if p >= 0.5 else "No" for p, begun in chances)
         said = dict(zip(wanted, words, strict=True))
         return [said.get(n, "") for n in range(len(prompts))]
+
+    def _shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
+        """Log odds that the reader and the look-alike studies add to "yes"."""
+        counted = prompt.context.frequency
+        return self.reader_shift(prompt, images) + (counted.lift if counted else 0.0)
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
         """Log of how much likelier than in training the reader finds what is asked about; 0 where it has no say."""
@@ -197,7 +201,7 @@ class MedragSmall:
     def fingerprint(self) -> str:
         """Of the parts it is put together from, by `weights_id`, and of how it writes."""
         paths = [models.resolve(name) for name in (self.name, self._reader_name) if name]
-        return sha256_text("medrag-small/2", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
+        return sha256_text("medrag-small/3", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
 
     @functools.cached_property
     def _usual(self) -> dict[str, float]:

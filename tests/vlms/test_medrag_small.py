@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_small import base, tiny
 
 from medrag.prompts import REFUSAL, Prompt
-from medrag.types import Context, Hit, Query, Study
+from medrag.types import Context, Frequency, Hit, Query, Study
 from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
 from medrag.vlms.small import MedragSmall
 
@@ -214,6 +215,15 @@ def test_what_evidence_adds_whatever_it_says_is_taken_off(
     model.__dict__["_moves"] = {"report": 0.2}
     found = model.probabilities_yes([prompt(question, *reports)], [[film(1)]])[0]
     assert found == pytest.approx(1 / (1 + np.exp(-moved)), rel=1e-3)
+
+
+@pytest.mark.parametrize("question", ["Is there a pleural effusion?", "Is there a hilar mass?"])
+def test_what_look_alike_studies_report_moves_the_odds(question: str) -> None:
+    model, asked = Weighs(Reads(Effusion=0.05), 0.4, "No."), prompt(question)
+    counted = dataclasses.replace(asked.context, frequency=Frequency("it", (60, 200), (40, 500), 1.5))
+    moved = dataclasses.replace(asked, context=counted)
+    assert model.probabilities_yes([moved], [[film(1)]])[0] == pytest.approx(1 / (1 + np.exp(-1.5) * 0.6 / 0.4))
+    assert model._decided([asked, moved], [[film(1)], [film(1)]]) == ["", "Yes"]
 
 
 def test_the_shipped_model_says_what_evidence_adds() -> None:
