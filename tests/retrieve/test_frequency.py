@@ -155,7 +155,7 @@ def test_the_answer_says_it_on_paper_and_in_json(half: Frequencies) -> None:
     line = "Of the 100 studies that look most alike 50 % report pleural effusion, of all studies 12.5 %."
     assert line in " ".join(str(answer).split()) and line in answer._repr_html_()
     counted = answer.to_dict()["context"]["frequency"]
-    assert (counted["alike"], counted["usual"]) == ((50, 100), (50, 400))
+    assert (counted["alike"], counted["usual"]) == ([50, 100], [50, 400])
 
 
 def test_the_words_of_the_question_make_no_key() -> None:
