@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.remember import forget
 from medrag.agent import asking
 from medrag.agent.graph import Agent, Event
-from medrag.agent.state import GIVEN, Piece, hit_of, id_of, piece_of
+from medrag.agent.state import Piece, hit_of, id_of, piece_of
 from medrag.agent.verify import verify
 from medrag.errors import SettingsError
 from medrag.types import Answer, as_tuple
+from medrag.vlms._evidence import GIVEN
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG

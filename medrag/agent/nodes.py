@@ -17,7 +17,6 @@ from medrag.agent.desk import Desk, corpus_of, subject_of
 from medrag.agent.parse import checked, unbroken
 from medrag.agent.policy import Policy
 from medrag.agent.state import (
-    GIVEN,
     Budget,
     Call,
     Piece,
@@ -35,7 +34,7 @@ from medrag.agent.verify import Entails, Said
 from medrag.errors import IndexProblem
 from medrag.prompts import REFUSAL, evidence_block
 from medrag.types import Answer, Hit
-from medrag.vlms._evidence import is_report
+from medrag.vlms._evidence import GIVEN, is_report
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

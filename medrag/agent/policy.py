@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from medrag.agent import asking
 from medrag.agent.desk import subject_of
-from medrag.agent.state import READER, Call, State, hit_of
+from medrag.agent.state import Call, State, hit_of
 from medrag.agent.verify import LONG, verify
 from medrag.errors import SettingsError
 from medrag.types import Triple
-from medrag.vlms._evidence import parse
+from medrag.vlms._evidence import READER, parse
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -58,7 +58,7 @@ class Policy(Protocol):
 
 
 def policy_of(policy: Any, rag: MedRAG) -> Policy:
-    """The policy that a name or an object stands for. Raises SettingsError for what is none."""
+    """The policy that a name or an object stands for. Raises SettingsError for what is none, and for a model that could not follow it."""
     if policy == "rules":
         return RulePolicy()
     if isinstance(policy, str):
@@ -66,6 +66,11 @@ def policy_of(policy: Any, rag: MedRAG) -> Policy:
 
         if policy not in POLICIES:
             raise SettingsError(f"there is no policy {policy!r}", f"known: rules, {', '.join(POLICIES)}, or an object")
+        if not getattr(rag.generator, "follows_instructions", True):
+            raise SettingsError(
+                f"{rag.generator.name} follows no instructions: it cannot choose what is searched",
+                "take the policy rules, or a model that is told what to do (--model)",
+            )
         return POLICIES[policy](rag)
     if hasattr(policy, "bind_tools"):
         from medrag.agent.llm_policy import ChatPolicy

@@ -15,10 +15,8 @@ from medrag._util.text import count_tokens
 from medrag.errors import SettingsError
 from medrag.prompts import evidence_block
 from medrag.types import Context, Drop, Hit, Query, item_from_json, item_to_json
+from medrag.vlms._evidence import READER
 
-READER = "reader"  # the retriever's name of what the expert model said of the question's own images
-HISTORY = "history"  # and of the patient's earlier studies
-GIVEN = (READER, HISTORY)  # of this patient: evidence whatever the question's words
 Row = dict[str, Any]  # one step of the trace
 
 

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from medrag._util.instructions import INSTRUCTS
 from medrag.agent import compare
 from medrag.agent.desk import Desk, note_hit
-from medrag.agent.state import HISTORY, READER
 from medrag.agent.verify import verify
 from medrag.types import Context, Drop, Hit, QueryImage
+from medrag.vlms._evidence import HISTORY, READER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,14 +65,16 @@ def read_manifest(folder: Path, name: str = "") -> Manifest:
     name = name or guess_name(folder)
     path = folder / NAME
     if not path.is_file():
-        raise IndexMissing(f"the index {name!r} was not built ({folder} has no {NAME})", f"medrag index build {name}")
+        raise IndexMissing(
+            f"the index {name!r} was not built ({folder} has no {NAME})", f"medrag index build {shlex.quote(name)}"
+        )
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         seal = raw.pop("seal")
         if raw.get("format") != FORMAT:
             raise IndexMismatch(
                 f"the index {name!r} has format {raw.get('format')}, this medrag reads {FORMAT}",
-                f"medrag index build {name} --fresh",
+                f"medrag index build {shlex.quote(name)} --fresh",
             )
         if seal != _seal(raw):
             raise ValueError("its seal does not fit")
@@ -116,4 +119,4 @@ def _seal(raw: Mapping[str, Any]) -> str:
 
 
 def _corrupt(path: Path, what: str, name: str) -> IndexCorrupt:
-    return IndexCorrupt(f"{path} {what}", f"medrag index build {name} --fresh")
+    return IndexCorrupt(f"{path} {what}", f"medrag index build {shlex.quote(name)} --fresh")

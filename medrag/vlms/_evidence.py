@@ -47,6 +47,9 @@ _LOOKS = re.compile(
 _PAUSE = re.compile(r"[,;]|\b(?:and|but|while|with)\b")
 _SIDES = frozenset({"left", "right"})
 ORDER: tuple[Polarity, ...] = ("present", "uncertain", "absent")  # of several views the first of these counts
+READER = "reader"  # the retriever's name of what the expert model said of the question's own images
+HISTORY = "history"  # and of the patient's earlier studies
+GIVEN = (READER, HISTORY)  # of this patient
 _REPORT_SECTIONS = ("findings", "impression", "indication", "comparison")
 
 

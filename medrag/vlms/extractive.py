@@ -30,6 +30,7 @@ class Extractive:
 
     name = "extractive"
     sees_images = False
+    follows_instructions = False
 
     def __init__(self, model: str = "", *, sentences: int = 4, floor: float = 0.5) -> None:
         self.sentences = sentences

@@ -26,7 +26,7 @@ from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._consensus import dice, marked
-from medrag.vlms._evidence import Ask, is_report, parse, says, split, usable
+from medrag.vlms._evidence import GIVEN, Ask, is_report, parse, says, split, usable
 from medrag.vlms._hf import Turns
 from medrag.vlms._revise import revised, seen
 from medrag.vlms._vote import cite_keys, strongest_view
@@ -54,6 +54,7 @@ class MedragSmall:
     """
 
     sees_images = True
+    follows_instructions = False  # it was taught to answer questions and to write reports, and nothing else
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class MedragSmall:
         """
         if not self._reads(prompt) or not presence_asked(prompt.question) or parse(prompt.question).negated:
             return 0.0
-        return sum(self._moves.get(evidence_sort(hit), 0.0) for hit in prompt.context.kept[:EVIDENCE])
+        return sum(self._moves.get(evidence_sort(hit), 0.0) for hit in _told_of(prompt))
 
     def findings(self, images: Sequence[Image], domain: str = "") -> dict[str, float]:
         """What the reader sees on the images of a chest film, 0–1 by label; nothing elsewhere."""
@@ -183,8 +184,8 @@ class MedragSmall:
         return Transformers(str(assembled(models.resolve(self.name))), layout=_layout, **self._options)
 
     def _told(self, prompt: Prompt, images: Sequence[Image]) -> Prompt:
-        """The prompt with the reader's line where a system text would stand, and no more evidence than was trained."""
-        context = dataclasses.replace(prompt.context, kept=prompt.context.kept[:EVIDENCE])
+        """The prompt with the reader's line where a system text would stand, and no more evidence than it can use."""
+        context = dataclasses.replace(prompt.context, kept=_told_of(prompt))
         return dataclasses.replace(prompt, system=self._reader_line(prompt, images), context=context)
 
     def _reader_line(self, prompt: Prompt, images: Sequence[Image]) -> str:
@@ -231,6 +232,13 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def _told_of(prompt: Prompt) -> tuple[Hit, ...]:
+    """The evidence that the model is told. Where look-alike studies were counted, their reports have had their say, and a book
+    knows nothing of this patient: only what is of this patient is told."""
+    kept = prompt.context.kept[:EVIDENCE]
+    return tuple(hit for hit in kept if hit.retriever in GIVEN) if prompt.context.frequency else kept
 
 
 def evidence_sort(hit: Hit) -> str:

@@ -10,8 +10,8 @@ from small_agent import Script, picture, small_rag, tools_of
 
 from medrag.agent.chat import Chat
 from medrag.agent.graph import Agent
-from medrag.agent.state import READER
 from medrag.errors import SettingsError
+from medrag.vlms._evidence import READER
 
 WHAT = "What is a pleural effusion?"
 CALLS = [("count", {"x": "1"}), ("search_text", {"query": WHAT}), ("count", {"x": "2"})]

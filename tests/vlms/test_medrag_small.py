@@ -226,6 +226,23 @@ def test_what_look_alike_studies_report_moves_the_odds(question: str) -> None:
     assert model._decided([asked, moved], [[film(1)], [film(1)]]) == ["", "Yes"]
 
 
+def test_of_counted_studies_no_report_is_read_and_none_counts_twice() -> None:
+    model, asked = (
+        Weighs(Reads(Effusion=0.05), 0.5, "No."),
+        prompt("Is there a pleural effusion?", "Effusion.", "Clear."),
+    )
+    model.__dict__["_moves"] = {"report": 0.2}
+    own = dataclasses.replace(asked.context.kept[1], retriever="history")
+    counted = Frequency("it", (60, 200), (40, 500), 1.5)
+    context = dataclasses.replace(asked.context, kept=(asked.context.kept[0], own), frequency=counted)
+    told = dataclasses.replace(asked, context=context)
+    assert model._told(told, [film(1)]).context.kept == (own,)
+    assert model._told(asked, [film(1)]).context.kept == asked.context.kept
+    assert model.probabilities_yes([told], [[film(1)]])[0] == pytest.approx(1 / (1 + np.exp(-1.5 + 0.2)))
+    said = "".join(model._sentences(told, ["Yes."], "Yes"))
+    assert said.startswith("Yes [E1]")  # what it may cite is what was found
+
+
 def test_the_shipped_model_says_what_evidence_adds() -> None:
     model = MedragSmall()
     assert set(model._moves) == {"report", "passage"} and all(0 < move < 1 for move in model._moves.values())
