@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class Frequencies:
             return None
         hits = self.similar.retrieve(query, self.most)
         near = _studies((hit.item for hit in hits if hit.score < self.same), query.domain)
-        usual, drawn = _reported(self, query.text, query.domain) if len(near) >= FEWEST else (0, 0)
+        usual, drawn = _reported(weakref.ref(self), query.text, query.domain) if len(near) >= FEWEST else (0, 0)
         if drawn < FEWEST or not ((seen := _reporting(ask, near)) or usual):
             return None
         lift = log_odds(seen, len(near), usual, drawn)
@@ -76,9 +77,10 @@ def log_odds(seen: int, near: int, usual: int, drawn: int) -> float:
 
 
 @remembered(256)
-def _reported(counted: Frequencies, question: str, domain: str) -> tuple[int, int]:
-    """Of the studies that were drawn: those that report the finding, and all of the domain."""
-    studies = _studies(counted.drawn, domain)
+def _reported(counting: weakref.ref[Frequencies], question: str, domain: str) -> tuple[int, int]:
+    """Of the studies that were drawn: those that report the finding, and all of the domain. What is remembered keeps no index open."""
+    counted = counting()
+    studies = _studies(counted.drawn if counted else (), domain)
     return _reporting(parse(question), studies), len(studies)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medrag._util.odds import logit
+from medrag._util.remember import forget
 from medrag.indexes.items import ItemStore
 from medrag.pipeline import MedRAG
 from medrag.prompts import make_prompt
-from medrag.retrieve.frequency import FEWEST, Frequencies, log_odds
+from medrag.retrieve.frequency import FEWEST, Frequencies, _reported, log_odds
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, override
@@ -93,6 +96,20 @@ def test_a_side_is_counted_by_itself(half: Frequencies) -> None:
 )
 def test_other_questions_and_other_pictures_are_not_counted_for(half: Frequencies, query: Query) -> None:
     assert half.of(query) is None
+
+
+def test_what_is_usual_is_counted_once_and_keeps_no_index_open(half: Frequencies) -> None:
+    forget()
+    for _ in range(2):
+        half.of(asked("Is there an effusion?"))
+    known = _reported.cache_info()
+    assert (known.misses, known.hits) == (1, 1)
+    other = Frequencies(half.similar, half.items, 100, 0.9995)
+    other.of(asked("Is there an effusion?"))
+    seen = weakref.ref(other)
+    del other
+    gc.collect()
+    assert seen() is None
 
 
 def test_few_studies_say_nothing(tmp_path: Path) -> None:
