@@ -94,7 +94,7 @@ def weigh_evidence(folder: Path, index: str, limit: int) -> dict[str, Any]:
     """Writes ``evidence`` into the recipe of the model: log odds by sort of evidence, least squares over the questions."""
     planned = runner.plan(
         "iu_xray_balanced", Path(os.environ["MEDRAG_DATA"]), split="train", recipe=index, limit=limit,
-        model=MedragSmall(str(folder.resolve())), options={"calibration": "off"},
+        model=MedragSmall(str(folder.resolve())), options={"calibration": "off", "alike": 0},
     )  # fmt: skip
     rag, counts, added = planned.rag(), [], []
     for one in track(planned.examples, "weigh evidence"):

@@ -113,7 +113,11 @@ def tuned(variant: Variant, options: Any, usual: dict[str, Any], folder: Path) -
 def answered(variant: Variant, options: Any, folder: Path) -> tuple[dict[str, Any], list[str]]:
     """score → (its measure, its rows), and the study of each row."""
     model = str(folder / "model") if variant.kinds else "medrag-small"
-    planned = runner.plan(TASK, Path(os.environ["MEDRAG_DATA"]), split=options.split, model=model, limit=options.limit)
+    data, reads = (
+        Path(os.environ["MEDRAG_DATA"]),
+        {"alike": 0},
+    )  # where look-alike studies are counted, reports are not read
+    planned = runner.plan(TASK, data, split=options.split, model=model, limit=options.limit, options=reads)
     lines = {}
     for arm in (*ARMS, *(PLACED.values() if variant.placed else ())):
         out = folder / f"{arm}.json"

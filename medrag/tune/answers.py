@@ -194,13 +194,16 @@ def _told(
 
 
 def evidence_for(rag: MedRAG, asked: Asked) -> tuple[Context, Route]:
-    """What the pipeline would show its generator, and the route it took; see `Asked` for evidence that is put there."""
+    """What the pipeline would show its generator, and the route it took; see `Asked` for evidence that is put there.
+
+    How often look-alike studies report the finding is left out: where it is counted, evidence is not read, and reading is what pairs teach.
+    """
     stages: dict[str, Any] = {}
     for event in rag.stream(list(asked.found_for or asked.images) or None, asked.question, exclude=asked.exclude):
         stages[event.stage] = event.data
         if event.stage == "selected":
             break
-    context, route = stages["selected"], stages["routed"]
+    context, route = dataclasses.replace(stages["selected"], frequency=None), stages["routed"]
     if asked.found_for:
         own = dataclasses.replace(
             make_query(list(asked.images), asked.question, asked.exclude), domain=context.query.domain
