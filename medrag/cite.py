@@ -1,7 +1,8 @@
 """Evidence keys in an answer → checked citations. Keys that point at nothing are taken out.
 
 A citation quotes, for each claim that carries its key, the sentence of its item that shares most content words with the
-claim; ``support`` is the mean share of a claim's content words found there. Whether the claim follows is not judged.
+claim; ``support`` is the mean share of a claim's content words found there. Of a bare yes or no it quotes the sentence that says so of what
+was asked. Whether the claim follows is not judged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from medrag._util.render import page_of
 from medrag._util.text import content_words, sentences, words
 from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
+from medrag.vlms._evidence import parse, says, stance
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
@@ -52,7 +54,7 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
         return REFUSAL, "abstained", (), "the model wrote no answer"
     if REFUSAL.rstrip(".").lower() in text.lower():
         return text, "abstained", (), "the evidence does not answer the question"
-    citations = tuple(_citation(key, hits[key], claims_of(text, key)) for key in keys_in(text))
+    citations = tuple(_citation(key, hits[key], claims_of(text, key), context.query.text) for key in keys_in(text))
     if text.startswith(UNSEEN.partition("{")[0]):
         return text, "abstained", citations, "the question is about the image, and this model does not look at it"
     if not citations:
@@ -67,9 +69,12 @@ def claims_of(text: str, key: str) -> list[str]:
     return [_KEYS.sub("", sentence) for sentence in sentences(joined) if key in keys_in(sentence)]
 
 
-def _best_quote(claim: str, text: str) -> tuple[str, float | None]:
+def _best_quote(claim: str, text: str, question: str) -> tuple[str, float | None]:
     """The sentence of ``text`` that shares most content words with the claim, and the share of them that it holds."""
-    wanted = set(content_words(claim))
+    wanted = set(content_words(claim)) - {"yes", "no"}
+    if not wanted and (said := says(ask := parse(question), claim)):
+        own = [sentence for sentence in sentences(text) if stance(ask, sentence) == said]
+        return (own or [_best_quote(question, text, "")[0]])[0], None
 
     def shared(sentence: str) -> tuple[int, int]:
         return len(wanted & set(content_words(sentence))), -len(sentence)
@@ -78,9 +83,9 @@ def _best_quote(claim: str, text: str) -> tuple[str, float | None]:
     return quote, shared(quote)[0] / len(wanted) if wanted else None
 
 
-def _citation(key: str, hit: Hit, claims: list[str]) -> Citation:
+def _citation(key: str, hit: Hit, claims: list[str], question: str) -> Citation:
     item = hit.item
-    found = [_best_quote(claim, item.text) for claim in claims]
+    found = [_best_quote(claim, item.text, question) for claim in claims]
     quote = " … ".join(dict.fromkeys(sentence for sentence, _ in found if sentence))
     shares = [share for _, share in found if share is not None]
     support = sum(shares) / len(shares) if shares else None

@@ -153,3 +153,18 @@ def test_what_has_no_text_is_cited_without_a_quote():
 )
 def test_the_region_is_that_of_the_figure_or_of_what_the_page_was_found_by(item, boxes):
     assert cited(item, "A mass [E1].").boxes == boxes
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "quote"),
+    [
+        ("Yes [E1].", "Is there a pleural effusion?", "There is a small left pleural effusion."),
+        ("No [E1].", "Is there a pneumothorax?", "No pneumothorax is seen."),
+        ("No [E1].", "Are the lungs free of effusion?", "There is a small left pleural effusion."),
+        ("Yes [E1].", "Is there pleural fluid?", "There is a small left pleural effusion."),  # the nearest in words
+    ],
+)
+def test_a_bare_yes_or_no_quotes_what_was_asked(answer, question, quote):
+    item = Study("c:1", {"findings": "Heart size is normal. No pneumothorax is seen. There is a small left pleural effusion."})
+    citation = cite(answer, Context(Query(question), (Hit(item, 1.0, 1, "similar"),)))[2][0]
+    assert citation.quote == quote and citation.support is None
