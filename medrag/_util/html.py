@@ -84,6 +84,7 @@ def answer_view(answer: Answer, anchor: str) -> dict[str, Any]:
         ),
         "text": answer_segments(answer),
         "claims": render.claim_lines(answer),
+        "counted": render.counted_line(answer),
         "route": route_view(answer),
         "cards": cards(answer),
         "notes": list(context.notes),

@@ -32,7 +32,7 @@ def answer_text(answer: Answer) -> str:
     parts = [_wrap(answer.text) or "(no text)"]
     if line := status_line(answer):
         parts.append(_wrap(line))
-    if notes := claim_lines(answer):
+    if notes := [*claim_lines(answer), *filter(None, [counted_line(answer)])]:
         parts.append(
             "\n".join(textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in notes)
         )
@@ -49,12 +49,14 @@ def status_line(answer: Answer) -> str:
 
 
 def claim_lines(answer: Answer) -> list[str]:
-    """Each claim that its evidence does not simply bear out, with what a reader should know of it; then what look-alike studies report."""
-    lines = [
-        f"“{shorten(_unquoted(claim.text), 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))
-    ]
+    """Each claim that its evidence does not simply bear out, with what a reader should know of it."""
+    return [f"“{shorten(_unquoted(claim.text), 160)}” {note}" for claim in answer.claims if (note := claim_note(claim))]
+
+
+def counted_line(answer: Answer) -> str:
+    """How often look-alike studies report what was asked; empty where that was not counted."""
     counted = answer.context.frequency
-    return [*lines, f"{counted.text[:1].upper()}{counted.text[1:]}."] if counted else lines
+    return f"{counted.text[:1].upper()}{counted.text[1:]}." if counted else ""
 
 
 def sureness(answer: Answer) -> str:

@@ -139,9 +139,9 @@ def streamed(rag: MedRAG, image: Any, question: str) -> Answer:
 
 def answer_tail(answer: Answer) -> str:
     """The status when it is not plain, and the references."""
-    from medrag._util.render import claim_lines, reference_text, status_line
+    from medrag._util.render import claim_lines, counted_line, reference_text, status_line
 
-    notes = [f"- {note}" for note in claim_lines(answer)]
+    notes = [f"- {note}" for note in (*claim_lines(answer), counted_line(answer)) if note]
     return "\n".join(
         ["", *filter(None, [status_line(answer)]), *notes, *(reference_text(citation) for citation in answer.citations)]
     )
