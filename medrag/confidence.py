@@ -49,15 +49,14 @@ def closed_signals(
     generator: Any, contexts: Sequence[Context], routes: Sequence[Route], *, private: bool = False
 ) -> list[dict[str, float]]:
     """Signals of closed questions about images, for each context: ``given`` and ``alone`` (log odds of yes with the evidence and
-    without), ``reader``, ``votes``, ``alike`` (what look-alike studies add), ``chest`` and ``route``. In privacy mode the generator is shown what it is shown when it answers."""
+    without), ``reader``, ``votes``, ``alike`` (what look-alike studies add) and ``chest``. In privacy mode the generator is shown what it is shown when it answers."""
     alone = [dataclasses.replace(context, kept=(), frequency=None) for context in contexts]
     odds = iter(log_odds(generator, [*contexts, *alone], private=private))
     first, second = ([next(odds) for _ in contexts] for _ in range(2))
     shift = getattr(generator, "reader_shift", None)
     found = []
     for n, (context, route) in enumerate(zip(contexts, routes, strict=True)):
-        said: dict[str, float] = {"votes": votes(context.query.text, context.kept), "route": logit(route.confidence)}
-        said |= {"chest": float(route.domain == "chest-xray"), "evidence": float(bool(context.kept))}
+        said = {"votes": votes(context.query.text, context.kept), "chest": float(route.domain == "chest-xray")}
         said["alike"] = context.frequency.lift if context.frequency else 0.0
         said |= {name: value for name, value in (("given", first[n]), ("alone", second[n])) if value is not None}
         if shift:
@@ -126,19 +125,14 @@ def confidence(
 
 
 def oriented(signals: Mapping[str, float], yes: bool) -> dict[str, float]:
-    """Signals of a closed question turned towards the answer that was given, with the products that a line needs: agreement, what the
-    odds are worth on a chest film, and which answer it is, for a yes and a no are not wrong equally often."""
+    """Signals of a closed question turned towards the answer that was given, with what a line needs beside them: agreement, and which
+    answer it is, for a yes and a no are not wrong equally often, on a chest film less than elsewhere."""
     sign = 1.0 if yes else -1.0
     turned = {name: sign * value if name in TURNED else value for name, value in signals.items()}
     given, alone = turned.get("given"), turned.get("alone")
     if given is not None and alone is not None:
-        turned |= {
-            "weaker": min(given, alone),
-            "chest given": signals["chest"] * given,
-            "chest alone": signals["chest"] * alone,
-        }
-    turned |= {"read": float(signals.get("reader", 0.0) != 0), "yes": float(yes), "chest yes": signals["chest"] * yes}
-    return turned
+        turned["weaker"] = min(given, alone)
+    return turned | {"yes": float(yes), "chest yes": signals["chest"] * yes}
 
 
 def text_signals(context: Context, route: Route) -> dict[str, float]:
