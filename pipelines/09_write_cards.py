@@ -157,7 +157,7 @@ def tuned_card() -> str:
         "Pairs were made of the training studies of IU X-Ray and the training part of VQA-RAD (see the other card for terms); no image or text is contained.", "",
         f"Recipe: `pipelines/03_make_preferences.py preferences --limit 1000`, `pipelines/04_train_preferences.py preferences/pairs.jsonl --most 100 --rate 3e-4 --beta 0.2 --supervised 0.1`; these weights: {about.split('; begun from')[0]}, on one CPU core.", "",
         "## Before and after, closed questions of IU X-Ray val, balanced", "",
-        f"`medrag tune report`, {after['n']} questions; differences are paired, 95 % intervals.", "",
+        f"`medrag tune report`, {after['n']} questions, both models being told the reports that are otherwise counted (`--set alike=0`); differences are paired, 95 % intervals.", "",
         row("score", "before", "after", "difference"), row("---", "---", "---", "---"),
         *(row(name, f"{before[name][0]:.3f} ({spread(before[name][1:])})", f"{one[0]:.3f} ({spread(one[1:])})", f"{after['differences'][name]['difference']:+.3f} ({spread(after['differences'][name]['interval'])})") for name, one in after["scores"].items()), "",
         "over_reliance: of the questions answered rightly without evidence, the share answered wrongly with it. help: the other way round. copied_of_right: of the right answers with evidence and a picture, those that "
@@ -170,8 +170,15 @@ def tuned_card() -> str:
     for task, arms, names in TUNED:
         for arm in arms:
             balanced = task == "iu_xray_balanced"
-            old = f"tasks/{task}-val-{arm}" if balanced else f"tuned/base/{task}-{arm}"
-            new = f"tuned/pt/{task}-val-{arm}" if balanced and arm in REPORTED else f"tuned/tuned/{task}-{arm}"
+            reads = balanced and arm in REPORTED
+            old = (
+                f"tuned/reads/{task}-val-{arm}"
+                if reads
+                else f"tasks/{task}-val-{arm}"
+                if balanced
+                else f"tuned/base/{task}-{arm}"
+            )
+            new = f"tuned/pt/{task}-val-{arm}" if reads else f"tuned/tuned/{task}-{arm}"
             both = result(old), result(new)
             lines += [
                 row(task, arm, name, *(f"{one['scores'][name]:.3f} ({spread(one['intervals'][name])})" for one in both))
