@@ -6,21 +6,17 @@ are the template's.
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medrag._util import render
 from medrag._util.diagram import diagrams, walk
+from medrag._util.images import data_url
 from medrag._util.text import shorten
 from medrag.types import Answer, Box, Citation, Hit, ImageRecord, Item, Study, Triple
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SOURCES = {
     "dense": "text by meaning",
@@ -179,12 +175,3 @@ def _has_picture(item: Item) -> bool:
     elif item.kind == "passage" and not (render.page_of(item) and source.lower().endswith(".pdf")):
         return False
     return item.kind in ("image", "page", "passage", "study") and bool(source) and Path(source).is_file()
-
-
-def data_url(image: Image, limit: int) -> str:
-    """The image, at most ``limit`` pixels on its longer side, as a JPEG inside an address."""
-    small = image.convert("RGB")
-    small.thumbnail((limit, limit))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util import render
-from medrag._util.cards import SOURCES, cards, data_url, found_by
+from medrag._util.cards import SOURCES, cards, found_by
 from medrag._util.files import sha256_text
+from medrag._util.images import data_url
 from medrag.types import Answer, Context, QueryImage
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import io
@@ -331,6 +332,14 @@ def reduced(picture: Image, side: int) -> Image:
     """
     factor = int(min(picture.size) / (NEAR_SIDE * side))
     return picture.reduce(factor) if factor > 1 else picture
+
+
+def data_url(image: Image, side: int, quality: int = 85) -> str:
+    """The image as a JPEG inside a ``data:`` address, shrunk to fit a square of ``side`` pixels, never enlarged."""
+    small, buffer = image.convert("RGB"), io.BytesIO()
+    small.thumbnail((side, side))
+    small.save(buffer, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _finish(picture: Image, source: str, meta: dict[str, Any], max_side: int | None) -> QueryImage:

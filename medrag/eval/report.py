@@ -196,7 +196,6 @@ def _case(
 
 
 def _thumbnail(path: str) -> str:
-    from medrag._util.cards import data_url
-    from medrag._util.images import load_image
+    from medrag._util.images import data_url, load_image
 
     return data_url(load_image(path, max_side=256).image, 256)

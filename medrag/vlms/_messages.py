@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from medrag._util.images import data_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,17 +17,8 @@ def user_content(prompt: Prompt, images: Sequence[Image], side: int) -> str | li
     """The user turn: plain text, or the images (longest side at most ``side`` pixels) and then the text."""
     if not images:
         return prompt.user_text()
-    parts = [{"type": "image_url", "image_url": {"url": data_url(image, side)}} for image in images]
+    parts = [{"type": "image_url", "image_url": {"url": data_url(image, side, quality=90)}} for image in images]
     return [*parts, {"type": "text", "text": prompt.user_text()}]
-
-
-def data_url(image: Image, side: int = 1024) -> str:
-    """The image as a JPEG inside a ``data:`` URL, shrunk to fit a square of ``side`` pixels, never enlarged."""
-    small = image.convert("RGB")
-    small.thumbnail((side, side))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
