@@ -160,7 +160,7 @@ def tuned_card() -> str:
         f"`medrag tune report`, {after['n']} questions, both models being told the reports that are otherwise counted (`--set alike=0`); differences are paired, 95 % intervals.", "",
         row("score", "before", "after", "difference"), row("---", "---", "---", "---"),
         *(row(name, f"{before[name][0]:.3f} ({spread(before[name][1:])})", f"{one[0]:.3f} ({spread(one[1:])})", f"{after['differences'][name]['difference']:+.3f} ({spread(after['differences'][name]['interval'])})") for name, one in after["scores"].items()), "",
-        "over_reliance: of the questions answered rightly without evidence, the share answered wrongly with it. help: the other way round. copied_of_right: of the right answers with evidence and a picture, those that "
+        "over_reliance: of the wrong answers with evidence, the share that was right without (RULE, arXiv 2407.05131). help: of the right ones, the share that was wrong without. copied_of_right: of the right answers with evidence and a picture, those that "
         "noise for a picture gives too.", "",
         "It was tuned on questions, not on reports: those became longer and worse in their words (see rouge_l and claim_support below). Since what evidence adds to “yes” whatever it says is taken off the answers of "
         "the model before, that one is misled in little more; this one still leans less on evidence and refuses pictures that show nothing, at an accuracy that is lower within chance. "

@@ -165,6 +165,8 @@ def test_the_region_is_that_of_the_figure_or_of_what_the_page_was_found_by(item,
     ],
 )
 def test_a_bare_yes_or_no_quotes_what_was_asked(answer, question, quote):
-    item = Study("c:1", {"findings": "Heart size is normal. No pneumothorax is seen. There is a small left pleural effusion."})
+    item = Study(
+        "c:1", {"findings": "Heart size is normal. No pneumothorax is seen. There is a small left pleural effusion."}
+    )
     citation = cite(answer, Context(Query(question), (Hit(item, 1.0, 1, "similar"),)))[2][0]
     assert citation.quote == quote and citation.support is None

@@ -235,10 +235,13 @@ class MedragSmall:
 
 
 def _told_of(prompt: Prompt) -> tuple[Hit, ...]:
-    """The evidence that the model is told. Where look-alike studies were counted, their reports have had their say, and a book
-    knows nothing of this patient: only what is of this patient is told."""
+    """The evidence that the model is told. Whether this picture shows something no book knows, and where look-alike studies were counted,
+    their reports have had their say: then only what is of this patient is told."""
     kept = prompt.context.kept[:EVIDENCE]
-    return tuple(hit for hit in kept if hit.retriever in GIVEN) if prompt.context.frequency else kept
+    if parse(prompt.question).sort != "closed":
+        return kept
+    reports = not prompt.context.frequency
+    return tuple(hit for hit in kept if hit.retriever in GIVEN or (reports and is_report(hit)))
 
 
 def evidence_sort(hit: Hit) -> str:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_small import base, tiny
 
 from medrag.prompts import REFUSAL, Prompt
-from medrag.types import Context, Frequency, Hit, Query, Study
+from medrag.types import Context, Frequency, Hit, Passage, Query, Study
 from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
 from medrag.vlms.small import MedragSmall
 
@@ -224,6 +224,15 @@ def test_what_look_alike_studies_report_moves_the_odds(question: str) -> None:
     moved = dataclasses.replace(asked, context=counted)
     assert model.probabilities_yes([moved], [[film(1)]])[0] == pytest.approx(1 / (1 + np.exp(-1.5) * 0.6 / 0.4))
     assert model._decided([asked, moved], [[film(1)], [film(1)]]) == ["", "Yes"]
+
+
+def test_a_book_is_not_asked_what_a_picture_shows() -> None:
+    model = Weighs(Reads(Effusion=0.05), 0.5, "No.")
+    book = Hit(Passage("b:1~0", "b:1", "An effusion is fluid in the pleural space."), 1.0, 1, "dense")
+    for question, told in (("Is there an effusion?", 1), ("Where is the effusion?", 2)):
+        asked = prompt(question, "Effusion.")
+        asked = dataclasses.replace(asked, context=dataclasses.replace(asked.context, kept=(book, *asked.context.kept)))
+        assert len(model._told(asked, [film(1)]).context.kept) == told
 
 
 def test_of_counted_studies_no_report_is_read_and_none_counts_twice() -> None:
