@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 DRAWN = 500  # studies that tell how often a finding is reported at all
 FEWEST = 50  # look-alike studies, and drawn ones, below which nothing is said
-HALF = (
-    0.5  # a study with the finding and one without count so much before any is read (Jeffreys), at the usual frequency
-)
+HALF = 0.5  # of a study: what either outcome counts before any is read (Jeffreys' prior)
 _CHANGE = re.compile(  # what look-alike studies of other patients cannot know
     r"\b(?:chang|increas|decreas|progress|improv|worse|larger|smaller|bigger|new\b|resol|unchanged|stable|compar|previous|prior|since|than)",
     re.IGNORECASE,
