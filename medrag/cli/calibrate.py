@@ -103,7 +103,7 @@ def _named(task: str, limit: int) -> tuple[str, int]:
 def _selection(
     rag: MedRAG, tasks: list[tuple[str, int]], folder: Path, split: str, seed: int, as_json: bool
 ) -> None:  # fmt: skip
-    """Settings of the selector, chosen on judged queries; nothing is written: they are for the recipe's ``pipeline``."""
+    """Settings of fusion and selector, chosen on judged queries; nothing is written: they are for the recipe's ``pipeline``."""
     from medrag.eval import runner
     from medrag.eval.tune_selection import tune_selection
 
@@ -124,10 +124,15 @@ def _selection(
             ),
             [
                 (label, *_selected(found[name]))
-                for name, label in (("chosen", "chosen"), ("before", "as it was"), ("fixed", f"the first {found['k']}"))
+                for name, label in (
+                    ("chosen", "chosen"),
+                    ("before", "as it was"),
+                    ("fixed", f"the first {found['k']}"),
+                    ("fixed, fused anew", f"the first {found['k']}, fused as chosen"),
+                )
             ],
         )
-        note(f"for the recipe, under pipeline: select: {json.dumps(found['settings'])}")
+        note(f"for the recipe, under pipeline: {json.dumps(found['settings'])[1:-1]}")
 
 
 def _selected(one: Any) -> tuple[str, str, str]:

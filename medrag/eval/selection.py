@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from medrag.pipeline import MedRAG
     from medrag.score import Rows, Weights
+    from medrag.settings import PipelineSettings
 
 RETRIEVERS = ("lexical", "dense")
 Choose = Callable[["MedRAG", Example, list[Hit]], Sequence[Hit]]
@@ -44,7 +45,7 @@ def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[
     s = opened.settings
 
     def call(example: Example) -> Output:
-        hits = judged.candidates(example, s.k, s.fusion, s.rrf_c)
+        hits = fused(judged.rankings(example, s.k), s)
         kept = choose(opened, example, hits)
         details = {"candidates": [hit.item.doc for hit in hits], "tokens": sum(map(cost, kept))}
         return Output({hit.item.doc: hit.score for hit in kept}, details=details)
@@ -53,6 +54,7 @@ def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[
         "k": s.k,
         "fusion": s.fusion,
         "rrf_c": s.rrf_c,
+        "weights": fusion_weights(s),
         "select": s.select.model_dump(),
         "encoder": ENCODER,
     }
@@ -62,19 +64,17 @@ def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[
 
 
 class Pool:
-    """The fused candidates of a collection's queries, each found once."""
+    """The candidates of a collection's queries, each found once."""
 
     def __init__(self, parts: Parts, corpus: str) -> None:
         self.parts, self.corpus = parts, corpus
-        self._found: dict[tuple[Any, ...], list[Hit]] = {}
+        self._found: dict[tuple[str, int], dict[str, list[Hit]]] = {}
 
-    def candidates(self, example: Example, k: int, fusion: str, c: int) -> list[Hit]:
-        """Fused hits with their parents: at most ``k`` of each retriever."""
-        key = (example.id, k, fusion, c)
+    def rankings(self, example: Example, k: int) -> dict[str, list[Hit]]:
+        """At most ``k`` hits of each retriever."""
+        key = (example.id, k)
         if key not in self._found:
-            found = {name: self._ranked(name, example, k) for name in RETRIEVERS}
-            equal = dict.fromkeys(RETRIEVERS, 1.0)
-            self._found[key] = fuse.weighted(found, equal) if fusion == "weighted" else fuse.rrf(found, equal, c)
+            self._found[key] = {name: self._ranked(name, example, k) for name in RETRIEVERS}
         return self._found[key]
 
     def _ranked(self, retriever: str, example: Example, k: int) -> list[Hit]:
@@ -88,6 +88,19 @@ class Pool:
 def pool(source: str, data: Path, split: str) -> Pool:
     """The candidates of a judged collection."""
     return Pool(Parts(COLLECTIONS[source](data, split), ENCODER, 0), source)
+
+
+def fusion_weights(settings: PipelineSettings) -> dict[str, float]:
+    """What each retriever counts: 1 where the settings do not say."""
+    return {name: settings.weights.get(name, 1.0) for name in RETRIEVERS}
+
+
+def fused(rankings: Mapping[str, Sequence[Hit]], settings: PipelineSettings) -> list[Hit]:
+    """The rankings as one, as the settings fuse them; each hit with its parents."""
+    weights = fusion_weights(settings)
+    if settings.fusion == "weighted":
+        return fuse.weighted(rankings, weights)
+    return fuse.rrf(rankings, weights, settings.rrf_c)
 
 
 def within(hits: Sequence[Hit], budget: int) -> list[Hit]:

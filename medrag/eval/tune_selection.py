@@ -1,15 +1,15 @@
-"""Chooses a selector's settings on judged queries at a fixed budget, and says what the choice is worth on others.
+"""Chooses what is fused and selected on judged queries at a fixed budget, and says what the choice is worth on others.
 
-γ of the gap rule, the share of the best score and the quota of one source are moved one at a time, for each retriever, as long as the F1 of what is
-kept rises and no more tokens are kept on average than the first k hits have (coordinate ascent). Half of the queries choose, the other half judges:
-its figures are no part of the choice. Queries of one group stay together.
+The weight of search by words over that by meaning, γ of the gap rule, the share of the best score, the least cosine and the quota of one source are
+moved one at a time, for each retriever, as long as the F1 of what is kept rises and no more tokens are kept on average than the first k hits have
+(coordinate ascent). Half of the queries choose, the other half judges: its figures are no part of the choice. Queries of one group stay together.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ import numpy as np
 
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import selection, statistics
-from medrag.eval.selection import RETRIEVERS, Selection, within
+from medrag.eval.selection import RETRIEVERS, Selection, fused, within
 from medrag.select import AdaptiveSelector
-from medrag.settings import PipelineSettings, SelectSettings
+from medrag.settings import PipelineSettings
 from medrag.types import Hit, Query
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 GAPS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, None)  # γ; None: the rule is off
 SHARES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUOTAS = (1, 2, 3, 4, 5, 7, 10)
+FLOORS = (0.0, 0.15, 0.25, 0.35, 0.45)  # cosines; scores of words have no scale of their own
+WEIGHTS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)  # of words, where meaning counts 1
+FIELDS = ("weights", "quota", "gaps", "shares", "floors")
 ROUNDS = 3
 LEAST = 20  # queries, below which nothing is chosen
 MEASURE: Any = Selection()
@@ -37,14 +40,15 @@ MEASURE: Any = Selection()
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A query with its fused candidates and the documents that are relevant to it."""
+    """A query with its candidates by retriever and the documents that are relevant to it."""
 
     example: Example
-    hits: tuple[Hit, ...]
+    rankings: Mapping[str, Sequence[Hit]]
 
     def row(self, kept: Sequence[Hit]) -> Rows:
         """(1, 5), as `Selection` has it."""
-        details = {"candidates": [hit.item.doc for hit in self.hits], "tokens": sum(map(selection.cost, kept))}
+        candidates = dict.fromkeys(hit.item.doc for hits in self.rankings.values() for hit in hits)
+        details = {"candidates": list(candidates), "tokens": sum(map(selection.cost, kept))}
         found: Rows = MEASURE.rows_with([{hit.item.doc: 1.0 for hit in kept}], [self.example.reference], [details])
         return found
 
@@ -52,31 +56,30 @@ class Judged:
 def tune_selection(
     task: Task, data: Path, split: str, examples: Sequence[Example], settings: PipelineSettings, k: int = 3, seed: int = 0, draws: int = 1000
 ) -> dict[str, Any]:  # fmt: skip
-    """The settings that were chosen (fields of `medrag.settings.SelectSettings`), and the other half's figures.
+    """The settings that were chosen (fields of `medrag.settings.PipelineSettings`), and the other half's figures.
 
-    ``before``: the settings as they were; ``fixed``: the first ``k`` hits; each with f1 and tokens, and the choice's paired difference in
-    F1 with its interval. Raises SettingsError for a task of another kind, CorpusError for fewer than 20 queries.
+    ``before``: the settings as they were; ``fixed``: the first ``k`` hits as they were fused; ``fixed, fused anew``: the first ``k`` with the chosen
+    weights, by which the worth of selection alone is told; each with f1 and tokens, and the choice's paired difference in F1 with its interval. Raises SettingsError for a task of another kind, CorpusError for fewer than 20 queries.
     """
     if task.kind != "selection":
         raise SettingsError(f"{task.name} has no judged candidates", "name a task of kind selection")
     if len(examples) < LEAST:
         raise CorpusError(f"{len(examples)} queries are too few to choose settings by", f"judge at least {LEAST}")
     pool = selection.pool(task.source, data, split or task.split)
-    judged = [Judged(one, tuple(pool.candidates(one, settings.k, settings.fusion, settings.rrf_c))) for one in examples]
-    chooses, judges = halves(judged, seed)
-    most = tokens(fixed(chooses, k, settings.select.budget))
-    chosen = climb(settings.select, lambda tried: rows(chooses, tried), most)
+    chooses, judges = halves([Judged(one, pool.rankings(one, settings.k)) for one in examples], seed)
+    chosen = climb(settings, lambda tried: rows(chooses, tried), tokens(fixed(chooses, k, settings)))
     groups = [one.example.group for one in judges]
     told = {
         "chosen": rows(judges, chosen),
-        "before": rows(judges, settings.select),
-        "fixed": fixed(judges, k, settings.select.budget),
+        "before": rows(judges, settings),
+        "fixed": fixed(judges, k, settings),
+        "fixed, fused anew": fixed(judges, k, chosen),
     }
     found: dict[str, Any] = {name: _figures(own, groups, draws) for name, own in told.items()}
-    for name in ("before", "fixed"):
+    for name in list(told)[1:]:
         change = statistics.difference(MEASURE, told["chosen"], told[name], groups, draws=draws)["f1"]
         found[name]["gained"] = [round(change["difference"], 4), *(round(b, 4) for b in change["interval"])]
-    changed = {name: getattr(chosen, name) for name in ("gaps", "shares", "quota")}
+    changed = {"weights": chosen.weights, "select": {name: getattr(chosen.select, name) for name in FIELDS[1:]}}
     return {"task": task.name, "k": k, "queries": [len(chooses), len(judges)], "settings": changed, **found}
 
 
@@ -90,13 +93,13 @@ def halves(judged: Sequence[Judged], seed: int) -> tuple[list[Judged], list[Judg
     ]
 
 
-def climb(start: SelectSettings, measured: Callable[[SelectSettings], Rows], most: float) -> SelectSettings:
+def climb(start: PipelineSettings, measured: Callable[[PipelineSettings], Rows], most: float) -> PipelineSettings:
     """The best settings by F1 that keep at most ``most`` tokens on average; ``start`` where none does better."""
     best = start
     top = f1(measured(start)) if tokens(measured(start)) <= most else -1.0
     for _ in range(ROUNDS):
         before = top
-        for tried in itertools.chain.from_iterable(_moves(best, field) for field in ("quota", "gaps", "shares")):
+        for tried in itertools.chain.from_iterable(_moves(best, field) for field in FIELDS):
             own = measured(tried)
             if tokens(own) <= most and f1(own) > top:
                 best, top = tried, f1(own)
@@ -105,25 +108,40 @@ def climb(start: SelectSettings, measured: Callable[[SelectSettings], Rows], mos
     return best
 
 
-def _moves(settings: SelectSettings, field: str) -> Iterator[SelectSettings]:
+def _moves(settings: PipelineSettings, field: str) -> Iterator[PipelineSettings]:
     """The settings with one field moved, of one retriever where it has a value for each."""
-    if field == "quota":
-        yield from (settings.model_copy(update={"quota": value}) for value in QUOTAS)
+    if field == "weights":
+        yield from (settings.model_copy(update={"weights": {"lexical": value, "dense": 1.0}}) for value in WEIGHTS)
         return
-    for retriever, value in itertools.product(RETRIEVERS, GAPS if field == "gaps" else SHARES):
-        held = {name: v for name, v in getattr(settings, field).items() if name != retriever}
-        yield settings.model_copy(update={field: held if value is None else held | {retriever: value}})
+    select = settings.select
+    if field == "quota":
+        moved = [select.model_copy(update={"quota": value}) for value in QUOTAS]
+    else:
+        values = {"gaps": GAPS, "shares": SHARES, "floors": FLOORS}[field]
+        moved = [
+            select.model_copy(update={field: _held(getattr(select, field), retriever, value)})
+            for retriever, value in itertools.product(["dense"] if field == "floors" else RETRIEVERS, values)
+        ]
+    yield from (settings.model_copy(update={"select": one}) for one in moved)
 
 
-def rows(judged: Sequence[Judged], settings: SelectSettings) -> Rows:
-    """What a selector with these settings keeps of each query, (n, 5)."""
-    selector = AdaptiveSelector(settings)
-    return np.concatenate([one.row(selector.select(Query(one.example.question), one.hits).kept) for one in judged])
+def _held(values: Mapping[str, float], retriever: str, value: float | None) -> dict[str, float]:
+    """The values with that of one retriever changed, or taken out."""
+    others = {name: held for name, held in values.items() if name != retriever}
+    return others if value is None else others | {retriever: value}
 
 
-def fixed(judged: Sequence[Judged], k: int, budget: int) -> Rows:
-    """The same of the first k hits."""
-    return np.concatenate([one.row(within(one.hits[:k], budget)) for one in judged])
+def rows(judged: Sequence[Judged], settings: PipelineSettings) -> Rows:
+    """What is kept of each query with these settings, (n, 5)."""
+    selector = AdaptiveSelector(settings.select)
+    kept = (selector.select(Query(one.example.question), fused(one.rankings, settings)).kept for one in judged)
+    return np.concatenate([one.row(own) for one, own in zip(judged, kept, strict=True)])
+
+
+def fixed(judged: Sequence[Judged], k: int, settings: PipelineSettings) -> Rows:
+    """The same of the first k fused hits."""
+    budget = settings.select.budget
+    return np.concatenate([one.row(within(fused(one.rankings, settings)[:k], budget)) for one in judged])
 
 
 def tokens(own: Rows) -> float:

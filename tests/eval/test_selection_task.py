@@ -76,7 +76,8 @@ def test_no_arm_goes_over_the_budget_and_all_choose_from_the_same_candidates(pac
 
 def test_candidates_know_their_parents_and_their_corpus(pack: Path) -> None:
     pool = selection.pool("nfcorpus", pack, "mini")
-    hits = pool.candidates(collections.nfcorpus(pack, "mini").examples[0], 20, "rrf", 60)
+    rankings = pool.rankings(collections.nfcorpus(pack, "mini").examples[0], 20)
+    hits = selection.fused(rankings, opened()().settings)
     assert hits[0].item.doc == "D1" and hits[0].item.id == "nfcorpus:D1"
     assert {parent.retriever for hit in hits for parent in hit.parents} == {"lexical", "dense"}
     assert all(parent.item.text == DOCS[hit.item.doc] for hit in hits for parent in hit.parents)
@@ -142,7 +143,9 @@ def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
     monkeypatch.setattr(tune_selection, "GAPS", (0.1, None))
     settings = opened()().settings
     found = tune_selection.tune_selection(task, pack, "mini", examples, settings, k=2, draws=100)
-    assert found["queries"] == [15, 15] and set(found["settings"]) == {"gaps", "shares", "quota"}
+    assert found["queries"] == [15, 15] and set(found["settings"]) == {"weights", "select"}
+    assert set(found["settings"]["select"]) == {"gaps", "shares", "quota", "floors"}
+    assert len(found["fixed, fused anew"]["gained"]) == 3
     assert found["chosen"]["tokens"][0] <= 1.2 * found["fixed"]["tokens"][0]
     assert found["chosen"]["f1"][0] >= found["before"]["f1"][0] - 0.05 and len(found["fixed"]["gained"]) == 3
     with pytest.raises(CorpusError, match="too few"):
@@ -154,10 +157,29 @@ def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
 def test_climbing_takes_what_is_better_and_affordable_alone() -> None:
     """F1 rises with the quota, and so do the tokens: the largest quota that the budget bears is chosen."""
 
-    def measured(tried: SelectSettings) -> Any:  # kept, relevant kept, relevant, tokens, candidates
-        return np.array([[tried.quota, tried.quota, 10, 100 * tried.quota, 10]], float)
+    def measured(tried: PipelineSettings) -> Any:  # kept, relevant kept, relevant, tokens, candidates
+        quota = tried.select.quota
+        return np.array([[quota, quota, 10, 100 * quota, 10]], float)
 
-    start = SelectSettings(quota=3)
-    assert tune_selection.climb(start, measured, 450).quota == 4
+    start = PipelineSettings(select=SelectSettings(quota=3))
+    assert tune_selection.climb(start, measured, 450).select.quota == 4
     assert tune_selection.climb(start, measured, 300) == start
     assert tune_selection.climb(start, measured, 50) == start
+
+
+def test_climbing_weighs_words_and_meaning_and_finds_the_least_cosine() -> None:
+    """F1 rises with the weight of words up to 2, and with the floor up to 0.35."""
+
+    def measured(tried: PipelineSettings) -> Any:
+        worth = 5 - abs(tried.weights.get("lexical", 1.0) - 2) - 10 * abs(tried.select.floors["dense"] - 0.35)
+        return np.array([[10, worth, 10, 100, 10]], float)
+
+    chosen = tune_selection.climb(PipelineSettings(), measured, 100)  # type: ignore[call-arg]
+    assert chosen.weights == {"lexical": 2.0, "dense": 1.0} and chosen.select.floors["dense"] == 0.35
+
+
+def test_settings_weigh_what_is_fused(pack: Path) -> None:
+    example = collections.nfcorpus(pack, "mini").examples[0]
+    rankings = selection.pool("nfcorpus", pack, "mini").rankings(example, 20)
+    words = opened(weights={"lexical": 1.0, "dense": 0.0})().settings
+    assert {p.retriever for hit in selection.fused(rankings, words) for p in hit.parents} == {"lexical"}
