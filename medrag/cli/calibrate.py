@@ -128,7 +128,7 @@ def _selection(
                     ("chosen", "chosen"),
                     ("before", "as it was"),
                     ("fixed", f"the first {found['k']}"),
-                    ("fixed, fused anew", f"the first {found['k']}, fused as chosen"),
+                    ("fixed_anew", f"the first {found['k']}, fused as chosen"),
                 )
             ],
         )

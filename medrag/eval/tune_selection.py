@@ -58,7 +58,7 @@ def tune_selection(
 ) -> dict[str, Any]:  # fmt: skip
     """The settings that were chosen (fields of `medrag.settings.PipelineSettings`), and the other half's figures.
 
-    ``before``: the settings as they were; ``fixed``: the first ``k`` hits as they were fused; ``fixed, fused anew``: the first ``k`` with the chosen
+    ``before``: the settings as they were; ``fixed``: the first ``k`` hits as they were fused; ``fixed_anew``: the first ``k`` with the chosen
     weights, by which the worth of selection alone is told; each with f1 and tokens, and the choice's paired difference in F1 with its interval. Raises SettingsError for a task of another kind, CorpusError for fewer than 20 queries.
     """
     if task.kind != "selection":
@@ -73,7 +73,7 @@ def tune_selection(
         "chosen": rows(judges, chosen),
         "before": rows(judges, settings),
         "fixed": fixed(judges, k, settings),
-        "fixed, fused anew": fixed(judges, k, chosen),
+        "fixed_anew": fixed(judges, k, chosen),
     }
     found: dict[str, Any] = {name: _figures(own, groups, draws) for name, own in told.items()}
     for name in list(told)[1:]:

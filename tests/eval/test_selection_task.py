@@ -145,7 +145,7 @@ def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
     found = tune_selection.tune_selection(task, pack, "mini", examples, settings, k=2, draws=100)
     assert found["queries"] == [15, 15] and set(found["settings"]) == {"weights", "select"}
     assert set(found["settings"]["select"]) == {"gaps", "shares", "quota", "floors"}
-    assert len(found["fixed, fused anew"]["gained"]) == 3
+    assert len(found["fixed_anew"]["gained"]) == 3
     assert found["chosen"]["tokens"][0] <= 1.2 * found["fixed"]["tokens"][0]
     assert found["chosen"]["f1"][0] >= found["before"]["f1"][0] - 0.05 and len(found["fixed"]["gained"]) == 3
     with pytest.raises(CorpusError, match="too few"):
