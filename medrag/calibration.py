@@ -74,6 +74,10 @@ class Calibration:
             context, kept=context.kept[:depth], dropped=(*context.dropped, *dropped), tokens=tokens
         )
 
+    def retrieves(self, sort: str) -> bool:
+        """Whether this sort of question was found to be answered best with what is retrieved; so it is where nothing is known."""
+        return sort not in self.sorts or self.sorts[sort].depth != 0
+
     def threshold(self, sort: str, risk: float) -> float:
         """The least confidence of an answer whose risk is to be at most ``risk``; above 1 where none is certified.
 

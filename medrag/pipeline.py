@@ -168,8 +168,10 @@ class MedRAG:
         rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock, self.settings.k)
         yield Event("found", rankings)
 
-        context = self.counted(self._select(query, self._fuse(rankings, route)), route)
+        context = self._select(query, self._fuse(rankings, route))
         clock.lap("select")
+        context = self.counted(context, route)
+        clock.lap("count")
         yield Event("selected", context)
 
         pieces: list[str] = []
@@ -272,6 +274,8 @@ class MedRAG:
     def counted(self, context: Context, route: Route) -> Context:
         """The context with how often look-alike studies report what is asked, where "similar" is among the sources that are asked."""
         asked = self._frequencies is not None and route.weights.get(SIMILAR, 0.0) > 0
+        if asked and self.calibration:
+            asked = self.calibration.retrieves(sort_of(context))
         if not asked or self.misfit(context.query, route) or (found := self._frequencies.of(context.query)) is None:
             return context
         return dataclasses.replace(context, frequency=found)

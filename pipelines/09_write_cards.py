@@ -96,7 +96,7 @@ def vlm_card() -> str:
         "LLaVA over SmolLM2-135M-Instruct (fetched from its own package): the encoder's feature map as 16 patches, a two-layer projector, and "
         "a low-rank adapter of all linear layers. The findings reader's line stands in the prompt, moves the odds of closed answers, and its "
         "findings are stated in reports: what the words say of the image is mostly its doing. What evidence adds to “yes” whatever it says is taken off: log odds of "
-        f"{about['evidence']['report']} for a report and {about['evidence']['passage']} for a passage, measured on balanced questions about training studies (`--evidence`). What ships is projector and adapter.", "",
+        f"{about['evidence']['report']} for a report and {about['evidence']['passage']} for a passage, measured on balanced questions about training studies (`--evidence`). Where yes or no is asked it is told no book, and no report of another patient where look-alike studies are counted (`medrag.retrieve.frequency`). What ships is projector and adapter.", "",
         "Data: IU X-Ray (Open-i, NLM; CC BY-NC-ND 4.0), train split, its reports, and the yes/no questions of the RULE alignment set; VQA-RAD (CC0) "
         "without each fifth picture. Its eyes are the encoder's: see that card. No image or text is contained.", "",
         f"Recipe: `pipelines/08_train_vlm.py`; these weights: {about['training']}.", "",

@@ -57,7 +57,8 @@ def load_image(
 def asked_image(source: Any, max_side: int) -> QueryImage:
     """`load_image` for the picture of a question: a file or bytes that come again, unchanged, are not decoded again."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return _asked(_Source(hashlib.sha256(source).hexdigest(), [bytes(source)]), max_side)
+        content = bytes(source)
+        return _asked(_Source(hashlib.sha256(content).hexdigest(), [content]), max_side)
     if isinstance(source, str | Path):
         with contextlib.suppress(OSError, ValueError):  # what is wrong with it is said by who opens it
             about = Path(source).expanduser().stat()

@@ -31,7 +31,7 @@ def fast(network: Any, example: Mapping[str, Any], key: str, axes: Sequence[str]
     """The network by ONNX Runtime on one thread; None where that is not to be had or gives something else.
 
     ``example``: tensors for its inputs by name; ``axes`` names their first dimensions, which may be of any size. ``key`` changes when the weights do.
-    Where rows alone may vary, as pictures of one size do, each is run by itself: with all sizes fixed the padding is fused too (a fifth of the time).
+    Where rows alone may vary, as pictures of one size do, each is run by itself: with all sizes fixed the padding is fused too.
     """
     if os.environ.get(VARIABLE) == "0" or not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         return None

@@ -16,6 +16,7 @@ from PIL import Image
 
 from medrag._util.odds import logit
 from medrag._util.remember import forget
+from medrag.calibration import Calibration, Logistic, Sort
 from medrag.indexes.items import ItemStore
 from medrag.pipeline import MedRAG
 from medrag.prompts import make_prompt
@@ -164,6 +165,15 @@ def test_it_can_be_switched_off_and_needs_look_alike_studies_to_be_asked(half: F
     unasked = rag(half.items, similar)
     unasked.router.overrides = {"similar": 0.0}  # type: ignore[attr-defined]
     assert unasked.selected(FILM, "Is there a pleural effusion?")[0].frequency is None
+
+
+@pytest.mark.parametrize(("depth", "counts"), [(0, False), (3, True), (None, True)])
+def test_what_is_not_retrieved_for_is_not_counted_for(half: Frequencies, depth: int | None, counts: bool) -> None:
+    similar: Alike = half.similar  # type: ignore[assignment]
+    calibrated = rag(half.items, similar, alike=100)
+    vars(calibrated)["calibration"] = Calibration({}, 0.1, {"closed": Sort(Logistic({}, {}, 1.0), {}, depth)})
+    context, _ = calibrated.selected(FILM, "Is there a pleural effusion?")
+    assert (context.frequency is not None) == counts
 
 
 def test_the_answer_says_it_on_paper_and_in_json(half: Frequencies) -> None:
