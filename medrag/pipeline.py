@@ -49,7 +49,7 @@ WEIGHED = (  # settings that change what an answer is worth: a calibration is ma
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
 SIMILAR = "similar"  # the retriever of pictures that look alike
-IMAGE_SIDE = 1536  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
+IMAGE_SIDE = 2048  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
 
 
 @dataclass(frozen=True, slots=True, eq=False)

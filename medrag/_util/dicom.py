@@ -242,21 +242,45 @@ def _windowed(
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     padding = data.get("PixelPaddingValue")
-    real = array != padding if isinstance(padding, int) else np.ones(array.shape, bool)
+    real = array != padding if isinstance(padding, int) else np.True_
     transform = _group(data, frame, "PixelValueTransformationSequence")
-    values = apply_modality_lut(array, transform if transform is not None else data)
+    rescaled = transform if transform is not None else data
+    if scale := _scale(rescaled):  # a window of what is stored then does the same, without a copy in floating point
+        values, (slope, intercept) = array, scale
+    else:
+        values, slope, intercept = apply_modality_lut(array, rescaled), 1.0, 0.0
+
+    def shown(low: float, high: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+        return window(values, (low - intercept) / slope, (high - intercept) / slope), (low, high)
+
     if wanted:
-        return window(values, *wanted), wanted
+        return shown(*wanted)
     voi = _group(data, frame, "FrameVOILUTSequence")
     voi = data if voi is None else voi
     if voi is data and data.get("VOILUTSequence"):
-        values = apply_voi_lut(np.rint(values).astype(np.int64), data, prefer_lut=True)  # HU may be below zero
+        stored = np.rint(values * slope + intercept).astype(np.int64)  # HU may be below zero
+        values, slope, intercept = apply_voi_lut(stored, data, prefer_lut=True), 1.0, 0.0
     elif limits := _limits(voi):
-        inside = values[real]
-        if inside.size and inside.max() > limits[0] and inside.min() < limits[1]:
-            return window(values, *limits), limits
-    limits = spread(values[real] if real.any() else values)
-    return window(values, *limits), limits
+        inside = values if real.all() else values[real]
+        if inside.size and _shows(inside.min() * slope + intercept, inside.max() * slope + intercept, *limits):
+            return shown(*limits)
+    low, high = spread(values if real.all() or not real.any() else values[real])
+    return shown(low * slope + intercept, high * slope + intercept)
+
+
+def _shows(least: float, most: float, low: float, high: float) -> bool:
+    """Whether a window shows anything of values between these."""
+    return bool(most > low and least < high)
+
+
+def _scale(data: Any) -> tuple[float, float] | None:
+    """Slope and intercept from stored values to modality units; None where a table says it, or larger values are smaller ones there."""
+    if data.get("ModalityLUTSequence"):
+        return None
+    slope, intercept = data.get("RescaleSlope"), data.get("RescaleIntercept")
+    if slope is None or intercept is None:
+        return 1.0, 0.0
+    return (float(slope), float(intercept)) if float(slope) > 0 else None
 
 
 def _limits(data: Any) -> tuple[float, float] | None:

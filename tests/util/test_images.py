@@ -207,6 +207,31 @@ def test_rescale_comes_before_the_window(tmp_path: Path) -> None:
     assert shown.meta["window"] == [-50.5, 49.5]
 
 
+@pytest.mark.parametrize("slope", [1, 0.25, -2])
+@pytest.mark.parametrize("padding", [None, 7])
+@pytest.mark.parametrize("windowed", [True, False])
+def test_a_window_of_stored_values_is_the_window_of_rescaled_ones(
+    slope: float, padding: int | None, windowed: bool
+) -> None:
+    from pydicom import Dataset
+    from pydicom.pixels import apply_modality_lut
+
+    from medrag._util.dicom import _windowed
+
+    stored = np.random.default_rng(1).integers(0, 4096, (400, 500)).astype(np.uint16)
+    film = Dataset()
+    film.RescaleSlope, film.RescaleIntercept = slope, -1024 if slope > 0 else 4096
+    if padding is not None:
+        film.add_new("PixelPaddingValue", "US", padding)
+    real = apply_modality_lut(stored, film)
+    if windowed:
+        film.WindowCenter, film.WindowWidth = 40, 400
+    limits = (-160.0, 239.0) if windowed else tuple(np.percentile(real[stored != padding], (0.1, 99.9)))
+    shown, applied = _windowed(film, stored, 0, None)
+    np.testing.assert_allclose(applied, limits)
+    np.testing.assert_array_equal(shown, window(real, *limits))
+
+
 def test_frames_are_chosen_and_checked(tmp_path: Path) -> None:
     path = dicom(tmp_path / "a.dcm", pixels=bytes(range(96)), NumberOfFrames=2)
     windowed = dicom(tmp_path / "b.dcm", pixels=bytes(range(96)), NumberOfFrames=2, WindowCenter=48, WindowWidth=96)
