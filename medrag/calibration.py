@@ -40,7 +40,7 @@ class Logistic:
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """What was found for one sort of question (see `medrag.confidence.sort_of`)."""
+    """What was found for one sort of question (see `medrag.confidence.sort_of`), or for those of the sort about one domain."""
 
     confidence: Logistic
     thresholds: Mapping[str, float | None]  # risk → lowest confidence that is answered; None: none is certified
@@ -61,6 +61,11 @@ class Calibration:
         """Whole or not at all, with its seal."""
         raw = dataclasses.asdict(self)
         write_json(path, {**raw, "seal": _seal(raw)})
+
+    def named(self, sort: str, domain: str) -> str:
+        """What is known of such questions about this domain, by name; of all of the sort where there were too few of the domain."""
+        own = of_domain(sort, domain)
+        return own if own in self.sorts else sort
 
     def cut(self, context: Context, sort: str) -> Context:
         """The context with no more pieces than the confidences of this sort of question were learned from."""
@@ -93,6 +98,15 @@ class Calibration:
             )
         found = known[f"{risk:g}"]
         return NEVER if found is None else found
+
+
+def of_domain(sort: str, domain: str) -> str:
+    """The name of a sort's questions about one domain.
+
+    >>> of_domain("closed", "chest-xray"), of_domain("closed", "")
+    ('closed, chest-xray', 'closed')
+    """
+    return f"{sort}, {domain}" if domain else sort
 
 
 def read_calibration(path: Path) -> Calibration:

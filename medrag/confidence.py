@@ -121,7 +121,7 @@ def confidence(
         if said
         else text_signals(context, route)
     )
-    return calibration.sorts[sort].confidence.probability(found)
+    return calibration.sorts[calibration.named(sort, context.query.domain)].confidence.probability(found)
 
 
 def oriented(signals: Mapping[str, float], yes: bool) -> dict[str, float]:

@@ -74,10 +74,8 @@ class Finish:
         """Why an answer is held back that may be wrong more often than ``risk`` allows; empty where it may stand."""
         if self.calibration is None or self.settings.risk is None:
             return ""
-        asked, least = (
-            f"for a risk of {self.settings.risk:g}",
-            self.calibration.threshold(sort_of(context), self.settings.risk),
-        )
+        sort = self.calibration.named(sort_of(context), context.query.domain)
+        asked, least = f"for a risk of {self.settings.risk:g}", self.calibration.threshold(sort, self.settings.risk)
         if sure is None:
             return f"{asked}: how sure answers of this sort are was not calibrated"
         if least > 1:

@@ -58,7 +58,8 @@ def calibrate(
     from medrag.cli.ask import open_index
     from medrag.errors import SettingsError
     from medrag.eval import runner, sources
-    from medrag.eval.calibrate import KINDS, calibrated, observe
+    from medrag.eval.calibrate import KINDS, calibrated
+    from medrag.eval.observed import observe
     from medrag.eval.tasks import load_task
 
     tasks = [_named(one, limit) for one in task]
@@ -88,7 +89,7 @@ def calibrate(
         )
         return
     for name, sort in found.sorts.items():
-        table((f"{name} questions", ""), list(_lines(sort.report, sort.thresholds)))
+        table((f"questions: {name}", ""), list(_lines(sort.report, sort.thresholds)))
     note(f"written: {path}; answers from this index and model now say how sure they are")
 
 

@@ -18,7 +18,8 @@ from medrag._util.places import share
 from medrag.calibration import Calibration, Logistic, Sort, open_calibration, read_calibration
 from medrag.confidence import oriented, sort_of, votes
 from medrag.errors import CorpusError, IndexMismatch, SettingsError
-from medrag.eval.calibrate import Observed, calibrated, conformal, observe, out_of_fold
+from medrag.eval.calibrate import calibrated, conformal, out_of_fold
+from medrag.eval.observed import Observed, observe
 from medrag.eval.tasks import Example
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
@@ -82,6 +83,7 @@ def test_what_is_observed(observed: Any) -> None:
     assert len(found) == 600 and {one.sort for one in found} == {"closed"}
     assert all(len(one.right) == len(one.signals) == 2 and one.tokens[0] == 0 < one.tokens[1] for one in found)
     assert any(one.right[0] and not one.right[1] for one in found)  # misled
+    assert {one.domain for one in found} == {"chest-xray"}
     assert {"given", "alone", "votes", "chest"} <= found[0].signals[1].keys()
 
 
@@ -103,6 +105,49 @@ def test_the_confidence_is_nearer_the_truth_than_the_generator(observed: Any) ->
 def test_no_evidence_is_read_where_it_misleads(observed: Any) -> None:
     sort = observed[2].sorts["closed"]
     assert sort.depth == 0 and sort.report["errors_by_depth"]["0"] < sort.report["errors_by_depth"]["1"]
+
+
+def by_domain(n: int = 900) -> list[Observed]:
+    """CT is answered well without evidence and badly with it, chest films the other way round; of fundus photographs there are too few."""
+    draw, found = random.Random(1), []
+    for k in range(n):
+        domain, sure = ("ct", "chest-xray", "fundus")[0 if k % 3 == 0 else 1 if k % 50 else 2], draw.random()
+        alone, read = (0.95, 0.5) if domain == "ct" else (0.5, 0.6 + 0.4 * sure)
+        good = (draw.random() < alone, draw.random() < read)
+        signals = ({"sure": sure}, {"sure": sure})
+        found.append(Observed(str(k), f"g{k}", "closed", good, (0, 20), (None, None), signals, domain))
+    return found
+
+
+def test_each_domain_has_its_own_depth_and_threshold_where_there_are_enough_questions() -> None:
+    made = calibrated(by_domain(), {}, DEPTHS, (0.1, 0.25), alpha=0.3)
+    assert set(made.sorts) == {"closed", "closed, chest-xray", "closed, ct"}
+    ct, chest = made.sorts["closed, ct"], made.sorts["closed, chest-xray"]
+    assert (ct.depth, chest.depth) == (0, 1)
+    assert not made.retrieves(made.named("closed", "ct")) and made.retrieves(made.named("closed", "chest-xray"))
+    assert made.named("closed", "fundus") == made.named("closed", "") == "closed" and made.named("text", "ct") == "text"
+    for sort in (ct, chest):
+        tried = sort.report["halves"]["0.25"]
+        assert tried["error"] < 0.25 and tried["above"] < 0.3
+    assert ct.thresholds["0.1"] is not None and ct.report["n"] == 300
+    # at the same risk more of what is surely right is answered in the domain that is easy
+    assert ct.report["halves"]["0.1"]["answered"] > 0.5 > chest.report["halves"].get("0.1", {}).get("answered", 0)
+
+
+def test_a_domain_learns_from_all_of_the_sort_where_that_foretells_better() -> None:
+    draw, found = random.Random(2), []
+    for k in range(1000):
+        sure, domain = draw.random(), "ct" if k % 14 == 0 else "chest-xray"
+        good = draw.random() < 0.1 + 0.8 * sure
+        noise = {f"n{m}": draw.gauss(0, 1) for m in range(12)}
+        found.append(Observed(str(k), f"g{k}", "closed", (good,), (0,), (None,), ({"sure": sure, **noise},), domain))
+    made = calibrated(found, {}, (0,), (0.2,), alpha=0.3)
+    assert made.sorts["closed, ct"].report["learned_from"] == 1000
+
+
+def test_one_domain_alone_is_the_sort_itself() -> None:
+    some = [one for one in by_domain() if one.domain == "ct"]
+    assert set(calibrated(some, {}, DEPTHS, (0.2,)).sorts) == {"closed"}
 
 
 def test_nothing_is_certified_that_is_not_safe(observed: Any) -> None:
