@@ -47,6 +47,7 @@ class Frequencies:
             or ask.sort != "closed"
             or not ask.finding
             or _CHANGE.search(query.text)
+            or len(self.drawn) < FEWEST
         ):
             return None
         hits = self.similar.retrieve(query, self.most)

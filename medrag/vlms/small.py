@@ -202,7 +202,7 @@ class MedragSmall:
     def fingerprint(self) -> str:
         """Of the parts it is put together from, by `weights_id`, and of how it writes."""
         paths = [models.resolve(name) for name in (self.name, self._reader_name) if name]
-        return sha256_text("medrag-small/3", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
+        return sha256_text("medrag-small/4", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
 
     @functools.cached_property
     def _usual(self) -> dict[str, float]:
@@ -235,13 +235,11 @@ class MedragSmall:
 
 
 def _told_of(prompt: Prompt) -> tuple[Hit, ...]:
-    """The evidence that the model is told. Whether this picture shows something no book knows, and where look-alike studies were counted,
-    their reports have had their say: then only what is of this patient is told."""
+    """The evidence that the model is told. Whether this picture shows something no book knows: then reports alone, and what is of this patient."""
     kept = prompt.context.kept[:EVIDENCE]
     if parse(prompt.question).sort != "closed":
         return kept
-    reports = not prompt.context.frequency
-    return tuple(hit for hit in kept if hit.retriever in GIVEN or (reports and is_report(hit)))
+    return tuple(hit for hit in kept if hit.retriever in GIVEN or is_report(hit))
 
 
 def evidence_sort(hit: Hit) -> str:
