@@ -96,7 +96,7 @@ def vlm_card() -> str:
         "LLaVA over SmolLM2-135M-Instruct (fetched from its own package): the encoder's feature map as 16 patches, a two-layer projector, and "
         "a low-rank adapter of all linear layers. The findings reader's line stands in the prompt, moves the odds of closed answers, and its "
         "findings are stated in reports: what the words say of the image is mostly its doing. What evidence adds to “yes” whatever it says is taken off: log odds of "
-        f"{about['evidence']['report']} for a report and {about['evidence']['passage']} for a passage, measured on balanced questions about training studies (`--evidence`). Where yes or no is asked it is told no book, and no report of another patient where look-alike studies are counted (`medrag.retrieve.frequency`). What ships is projector and adapter.", "",
+        f"{about['evidence']['report']} for a report and {about['evidence']['passage']} for a passage, measured on balanced questions about training studies (`--evidence`). Where yes or no is asked it is told no book; how often look-alike studies report a finding moves its odds, too (`medrag.retrieve.frequency`). What ships is projector and adapter.", "",
         "Data: IU X-Ray (Open-i, NLM; CC BY-NC-ND 4.0), train split, its reports, and the yes/no questions of the RULE alignment set; VQA-RAD (CC0) "
         "without each fifth picture. Its eyes are the encoder's: see that card. No image or text is contained.", "",
         f"Recipe: `pipelines/08_train_vlm.py`; these weights: {about['training']}.", "",
@@ -157,7 +157,7 @@ def tuned_card() -> str:
         "Pairs were made of the training studies of IU X-Ray and the training part of VQA-RAD (see the other card for terms); no image or text is contained.", "",
         f"Recipe: `pipelines/03_make_preferences.py preferences --limit 1000`, `pipelines/04_train_preferences.py preferences/pairs.jsonl --most 100 --rate 3e-4 --beta 0.2 --supervised 0.1`; these weights: {about.split('; begun from')[0]}, on one CPU core.", "",
         "## Before and after, closed questions of IU X-Ray val, balanced", "",
-        f"`medrag tune report`, {after['n']} questions, both models being told the reports that are otherwise counted (`--set alike=0`); differences are paired, 95 % intervals.", "",
+        f"`medrag tune report`, {after['n']} questions, both models reading reports alone, without the counts of look-alike studies (`--set alike=0`); differences are paired, 95 % intervals.", "",
         row("score", "before", "after", "difference"), row("---", "---", "---", "---"),
         *(row(name, f"{before[name][0]:.3f} ({spread(before[name][1:])})", f"{one[0]:.3f} ({spread(one[1:])})", f"{after['differences'][name]['difference']:+.3f} ({spread(after['differences'][name]['interval'])})") for name, one in after["scores"].items()), "",
         "over_reliance: of the wrong answers with evidence, the share that was right without (RULE, arXiv 2407.05131). help: of the right ones, the share that was wrong without. copied_of_right: of the right answers with evidence and a picture, those that "

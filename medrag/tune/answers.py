@@ -196,7 +196,7 @@ def _told(
 def evidence_for(rag: MedRAG, asked: Asked) -> tuple[Context, Route]:
     """What the pipeline would show its generator, and the route it took; see `Asked` for evidence that is put there.
 
-    How often look-alike studies report the finding is left out: where it is counted, evidence is not read, and reading is what pairs teach.
+    How often look-alike studies report the finding is left out: it moves the odds whatever is read, and reading is what pairs teach.
     """
     stages: dict[str, Any] = {}
     for event in rag.stream(list(asked.found_for or asked.images) or None, asked.question, exclude=asked.exclude):
