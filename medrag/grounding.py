@@ -17,8 +17,8 @@ from medrag._util.polarity import OPPOSITE
 from medrag._util.remember import remembered
 from medrag.prompts import REFUSAL
 from medrag.score.checked import Checked, Verdict, check
+from medrag.score.grounding import OWN, stances, statements
 from medrag.score.grounding import Claim as Statement
-from medrag.score.grounding import stances, statements
 from medrag.types import Claim, Context, Hit
 from medrag.vlms._evidence import Ask, is_report, parse, says, stance
 from medrag.vlms._revise import SEEN
@@ -27,10 +27,6 @@ from medrag.vlms._vote import strongest_view
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
-_OWN = re.compile(  # what medrag's answerers say of themselves, not of the patient
-    r"this rests on their reports|drafted from |the sources say|i do not look at|the evidence says otherwise",
-    re.IGNORECASE,
-)
 
 
 def checked(text: str, context: Context, seen: Mapping[str, float] | None = None) -> tuple[Claim, ...]:
@@ -56,7 +52,7 @@ def borne_out(one: Claim) -> bool:
 
 
 def _claims(sentence: str, ask: Ask) -> bool:
-    return bool(not _OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
+    return bool(not OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
 
 
 def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float]) -> Claim:

@@ -114,6 +114,7 @@ def output_of(answer: Answer, chance: float | None = None) -> Output:
         "cited": cited,
         "domain": answer.route.domain,
         "confidence": answer.confidence,
+        "claims": [{"text": one.text, "keys": one.keys, "verdict": one.verdict} for one in answer.claims],
         "timings": dict(answer.timings),
     }
     return Output(plain(answer.text), chance, answer.status, kept, details)

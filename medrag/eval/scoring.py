@@ -14,6 +14,7 @@ from medrag.eval import statistics
 from medrag.eval.tasks import Task
 from medrag.score import Measure
 from medrag.score.closed import parse
+from medrag.score.grounding import claims
 
 Scored = list[tuple[Measure, Any]]  # measures with their rows
 Line = Mapping[str, Any]  # as the runner keeps it: value, probability, reference, status, evidence, details
@@ -53,7 +54,20 @@ def _hops(measure: Any, lines: Lines) -> Any:
 
 
 def _grounding(measure: Any, lines: Lines) -> Any:
-    return measure.rows([_as_answer(line) for line in lines])
+    """Of sentences by their words; a bare yes or no has none and counts as the answer's own check says (see `medrag.grounding`)."""
+    rows = measure.rows([_as_answer(line) for line in lines])
+    rows[:, :3] += [_bare(line) for line in lines]
+    return rows
+
+
+def _bare(line: Line) -> tuple[int, int, int]:
+    """Claims of a bare yes or no: how many, with a key, borne out by what they cite."""
+    told = [one for one in line.get("details", {}).get("claims", ()) if parse(one["text"]) and not claims(one["text"])]
+    return (
+        len(told),
+        sum(bool(one["keys"]) for one in told),
+        sum(bool(one["keys"]) and one["verdict"] == "supported" for one in told),
+    )
 
 
 def _abstention(measure: Any, lines: Lines) -> Any:

@@ -41,6 +41,12 @@ _EMPTY = STOPWORDS | frozenset(
 )
 
 
+OWN = re.compile(  # what medrag's answerers say of themselves, not of the patient
+    r"this rests on their reports|drafted from |the sources say|i do not look at|the evidence says otherwise",
+    re.IGNORECASE,
+)
+
+
 class Claim(NamedTuple):
     """A sentence of an answer without its keys, and the keys that it carries."""
 
@@ -115,8 +121,8 @@ class Reliance:
 
 
 def claims(text: str) -> list[Claim]:
-    """The sentences of an answer that say something; a key behind the full stop belongs to the sentence before it."""
-    return [one for one, _ in statements(text) if stances(one.text)]
+    """The sentences of an answer that say something of the patient; a key behind the full stop belongs to the sentence before it."""
+    return [one for one, _ in statements(text) if stances(one.text) and not OWN.match(one.text)]
 
 
 def statements(text: str) -> list[tuple[Claim, str]]:
