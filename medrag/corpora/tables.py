@@ -192,14 +192,14 @@ class Sssom:
         self.name, self.path, self.predicates = name, Path(path), frozenset(predicates)
 
     def signature(self) -> str:
-        return signature(self.path, "sssom/1", self.name, sorted(self.predicates))
+        return signature(self.path, "sssom/2", self.name, sorted(self.predicates))
 
     def read(self, report: Report) -> Iterator[Item]:
         for where, row in _rows(self.path, report, ("subject_id", "predicate_id", "object_id"), "\t"):
             subject, target = normal_curie(row["subject_id"]), normal_curie(row["object_id"])
             if ":" not in subject or ":" not in target:
                 report(BadRecord(where, "not a mapping between two CURIEs"))
-            elif row["predicate_id"] in self.predicates:
+            elif row["predicate_id"] in self.predicates and row.get("predicate_modifier", "").lower() != "not":
                 names = row.get("subject_label") or subject, row.get("object_label") or target
                 yield triple(self.name, subject, names[0], "exact_match", target, names[1])
 

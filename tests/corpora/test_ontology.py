@@ -288,6 +288,15 @@ def test_sssom(tmp_path: Path) -> None:
     assert [item.id for item in items] == ["s:MONDO:1#exact_match:UMLS:C0000001"] and len(bad) == 1
 
 
+def test_a_mapping_that_is_denied_joins_nothing(tmp_path: Path) -> None:
+    rows = (
+        "subject_id\tpredicate_id\tpredicate_modifier\tobject_id\n"
+        "HP:1\tskos:exactMatch\t\tMONDO:1\nHP:2\tskos:exactMatch\tNot\tMONDO:2\n"
+    )
+    items, bad = read(Sssom("s", written(tmp_path / "s.tsv", rows)))
+    assert [item.id for item in items] == ["s:HP:1#exact_match:MONDO:1"] and not bad
+
+
 def test_edge_list(tmp_path: Path) -> None:
     written(
         tmp_path / "n.tsv",
