@@ -99,11 +99,12 @@ def option_path(spelling: str, path: Path) -> Path:
     return target
 
 
-def read_text(path: Path, encoding: str, *, errors: str = "strict") -> str:
-    """A text file. Raises BadRecord for the wrong encoding, binary content and unreadable files."""
+def read_text(path: Path, encoding: str, *, by_line: bool = False) -> str:
+    """A text file. Raises BadRecord for unreadable files, and for the wrong encoding and binary content, unless its reader
+    tells these line by line."""
     codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     try:
-        text = path.read_text(encoding=codec, errors=errors)
+        text = path.read_text(encoding=codec, errors="surrogateescape" if by_line else "strict")
     except UnicodeError as error:
         raise BadRecord(str(path), f"is not {encoding} text", ENCODING_HINT) from error
     except LookupError as error:
@@ -112,7 +113,7 @@ def read_text(path: Path, encoding: str, *, errors: str = "strict") -> str:
         ) from error
     except OSError as error:
         raise os_problem(path, error) from error
-    if "\0" in text:
+    if "\0" in text and not by_line:
         raise BadRecord(str(path), "holds NUL bytes, so it is not plain text", "export it again as text")
     return text
 

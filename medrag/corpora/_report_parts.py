@@ -40,15 +40,17 @@ def section_name(heading: str) -> str:
 
 
 def json_lines(root: Path, file: Path, encoding: str, report: Report) -> Iterator[tuple[str, Any]]:
-    """(where, value) of each line that is JSON; the others, and those of another encoding, are reported."""
+    """(where, value) of each line that is JSON; the others, those of another encoding and those with NUL bytes are reported."""
     try:
-        text = files.read_text(file, encoding, errors="surrogateescape")
+        text = files.read_text(file, encoding, by_line=True)
     except BadRecord as error:
         report(files.whole(root, file, error))
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if files.undecoded([line]):
             report(BadRecord(f"{file}:{number}", f"the line is not {encoding} text", files.ENCODING_HINT))
+        elif "\0" in line:
+            report(BadRecord(f"{file}:{number}", "the line holds NUL bytes", "mend or remove the line"))
         elif line.strip():
             try:
                 yield f"{file}:{number}", files.load_json(line, f"{file}:{number}")

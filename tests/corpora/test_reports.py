@@ -196,6 +196,16 @@ def test_a_json_line_of_another_encoding_costs_itself_alone(tmp_path: Path) -> N
     assert [bad.source for bad in told] == [f"{path}:2"] and "not utf-8 text" in told[0].problem
 
 
+def test_a_json_line_with_a_nul_byte_costs_itself_alone(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(
+        b'{"id": 1, "findings": "Clear."}\n{"id": 2, "findings": "a\0b"}\n{"id": 3, "findings": "Fine."}\n'
+    )
+    told: list[BadRecord] = []
+    assert [study.id for study in JsonlReports("c", path).read(told.append)] == ["c:1", "c:3"]
+    assert [bad.source for bad in told] == [f"{path}:2"] and "NUL" in told[0].problem
+
+
 def test_jsonl_names_only_images_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "r.jsonl").write_text(json.dumps({"id": "a", "text": "Mass.", "images": ["gone.png", "a.png"]}))
