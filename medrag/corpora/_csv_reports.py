@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -23,8 +24,8 @@ class CsvReports:
     ``columns`` maps uid, findings, impression, indication, comparison, labels, patient, date to column names;
     ``image_columns`` maps uid, image, view. ``images`` is the folder of the files. ``labels`` is a table of 0/1
     columns whose positive names go to ``meta["positive"]``. ``split`` keeps, ``exclude_split`` leaves out the uids
-    that ``splits`` (JSON: name → list of uids) lists; ``uids`` keeps those of a list. Other files are named relative
-    to the corpus' folder. ``prefix`` goes before the uid in ids.
+    that ``splits`` (JSON: name → list of uids) lists; ``uids`` keeps those of a list. All of these may write a uid with
+    CXR before it or without. Other files are named relative to the corpus' folder. ``prefix`` goes before the uid in ids.
     """
 
     name: str
@@ -59,8 +60,8 @@ class CsvReports:
         return files.signature_of(self, [*listed, *sorted(pictures)])
 
     def read(self, report: Report) -> Iterator[Item]:
-        """Each study, followed by its images."""
-        allowed, barred = self._limits()
+        """Each study, followed by its images; then what the other tables say of reports that are not there."""
+        limits = self._limits()
         views, positive = self._views(report), self._positive(report)
         columns = files.mapped(self._COLUMNS, self.columns, "columns")
         seen: set[str] = set()
@@ -71,8 +72,11 @@ class CsvReports:
                 report(BadRecord(where, problem, "mend or remove the row"))
                 continue
             seen.add(uid)
-            if (allowed is None or uid in allowed) and uid not in barred:
-                yield from self._study(uid, row, columns, views.get(uid, ()), positive.get(bare_uid(uid), ()), report)
+            bare = bare_uid(uid)
+            if all((bare in uids) == (option != "exclude_split") for option, (_, uids) in limits.items()):
+                yield from self._study(uid, row, columns, views.get(bare, ()), positive.get(bare, ()), report)
+        named = [*limits.values(), (self.projections, frozenset(views))]
+        _tell_strangers(named, {bare_uid(uid) for uid in seen}, report)
 
     def _study(
         self,
@@ -85,7 +89,12 @@ class CsvReports:
     ) -> Iterator[Item]:
         identity = f"{self.name}:{files.safe_id(self.prefix + uid)}"
         cells = {role: row.get(column, "") for role, column in columns.items()}
-        pictures = [record for image, view in views if (record := self._image(identity, uid, image, view, report))]
+        stems = Counter(Path(image).stem for image in {image for image, _ in views})
+        pictures = [
+            record
+            for image, view in views
+            if (record := self._image(identity, uid, image, view, report, whole=stems[Path(image).stem] > 1))
+        ]
         labels = tuple(dict.fromkeys(filter(None, (x.strip() for x in cells["labels"].split(self.label_separator)))))
         yield Study(
             id=identity,
@@ -102,8 +111,9 @@ class CsvReports:
         )
         yield from pictures
 
-    def _image(self, study: str, uid: str, name: str, view: str, report: Report) -> ImageRecord | None:
-        """One view, or None when its file cannot be read (reported)."""
+    def _image(self, study: str, uid: str, name: str, view: str, report: Report, *, whole: bool) -> ImageRecord | None:
+        """One view, or None when its file cannot be read (reported). Its id holds the ``whole`` name where the study has
+        another file of the same stem."""
         path = self._folder() / name
         try:
             columns, rows = check_image(path)
@@ -111,7 +121,7 @@ class CsvReports:
             report(error)
             return None
         return ImageRecord(
-            id=f"{study}#{files.safe_id(Path(name).stem)}",
+            id=f"{study}#{files.safe_id(name if whole else Path(name).stem)}",
             doc=study,
             text="",
             source=str(path),
@@ -139,14 +149,14 @@ class CsvReports:
             yield f"{path}:{line}", row
 
     def _views(self, report: Report) -> dict[str, list[tuple[str, str]]]:
-        """uid → (file name, view) of its images, in the table's order."""
+        """uid without a CXR prefix → (file name, view) of its images, in the table's order."""
         views: dict[str, list[tuple[str, str]]] = {}
         if self.projections:
             columns = files.mapped(self._IMAGE_COLUMNS, self.image_columns, "image_columns")
             path = files.option_path(self.projections, self.path)
             for _, row in self._rows(path, columns, ("uid", "image"), "image_columns", report):
                 view = row.get(columns["view"], "")
-                views.setdefault(row[columns["uid"]], []).append((row[columns["image"]], view))
+                views.setdefault(bare_uid(row[columns["uid"]]), []).append((row[columns["image"]], view))
         return views
 
     def _positive(self, report: Report) -> dict[str, tuple[str, ...]]:
@@ -161,11 +171,13 @@ class CsvReports:
                 result[bare_uid(uid)] = tuple(name for name, value in values if value in ("1", "1.0"))
         return result
 
-    def _limits(self) -> tuple[frozenset[str] | None, frozenset[str]]:
-        """The uids that may come out (None: all) and those that may not."""
-        allowed = files.read_ids(files.option_path(self.uids, self.path)) if self.uids else None
+    def _limits(self) -> dict[str, tuple[str, frozenset[str]]]:
+        """Option → (the list that it names, its uids without a CXR prefix), for ``uids``, ``split`` and ``exclude_split``."""
+        limits = {}
+        if self.uids:
+            limits["uids"] = self.uids, _bare(files.read_ids(files.option_path(self.uids, self.path)))
         if not (self.split or self.exclude_split):
-            return allowed, frozenset()
+            return limits
         if not self.splits:
             raise CorpusError(
                 f"{self.path}: split is set, but not the file of the splits",
@@ -176,12 +188,23 @@ class CsvReports:
             splits = files.load_json(files.read_text(path, "utf-8"), str(path))
         except BadRecord as error:
             raise CorpusError(error.message, error.hint) from error
-        chosen = {}
-        for name in filter(None, (self.split, self.exclude_split)):
+        for option, name in (("split", self.split), ("exclude_split", self.exclude_split)):
+            if not name:
+                continue
             if not isinstance(splits, dict) or not isinstance(splits.get(name), list):
                 known = ", ".join(splits) if isinstance(splits, dict) else "none"
                 raise CorpusError(f"{path}: has no split {name!r}", f"known: {known}")
-            chosen[name] = frozenset(map(str, splits[name]))
-        if self.split:
-            allowed = chosen[self.split] if allowed is None else allowed & chosen[self.split]
-        return allowed, chosen.get(self.exclude_split, frozenset())
+            limits[option] = f"{self.splits}, {name}", _bare(map(str, splits[name]))
+        return limits
+
+
+def _bare(uids: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(bare_uid, uids))
+
+
+def _tell_strangers(lists: Iterable[tuple[str, frozenset[str]]], known: set[str], report: Report) -> None:
+    """Reports, in one line a list, its uids that no report has."""
+    for where, uids in lists:
+        if strange := sorted(uids - known, key=files.natural):
+            problem = f"{len(strange):,} of its uids are those of no report, the first {strange[0]!r}"
+            report(BadRecord(where, problem, "mend the uids, or add their reports"))

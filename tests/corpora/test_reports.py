@@ -105,6 +105,43 @@ def test_csv_splits_keep_and_leave_out(tmp_path: Path) -> None:
             list(CsvReports("c", folder, **options).read(never))
 
 
+@pytest.mark.parametrize(("reports", "others"), [("", "CXR"), ("CXR", ""), ("", ""), ("CXR", "CXR")])
+def test_csv_splits_and_images_are_found_with_and_without_the_prefix(tmp_path: Path, reports: str, others: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(png())
+    (tmp_path / "reports.csv").write_text(f"uid,findings,impression\n{reports}1,Clear.,\n{reports}2,Mass.,\n")
+    (tmp_path / "projections.csv").write_text(f"uid,image,projection\n{others}1,a.png,Frontal\n")
+    (tmp_path / "splits.json").write_text(json.dumps({"test": [f"{others}2"]}))
+    options = {"projections": "projections.csv", "splits": "splits.json"}
+    study, image = CsvReports("c", tmp_path, exclude_split="test", **options).read(never)
+    assert (study.id, study.images) == (f"c:{reports}1", (image.id,))
+    assert [s.id for s in CsvReports("c", tmp_path, split="test", **options).read(never)] == [f"c:{reports}2"]
+
+
+def test_uids_that_no_report_has_are_told_in_one_line_a_list(tmp_path: Path) -> None:
+    (tmp_path / "reports.csv").write_text("uid,findings,impression\n1,Clear.,\n2,Mass.,\n")
+    (tmp_path / "projections.csv").write_text("uid,image,projection\n8,a.png,Frontal\n9,a.png,Frontal\n")
+    (tmp_path / "splits.json").write_text('{"test": ["2", "CXR30", "CXR4"]}')
+    told: list[BadRecord] = []
+    corpus = CsvReports("c", tmp_path, projections="projections.csv", splits="splits.json", exclude_split="test")
+    assert [study.id for study in corpus.read(told.append)] == ["c:1"]
+    assert [(bad.source, bad.problem) for bad in told] == [
+        ("splits.json, test", "2 of its uids are those of no report, the first '4'"),
+        ("projections.csv", "2 of its uids are those of no report, the first '8'"),
+    ]
+
+
+def test_two_files_of_one_stem_in_a_study_are_two_images(tmp_path: Path) -> None:
+    for name in ("x/1.png", "y/1.png", "y/2.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(png())
+    (tmp_path / "reports.csv").write_text("uid,findings,impression\n1,Clear.,\n2,Mass.,\n")
+    rows = "1,x/1.png,Frontal\n1,y/1.png,Lateral\n1,y/2.png,Lateral\n2,x/1.png,Frontal\n"
+    (tmp_path / "projections.csv").write_text(f"uid,image,projection\n{rows}")
+    studies = [s for s in CsvReports("c", tmp_path, projections="projections.csv").read(never) if s.kind == "study"]
+    assert [s.images for s in studies] == [("c:1#x/1.png", "c:1#y/1.png", "c:1#2"), ("c:2#1",)]
+
+
 def test_one_bad_row_of_a_table_costs_no_other(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     long = "clear lungs " * 12_000  # more than csv reads unasked
