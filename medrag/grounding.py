@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
 from medrag._util.findings import ASKED, presence_asked
@@ -27,6 +27,10 @@ from medrag.vlms._vote import strongest_view
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
+_HEADING = re.compile(r"\W*(?:findings|impression)\W*", re.IGNORECASE)
+_HEADED = re.compile(r"^\W*(?:findings|impression)\W*:\W*", re.IGNORECASE)  # a sentence on the line of its heading
+_OTHERWISE = "The evidence says otherwise."  # stands behind a yes or no, without its keys
+_CUT = "\0"
 
 
 def checked(text: str, context: Context, seen: Mapping[str, float] | None = None) -> tuple[Claim, ...]:
@@ -43,7 +47,29 @@ def held(text: str, found: Sequence[Claim], unsupported: str) -> str:
         return text
     if unsupported == "abstain" or len(unfounded) == len({one.text for one in found}):
         return REFUSAL
-    return " ".join(words for one, words in statements(text) if one.text not in unfounded)
+    gone = unfounded | ({_OTHERWISE} if any(map(_YES_NO.fullmatch, unfounded)) else set())
+    return _without(text, gone)
+
+
+def _without(text: str, gone: Container[str]) -> str:
+    """The text with these of its sentences cut out; headings and line breaks stay, but for a line that held nothing else."""
+    left, at = "", 0
+    for one, words in statements(text):
+        place = _place(_HEADED.sub("", words, count=1)).search(text, at)
+        if place and one.text in gone:
+            left += text[at : place.start()] + _CUT
+        elif place:
+            left += text[at : place.end()]
+        at = place.end() if place else at
+    left = re.sub(rf"(?m)^[ \t]*(?:{_CUT}[ \t]*)+(?:\n|\Z)", "", left + text[at:])
+    return re.sub(rf"(?m)[ \t]*(?:{_CUT}[ \t]*)+$|(?:{_CUT}[ \t]*)+", "", left).strip()
+
+
+def _place(sentence: str) -> re.Pattern[str]:
+    """What finds a sentence in the text that it was taken from, where its blanks and the places of its keys may be others."""
+    words = re.findall(r"\w+", sentence)
+    lead = sentence.partition(words[0])[0] if words else sentence
+    return re.compile(r"\s*".join([*map(re.escape, lead.split()), r"\W*".join(words)]) + r"[^\w\s]*")
 
 
 def borne_out(one: Claim) -> bool:
@@ -52,7 +78,9 @@ def borne_out(one: Claim) -> bool:
 
 
 def _claims(sentence: str, ask: Ask) -> bool:
-    return bool(not OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
+    if OWN.match(sentence) or _HEADING.fullmatch(sentence):
+        return False
+    return bool(stances(sentence) or _answer(ask, sentence))
 
 
 def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float]) -> Claim:

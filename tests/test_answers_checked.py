@@ -84,6 +84,25 @@ def test_taking_out_and_refusing() -> None:
     assert held("There is a mass.", checked("There is a mass.", context()), "remove") == REFUSAL
 
 
+def test_headings_are_no_claims_and_stay_with_the_lines_where_they_stand() -> None:
+    text = (
+        "Findings:\nThe heart is normal in size [E1]. There is a mass.\nThe bowel is dilated. [E1]\n\n"
+        "Impression: There is a mass. Small left pleural effusion. [E1]"
+    )
+    found = checked(text, context())
+    assert not any(one.text in ("Findings:", "Impression:") for one in found)
+    left = "Findings:\nThe heart is normal in size [E1].\n\nImpression: Small left pleural effusion. [E1]"
+    assert held(text, found, "remove") == left
+    assert held(left, checked(left, context()), "abstain") == left
+
+
+def test_what_speaks_of_a_yes_goes_with_it() -> None:
+    text = "No [E2]. There is a small left pleural effusion [E1]. The evidence [E1] says otherwise."
+    asked = context("Is there a pleural effusion?", (REPORTS[0], Study("iu:3", {"findings": "Old rib fracture."})))
+    found = checked(text, asked)
+    assert held(text, found, "remove") == "There is a small left pleural effusion [E1]."
+
+
 class Looker(FakeGenerator):
     """Sees a mass."""
 
