@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -21,8 +21,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
     """Every image below a folder. ``table`` is a CSV whose ``columns`` file, caption, label, domain, study, patient
-    and view are mapped to column names; its files may lack their suffix. Without a table, or for a file that it does
-    not list, the name of the folder that holds the image is its label (a leading "3 - " is cut).
+    and view are mapped to column names; its files may lack their suffix, and their folders where each name is that of
+    one file only. Without a table, or for a file that it does not list, the name of the folder that holds the image is
+    its label (a leading "3 - " is cut).
 
     ``path`` may be the CSV itself: then its rows name the files, as ``package:NAME/file``, ``share:…`` or relative to
     it, DICOM files (their first frame) included.
@@ -54,25 +55,22 @@ class ImageFolder:
         if self._is_list():
             yield from self._listed(report)
             return
-        rows = self._rows(report)
-        for file in files.discover(self.path, SUFFIXES):
-            row = self._row_of(file, rows)
+        found, rows = files.discover(self.path, SUFFIXES), self._rows(report)
+        keys = self._keys(found, rows, report)
+        for file in found:
             try:
                 columns, height = check_image(file)
             except BadRecord as error:
                 report(files.whole(self.path, file, error))
                 continue
             inner = files.local_id(file, self.path, keep_suffix=True)
-            folder = "" if self.path in (file, file.parent) else re.sub(r"^\d+\s*[-_.]\s*", "", file.parent.name)
-            yield self._record(file, inner, row or {"label": folder}, {"columns": columns, "rows": height})
-        if unused := [key for key, (_, used) in rows.items() if not used]:
-            problem = f"{len(unused):,} rows name files that are not there, the first {unused[0]!r}"
-            hint = "check the option columns: {file: …}, or remove the rows"
-            report(BadRecord(str(files.option_path(self.table, self.path)), problem, hint))
+            folder = "" if self.path in (file, file.parent) else re.sub(r"^\d+\s+[-_]\s+", "", file.parent.name)
+            row = rows[keys[file]] if file in keys else {"label": folder}
+            yield self._record(file, inner, row, {"columns": columns, "rows": height})
 
     def _listed(self, report: Report) -> Iterator[Item]:
         """The files that the rows name. Raises ModelMissing for a package that is not here."""
-        for spelling, (row, _) in self._rows(report).items():
+        for spelling, row in self._rows(report).items():
             file = expand(spelling, self.path.parent)
             try:
                 columns, height = check_image(file)
@@ -86,9 +84,9 @@ class ImageFolder:
         """Whether the corpus is a table that names its files."""
         return self.path.is_file() and self.path.suffix.lower() == ".csv"
 
-    def _rows(self, report: Report) -> dict[str, tuple[dict[str, str], list[Path]]]:
-        """The table's rows by the file that they name, each with the files that used it."""
-        rows: dict[str, tuple[dict[str, str], list[Path]]] = {}
+    def _rows(self, report: Report) -> dict[str, dict[str, str]]:
+        """The table's rows by the file that they name."""
+        rows: dict[str, dict[str, str]] = {}
         if not self.table and not self._is_list():
             return rows
         columns = files.mapped(self._COLUMNS, self.columns, "columns")
@@ -103,17 +101,40 @@ class ImageFolder:
                 problem = f"{cells['file']!r} is named a second time" if cells["file"] else "the row names no file"
                 report(BadRecord(f"{path}:{line}", problem, "mend or remove the row"))
                 continue
-            rows[cells["file"]] = (cells, [])
+            rows[cells["file"]] = cells
         return rows
 
-    def _row_of(self, file: Path, rows: dict[str, tuple[dict[str, str], list[Path]]]) -> dict[str, str]:
-        """The row of a file, by its path below the folder, its name, or its name without suffix."""
-        inner = file.name if file == self.path else file.relative_to(self.path).as_posix()
-        for key in (inner, file.name, inner.removesuffix(file.suffix), file.stem):
-            if key in rows:
-                rows[key][1].append(file)
-                return rows[key][0]
-        return {}
+    def _keys(self, found: Sequence[Path], rows: Collection[str], report: Report) -> dict[Path, str]:
+        """The row of each file: that of its path below the folder, else of its bare name, each with or without suffix.
+        In a table that names paths a bare name is a path too. Rows that fit no file, or several, are reported."""
+        keys: dict[Path, str] = {}
+        left, several = dict.fromkeys(rows), list[str]()
+        for spelled in self._spellings(found, bare=not any("/" in key for key in rows)):
+            for key in [key for key in left if any(file not in keys for file in spelled.get(key, ()))]:
+                del left[key]
+                if len(spelled[key]) == 1:
+                    keys[spelled[key][0]] = key
+                else:
+                    several.append(key)
+        hint = "check the option columns: {file: …}, or remove the rows"
+        self._tell(list(left), "name files that are not there", hint, report)
+        self._tell(several, "name several files each", "name them by their paths below the folder", report)
+        return keys
+
+    def _spellings(self, found: Sequence[Path], *, bare: bool) -> Iterator[dict[str, list[Path]]]:
+        """The files by each way of naming them, the most exact first."""
+        paths = [file.name if file == self.path else file.relative_to(self.path).as_posix() for file in found]
+        for whole in (True, False):
+            for names in (paths, [file.name for file in found])[: 1 + bare]:
+                spelled: dict[str, list[Path]] = {}
+                for name, file in zip(names, found, strict=True):
+                    spelled.setdefault(name if whole else name.removesuffix(file.suffix), []).append(file)
+                yield spelled
+
+    def _tell(self, keys: Sequence[str], what: str, hint: str, report: Report) -> None:
+        if keys:
+            problem = f"{len(keys):,} rows {what}, the first {keys[0]!r}"
+            report(BadRecord(str(files.option_path(self.table, self.path)), problem, hint))
 
     def _record(self, file: Path, inner: str, row: dict[str, str], meta: dict[str, object]) -> ImageRecord:
         identity = f"{self.name}:{inner}"

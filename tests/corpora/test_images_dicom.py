@@ -52,6 +52,43 @@ def test_table_gives_captions_studies_and_domains(tmp_path: Path) -> None:
         list(ImageFolder("d", tmp_path, table="t.csv", columns={"file": "img", "caption": "nope"}).read(never))
 
 
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(png())
+
+
+def test_a_picture_never_gets_the_row_of_another_file(tmp_path: Path) -> None:
+    put(tmp_path, "1.png", "a/1.png", "b/1.png", "c/2.jpg", "c/2.png", "d/3.png")
+    (tmp_path / "t.csv").write_text(
+        "file,caption,patient\n1.png,Root.,PR\na/1.png,In a.,PA\n3,Three.,P3\nc/2,Two.,P2\n"
+    )
+    told: list[BadRecord] = []
+    items = list(ImageFolder("d", tmp_path, table="t.csv").read(told.append))
+    assert [(i.id, i.text, i.meta.get("patient")) for i in items] == [
+        ("d:1.png", "Root.", "PR"), ("d:a/1.png", "In a.", "PA"), ("d:b/1.png", "b", None), ("d:c/2.jpg", "c", None),
+        ("d:c/2.png", "c", None), ("d:d/3.png", "d", None),
+    ]  # fmt: skip
+    assert ["'3'" in told[0].problem, "'c/2'" in told[1].problem, len(told)] == [True, True, 2]
+
+
+def test_bare_names_of_a_table_are_used_where_one_file_has_them(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.png", "b/1.png", "a/2.png", "b/3.png")
+    (tmp_path / "t.csv").write_text("file,caption\n1.png,One.\n2.png,Two.\n3,Three.\n")
+    told: list[BadRecord] = []
+    items = list(ImageFolder("d", tmp_path, table="t.csv").read(told.append))
+    assert [(i.id, i.text) for i in items] == [
+        ("d:a/1.png", "a"), ("d:a/2.png", "Two."), ("d:b/1.png", "b"), ("d:b/3.png", "Three."),
+    ]  # fmt: skip
+    assert len(told) == 1 and "1 rows name several files each, the first '1.png'" in told[0].problem
+
+
+def test_a_number_of_a_folders_name_is_cut_only_before_a_dash_of_its_own(tmp_path: Path) -> None:
+    names = ("1 - Mild", "1.5T MRI", "2-vessel disease", "1-2 cm nodule", "2020-01-15")
+    put(tmp_path, *(f"{name}/a.png" for name in names))
+    assert {i.text for i in ImageFolder("d", tmp_path).read(never)} == {"Mild", *names[1:]}
+
+
 def test_ids_hold_no_sign_that_ids_use(tmp_path: Path) -> None:
     (tmp_path / "a#1~2.png").write_bytes(png())
     (item,) = ImageFolder("d", tmp_path).read(never)
