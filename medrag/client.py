@@ -14,7 +14,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
@@ -51,7 +51,10 @@ class Client:
                 if reply.is_error:
                     reply.read()
                 _check(reply)
-                yield from _told(reply.iter_lines())
+                events = _Events()
+                for text in reply.iter_text():
+                    yield from events.take(text)
+                events.end()
         except httpx.HTTPError as error:
             raise _unreached(error) from error
 
@@ -60,8 +63,7 @@ class Client:
     ) -> list[Values]:
         """The fused hits, best first."""
         form = _form(image, {"question": question, "k": k, "exclude": exclude})
-        hits: list[Values] = self._json("POST", "/v1/search", **form)["hits"]
-        return hits
+        return _hits(self._json("POST", "/v1/search", **form))
 
     def item(self, name: str) -> Values:
         """An item of the index by its id."""
@@ -69,7 +71,7 @@ class Client:
 
     def picture(self, name: str, *, side: int = 800, boxes: Sequence[Sequence[float]] = ()) -> bytes:
         """The picture of an item, PNG, with regions (x0, y0, x1, y1) marked."""
-        return self._send("GET", f"{_item(name)}/picture", params=_picture(side, boxes)).content
+        return _image(self._send("GET", f"{_item(name)}/picture", params=_picture(side, boxes)))
 
     def index(self) -> Values:
         """What the server answers from and with."""
@@ -85,7 +87,7 @@ class Client:
         self.close()
 
     def _json(self, method: str, path: str, **options: Any) -> Values:
-        return self._send(method, path, **options).json()  # type: ignore[no-any-return]
+        return _values(self._send(method, path, **options).text)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -112,11 +114,11 @@ class AsyncClient:
                 if reply.is_error:
                     await reply.aread()
                 _check(reply)
-                name = ""
-                async for line in reply.aiter_lines():
-                    name, event = _line(name, line)
-                    if event is not None:
+                events = _Events()
+                async for text in reply.aiter_text():
+                    for event in events.take(text):
                         yield event
+                events.end()
         except httpx.HTTPError as error:
             raise _unreached(error) from error
 
@@ -125,8 +127,7 @@ class AsyncClient:
     ) -> list[Values]:
         """See `Client.search`."""
         form = _form(image, {"question": question, "k": k, "exclude": exclude})
-        hits: list[Values] = (await self._json("POST", "/v1/search", **form))["hits"]
-        return hits
+        return _hits(await self._json("POST", "/v1/search", **form))
 
     async def item(self, name: str) -> Values:
         """See `Client.item`."""
@@ -134,7 +135,7 @@ class AsyncClient:
 
     async def picture(self, name: str, *, side: int = 800, boxes: Sequence[Sequence[float]] = ()) -> bytes:
         """See `Client.picture`."""
-        return (await self._send("GET", f"{_item(name)}/picture", params=_picture(side, boxes))).content
+        return _image(await self._send("GET", f"{_item(name)}/picture", params=_picture(side, boxes)))
 
     async def index(self) -> Values:
         """See `Client.index`."""
@@ -150,7 +151,7 @@ class AsyncClient:
         await self.close()
 
     async def _json(self, method: str, path: str, **options: Any) -> Values:
-        return (await self._send(method, path, **options)).json()  # type: ignore[no-any-return]
+        return _values((await self._send(method, path, **options)).text)
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -203,33 +204,73 @@ def _check(reply: httpx.Response) -> httpx.Response:
     try:
         problem = reply.json()["error"]
     except (ValueError, KeyError, TypeError):
-        problem = {"message": f"the server said {reply.status_code}"}
-    message, hint = str(problem.get("message", "")), str(problem.get("hint", ""))
-    message = message.removesuffix(f" → {hint}") if hint else message
-    raise ServerError(message, hint, reply.status_code, float(reply.headers.get("retry-after") or 0))
+        problem = None
+    if not isinstance(problem, dict):  # of something that stands in front of the server
+        problem = {"message": f"the server said {reply.status_code}{f': {problem}' if problem else ''}"}
+    wait = _seconds(reply.headers.get("retry-after", ""))
+    raise ServerError(*_problem(problem), reply.status_code, wait)
+
+
+def _problem(told: Values) -> tuple[str, str]:
+    """What a server says of a failure, and its hint."""
+    message, hint = str(told.get("message", "")), str(told.get("hint", ""))
+    return message.removesuffix(f" → {hint}") if hint else message, hint
+
+
+def _seconds(told: str) -> float:
+    """Of a Retry-After header; 0 for a date."""
+    return float(told) if told.strip().isdecimal() else 0.0
+
+
+def _values(text: str) -> Values:
+    """A JSON object. Raises ServerError for what is none, such as the page of a login."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else _raise_strange()
+
+
+def _hits(values: Values) -> list[Values]:
+    found = values.get("hits")
+    return found if isinstance(found, list) else _raise_strange()
+
+
+def _image(reply: httpx.Response) -> bytes:
+    return reply.content if reply.headers.get("content-type", "").startswith("image/") else _raise_strange()
+
+
+def _raise_strange() -> NoReturn:
+    raise ServerError("what was sent is no answer of a medrag server", "see that the address is the server's own")
 
 
 def _unreached(error: httpx.HTTPError) -> ServerError:
     return ServerError(f"the server cannot be reached: {error}", "is medrag serve running, and at this address?")
 
 
-def _told(lines: Iterator[str]) -> Iterator[tuple[str, Values]]:
-    name = ""
-    for line in lines:
-        name, event = _line(name, line)
-        if event is not None:
-            yield event
+class _Events:
+    """Server-sent events out of pieces of text. A line ends with a line feed alone: other ends that Unicode knows may stand in a text."""
 
+    def __init__(self) -> None:
+        self._held = self._name = ""
 
-def _line(name: str, line: str) -> tuple[str, tuple[str, Values] | None]:
-    """The event's name so far, and the event once its data is there. Raises ServerError for one that says so."""
-    field, _, value = line.partition(": ")
-    if field == "event":
-        return value, None
-    if field != "data":
-        return name, None
-    data = json.loads(value)
-    if name == "error":
-        hint = str(data.get("hint", ""))
-        raise ServerError(str(data["message"]).removesuffix(f" → {hint}"), hint)
-    return name, (name, data)
+    def take(self, text: str) -> Iterator[tuple[str, Values]]:
+        """The events that the text completes. Raises ServerError for one that tells of a failure."""
+        *lines, self._held = (self._held + text).split("\n")
+        for line in lines:
+            field, _, value = line.rstrip("\r").partition(": ")
+            if field == "event":
+                self._name = value
+            elif field == "data":
+                yield self._name, self._data(value)
+
+    def end(self) -> None:
+        """Raises ServerError where the answer did not come."""
+        if self._name != "answer":
+            _raise_strange()
+
+    def _data(self, value: str) -> Values:
+        data = _values(value)
+        if self._name == "error":
+            raise ServerError(*_problem(data))
+        return data

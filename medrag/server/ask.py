@@ -99,5 +99,5 @@ async def _events(request: Request, stages: AsyncIterator[tuple[str, Any, str]],
 
 
 def event_bytes(name: str, data: Any) -> bytes:
-    """One server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    """One server-sent event, in ASCII: some clients end a line at U+2028 and the like, too."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -239,4 +239,4 @@ def _about(answer: Answer, made: str) -> dict[str, Any]:
 
 
 def _data(value: Any) -> bytes:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
+    return f"data: {json.dumps(value)}\n\n".encode()  # in ASCII, as `event_bytes` says

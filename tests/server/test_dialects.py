@@ -9,6 +9,7 @@ import json
 import os
 import sys
 
+import httpx
 import openai
 import pytest
 from PIL import Image
@@ -181,6 +182,57 @@ def test_medrags_own_client_awaited(url, rag):
                 _ = [one async for one in client.stream(b"nonsense", QUESTION)]
 
     asyncio.run(scene())
+
+
+BREAKS = "Fluid\u2028in the\x85pleural\u2029space [E1]."
+
+
+def test_ends_of_lines_that_unicode_knows_do_not_break_a_stream(rag):
+    with running(with_generator(rag, FakeGenerator([BREAKS]))) as url:
+        with Client(url) as client:
+            stages = list(client.stream(None, QUESTION))
+        assert stages[-1][0] == "answer" and stages[-1][1]["text"] == BREAKS
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as dialect:
+            chunks = dialect.chat.completions.create(model="medrag", messages=said(QUESTION), stream=True)
+            assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks).startswith(BREAKS)
+
+
+def answered(status=200, **reply):
+    """A client whose server gives this reply to everything."""
+    client = Client("http://server")
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, **reply))
+    client._http = httpx.Client(base_url="http://server", transport=transport)
+    return client
+
+
+def test_an_event_is_read_whatever_its_text_holds_and_however_it_is_cut():
+    raw = f'event: token\r\ndata: {{"text": "{BREAKS}"}}\r\n\r\nevent: answer\ndata: {{}}\n\n'.encode()
+    client = answered(content=iter([raw[at : at + 3] for at in range(0, len(raw), 3)]))
+    assert list(client.stream(None, QUESTION)) == [("token", {"text": BREAKS}), ("answer", {})]
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ({"status": 502, "json": {"error": "Bad gateway"}}, "said 502: Bad gateway"),
+        ({"status": 500, "json": [1]}, "said 500"),
+        ({"status": 503, "json": {"error": {"message": "wait"}}, "headers": {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}}, "wait"),
+        ({"text": "<html>log in</html>"}, "no answer of a medrag server"),
+        ({"json": [1]}, "no answer of a medrag server"),
+        ({"text": "event: token\ndata: {cut"}, "no answer of a medrag server"),
+        ({"text": "event: error\ndata: []\n\n"}, "no answer of a medrag server"),
+    ],
+)  # fmt: skip
+def test_whatever_a_server_sends_wrong_is_a_server_error(reply, told):
+    client = answered(**reply)
+    asked = [
+        lambda: client.answer(None, QUESTION), lambda: list(client.stream(None, QUESTION)), lambda: client.search(QUESTION),
+        lambda: client.picture("x"), client.index,
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(ServerError, match=told) as caught:
+            ask()
+        assert caught.value.retry_after == 0.0
 
 
 async def _tools(client):
