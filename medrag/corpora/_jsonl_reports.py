@@ -10,7 +10,16 @@ from typing import Any
 from medrag._util.files import sha256_text
 from medrag._util.places import expand
 from medrag.corpora import _files as files
-from medrag.corpora._report_parts import SECTIONS, clean, json_lines, readable, section_name, sections_of, strings
+from medrag.corpora._report_parts import (
+    SECTIONS,
+    clean,
+    json_lines,
+    readable,
+    section_name,
+    sections_of,
+    strings,
+    tell_silent,
+)
 from medrag.errors import BadRecord
 from medrag.protocols import Report
 from medrag.types import ImageRecord, Item, Study
@@ -54,6 +63,8 @@ class JsonlReports:
                     report(error)
                     continue
                 seen.add(study.id)
+                if isinstance(raw.get("text"), str) and not raw.get("sections"):
+                    tell_silent(where, study.sections, report)
                 yield study, images
 
     def _study(self, where: str, raw: Any, file: Path) -> tuple[Study, list[ImageRecord]]:

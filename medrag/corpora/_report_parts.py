@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,47 @@ from medrag.protocols import Report
 from medrag.types import ImageRecord
 
 SECTIONS = ("comparison", "indication", "findings", "impression")
-_HEADING = re.compile(
-    r"(?im)^[ \t]*(findings?|impressions?|conclusions?|indications?|clinical (?:history|indication|information)|history|comparisons?|technique)\s*:[ \t]*"
+SILENT = ("indication", "comparison", "technique")  # what is asked and how it was taken: no evidence of what is seen
+_HEADING = re.compile(  # at the start of a line, after a sentence, or in capitals where none went before: "cough FINDINGS: …"
+    r"(?m)(?:^[ \t]*|(?<=[.!?])[ \t]+|(?<=[a-z0-9)])[ \t]+(?=[A-Z][A-Z ]*:))"
+    r"((?i:findings?|impressions?|conclusions?|indications?|clinical (?:history|indication|information)|history|comparisons?|technique"
+    r"|reason for (?:the )?(?:exam|examination|study|test)))\s*:"
 )
+_ENDS = re.compile(r"\n[ \t]*(?=[A-Z][A-Z /]{2,}:)|(?<=\S)[ \t]*\n[ \t]*\n")  # a heading of another name, an empty line
 _SAME = {"conclusion": "impression", "history": "indication", "clinical history": "indication",
          "clinical indication": "indication", "clinical information": "indication"}  # fmt: skip
 
 
 def sections_of(text: str) -> dict[str, str]:
-    """A report in one text, by its headings ("FINDINGS: …"); all of it as findings where it has none."""
-    parts = _HEADING.split(text)
-    sections = {"findings": parts[0].strip()} if parts[0].strip() else {}
-    for heading, body in zip(parts[1::2], parts[2::2], strict=True):
-        name = section_name(heading)
-        sections[name] = "\n".join(filter(None, (sections.get(name, ""), body.strip())))
-    return {name: body for name, body in sections.items() if body}
+    """A report in one text, by its headings ("FINDINGS: …"); all of it as findings where it has none.
+
+    What follows an indication, comparison or technique after an empty line or under a heading of another name is findings.
+    """
+    first, *parts = _HEADING.split("\n".join(text.splitlines()))
+    sections: dict[str, list[str]] = {"findings": [first]}
+    for heading, body in zip(parts[::2], parts[1::2], strict=True):
+        name, end = section_name(heading), None
+        if name in SILENT and (end := _ENDS.search(body)):
+            sections["findings"].append(body[end.end() :])
+        sections.setdefault(name, []).append(body[: end.start()] if end else body)
+    joined = {name: "\n".join(filter(None, map(str.strip, bodies))) for name, bodies in sections.items()}
+    return {name: body for name, body in joined.items() if body}
+
+
+def tell_silent(where: str, sections: Collection[str], report: Report) -> None:
+    """Reports a text that was divided into sections of which none says what is seen."""
+    if sections and all(name in SILENT for name in sections):
+        problem = f"no findings and no impression are found in its text, only {', '.join(sections)}"
+        report(BadRecord(where, problem, "begin what is seen with a line FINDINGS: or IMPRESSION:"))
 
 
 def section_name(heading: str) -> str:
     """What medrag calls a section of a report: "Conclusions" is the impression; one that it does not know keeps its name."""
     name = " ".join(heading.lower().split())
     one = name.removesuffix("s")
-    return "findings" if one == "finding" else _SAME.get(one, one if one in (*SECTIONS, "technique") else name)
+    if one.startswith("reason for "):
+        return "indication"
+    return "findings" if one == "finding" else _SAME.get(one, one if one in (*SECTIONS, *SILENT) else name)
 
 
 def json_lines(root: Path, file: Path, encoding: str, report: Report) -> Iterator[tuple[str, Any]]:

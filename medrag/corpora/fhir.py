@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medrag.corpora import _files as files
-from medrag.corpora._report_parts import decoded, json_lines, sections_of
+from medrag.corpora._report_parts import decoded, json_lines, sections_of, tell_silent
 from medrag.errors import BadRecord
 from medrag.protocols import Report
 from medrag.types import Item, Study
@@ -48,6 +48,7 @@ class FhirReports:
                     report(error)
                     continue
                 seen.add(study.id)
+                tell_silent(where, study.sections, report)
                 yield study
 
     def _resources(self, file: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -266,6 +266,43 @@ def test_sections_of_a_text() -> None:
     assert sections_of("") == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "sections"),
+    [
+        (
+            "INDICATION: cough. COMPARISON: None. FINDINGS: There is a 3 cm mass. IMPRESSION: Mass.",
+            {"indication": "cough.", "comparison": "None.", "findings": "There is a 3 cm mass.", "impression": "Mass."},
+        ),
+        ("INDICATION: cough FINDINGS: A mass. IMPRESSION: Mass", {"indication": "cough", "findings": "A mass.", "impression": "Mass"}),
+        ("COMPARISON: none\nREPORT: There is a mass.", {"comparison": "none", "findings": "REPORT: There is a mass."}),
+        (
+            "TECHNIQUE:\nCT of the chest.\nLUNGS: A mass.\nHEART: Normal.\nCONCLUSION: Mass.",
+            {"technique": "CT of the chest.", "findings": "LUNGS: A mass.\nHEART: Normal.", "impression": "Mass."},
+        ),
+        ("Clinical history: cough\r\n\r\nThere is a mass.", {"indication": "cough", "findings": "There is a mass."}),
+        ("History:\n\ncough\nConclusion: mass", {"indication": "cough", "impression": "mass"}),
+        ("REASON FOR EXAM: mass?\nFINDINGS: none", {"indication": "mass?", "findings": "none"}),
+        ("INDICATION: COPD: worse\nFINDINGS: none", {"indication": "COPD: worse", "findings": "none"}),
+        ("IMPRESSION: Mass.\nADVICE: A CT.", {"impression": "Mass.\nADVICE: A CT."}),
+        ("FINDINGS: NO OTHER FINDINGS: CLEAR", {"findings": "NO OTHER FINDINGS: CLEAR"}),
+    ],
+)  # fmt: skip
+def test_no_section_swallows_what_is_seen(text: str, sections: dict[str, str]) -> None:
+    assert sections_of(text) == sections
+
+
+def test_a_report_without_findings_and_impression_is_told_and_kept(tmp_path: Path) -> None:
+    path, told = tmp_path / "r.jsonl", list[BadRecord]()
+    path.write_text('{"id": 1, "text": "INDICATION: cough, a mass is seen"}\n{"id": 2, "text": "A mass."}\n')
+    assert [study.id for study in JsonlReports("j", path).read(told.append)] == ["j:1", "j:2"]
+    assert [bad.source for bad in told] == [f"{path}:1"] and "only indication" in told[0].problem
+    data = base64.b64encode(b"TECHNIQUE: CT").decode()
+    report = {"resourceType": "DiagnosticReport", "id": "r", "presentedForm": [{"data": data}]}
+    (tmp_path / "a.json").write_text(json.dumps(report))
+    assert [study.id for study in FhirReports("f", tmp_path / "a.json").read(told.append)] == ["f:r"]
+    assert len(told) == 2 and "only technique" in told[1].problem
+
+
 def test_fhir_resource_bundle_and_ndjson(tmp_path: Path) -> None:
     data = base64.b64encode(b"FINDINGS: Clear lungs.\nIMPRESSION: old").decode()
     resource = {
