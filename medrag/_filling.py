@@ -54,8 +54,13 @@ def encode_spread(folder: Path, settings: IndexSettings, how: EncoderSettings, e
         store.close()
 
 
-def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encoder | None, log: Log) -> str:
-    """Builds ``folder/name`` from the items of ``folder/items.db``; the hash of what it holds."""
+def fill_index(
+    folder: Path, name: str, settings: IndexSettings, encoder: Encoder | None, log: Log, before: Path | None = None
+) -> str:
+    """Builds ``folder/name`` from the items of ``folder/items.db``; the hash of what it holds.
+
+    ``before`` is an index made by the same settings: what it was tuned to is taken over.
+    """
     cls = plugins.load("indexes", settings.kind)
     try:
         index = cls(**settings.options)
@@ -69,6 +74,8 @@ def fill_index(folder: Path, name: str, settings: IndexSettings, encoder: Encode
     with closing(Records(folder / RECORDS)) as records, records.part(name) as tally:
         add_items(index, encoder, items, folder, name, tally, log)
     store.close()
+    if before and hasattr(index, "tuned_as") and not index.tuned_as(before):
+        log.warnings.append(f"the index {name!r} is of another kind than before: tune it again (medrag index tune)")
     index.save(folder / name)
     if not total:
         log.warnings.append(f"the index {name!r} is empty: nothing read is one of {', '.join(settings.items)}")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from medrag import plugins
 from medrag._filling import add_items
-from medrag._stages import STATEMENTS, Log, Reading, placeless
+from medrag._stages import CAME_BEFORE, STATEMENTS, Log, Reading, placeless, states, without
 from medrag._util.files import linked, sha256_text
 from medrag.errors import BadRecord
 from medrag.indexes.items import ItemStore
@@ -28,7 +28,7 @@ from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
 from medrag.indexes.store import recipe_of
 from medrag.settings import Recipe
-from medrag.types import Item, item_from_json
+from medrag.types import ImageRecord, Item, item_from_json, names_of
 
 if TYPE_CHECKING:
     from medrag.protocols import Encoder
@@ -79,13 +79,17 @@ class Growing:
         if not (self.folder / RECORDS).is_file() or not self._alike():
             return None
         with closing(Records(self.folder / RECORDS)) as records:
-            built, since = records.about("signatures", {}), records.about("changed", 0)
+            built, since, files = records.about("signatures", {}), records.about("changed", 0), records.states()
         with closing(ItemStore.open(self.folder / "items.db")) as store:
             changed = {name for name in readings if built.get(name) != signatures[name]}
             if not self._may(readings, built, changed):
                 return None
             delta = self._delta(store, readings, changed, set(built) - set(readings), deleted, now)
-            if delta is None or len(delta) + since > SHARE * max(1, len(store)) or self._clash(store, delta):
+            if delta is None:
+                return None
+            for name in changed:
+                _look_again(delta, name, store, files)
+            if len(delta) + since > SHARE * max(1, len(store)) or self._clash(store, delta):
                 return None
         return self._written(delta, signatures, since)
 
@@ -120,14 +124,15 @@ class Growing:
             if differs is None:
                 return None
             delta.gone[name], come = differs
-            delta.come[name] = [item for item in come if not {item.id, item.doc} & out]
+            delta.come[name] = [without(item, out) for item in come if not names_of(item) & out]
         for name in now:
             found = store.corpora_of(store.ids_of([name]))
             if not found or any(GRAPH & set(self.old.counts[corpus]) for corpus in found):
                 return None
             for corpus, ids in found.items():
                 known = {item.id for item in delta.gone.setdefault(corpus, [])}
-                delta.gone[corpus] += store.get(sorted(ids - known))
+                delta.gone[corpus] += (going := store.get(sorted(ids - known)))
+                _shrink(delta, corpus, store, going)
         return delta
 
     def _clash(self, store: ItemStore, delta: Delta) -> bool:
@@ -136,12 +141,15 @@ class Growing:
         come = [item.id for items in delta.come.values() for item in items]
         if len(set(come)) < len(come) or store.ids_of(set(come) - gone) & set(come):
             return True
-        if gone and any(skip["problem"].startswith("this id came before") for skip in self.old.skipped):
+        if gone and any(skip["problem"].startswith(CAME_BEFORE) for skip in self.old.skipped):
             return True
         several = any(getattr(encoder, "several", False) for encoder in self.encoders.values())
         return delta.kinds & GRAPH != set() or bool(several and gone)
 
     def _written(self, delta: Delta, signatures: Mapping[str, str], since: int) -> Grown:
+        for skip in self.old.skipped:
+            if skip["problem"].startswith(CAME_BEFORE):
+                self.log.skip(skip["corpus"], BadRecord(skip["source"], skip["problem"]))
         self.new.mkdir(parents=True)
         for name in ("items.db", RECORDS):
             shutil.copyfile(self.folder / name, self.new / name)
@@ -170,6 +178,8 @@ class Growing:
                 for item in items:
                     tally.add(corpus, placeless(item))
             records.keep("items", tally)
+            come = [item for items in delta.come.values() for item in items]
+            records.note(states(come), [item.id for items in delta.gone.values() for item in items])
         with closing(ItemStore.reopen(self.new / "items.db")) as store:
             store.delete([item.id for items in delta.gone.values() for item in items])
             for corpus, items in delta.come.items():
@@ -182,7 +192,7 @@ class Growing:
         wanted = settings.corpora or tuple(delta.come)
         come = [item for corpus in wanted for item in delta.come.get(corpus, ()) if item.kind in settings.items]
         gone = {item.id for items in delta.gone.values() for item in items}
-        self._carry_skips(name, gone)
+        self._carry_skips(name, gone | {item.source for item in come if isinstance(item, ImageRecord)})
         with closing(Records(self.new / RECORDS)) as records, records.part(name) as tally:
             there = tally.remove(gone)
             if not there and not come:
@@ -197,7 +207,7 @@ class Growing:
             return sha256_text(settings.model_dump_json(), tally.digest)
 
     def _carry_skips(self, name: str, gone: Collection[str]) -> None:
-        """What could not be encoded before is told again."""
+        """What could not be encoded before, and is not tried again, is told again; ``gone`` are ids, and files of pictures."""
         for skip in self.old.skipped:
             if skip["corpus"] == f"index {name}" and skip["source"] not in gone:
                 self.log.skip(skip["corpus"], BadRecord(skip["source"], skip["problem"]))
@@ -227,6 +237,27 @@ def _changed(store: ItemStore, name: str, reading: Reading, most: float) -> tupl
     wanted = {_short(line) for line in (*there, *found)}
     come = [item_from_json(line) for line in _lines(reading) if _short(line) in wanted] if there else map(item_from_json, found)  # fmt: skip
     return [item_from_json(line) for line in there], list(come)
+
+
+def _shrink(delta: Delta, corpus: str, store: ItemStore, going: Collection[Item]) -> None:
+    """Studies that lose an image but not themselves go and come, with all that is left of them, so that the order stays."""
+    ids = {item.id for item in going}
+    docs = {item.doc for item in going if item.kind == "image"} - ids
+    for item in (item_from_json(line) for line in (store.lines(corpus, docs) if docs else ())):
+        if item.id not in ids:
+            delta.gone[corpus].append(item)
+            delta.come.setdefault(corpus, []).append(without(item, ids))
+
+
+def _look_again(delta: Delta, name: str, store: ItemStore, files: Mapping[str, str]) -> None:
+    """Documents of a changed corpus whose pictures' files have changed, though their items have not, go and come."""
+    known = {item.id for item in (*delta.gone[name], *delta.come[name])}
+    there = [item for item in map(item_from_json, store.lines(name)) if item.kind == "image" and item.id not in known]
+    now = states(there)
+    docs = {item.doc for item in there if files.get(item.id, now[item.id]) != now[item.id]}
+    other = [item_from_json(line) for line in store.lines(name, docs)] if docs else []
+    delta.gone[name] += other
+    delta.come[name] += other
 
 
 def _short(line: str) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from medrag._stages import Log, Reading
 from medrag._util.progress import track
 from medrag.settings import Recipe
-from medrag.types import Item, Triple
+from medrag.types import Item, Triple, names_of
 
 Texts = Mapping[
     str, tuple[str, Callable[[], Iterable[Item]]]
@@ -36,11 +36,6 @@ def add_said(
     gone = set(deleted)
     gained = {}
     for name, one in found.items():
-        kept = (item for item in one.items() if isinstance(item, Triple) and not _named(item) & gone)
+        kept = (item for item in one.items() if isinstance(item, Triple) and not names_of(item) & gone)
         gained[name] = extend(path, track(kept, f"add to the graph: {name}"))
     return gained
-
-
-def _named(statement: Triple) -> set[str]:
-    """What a statement of a text is deleted with: its document and its passage."""
-    return {statement.id, statement.doc, str(statement.meta.get("passage", ""))}

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,7 +26,18 @@ from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
 from medrag.indexes.store import ItemStore
 from medrag.settings import ChunkSettings
-from medrag.types import Concept, Document, Item, Page, Study, Triple, item_from_json, item_to_json
+from medrag.types import (
+    Concept,
+    Document,
+    ImageRecord,
+    Item,
+    Page,
+    Study,
+    Triple,
+    item_from_json,
+    item_to_json,
+    names_of,
+)
 
 if TYPE_CHECKING:
     from medrag.graph.build import GraphBuilder
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 STATEMENTS = "statements.jsonl.gz"  # concepts and statements by corpus, where corpora have labels
+CAME_BEFORE = "this id came before"
 STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
 
 
@@ -236,12 +248,12 @@ class Reading:
 
 def _named(lines: Path, names: Collection[str]) -> Iterator[tuple[int, Item]]:
     """The items of a file that are deleted with one of the names, each with the number of its line."""
-    signs = [json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogatepass") for name in names]
+    signs = [json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogatepass")[:-1] for name in names]
     with lines.open("rb") as stream:
         for number, line in enumerate(stream):
             if any(sign in line for sign in signs):
                 item = item_from_json(line.decode())
-                if not {item.id, item.doc, str(item.meta.get("passage", ""))}.isdisjoint(names):
+                if not names_of(item).isdisjoint(names):
                     yield number, item
 
 
@@ -261,6 +273,7 @@ class Storing:
         self._items = ItemStore.create(folder / "items.db")
         self._graph: GraphBuilder | None = None
         self._seen: set[str] = set()
+        self._states: dict[str, str] = {}
         self._tally = Tally()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECORDS).unlink(missing_ok=True)
@@ -269,11 +282,12 @@ class Storing:
         """Takes the items of a corpus; how many of each kind went in."""
         counts: Counter[str] = Counter()
         for batch in batches(items):
-            kept = [item for item in batch if self._wanted(item) and self._first(name, item)]
+            kept = [without(item, self.deleted) for item in batch if self._wanted(item) and self._first(name, item)]
             counts.update(item.kind for item in kept)
             for item in kept:
                 self._tally.add(name, placeless(item))
             self._items.put_many((item, name) for item in kept if item.kind in self.kinds)
+            self._states.update(states(kept))
             self._state(name, [item for item in kept if isinstance(item, Concept | Triple)])
         return dict(sorted(counts.items()))
 
@@ -282,6 +296,7 @@ class Storing:
         self.content["items"] = self._tally.digest
         with closing(Records(self.folder / RECORDS)) as records:
             records.keep("items", self._tally)
+            records.note(self._states)
         if self._graph is not None:
             self._graph.finish()
             self.content["graph"] = tables_digest(self.folder / "graph.db")
@@ -293,7 +308,7 @@ class Storing:
             self._graph.close()
 
     def _wanted(self, item: Item) -> bool:
-        named = {item.id, item.doc}.intersection(self.deleted)
+        named = names_of(item).intersection(self.deleted)
         self.gone |= named
         return not named
 
@@ -302,7 +317,7 @@ class Storing:
         if item.kind not in self.kinds:
             return True
         if item.id in self._seen:
-            self.log.skip(corpus, BadRecord(item.id, "this id came before; the first record is kept"))
+            self.log.skip(corpus, BadRecord(item.id, f"{CAME_BEFORE}; the first record is kept"))
             return False
         self._seen.add(item.id)
         return True
@@ -318,6 +333,16 @@ class Storing:
                     lines.writelines(f"{corpus}\t{item_to_json(one)}\n" for one in statements)
 
 
+def without(item: Item, deleted: Collection[str]) -> Item:
+    """A study less those of its images that are deleted; any other item as it is."""
+    if not isinstance(item, Study) or not set(item.images) & set(deleted):
+        return item
+    kept = [n for n, image in enumerate(item.images) if image not in deleted]
+    paths = item.meta.get("paths", ())
+    meta = {**item.meta, "paths": [paths[n] for n in kept]} if len(paths) == len(item.images) else dict(item.meta)
+    return replace(item, images=tuple(item.images[n] for n in kept), meta=meta)
+
+
 def placeless(item: Item) -> str:
     """An item without the paths of its files: where they lie is no content."""
     line = item_to_json(item)
@@ -327,6 +352,19 @@ def placeless(item: Item) -> str:
     raw.pop("source", None)
     raw["meta"].pop("paths", None)
     return json.dumps(raw, sort_keys=True)
+
+
+def states(items: Iterable[Item]) -> dict[str, str]:
+    """In what state the files of pictures are, by id: size and time of the last change; empty for a file that is not there."""
+    found = {}
+    for item in items:
+        if isinstance(item, ImageRecord):
+            try:
+                about = Path(item.source).stat()
+                found[item.id] = f"{about.st_size} {about.st_mtime_ns}"
+            except OSError:
+                found[item.id] = ""
+    return found
 
 
 def by_kind(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from typing import Any
 from medrag._saying import add_said
 from medrag._stages import STATEMENTS, Log
 from medrag._util.files import sha256_file, sha256_text
-from medrag._util.places import home
+from medrag._util.places import in_part
 from medrag.errors import IndexMismatch
 from medrag.indexes.store import ItemStore, Manifest, Store
 from medrag.settings import CorpusSettings, IndexSettings, Recipe
@@ -89,7 +89,7 @@ class Seen(Store):
         if not any(STATED & kinds.keys() for name, kinds in counts.items() if name not in self.corpora):
             return self._whole.graph_path
         key = sha256_text(self._whole.manifest.content_hash, *sorted(self.corpora))[:24]
-        path = home() / "seen" / f"{key}.db"
+        path = in_part(self.folder) / f"{key}.db"
         if not path.exists() and any(STATED & counts[name].keys() for name in self.corpora & counts.keys()):
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as scratch:

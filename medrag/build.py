@@ -19,6 +19,7 @@ import datetime
 import importlib.metadata
 import json
 import re
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -34,7 +35,7 @@ from medrag._saying import add_said
 from medrag._stages import Log, Reading, Skip, Storing, by_kind
 from medrag._swap import one_line, recover, swap
 from medrag._util.files import sha256_text
-from medrag._util.places import built
+from medrag._util.places import built, expand, in_part
 from medrag._util.progress import track
 from medrag.errors import CorpusError, IndexMismatch, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.content import tables_digest
@@ -161,12 +162,13 @@ class _Build:
         key = self._key(self._read_so_far())
         with self._timed("grow"):
             grown = self._grown(old, deleted, delete) if old and intact else None
-        counts, content = (grown.counts, grown.content) if grown else self._whole(deleted, delete, fresh=fresh)
+        counts, content = (grown.counts, grown.content) if grown else self._whole(old, deleted, delete, fresh=fresh)
         dims = {name: encoder.dim for name, encoder in self.encoders.items()}
         with self._timed("finish"):
             manifest = self._manifest(key, counts, content, dims, deleted)
             manifest = manifest.write(self.next, self.folder if grown else None)
             swap(self.next, self.folder, self.work)
+            shutil.rmtree(in_part(self.folder), ignore_errors=True)
             self._purge(deleted)
         return self._report(manifest)
 
@@ -184,7 +186,7 @@ class _Build:
         return growing.grow(self.readings, self._read_so_far(), deleted, now)
 
     def _whole(
-        self, deleted: Collection[str], now: Collection[str], *, fresh: bool
+        self, old: Manifest | None, deleted: Collection[str], now: Collection[str], *, fresh: bool
     ) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
         """Stages 2 to 4 of everything: what went in by corpus and kind, and the hashes of its content."""
         with self._timed("store"):
@@ -195,14 +197,16 @@ class _Build:
         with self._timed("open encoders"):
             for encoder in self.encoders.values():
                 _ = encoder.dim
+        before = recipe_of(old).indexes if old else {}
         for name, settings in self.recipe.indexes.items():
             if self.spread and settings.encoder:
                 with self._timed(f"encode {name}"):
                     how, encoder = self.recipe.encoders[settings.encoder], self.encoders[settings.encoder]
                     encode_spread(self.next, settings, how, encoder, self.spread)
             with self._timed(f"index {name}"):
+                kept = self.folder / name if before.get(name) == settings else None
                 content[f"index {name}"] = fill_index(
-                    self.next, name, settings, self.encoders.get(settings.encoder), self.log
+                    self.next, name, settings, self.encoders.get(settings.encoder), self.log, kept
                 )
         with closing(Records(self.next / RECORDS)) as records:
             records.tell("signatures", self._read_so_far())
@@ -234,13 +238,21 @@ class _Build:
         return set(old.deleted) if old and not fresh else set()
 
     def _signatures(self, corpora: Mapping[str, Corpus]) -> dict[str, str]:
-        """What the items of each corpus depend on."""
-        chunking = self.recipe.chunk.model_dump_json()
-        settings = {one.name: _in_order(one).model_dump_json(exclude={"access"}) for one in self.recipe.corpora}
-        return {
-            name: sha256_text(str(READERS), settings[name], chunking, corpus.signature())
-            for name, corpus in corpora.items()
-        }
+        """What the items of each corpus depend on; empty for one that is there and cannot be read, which `Reading` leaves out.
+
+        Raises CorpusError where that holds of all of them, and for one that is not there.
+        """
+        chunking, found = self.recipe.chunk.model_dump_json(), dict[str, str]()
+        settings = {one.name: one for one in self.recipe.corpora}
+        for name, corpus in corpora.items():
+            try:
+                own = _in_order(settings[name]).model_dump_json(exclude={"access"})
+                found[name] = sha256_text(str(READERS), own, chunking, corpus.signature())
+            except CorpusError:
+                if len(corpora) == 1 or not expand(settings[name].path).exists():
+                    raise
+                found[name] = ""
+        return found
 
     def _read_so_far(self) -> dict[str, str]:
         """The signatures of what lies in the workspace."""

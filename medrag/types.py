@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,6 +20,7 @@ Domain = Literal["chest-xray", "ct", "mr", "ultrasound", "fundus", "dermoscopy",
 DOMAINS: tuple[str, ...] = get_args(Domain)
 
 Meta = Mapping[str, Any]  # JSON-able values only
+_OF_PAGE = re.compile(r"(.+#p\d+)(?:~\d+|f\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,25 @@ def domain_of(item: Item) -> str:
     return "" if domain == "other" else domain
 
 
+def page_of(item_id: str) -> str:
+    """The id of the page that a passage or a figure is of, as its own id tells; empty for what is of none.
+
+    >>> page_of("books:a#p2~0"), page_of("books:a#p2f1"), page_of("films:1")
+    ('books:a#p2', 'books:a#p2', '')
+    """
+    found = _OF_PAGE.fullmatch(item_id)
+    return found[1] if found else ""
+
+
 Item = Document | Passage | Page | ImageRecord | Study | Concept | Triple
+
+
+def names_of(item: Item) -> set[str]:
+    """What excludes and deletes an item: its id, its document, the page that it is of, and of a statement the passage that makes it and its page."""
+    passage = str(item.meta.get("passage", ""))
+    return {item.id, item.doc, page_of(item.id), passage, page_of(passage)} - {""}
+
+
 KINDS: Mapping[str, type[Any]] = {
     "document": Document,
     "passage": Passage,
@@ -257,7 +277,7 @@ class QueryImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """What is asked: text, images, or both. Items whose ``doc`` or ``id`` is in ``exclude`` never come back."""
+    """What is asked: text, images, or both. Items that ``exclude`` names never come back (see `names_of`)."""
 
     text: str
     images: tuple[QueryImage, ...] = ()

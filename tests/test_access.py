@@ -16,7 +16,7 @@ from PIL import Image
 
 from medrag import MedRAG
 from medrag.agent.graph import Agent
-from medrag.build import append, build
+from medrag.build import append, build, delete
 from medrag.errors import IndexMismatch, SettingsError
 from medrag.graph.overview import overview
 from medrag.indexes.faiss import FaissIndex
@@ -225,6 +225,18 @@ def test_labels_that_came_after_the_build_ask_for_another_where_the_graph_is_con
         patch.setenv("MEDRAG_HOME", str(home / "-".join(NAMES)))
         with pytest.raises(IndexMismatch, match="medrag index build labelled"):
             MedRAG.open(recipe(home, labels=HIDDEN))
+
+
+def test_what_was_made_for_one_who_sees_less_goes_with_what_is_deleted(home: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDRAG_HOME", str(tmp_path))
+        whole = recipe(home, labels=HIDDEN)
+        folder = build(whole).folder
+        opened_less = MedRAG.open(whole, model=FakeGenerator())
+        made = list((tmp_path / "seen").rglob("*.db"))
+        assert made and opened_less.retrievers
+        delete(folder, [next(iter(opened_less.store.items.ids()))])  # type: ignore[union-attr]
+        assert not list((tmp_path / "seen").rglob("*.db"))
 
 
 def test_labels_alone_read_nothing_again(home: Path, tmp_path: Path) -> None:

@@ -430,6 +430,20 @@ def test_a_corpus_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, folde
         build(recipe_of(bad, empty), tmp_path / "nothing")
 
 
+def test_an_empty_folder_beside_others_ends_no_build(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "none").mkdir()
+    empty = {"name": "none", "reader": "text", "path": str(tmp_path / "none")}
+    report = build(recipe_of(plan(tmp_path, "good", count=5), empty), folder)
+    assert report.counts == {"passage": 5}
+    assert any("'none' was left out" in one and "no files" in one for one in report.warnings)
+    with pytest.raises(CorpusError, match="no files"):
+        build(recipe_of(empty), tmp_path / "nothing")
+    with pytest.raises(CorpusError, match="does not exist"):
+        build(recipe_of(plan(tmp_path, "good", count=5), {**empty, "path": str(tmp_path / "typo")}), folder)
+    (tmp_path / "none" / "a.md").write_text("# A\nFluid in the pleural space.")
+    assert build(recipe_of(plan(tmp_path, "good", count=5), empty), folder).counts["passage"] > 5
+
+
 @pytest.mark.parametrize("bad", [{"fail": True}, {"bad": [0, 1, 2, 3, 4]}])
 def test_a_corpus_that_the_index_holds_is_not_lost_to_a_fault(
     tmp_path: Path, folder: Path, bad: dict[str, Any]

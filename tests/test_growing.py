@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pymupdf
 import pytest
+from PIL import Image
 
+from medrag._util.draw import picture_of
 from medrag.build import BuildReport, append, build, compact, delete
+from medrag.encoders._shared import picture, picture_key
 from medrag.errors import BadRecord
-from medrag.indexes.store import open_store
+from medrag.indexes.faiss import FaissIndex
+from medrag.indexes.multivector import MultiVectorIndex
+from medrag.indexes.store import ItemStore, open_store, writing
 from medrag.settings import CorpusSettings, Recipe
-from medrag.types import Concept, Item, Passage, Triple
+from medrag.types import Concept, Item, Page, Passage, Triple
 
 WORDS = "mass lung left right effusion clear heart apex nodule normal pleura rib opacity basal".split()
 
@@ -185,6 +192,136 @@ def test_a_corpus_that_is_no_longer_named_goes(tmp_path: Path) -> None:
     assert was_grown(build(recipe_of(old), tmp_path / "grown"))
     build(recipe_of(old), tmp_path / "fresh")
     assert_same(tmp_path / "grown", tmp_path / "fresh")
+
+
+class Bright:
+    """How bright each quarter of a picture is."""
+
+    modality, dim, fingerprint, seen = "image", 4, "bright/1", 0
+
+    def __init__(self, model: str, *, batch: int, device: str) -> None:
+        self.name = model
+
+    def content(self, item: Item) -> str:
+        return picture_key(item)
+
+    def encode_items(self, items: Any) -> np.ndarray:
+        Bright.seen += len(items)
+        rows = np.array([picture(item).convert("L").resize((2, 2)).tobytes() for item in items]).view(np.uint8)
+        rows = rows.reshape(len(items), 4).astype(np.float32) + 1
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    encode_queries = encode_items
+
+
+def test_a_picture_that_took_the_place_of_another_is_looked_at_again(tmp_path: Path) -> None:
+    def draw(n: int, seed: int) -> None:
+        grey = np.random.default_rng(seed).integers(0, 255, (8, 8)).astype(np.uint8)
+        Image.fromarray(grey).save(tmp_path / "films" / f"{n}.png")
+
+    (tmp_path / "films").mkdir()
+    for n in range(24):
+        draw(n, n)
+    whole = (tmp_path / "films" / "7.png").read_bytes()
+    (tmp_path / "films" / "7.png").write_bytes(whole[: len(whole) // 2])
+    raw = {
+        "name": "films", "corpora": [{"name": "c", "reader": "images", "path": str(tmp_path / "films")}],
+        "encoders": {"bright": {"model": "bright", "kind": f"{__name__}:Bright"}},
+        "indexes": {"look": {"kind": "faiss", "encoder": "bright", "items": ["image"]}},
+    }  # fmt: skip
+    recipe = Recipe.model_validate(raw)
+    build(recipe, tmp_path / "grown")
+    (tmp_path / "films" / "7.png").write_bytes(whole)
+    draw(3, 50)
+    Bright.seen = 0
+    report = build(recipe, tmp_path / "grown")
+    assert was_grown(report) and not report.skipped and Bright.seen == 2
+    assert report.content_hash == build(recipe, tmp_path / "fresh").content_hash
+    assert open_store(tmp_path / "grown").items.by_doc(["c:3.png"]) == open_store(tmp_path / "fresh").items.by_doc(["c:3.png"])  # fmt: skip
+
+
+def test_a_deleted_image_is_gone_from_its_study_and_a_deleted_page_from_its_passages(tmp_path: Path) -> None:
+    (tmp_path / "rep" / "images").mkdir(parents=True)
+    for name, grey in (("face", 200), ("side", 20)):
+        Image.fromarray(np.full((20, 20), grey, np.uint8)).save(tmp_path / "rep" / "images" / f"{name}.png")
+    rows = "".join(f"{n},The lungs are clear in case {n}.,Normal chest {n}.\n" for n in range(1, 15))
+    (tmp_path / "rep" / "reports.csv").write_text(f"uid,findings,impression\n{rows}")
+    (tmp_path / "rep" / "views.csv").write_text("uid,image,projection\n1,face.png,Frontal\n1,side.png,Lateral\n")
+    (tmp_path / "books").mkdir()
+    book = pymupdf.open()
+    for word in ("background", "effusion", "trauma"):
+        text = f"This page speaks of {word} of the chest, and of the lungs, the heart and the ribs of patients who have it."
+        book.new_page().insert_textbox(pymupdf.Rect(72, 100, 500, 400), text)
+    book.save(tmp_path / "books" / "a.pdf")
+    raw = {
+        "name": "both",
+        "corpora": [
+            {"name": "rep", "reader": "reports-csv", "path": str(tmp_path / "rep"), "options": {"projections": "views.csv"}},
+            {"name": "books", "reader": "pdf", "path": str(tmp_path / "books")},
+        ],
+        "indexes": {"words": {"kind": "bm25", "items": ["passage"]}},
+    }  # fmt: skip
+    build(Recipe.model_validate(raw), tmp_path / "grown")
+    assert was_grown(delete(tmp_path / "grown", ["rep:1#face", "books:a#p2"]))
+    report = compact(tmp_path / "grown")
+    for store in (open_store(tmp_path / "grown"), open_store(report.folder)):
+        (study,) = store.items.get(["rep:1"])
+        assert study.images == ("rep:1#side",) and [Path(p).name for p in study.meta["paths"]] == ["side.png"]
+        assert np.asarray(picture_of(study))[0, 0, 0] == 20
+        assert not [one for one in store.items.ids() if one.startswith("books:a#p2")]
+        assert store.index("words").search("effusion", 5)[1] == []
+    assert not any("effusion" in path.read_text() for path in tmp_path.rglob("*.jsonl"))
+
+
+def test_an_excluded_page_keeps_its_passages_out(tmp_path: Path) -> None:
+    with closing(ItemStore.create(tmp_path / "items.db")) as store:
+        pages = [Page(f"b:a#p{n}", "b:a", n, (), 600, 800, "a.pdf") for n in (2, 21)]
+        store.put_many((one, "b") for one in [*pages, *(Passage(f"{page.id}~0", "b:a", "text") for page in pages)])
+        assert store.ids_of(["b:a#p2"]) == {"b:a#p2", "b:a#p2~0"}
+        assert len(store.ids_of(["b:a"])) == 4
+
+
+def test_what_came_twice_is_told_again_when_others_are_added(tmp_path: Path) -> None:
+    docs = some_docs(1, 60) | {"d": ["heart"]}
+    old = shelf(tmp_path, "old", docs) | {"reader": f"{__name__}:Twice"}
+    first = build(recipe_of(old), tmp_path / "grown")
+    report = append(recipe_of(old), [CorpusSettings(**shelf(tmp_path, "new", some_docs(2, 3)))], tmp_path / "grown")
+    assert was_grown(report) and first.skipped and report.skipped == first.skipped
+
+
+class Twice(Shelf):
+    """Says the last of its items again."""
+
+    def read(self, report: Any) -> Iterator[Item]:
+        items = list(super().read(report))
+        yield from [*items, items[-1]]
+
+
+def test_a_tuned_effort_outlives_a_whole_build(tmp_path: Path) -> None:
+    options = {"factory": "IVF4,Flat"}
+    indexes = {"text": {"kind": "faiss", "encoder": "letters", "options": options}}
+    old = shelf(tmp_path, "old", some_docs(1, 300))
+    recipe = recipe_of(old, indexes=indexes)
+    folder = build(recipe, tmp_path / "tuned").folder
+    store = open_store(folder)
+    index = store.index("text")
+    index.nprobe = 3
+    with writing(folder):
+        index.save_settings(folder / "text")
+        store.manifest.write(folder)
+    assert compact(folder).warnings == ()
+    assert open_store(folder).index("text").nprobe == 3
+    changed = recipe_of(old, indexes={"text": {**indexes["text"], "options": {**options, "nprobe": 2}}})
+    build(changed, folder)
+    assert open_store(folder).index("text").nprobe == 2  # what the recipe says anew counts
+
+
+def test_an_index_that_is_to_keep_off_the_gpu_stays_off_it(tmp_path: Path) -> None:
+    for index in (FaissIndex("Flat", gpu="never"), MultiVectorIndex(gpu="never")):
+        rows: Any = np.eye(4, dtype=np.float32)
+        index.add(["a"], rows[:1] if isinstance(index, FaissIndex) else [rows])
+        index.save(tmp_path / "index")
+        assert type(index).open(tmp_path / "index").gpu == "never"
 
 
 def test_what_serves_is_not_touched(tmp_path: Path) -> None:

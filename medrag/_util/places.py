@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+from medrag._util.files import sha256_text
 from medrag.errors import SettingsError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -55,6 +56,11 @@ def every_built() -> list[str]:
 def beside(recipe: str, name: str) -> Path:
     """A file that belongs to the index of a recipe and outlives its builds."""
     return built(recipe).with_name(name if _in_checkout() else f"{recipe}.{name}")
+
+
+def in_part(folder: Path) -> Path:
+    """The folder for what is made of a part of the index in ``folder``, for those who may see no more of it; of no use once the index changes."""
+    return home() / "seen" / sha256_text(str(folder.resolve()))[:24]
 
 
 def _in_checkout() -> Path | None:

@@ -24,8 +24,8 @@ STOPWORDS = frozenset(
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words and numbers, in order, accents composed (NFC)."""
-    return [match.group().lower() for match in _WORD.finditer(unicodedata.normalize("NFC", text))]
+    """Lower-case words and numbers, in order, accents composed (NFC), hyphens and apostrophes as a keyboard has them."""
+    return [match.group().lower() for match in _WORD.finditer(plain_marks(unicodedata.normalize("NFC", text)))]
 
 
 def content_words(text: str) -> list[str]:

@@ -269,6 +269,7 @@ def delete_all(name: str) -> int:
     """Deletes a built index and what was read for it; how many items it held. Raises IndexMissing, IndexLocked."""
     import shutil
 
+    from medrag._util.places import in_part
     from medrag.indexes.store import discard, open_store, writing
 
     folder = folder_of(name)
@@ -276,16 +277,17 @@ def delete_all(name: str) -> int:
     with writing(folder) as work:
         (folder / "manifest.json").unlink()  # first: what is half deleted must not look whole
         discard(folder)
-    shutil.rmtree(work, ignore_errors=True)
+    for made in (work, in_part(folder)):
+        shutil.rmtree(made, ignore_errors=True)
     return count
 
 
 def delete_some(name: str, wanted: list[str]) -> int:
-    """Deletes items by id or document from every part of an index; how many there were."""
+    """Deletes items by id or document from every part of an index, concepts and statements too; how many there were."""
     from medrag.build import delete as delete_items
     from medrag.indexes.store import open_store
 
     folder = folder_of(name)
-    count = len(open_store(folder, name=name).items.ids_of(wanted))
-    delete_items(folder, wanted)
-    return count
+    before = open_store(folder, name=name).manifest.counts
+    after = delete_items(folder, wanted).counts
+    return sum(number for kinds in before.values() for number in kinds.values()) - sum(after.values())

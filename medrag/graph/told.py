@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from medrag.graph.said import MARK
+from medrag.types import page_of
 
 if TYPE_CHECKING:
     from medrag.graph.store import Edge, GraphStore, Step
@@ -56,12 +57,15 @@ def in_words(told: Told, edge: Edge) -> str:
 
 def left(store: GraphStore, edge: Edge, exclude: Collection[str]) -> Edge | None:
     """The edge as the documents that are not excluded state it, with their words alone; None where no other states it."""
-    named = {*exclude, *(one.rpartition("~")[0] for one in exclude)}  # a passage, and the document that it is of
+    parts = [one.rpartition("~")[0] or one for one in exclude]
+    named = {*exclude, *parts, *(one.rpartition("#")[0] for one in parts)}  # a passage, its page, and the document
     if named.isdisjoint(edge.docs):
         return edge
     step = next(step for step in _steps(store, edge) if step.key[3] == edge.polarity)
     rows = [
-        row for row in step.rows if not {_passage(row[2]), *store.edge(step._replace(rows=[row])).docs} & set(exclude)
+        row
+        for row in step.rows
+        if not {(said := _passage(row[2])), page_of(said), *store.edge(step._replace(rows=[row])).docs} & set(exclude)
     ]
     return store.edge(step._replace(rows=rows)) if rows else None
 
@@ -76,7 +80,7 @@ def _steps(store: GraphStore, edge: Edge) -> Iterator[Step]:
 def _quoted(step: Step, exclude: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for _, doc, some in step.rows:
         meta = json.loads(some) if some else {}
-        if "quote" in meta and not {doc, meta.get("passage", "")} & set(exclude):
+        if "quote" in meta and not {doc, said := str(meta.get("passage", "")), page_of(said)} & set(exclude):
             yield doc, meta
 
 

@@ -62,6 +62,8 @@ class Bm25Index:
     def __init__(self, backend: Literal["bm25s", "rank-bm25"] = "bm25s", *, k1: float = 1.5, b: float = 0.75) -> None:
         if backend not in BACKENDS:
             raise SettingsError(f"bm25: there is no backend {backend!r}", f"known: {', '.join(BACKENDS)}")
+        if not all(type(one) in (int, float) for one in (k1, b)):
+            raise SettingsError(f"bm25: k1 {k1!r} and b {b!r}: both are numbers", "mend options of the index")
         self.backend, self.k1, self.b = backend, k1, b
         self._ids = IdTable()
         self._vocabulary: dict[str, int] = {}

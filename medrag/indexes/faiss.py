@@ -8,6 +8,7 @@ FAISS in single precision and are scored again in double precision, so that twin
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,6 +68,7 @@ class FaissIndex:
         self._ids = IdTable()
         self._index: Any = None
         self._on_gpu: Any = None
+        self._fits = True  # on a GPU, until it says otherwise
         self._mapped: Path | None = None
         self._filters = True  # until FAISS says otherwise
 
@@ -199,7 +201,7 @@ class FaissIndex:
         import faiss
 
         whole = (faiss.IndexFlat, faiss.IndexIVFFlat, faiss.IndexHNSWFlat)
-        return self._exact is not None or isinstance(self._index, whole)
+        return self._exact is not None or self._index is None or isinstance(self._index, whole)
 
     def rows(self, size: int = CHUNK) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         """Ids and vectors of what was not deleted, in order, some at a time."""
@@ -241,12 +243,12 @@ class FaissIndex:
 
         if not self._is_flat():
             return None
-        if self._on_gpu is None and self.gpu == "auto" and getattr(faiss, "get_num_gpus", int)() > 0:
+        if self._on_gpu is None and self._fits and self.gpu == "auto" and getattr(faiss, "get_num_gpus", int)() > 0:
             with contextlib.suppress(RuntimeError, AttributeError):
                 self._resources = faiss.StandardGpuResources()
                 self._on_gpu = faiss.index_cpu_to_gpu(self._resources, 0, self._index)
                 return self._on_gpu
-            self.gpu = "never"
+            self._fits = False
         return self._on_gpu
 
     def _open_for_writing(self, dim: int) -> None:
@@ -309,16 +311,25 @@ class FaissIndex:
     def save_settings(self, folder: Path) -> None:
         """What is searched with; `medrag.indexes.tune` changes it."""
         kept = {"factory": self.factory, "nprobe": self.nprobe, "ef": self.ef}
-        write_json(folder / "settings.json", kept | ({"rerank": self.rerank} if self.rerank else {}))
+        kept |= {"rerank": self.rerank} if self.rerank else {}
+        write_json(folder / "settings.json", kept | ({"gpu": "never"} if self.gpu == "never" else {}))
+
+    def tuned_as(self, folder: Path) -> bool:
+        """Takes over the effort of the index in the folder; False where that is of another factory, and its effort says nothing here."""
+        known = _settings(folder)
+        if known.get("factory", self.factory) != self.factory:
+            return (known["nprobe"], known["ef"]) == (self.nprobe, self.ef)
+        self.nprobe, self.ef = known.get("nprobe", self.nprobe), known.get("ef", self.ef)
+        self.rerank = (known.get("rerank") or self.rerank) if self.rerank else 0
+        return True
 
     @classmethod
     def open(cls, folder: Path, *, gpu: Literal["auto", "never"] = "auto") -> FaissIndex:
-        """The saved index, memory-mapped where FAISS can."""
-        import json
-
+        """The saved index, memory-mapped where FAISS can; ``gpu``: "never" here or when it was built."""
         import faiss
 
-        index = cls(**json.loads((folder / "settings.json").read_text(encoding="utf-8")), gpu=gpu)
+        settings = _settings(folder)
+        index = cls(**{**settings, "gpu": settings.get("gpu", gpu)})
         index._ids = IdTable.open(folder / "ids.json")
         path = folder / "index.faiss"
         if path.is_file():
@@ -327,6 +338,11 @@ class FaissIndex:
             if index.rerank:
                 index._exact = ExactRows.open(folder, index.dim or 0)
         return index
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "settings.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _two_levels(sample: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from typing import Any
 from medrag.errors import IndexCorrupt
 from medrag.indexes.content import Tally
 from medrag.indexes.manifest import guess_name
-from medrag.types import Item, item_from_json, item_to_json
+from medrag.types import Item, item_from_json, item_to_json, page_of
 
 SCHEMA = """
 CREATE TABLE items (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, doc TEXT NOT NULL, kind TEXT NOT NULL,
@@ -86,8 +86,13 @@ class ItemStore:
         return [self._item(text) for _, text in rows]
 
     def ids_of(self, names: Collection[str]) -> set[str]:
-        """The ids that these ids and documents name: what `Query.exclude` keeps out of a search."""
-        return {item for column in ("id", "doc") for (item,) in self._where("id", column, names)}
+        """The ids that these ids and documents name: what `Query.exclude` keeps out of a search. A page names its passages and figures, too."""
+        found = {item for column in ("id", "doc") for (item,) in self._where("id", column, names)}
+        for name in names:
+            if "#p" in name:
+                rows = self._all("SELECT id FROM items WHERE id > ? AND id < ?", (name, f"{name}\x7f"))
+                found |= {item for (item,) in rows if page_of(item) == name}
+        return found
 
     def ids(self, corpora: Collection[str] = ()) -> list[str]:
         """The ids of the named corpora (none: all), in the order they came."""

@@ -60,6 +60,7 @@ class MultiVectorIndex:
         self._tokens = Ragged(tokens)
         self._coarse: Centroids | None = None
         self._on_gpu: Any = None
+        self._fits = True  # on a GPU, until it is known that it does not
 
     @property
     def dim(self) -> int | None:
@@ -157,13 +158,15 @@ class MultiVectorIndex:
         """Every vector on the GPU, or None where there is none or they do not fit."""
         import sys
 
-        if self._on_gpu is None and self.gpu == "auto" and "torch" in sys.modules:  # what encodes queries has loaded it
+        if (
+            self._on_gpu is None and self._fits and self.gpu == "auto" and "torch" in sys.modules
+        ):  # what encodes queries has loaded it
             import torch
 
             if torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > 2 * self._tokens.nbytes:
                 self._on_gpu = TorchTokens(self._tokens, "cuda")
             else:
-                self.gpu = "never"
+                self._fits = False
         return self._on_gpu
 
     def save(self, folder: Path) -> None:
@@ -174,6 +177,7 @@ class MultiVectorIndex:
             self._ready().save(folder)
         self._ids.save(folder / "ids.json")
         settings = {"candidates": self.candidates, "nprobe": self.nprobe, "tokens": self._tokens.kind}
+        settings |= {"gpu": "never"} if self.gpu == "never" else {}
         write_json(folder / "settings.json", {**settings, "dim": self.dim})
 
     @classmethod
@@ -181,7 +185,7 @@ class MultiVectorIndex:
         """The saved index, its vectors memory-mapped."""
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
         dim = settings.pop("dim")
-        index = cls(**settings, gpu=gpu)
+        index = cls(**{"gpu": gpu, **settings})
         index._ids = IdTable.open(folder / "ids.json")
         index._tokens = Ragged.open(folder, settings["tokens"], dim)
         if (folder / "codes.npy").is_file():

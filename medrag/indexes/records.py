@@ -1,13 +1,14 @@
 """What an index holds, record by record, in one SQLite file: so that some can be taken out or put in and the content hash be known without the rest.
 
-A part is the items of a recipe or one of its indexes; of each record of an index the hash is kept, by the item's id. Knows hashes, not what was hashed.
+A part is the items of a recipe or one of its indexes; of each record of an index the hash is kept, by the item's id, and of each picture in what state
+its file was: an item says nothing of a picture's pixels. Knows hashes, not what was hashed.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ FILE = "records.db"
 SCHEMA = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
 CREATE TABLE IF NOT EXISTS records (part TEXT, id TEXT, digest BLOB NOT NULL, PRIMARY KEY (part, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 MANY = 2000  # rows written at a time
@@ -83,6 +85,15 @@ class Records:
 
     def tell(self, name: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, json.dumps(value)))
+
+    def states(self) -> dict[str, str]:
+        """The state of its file when an item came, by the item's id (see `note`)."""
+        return dict(self._db.execute("SELECT id, state FROM files"))
+
+    def note(self, states: Mapping[str, str], gone: Collection[str] = ()) -> None:
+        """Keeps in what state the files of items are, and forgets those of items that are ``gone``."""
+        self._db.executemany("DELETE FROM files WHERE id = ?", [(one,) for one in gone])
+        self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?)", states.items())
 
     def close(self) -> None:
         self._db.commit()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from medrag.types import Hit, Item, Query
+from medrag.types import Hit, Item, Query, names_of
 
 if TYPE_CHECKING:
     from medrag.protocols import Encoder, Vectors
@@ -98,7 +98,7 @@ def search_allowed(
         kept = [
             (items[id_], float(score))
             for score, id_ in zip(scores, ids, strict=True)
-            if id_ in items and id_ not in query.exclude and items[id_].doc not in query.exclude
+            if id_ in items and query.exclude.isdisjoint(names_of(items[id_]))
         ]
         if len(kept) >= k or len(ids) < ask:
             return kept[:k]

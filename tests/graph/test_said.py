@@ -322,6 +322,16 @@ def test_an_excluded_study_neither_states_nor_counts_nor_is_quoted(told: GraphRe
     assert "iu:0" not in json.dumps(one.meta).replace('"iu:01', "") and one.doc == "iu:1"
 
 
+@pytest.mark.parametrize("name", ["b:a#p2~0", "b:a#p2", "b:a"])
+def test_an_excluded_passage_of_a_book_does_not_speak_through_the_graph(tmp_path: Path, said: Said, name: str) -> None:
+    made(tmp_path / "g", CONCEPTS).close()
+    page = Passage("b:a#p2~0", "b:a", "Pleural effusion is caused by pneumonia.", page=2)
+    assert extend(tmp_path / "g", said.of(page)) == 1
+    graph = GraphRetriever(GraphStore.open(tmp_path / "g"))
+    assert ("due_to", "present") in items(graph, "pleural effusion")
+    assert ("due_to", "present") not in items(graph, "pleural effusion", name)
+
+
 @pytest.fixture(scope="module")
 def many(store: GraphStore, said: Said, tmp_path_factory: pytest.TempPathFactory) -> GraphRetriever:
     path = shutil.copy(store.path, tmp_path_factory.mktemp("many") / "g")

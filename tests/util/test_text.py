@@ -39,6 +39,10 @@ def test_words():
     assert content_words("Is there a mass in the lungs?") == ["mass", "lungs"]
 
 
+def test_words_are_the_same_with_the_marks_of_a_word_processor():
+    assert words("Crohn\u2019s disease, the X\u2011ray") == words("Crohn's disease, the X-ray")
+
+
 def test_shorten():
     assert shorten("short", 10) == "short"
     assert shorten("one two three four", 12) == "one two…"
