@@ -1,6 +1,6 @@
-"""FHIR R4 DiagnosticReport resources to studies: one resource, a Bundle, or NDJSON; a file or a folder.
+"""FHIR R4 DiagnosticReport resources to studies: one resource, Bundles, or NDJSON; a file or a folder.
 
-``conclusion`` is the impression; the text of ``presentedForm`` (else the narrative) is split by its headings.
+``conclusion`` belongs to the impression; the text of ``presentedForm`` (else the narrative) is split by its headings.
 Resources of other types are passed over, withdrawn reports reported. Nothing is fetched: an attachment with a url only has no text.
 """
 
@@ -13,6 +13,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+from medrag._util.text import sentences
 from medrag.corpora import _files as files
 from medrag.corpora._report_parts import decoded, json_lines, sections_of, tell_silent
 from medrag.errors import BadRecord
@@ -20,6 +21,7 @@ from medrag.protocols import Report
 from medrag.types import Item, Study
 
 _SUFFIXES = (".json", ".ndjson", ".jsonl")
+_PATIENT = re.compile(r"^(?:.*/)?Patient/([^/]+)(?:/_history/[^/]*)?$")  # relative, absolute, of one version
 _WITHDRAWN = ("entered-in-error", "cancelled")  # statuses of reports that say nothing of a patient
 
 
@@ -53,7 +55,7 @@ class FhirReports:
 
     def _resources(self, file: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
         """(where, resource) of every DiagnosticReport of a file."""
-        if file.suffix != ".json":
+        if file.suffix.lower() != ".json":
             for where, raw in json_lines(self.path, file, "utf-8", report):
                 yield from self._reports(where, raw, report)
             return
@@ -65,12 +67,16 @@ class FhirReports:
         yield from self._reports(str(file), raw, report)
 
     def _reports(self, where: str, raw: Any, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The DiagnosticReports of a resource, a Bundle or a list."""
-        if isinstance(raw, dict) and raw.get("resourceType") == "Bundle":
-            entries = raw.get("entry")
-            raw = [e.get("resource") for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
-        for one in raw if isinstance(raw, list) else [raw]:
-            if not isinstance(one, dict) or not isinstance(one.get("resourceType"), str):
+        """The DiagnosticReports of a resource, a Bundle or a list, and of those inside them."""
+        left = [raw]
+        while left:
+            one = left.pop()
+            if isinstance(one, dict) and one.get("resourceType") == "Bundle":
+                entries = one.get("entry")
+                one = [e.get("resource") for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+            if isinstance(one, list):
+                left += reversed(one)
+            elif not isinstance(one, dict) or not isinstance(one.get("resourceType"), str):
                 report(BadRecord(where, "is no FHIR resource", "give DiagnosticReports, a Bundle or NDJSON"))
             elif one["resourceType"] == "DiagnosticReport":
                 yield where, one
@@ -90,7 +96,7 @@ class FhirReports:
             date = resource.get("effectiveDateTime") or period.get("start") or resource.get("issued") or ""
             labels = tuple(filter(None, map(_concept, resource.get("conclusionCode") or [])))
             code = _concept(resource.get("code") or {})
-            patient = str(subject.get("reference") or "").removeprefix("Patient/")
+            patient = _PATIENT.sub(r"\1", str(subject.get("reference") or ""))
         except (AttributeError, TypeError) as error:
             raise BadRecord(
                 f"{where} ({identity})", "its fields do not have FHIR's shapes", "validate the resource"
@@ -120,22 +126,36 @@ class FhirReports:
         if conclusion:
             if " ".join(sections.get("findings", "").split()) == " ".join(conclusion.split()):
                 del sections["findings"]
-            sections["impression"] = conclusion
+            sections["impression"] = _joined(conclusion, sections.get("impression", ""))
         return {name: " ".join(body.split()) for name, body in sections.items()}
+
+
+def _joined(first: str, second: str) -> str:
+    """Two texts as one; where every sentence of one stands in the other, the other."""
+    said, other = ({sentence.rstrip(".").lower() for sentence in sentences(text)} for text in (first, second))
+    if said <= other or other <= said:
+        return second if said < other else first
+    return f"{first}{'' if first.endswith(('.', '!', '?', ':', ';')) else '.'} {second}"
 
 
 def _attachment(form: dict[str, Any], where: str) -> str:
     """The words of a text attachment; "" for other types (a PDF belongs into a PDF corpus)."""
-    kind = str(form.get("contentType") or "text/plain").partition(";")[0]
-    if kind not in ("text/plain", "text/html", "text/markdown") or not form.get("data"):
+    kind, _, parameters = str(form.get("contentType") or "text/plain").lower().partition(";")
+    if (kind := kind.strip()) not in ("text/plain", "text/html", "text/markdown") or not form.get("data"):
         return ""
-    text = decoded(str(form["data"]), where).decode("utf-8", "replace")
+    named = re.search(r"charset\s*=\s*[\"']?([^\s\"';]+)", parameters)
+    charset = named[1] if named else "utf-8"
+    try:
+        text = decoded(str(form["data"]), where).decode(charset, "replace")
+    except (LookupError, UnicodeError) as error:
+        raise BadRecord(where, f"its attachment names the charset {charset!r}", "store it as UTF-8") from error
     return _stripped(text) if kind == "text/html" else text
 
 
 def _stripped(html: str) -> str:
-    """XHTML narrative without its tags."""
-    lines = re.sub(r"(?i)<(?:br|/p|/div|/tr|/li|/h\d)[^>]*>", "\n", html)
+    """The words of HTML, without its tags and what no reader of the page sees."""
+    seen = re.sub(r"(?is)<!--.*?(?:-->|\Z)|<(style|script|title)\b.*?(?:</\1\s*>|\Z)", " ", html)
+    lines = re.sub(r"(?i)<(?:br|/p|/div|/tr|/li|/h\d)[^>]*>", "\n", seen)
     return unescape(re.sub(r"<[^>]+>", " ", lines)).strip()
 
 

@@ -14,6 +14,7 @@ from medrag.corpora._report_parts import sections_of
 from medrag.corpora.fhir import FhirReports
 from medrag.corpora.reports import CsvReports, JsonlReports, OpenIReports
 from medrag.errors import BadRecord, CorpusError, ModelMissing, SettingsError
+from medrag.types import Study
 
 
 def never(error: BadRecord) -> None:
@@ -332,10 +333,67 @@ def test_fhir_resource_bundle_and_ndjson(tmp_path: Path) -> None:
         and first.labels == ("Normal",)
     )
     assert (
-        first.sections == {"findings": "Clear lungs.", "impression": "Normal chest."}
+        first.sections == {"findings": "Clear lungs.", "impression": "Normal chest. old"}
         and first.meta["code"] == "Chest X-ray"
     )
     assert second.sections == {"findings": "A & B.", "impression": "C."}
+
+
+def fhir(identity: str, text: str | bytes = "", kind: str = "text/plain", **fields: object) -> dict[str, object]:
+    data = base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+    form = {"presentedForm": [{"contentType": kind, "data": data}]} if text else {}
+    return {"resourceType": "DiagnosticReport", "id": identity, **form, **fields}
+
+
+def studies_of(path: Path, *resources: object) -> list[Study]:
+    path.write_text(json.dumps({"resourceType": "Bundle", "entry": [{"resource": one} for one in resources]}))
+    return [item for item in FhirReports("f", path).read(never) if isinstance(item, Study)]
+
+
+def test_fhir_bundles_are_read_inside_bundles_and_lists(tmp_path: Path) -> None:
+    inner = {"resourceType": "Bundle", "entry": [{"resource": fhir("b", "Inner.")}, {"resource": fhir("c", "Last.")}]}
+    found = studies_of(tmp_path / "a.json", fhir("a", "First."), inner, fhir("d", "After."))
+    assert [study.id for study in found] == ["f:a", "f:b", "f:c", "f:d"]
+    (tmp_path / "b.JSON").write_text(
+        json.dumps([inner, [inner | {"entry": [{"resource": fhir("e", "Listed.")}]}]], indent=1)
+    )
+    assert [study.id for study in FhirReports("f", tmp_path / "b.JSON").read(never)] == ["f:b", "f:c", "f:e"]
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "impression"),
+    [
+        ("Normal.", "Normal. 1. Mass in the left lung. 2. Effusion."),
+        ("Effusion. 1. Mass in the left lung. 2. Effusion", "Effusion. 1. Mass in the left lung. 2. Effusion"),
+        ("1. Mass in the left lung", "1. Mass in the left lung. 2. Effusion."),
+        ("Effusion", "Effusion. 1. Mass in the left lung. 2. Effusion."),
+    ],
+)
+def test_a_conclusion_takes_nothing_from_the_impression(tmp_path: Path, conclusion: str, impression: str) -> None:
+    text = "FINDINGS: as said.\nIMPRESSION: 1. Mass in the left lung. 2. Effusion."
+    (study,) = studies_of(tmp_path / "a.json", fhir("a", text, conclusion=conclusion))
+    assert study.sections == {"findings": "as said.", "impression": impression}
+
+
+def test_fhir_attachments_are_read_by_their_type_and_charset(tmp_path: Path) -> None:
+    html = "<html><head><title>Rep</title><style>p {color: red}</style></head><!-- no > mass --><p>Clear.<script>x()</script></p>"
+    studies = studies_of(
+        tmp_path / "a.json",
+        fhir("latin", "Pleuraerguß".encode("latin-1"), "text/plain; charset=ISO-8859-1"),
+        fhir("upper", "Großer Erguß", 'TEXT/PLAIN; Charset="UTF-8"'),
+        fhir("html", html, "text/html"),
+    )
+    assert [study.text for study in studies] == ["Pleuraerguß", "Großer Erguß", "Clear."]
+    (tmp_path / "b.ndjson").write_text(json.dumps(fhir("odd", "Clear.", "text/plain; charset=klingon")))
+    told: list[BadRecord] = []
+    assert not list(FhirReports("f", tmp_path / "b.ndjson").read(told.append))
+    assert len(told) == 1 and "klingon" in told[0].problem
+
+
+def test_a_fhir_patient_is_one_however_it_is_referred_to(tmp_path: Path) -> None:
+    references = ("Patient/7", "http://h/fhir/Patient/7", "Patient/7/_history/2", "urn:uuid:7")
+    resources = [fhir(str(n), "Clear.", subject={"reference": one}) for n, one in enumerate(references)]
+    assert [study.patient for study in studies_of(tmp_path / "a.json", *resources)] == ["7", "7", "7", "urn:uuid:7"]
 
 
 @pytest.mark.parametrize(
