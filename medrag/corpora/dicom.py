@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medrag._util.dicom import PIXELS, frames_of, header_meta, is_decodable, quiet, read_dataset, sound
+from medrag._util.dicom import (
+    PIXELS,
+    frames_of,
+    header_meta,
+    is_decodable,
+    looks_like_dicom,
+    quiet,
+    read_dataset,
+    sound,
+)
 from medrag._util.images import is_dicom
 from medrag.corpora import _files as files
 from medrag.errors import BadRecord, ImageError
@@ -70,7 +79,8 @@ class DicomFolder:
                 head = handle.read(132)
         except OSError as error:
             raise files.os_problem(file, error) from error
-        if not is_dicom(head) and file.suffix.lower() not in (".dcm", ".dicom", ".ima") and file != self.path:
+        claims = file.suffix.lower() in (".dcm", ".dicom", ".ima") or file == self.path
+        if not (is_dicom(head) or claims or _is_bare(file, head)):
             return None
         if not head:
             raise ImageError(str(file), "is empty", "fetch the file again")
@@ -139,6 +149,14 @@ class DicomFolder:
                 frame=frame,
                 meta=kept,
             )
+
+
+def _is_bare(file: Path, head: bytes) -> bool:
+    """Whether a file is a data set without the DICOM preamble: it begins with a tag of group 2 or 8."""
+    if head[:2] not in (b"\x02\0", b"\x08\0"):
+        return False
+    with file.open("rb") as handle:
+        return looks_like_dicom(handle)
 
 
 def _place(instance: tuple[Path, dict[str, Any]]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hostile import dicom, png
 
+from medrag._util.dicom import read_dataset
 from medrag.corpora.dicom import DicomFolder, domain_of
 from medrag.corpora.images import ImageFolder
 from medrag.errors import BadRecord, CorpusError
@@ -108,6 +109,16 @@ def test_dicom_files_are_grouped_by_study_and_sorted(tmp_path: Path) -> None:
     )
     assert study.images == (first.id, second.id) and first.source.endswith("y") and second.source.endswith("x.dcm")
     assert items[3].id == "p:9.9" and items[4].domain == "ct" and items[4].meta["modality"] == "CT"
+
+
+def test_a_dicom_file_without_preamble_and_suffix_is_read(tmp_path: Path) -> None:
+    whole = dicom(tmp_path / "IM0001", StudyInstanceUID="9.9").read_bytes()
+    (tmp_path / "IM0001").write_bytes(whole[132:])  # its meta information first
+    data = read_dataset(str(dicom(tmp_path / "IM0002")), "")
+    del data.file_meta
+    data.save_as(tmp_path / "IM0002", implicit_vr=True, little_endian=True)  # the data set alone
+    (tmp_path / "IM0003").write_bytes(b"\x08\0 begins like one, and is none" * 9)
+    assert [i.id for i in DicomFolder("p", tmp_path).read(never) if i.kind == "study"] == ["p:9.9", "p:1.2.3"]
 
 
 @pytest.mark.parametrize(("frames", "wanted"), [("first", [0]), ("middle", [1]), ("all", [0, 1, 2])])
