@@ -29,10 +29,15 @@ TURNED = ("given", "alone", "votes", "reader", "alike")  # signals that are posi
 
 def sort_of(context: Context) -> str:
     """What sort of confidence an answer can have: ``closed`` (yes or no about an image), ``report``, or ``text``."""
-    if not context.query.images:
+    return sort_asked(context.query.text, bool(context.query.images))
+
+
+def sort_asked(question: str, pictured: bool) -> str:
+    """The same of a question, asked with pictures or without."""
+    if not pictured:
         return "text"
-    sort = parse(context.query.text).sort
-    return "report" if sort == "report" else "closed" if question_kind(context.query.text) == "closed" else "text"
+    sort = parse(question).sort
+    return "report" if sort == "report" else "closed" if question_kind(question) == "closed" else "text"
 
 
 def votes(question: str, kept: Iterable[Hit]) -> float:
@@ -116,12 +121,19 @@ def confidence(
     said = closed.parse(text) if sort == "closed" else ""
     if sort == "closed" and not said:
         return None
-    found = (
-        oriented(closed_signals(generator, [context], [route], private=private)[0], said == "yes")
-        if said
-        else text_signals(context, route)
-    )
+    seen = closed_signals(generator, [context], [route], private=private)[0] if said else {}
+    found = answer_signals(text, context, route, seen)
     return calibration.sorts[calibration.named(sort, context.query.domain)].confidence.probability(found)
+
+
+def answer_signals(text: str, context: Context, route: Route, seen: Mapping[str, float]) -> dict[str, float]:
+    """Signals of an answer, taken so when a calibration is made and when it is used. ``seen`` are those of a closed question, empty for others.
+
+    A generator that knows no probabilities leaves out what tells most, so that the signals of texts stand beside the others.
+    """
+    said = closed.parse(text) if seen else ""
+    turned = oriented(seen, said == "yes") if said else {}
+    return turned if "given" in turned else turned | text_signals(context, route)
 
 
 def oriented(signals: Mapping[str, float], yes: bool) -> dict[str, float]:

@@ -57,15 +57,22 @@ def calibrate(
     from medrag.calibration import NAME
     from medrag.cli.ask import open_index
     from medrag.errors import SettingsError
-    from medrag.eval import runner, sources
-    from medrag.eval.calibrate import KINDS, calibrated
+    from medrag.eval import runner, sources, twins
+    from medrag.eval.calibrate import KINDS, calibrated, check_asked, check_numbers
     from medrag.eval.observed import observe
     from medrag.eval.tasks import load_task
 
-    tasks = [_named(one, limit) for one in task]
-    rag = open_index(index, model, **{**options_of(option or []), "calibration": "off"})
+    tasks, risks = [_named(one, limit) for one in task], risk or [0.05, 0.1, 0.15, 0.2, 0.3]
+    depths = sorted(set(depth or (0, 1, 3)))
+    check_numbers(depths, risks, delta, alpha)
+    if load_task(tasks[0][0]).kind == "selection" and (out or work or depth or risk):
+        raise SettingsError(
+            "a task of kind selection chooses settings and writes no calibration",
+            "leave out --out, --work, --depth and --risk",
+        )
+    rag = open_index(index, model, **{**options_of(option or []), "calibration": "off", "risk": None})
     path = out or beside(rag.recipe.name if rag.recipe else index, NAME)
-    folder, depths = data or sources.training_data(), sorted(set(depth or (0, 1, 3)))
+    folder = data or sources.training_data()
     if load_task(tasks[0][0]).kind == "selection":
         _selection(rag, tasks, folder, split, seed, as_json)
         return
@@ -77,8 +84,10 @@ def calibrate(
                 f"{name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
             )
         examples += [replace(example, id=f"{one.task.name}/{example.id}") for example in one.examples]
+    check_asked(examples)
+    examples = twins.apart_in(rag.store, examples)
     observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
-    found = calibrated(observed, rag.calibrated_for, depths, risk or (0.05, 0.1, 0.15, 0.2, 0.3), delta, alpha, seed)
+    found = calibrated(observed, rag.calibrated_for, depths, risks, delta, alpha, seed)
     found.write(path)
     if as_json:
         emit(

@@ -11,7 +11,7 @@ Guarantees take one question of each group, drawn with the seed: several about o
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from medrag._util.odds import logit
 from medrag.calibration import Calibration, Logistic, Sort, of_domain
+from medrag.confidence import sort_asked
 from medrag.errors import SettingsError
 from medrag.eval.observed import Observed
 from medrag.eval.statistics import interval
@@ -28,8 +29,11 @@ from medrag.score.abstention import Abstention
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from medrag.eval.tasks import Example
+
 COVERED = 0.7  # share answered at which errors are reported beside those of all
 FEWEST = 60  # questions of a sort from which on it is calibrated
+PATIENTS = 30  # groups that they are of at least: guarantees and folds count these, not questions
 FOLDS, REPEATS = 5, 5
 STILL = 1e-9  # a spread below which a signal does not vary
 STRENGTHS = (
@@ -48,10 +52,10 @@ def calibrated(
 ) -> Calibration:  # fmt: skip
     """The calibration of all sorts of which there are enough questions.
 
-    Raises SettingsError where there are enough of none, and for a share or a number that is none.
+    Raises SettingsError where there are enough of none (see `check_enough`), and for a share or a number that is none.
     """
-    if not all(0 < share < 1 for share in (*risks, delta, alpha)) or min(depths, default=-1) < 0:
-        raise SettingsError("risks, alpha and delta lie between 0 and 1, depths are 0 or more", "name others")
+    check_numbers(depths, risks, delta, alpha)
+    check_enough((one.sort, one.group) for one in observed)
     by_sort: dict[str, list[Observed]] = {}
     for one in observed:
         by_sort.setdefault(one.sort, []).append(one)
@@ -59,14 +63,40 @@ def calibrated(
     for name, some in by_sort.items():
         for domain in ("", *sorted({one.domain for one in some} - {""})):
             mine = np.array([domain in ("", one.domain) for one in some])
-            if mine.sum() >= FEWEST and (not domain or mine.sum() < len(some)):
+            if _enough([one.group for one, m in zip(some, mine, strict=True) if m]) and not (domain and mine.all()):
                 sorts[of_domain(name, domain)] = _sort(some, mine, depths, risks, delta, alpha, seed)
-    if not sorts:
-        raise SettingsError(
-            f"{len(observed)} questions are too few", f"{FEWEST} of one sort are needed, 200 are better"
-        )
     about = {"questions": len(observed), "depths": list(depths), "alpha": alpha, "seed": seed}
     return Calibration(made_for, delta, sorts, about)
+
+
+def check_numbers(depths: Sequence[int], risks: Sequence[float], delta: float, alpha: float) -> None:
+    """Raises SettingsError for a share or a number that is none."""
+    if not all(0 < share < 1 for share in (*risks, delta, alpha)) or min(depths, default=-1) < 0:
+        raise SettingsError("risks, alpha and delta lie between 0 and 1, depths are 0 or more", "name others")
+
+
+def check_asked(examples: Sequence[Example]) -> None:
+    """`check_enough` of questions that have not been asked yet; those with one id are one."""
+    distinct = {one.id: one for one in examples}.values()
+    check_enough((sort_asked(one.question, bool(one.images)), one.group) for one in distinct)
+
+
+def check_enough(questions: Iterable[tuple[str, str]]) -> None:
+    """Raises SettingsError where of no sort there are enough questions, each given by its sort and its group."""
+    by_sort: dict[str, list[str]] = {}
+    for sort, group in questions:
+        by_sort.setdefault(sort, []).append(group)
+    if not any(map(_enough, by_sort.values())):
+        asked = sum(map(len, by_sort.values()))
+        patients = len({group for groups in by_sort.values() for group in groups})
+        raise SettingsError(
+            f"{asked} questions about {patients} patients are too few",
+            f"{FEWEST} of one sort, about {PATIENTS} patients, are needed; 200 are better",
+        )
+
+
+def _enough(groups: Sequence[str]) -> bool:
+    return len(groups) >= FEWEST and len(set(groups)) >= PATIENTS
 
 
 def _sort(

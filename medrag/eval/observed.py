@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from medrag._util.files import sha256_text
 from medrag._util.odds import chance
 from medrag._util.progress import track
-from medrag.confidence import closed_signals, oriented, sort_of, text_signals
+from medrag.confidence import answer_signals, closed_signals, sort_of
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval.lines import whole_lines
 from medrag.eval.tasks import Example
@@ -42,12 +42,13 @@ class Observed:
 def observe(
     rag: MedRAG, examples: Sequence[Example], path: Path, depths: Sequence[int], at_once: int = 4
 ) -> list[Observed]:
-    """Observations of all examples in order; those that the file has of the same settings and the same question are not asked again.
+    """Observations of all examples in order, one for each id; those that the file has of the same settings and the same question are not asked again.
 
     Raises SettingsError where the file holds observations of other settings, and CorpusError where there is no example.
     """
     if not examples:
         raise CorpusError("there is no question to calibrate with", "name another --task or --split")
+    examples = list({one.id: one for one in examples}.values())
     key = sha256_text(json.dumps(rag.calibrated_for, sort_keys=True), json.dumps(list(depths)))[:16]
     done = _kept(path, key, examples)
     wanted = [one for one in examples if one.id not in done]
@@ -75,7 +76,7 @@ def _kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, Observ
         if not example or raw.get("asked") != example.asked() or "domain" not in raw:
             continue
         lists = {name: tuple(raw[name]) for name in ("right", "tokens", "raw", "signals")}
-        found[raw["id"]] = Observed(raw["id"], raw["group"], raw["sort"], **lists, domain=raw["domain"])
+        found[raw["id"]] = Observed(raw["id"], example.group, raw["sort"], **lists, domain=raw["domain"])
     return found
 
 
@@ -118,14 +119,16 @@ def _said(
         if closed
         else []
     )
+    seen = dict(zip(closed, signals, strict=True))
     found: dict[int, tuple[str, float | None, dict[str, float]]] = {}
-    for n, one in zip(closed, signals, strict=True):
+    for n, one in seen.items():
         if "given" in one:
             p = chance(one["given"])
-            found[n] = ("Yes." if p >= 0.5 else "No.", max(p, 1 - p), oriented(one, p >= 0.5))
+            text = "Yes." if p >= 0.5 else "No."
+            found[n] = (text, max(p, 1 - p), answer_signals(text, contexts[n], routes[n], one))
     others = [n for n in range(len(contexts)) if n not in found]
     for n, answer in zip(
         others, rag.answers_from([contexts[n] for n in others], [routes[n] for n in others]), strict=True
     ):
-        found[n] = (answer.text, None, text_signals(answer.context, answer.route))
+        found[n] = (answer.text, None, answer_signals(answer.text, answer.context, answer.route, seen.get(n, {})))
     return [found[n] for n in range(len(contexts))]

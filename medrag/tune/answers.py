@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.files import appending, sha256_text
 from medrag._util.images import load_image
 from medrag._util.progress import track
+from medrag.corpora.twins import apart_in
 from medrag.errors import SettingsError
 from medrag.pipeline import make_query
 from medrag.prompts import KEYS, describe, make_prompt
@@ -116,13 +117,14 @@ def answer_all(
     rag: MedRAG, asked: Sequence[Asked], folder: Path, unseen: Unseen | None = None, *, right: Judge = clinically_right,
     short: bool = True, keep_keys: bool = False, at_once: int = 8,
 ) -> list[Told]:  # fmt: skip
-    """Every question's answers, in order; those that ``folder`` holds from the same settings are not asked again.
+    """Every question's answers, in order; those that ``folder`` holds from the same settings are not asked again. Studies of the index
+    that hold a copy of a question's picture are no evidence for it.
 
     ``short``: closed questions are answered "Yes." or "No." by the generator's P(yes) where it knows it, which is several times faster
     than writing. ``keep_keys`` keeps evidence keys in the answers, for generators that write them themselves. Raises SettingsError
     where the folder holds answers of other settings, GeneratorError where the generator fails.
     """
-    unseen = unseen or Unseen()
+    unseen, asked = unseen or Unseen(), apart_in(rag.store, asked)
     key = sha256_text(rag.fingerprint, f"{unseen.how}/{unseen.seed}/{unseen.kept}/{short}/{keep_keys}")[:16]
     done = kept(folder / FILE, key)
     wanted = [one for one in asked if one.id not in done or done[one.id].asked != one]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from medrag import MedRAG
 from medrag._util.places import share
@@ -25,7 +26,7 @@ from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, load_recipe
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import Context, Hit, Passage, Query, QueryImage, Study
+from medrag.types import Context, Hit, ImageRecord, Passage, Query, QueryImage, Study
 from medrag.vlms import open_generator
 
 QUESTION = "Is there a pleural effusion?"
@@ -150,6 +151,14 @@ def test_one_domain_alone_is_the_sort_itself() -> None:
     assert set(calibrated(some, {}, DEPTHS, (0.2,)).sorts) == {"closed"}
 
 
+def test_enough_questions_of_too_few_patients_are_too_few() -> None:
+    some = [replace(one, group=f"g{n % 29}") for n, one in enumerate(by_domain())]
+    with pytest.raises(SettingsError, match="900 questions about 29 patients are too few → 60 of one sort, about 30"):
+        calibrated(some, {}, DEPTHS, (0.2,))
+    few = [replace(one, group=f"g{n % 29}") if one.domain == "ct" else one for n, one in enumerate(by_domain())]
+    assert set(calibrated(few, {}, DEPTHS, (0.2,)).sorts) == {"closed", "closed, chest-xray"}
+
+
 def test_nothing_is_certified_that_is_not_safe(observed: Any) -> None:
     _, found, _ = observed
     strict = calibrated(found, "x", DEPTHS, (0.01,), alpha=0.02)
@@ -184,6 +193,14 @@ def test_a_run_that_was_cut_off_goes_on_and_another_setting_is_refused(observed:
     assert rag.generator.asked < 20 * 2 * 3  # type: ignore[attr-defined]
     with pytest.raises(SettingsError, match="another index, model or setting"):
         observe(rag, examples(folder), path, (0, 1, 2))
+    with pytest.raises(SettingsError, match=r"is a folder, not a file → name another .*--work"):
+        observe(rag, examples(folder), tmp_path, DEPTHS)
+    other = tmp_path / "other.jsonl"
+    for text in ('{"id": "1", "question": "q?"}\n', "[1, 2]\n", "a text of its own"):
+        other.write_text(text)
+        with pytest.raises(SettingsError, match=r"holds something else → name another .*--work"):
+            observe(rag, examples(folder), other, DEPTHS)
+        assert other.read_text() == text
     with pytest.raises(CorpusError, match="no question"):
         observe(rag, [], path, DEPTHS)
     with pytest.raises(SettingsError, match="too few"):
@@ -214,6 +231,16 @@ def test_observations_are_of_the_same_question_right_answer_and_picture(observed
     assert again[1].right == tuple(not one for one in found[1].right)
     assert [one.right for one in again[3:]] == [one.right for one in found[3:16]]
     assert again == observe(rag, some, path, DEPTHS) and len(path.read_text().splitlines()) == 16 + 3
+
+
+def test_a_question_is_observed_once_and_belongs_to_the_patient_it_is_said_to_be_of_now(
+    observed: Any, tmp_path: Path
+) -> None:
+    folder, _, _ = observed
+    some, path, rag = examples(folder, 12), tmp_path / "observed.jsonl", pipeline(folder)
+    assert len(observe(rag, [*some, *some], path, DEPTHS)) == len(some) == len(path.read_text().splitlines())
+    again = observe(rag, [replace(one, group="one patient") for one in some], path, DEPTHS)
+    assert {one.group for one in again} == {"one patient"} and len(path.read_text().splitlines()) == len(some)
 
 
 def test_a_line_that_was_cut_short_costs_one_observation_alone(observed: Any, tmp_path: Path) -> None:
@@ -250,6 +277,93 @@ def test_an_answer_says_how_sure_it_is_and_is_held_back_where_that_is_too_little
         pipeline(folder, calibration=str(folder / "calibration.json"), risk=0.25).answer(
             Image.new("L", (32, 32), 250), QUESTION
         )
+
+
+class Unsure(FakeGenerator):
+    """Knows no probabilities: it says yes to what is bright."""
+
+    def stream(self, prompt: Any, images: Any = ()) -> Any:
+        yield "Yes [E1]." if images[0].convert("L").getpixel((0, 0)) > 127 else "No [E1]."
+
+
+def test_an_answer_of_a_generator_without_probabilities_is_as_sure_as_was_learned(tmp_path: Path) -> None:
+    reworded = "Does this chest X-ray show a large effusion?"
+    some = [replace(one, question=reworded) if n % 3 else one for n, one in enumerate(examples(tmp_path, 300))]
+    rag, path = pipeline(tmp_path), tmp_path / "calibration.json"
+    rag.generator = Unsure()
+    found = observe(rag, some, tmp_path / "observed.jsonl", (1,))
+    assert {"votes", "yes", "chest yes", "best lexical", "route"} <= found[0].signals[0].keys()
+    made = calibrated(found, rag.calibrated_for, (1,), RISKS)
+    made.write(path)
+    live, sort = pipeline(tmp_path, calibration=str(path)), made.sorts["closed"]
+    live.generator = Unsure()
+    learned = [sort.confidence.probability(one.signals[0]) for one in found[:20]]
+    told = [live.answer(str(one.images[0]), one.question).confidence for one in some[:20]]
+    assert told == pytest.approx(learned) and len({round(p, 6) for p in learned}) == 4  # two answers, two wordings
+
+
+def vqa_folder(folder: Path, n: int) -> Path:
+    """So many closed questions in VQA-RAD's layout, each about a picture of its own."""
+    (folder / "open/vqa_rad/images").mkdir(parents=True)
+    rows = []
+    for k in range(n):
+        grey = np.random.default_rng(k).integers(0, 256, (9, 9), np.uint8)
+        Image.fromarray(grey).resize((64, 64)).save(folder / f"open/vqa_rad/images/{k}.png")
+        about = {"image_organ": "CHEST", "question_type": "PRES", "question": QUESTION}
+        rows.append({"qid": str(k), "image_name": f"{k}.png", "answer": "Yes" if k % 3 else "No", **about})
+    (folder / "open/vqa_rad/test.json").write_text(json.dumps(rows))
+    return folder
+
+
+def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> tuple[Any, MedRAG]:
+    """``medrag calibrate`` of an index whose recipe asks for a risk, and which holds a copy of the first picture."""
+    from medrag.cli.app import app
+
+    copied = ImageRecord("iu:1#0", "iu:1", "", str(folder / "open/vqa_rad/images/0.png"))
+    manifest = SimpleNamespace(content_hash="", content={}, recipe={})
+    opened: list[MedRAG] = []
+
+    def open_index(index: str, model: str, **settings: Any) -> MedRAG:
+        rag = pipeline(folder, **{"risk": 0.2, **settings})
+        rag.store = SimpleNamespace(items=SimpleNamespace(iterate=lambda kinds: [copied]), manifest=manifest)  # type: ignore[assignment]
+        opened.append(rag)
+        return rag
+
+    monkeypatch.setattr("medrag.cli.ask.open_index", open_index)
+    usual = ["calibrate", "iu", "--data", str(folder), "--split", "test", *options]
+    result = CliRunner().invoke(app, usual)
+    return result, opened[-1] if opened else pipeline(folder)
+
+
+def test_an_index_that_asks_for_a_risk_is_calibrated_without_copies_of_the_pictures_asked_about(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, out = vqa_folder(tmp_path, 60), tmp_path / "made.json"
+    result, _ = command(monkeypatch, folder, "--task", "vqa_rad", "--out", str(out), "--depth", "1")
+    assert result.exit_code == 0 and set(read_calibration(out).sorts) == {"closed"}, result.output
+    asked = [json.loads(line)["asked"] for line in (tmp_path / "made.observed.jsonl").read_text().splitlines()]
+    assert [one["exclude"] for one in asked] == [["iu:1"]] + 59 * [[]]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--task", "vqa_rad", "--risk", "2"], "between 0 and 1"),
+        (["--task", "vqa_rad", "--depth", "-1"], "depths are 0 or more"),
+        (["--task", "vqa_rad", "--delta", "0"], "between 0 and 1"),
+        (["--task", "vqa_rad"], "59 questions about 59 patients are too few"),
+        (["--task", "vqa_rad", "--task", "vqa_rad"], "59 questions about 59 patients are too few"),
+        (["--task", "selection", "--out", "x.json"], "leave out --out"),
+        (["--task", "selection", "--depth", "1"], "leave out --out"),
+        (["--task", "selection", "--risk", "0.1"], "leave out --out"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_said_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], told: str
+) -> None:
+    result, rag = command(monkeypatch, vqa_folder(tmp_path, 59), *options)
+    assert result.exit_code == 1 and told in " ".join(result.output.split()), result.output
+    assert not hasattr(rag.generator, "asked")
 
 
 def test_a_calibration_of_something_else_is_refused(observed: Any, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,9 +16,9 @@ from medrag.errors import SettingsError
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.tune.answers import READ, answer_all, evidence_for
+from medrag.tune.answers import FILE, READ, answer_all, evidence_for
 from medrag.tune.asked import Asked, training_questions, with_others_evidence
-from medrag.types import Query, Study
+from medrag.types import ImageRecord, Query, Study
 
 QUESTION = "Is there a pleural effusion?"
 OWN = "Large left pleural effusion, its own report."
@@ -81,6 +83,22 @@ def test_both_go_into_one_file_with_the_first_answers_and_a_second_run_asks_noth
     before = len(rag.generator.prompts)  # type: ignore[attr-defined]
     told = answer_all(rag, questions + with_others_evidence(questions), tmp_path / "out")
     assert len(told) == 6 and len(rag.generator.prompts) == before  # type: ignore[attr-defined]
+
+
+def test_no_question_is_asked_with_the_report_of_a_copy_of_its_picture(tmp_path: Path) -> None:
+    (one,) = asked(tmp_path, 1)
+    film = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9), np.uint8)).resize((256, 256))
+    film.save(one.images[0])
+    film.resize((128, 128)).save(tmp_path / "copy.png")
+    reports = [Study(f"iu:{n}", {"findings": "A pleural effusion."}) for n in range(2)]
+    rag, copied = pipeline(ListRetriever(reports, "lexical")), ImageRecord("iu:0#0", "iu:0", "", f"{tmp_path}/copy.png")
+    rag.store = SimpleNamespace(  # type: ignore[assignment]
+        items=SimpleNamespace(iterate=lambda kinds: [copied]), manifest=SimpleNamespace(content_hash="", content={})
+    )
+    (told,) = answer_all(rag, [one], tmp_path / "out")
+    assert [piece.id for piece in told.evidence] == ["iu:1"] and told.asked.exclude == ("own:0", "iu:0")
+    answer_all(rag, [one], tmp_path / "out")
+    assert len((tmp_path / "out" / FILE).read_text().splitlines()) == 1
 
 
 def test_a_set_may_name_its_own_number(tmp_path: Path) -> None:
