@@ -18,7 +18,7 @@ from medrag.agent.state import Call, Row, State
 from medrag.errors import GeneratorError
 from medrag.prompts import Prompt
 from medrag.types import Context, Query
-from medrag.vlms._messages import one_line, user_content
+from medrag.vlms._messages import CUT, one_line, user_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -149,11 +149,15 @@ def _ask(generator: Generator, system: str, text: str, left: int, images: Sequen
         return None, 0
     prompt = Prompt(text, Context(Query(text)), system, most)
     reply, wrote = "", 0
-    for piece in generator.stream(prompt, images if generator.sees_images else ()):
-        reply += piece
-        wrote = count_tokens(reply)
-        if wrote >= most:  # an endless reply is left alone
-            break
+    try:
+        for piece in generator.stream(prompt, images if generator.sees_images else ()):
+            reply += piece
+            wrote = count_tokens(reply)
+            if wrote >= most:  # an endless reply is left alone
+                break
+    except GeneratorError as error:
+        if error.kind != CUT:
+            raise
     return reply, read + min(wrote, most)
 
 

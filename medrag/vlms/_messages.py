@@ -1,16 +1,27 @@
-"""A prompt as chat messages with images inside, in the form that OpenAI-compatible servers and LangChain share."""
+"""A prompt as chat messages with images inside, in the form that OpenAI-compatible servers and LangChain share; and a model's reply without
+what it only thought, up to its last whole sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.images import data_url
+from medrag.errors import GeneratorError
+from medrag.prompts import KEYS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from medrag.prompts import Prompt
+
+CUT = "cut"  # the kind of a GeneratorError: the model had no token left
+_OPEN, _CLOSE = (re.compile(rf"<{end}think(?:ing)?>", re.IGNORECASE) for end in ("", "/"))
+_TAGS = ("<think>", "<thinking>", "</think>", "</thinking>")
+_WHOLE = re.compile(  # a sentence's end with its keys, no "2." of a list; or a line's
+    rf"(?:[^\W\d_]|[^\w\s])[.!?][\"')\]]*(?:\s*{KEYS.pattern})*(?=\s|\Z)|\n"
+)
 
 
 def user_content(prompt: Prompt, images: Sequence[Image], side: int) -> str | list[dict[str, Any]]:
@@ -24,3 +35,57 @@ def user_content(prompt: Prompt, images: Sequence[Image], side: int) -> str | li
 def one_line(error: BaseException, limit: int = 200) -> str:
     """What an exception says, on one line."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
+def spoken(pieces: Iterable[str], thinking: bool = False) -> Iterator[str]:
+    """The pieces without what stands between <think> tags, nor the blank behind them; only what may be the beginning of a tag is held back.
+
+    ``thinking``: the prompt has opened the tag already.
+
+    >>> list(spoken(["<thi", "nk>Hm.</think> ", "No <", " 3 mm."]))
+    ['No ', '< 3 mm.']
+    """
+    held, fresh = "", thinking
+    for piece in pieces:
+        held += piece
+        while tag := (_CLOSE if thinking else _OPEN).search(held):
+            if not thinking and (text := held[: tag.start()]):
+                yield text
+            held, thinking, fresh = held[tag.end() :], not thinking, True
+        held = held.lstrip() if fresh else held
+        begun = held.rfind("<")
+        cut = begun if begun >= 0 and any(one.startswith(held[begun:].lower()) for one in _TAGS) else len(held)
+        text, held = held[:cut], held[cut:]
+        if text and not thinking:
+            fresh = False
+            yield text
+    if held and not thinking:
+        yield held
+
+
+def whole_sentences(pieces: Iterable[str], free: int) -> Iterator[str]:
+    """The pieces, and of a reply that ends with a GeneratorError of the kind `CUT` no unfinished sentence; the error where it has no whole one.
+
+    A token is a character or more, so that nothing can be cut before ``free`` tokens of text: until then the pieces pass as they come, then
+    sentence by sentence. Where a model that thought first has none left before that, the error is passed on too.
+    """
+    held, told = "", ""
+    try:
+        for piece in pieces:
+            held += piece
+            last = len(held) if len(told) + len(held) <= free else _last_end(held[:-1])
+            if text := held[:last]:
+                yield text
+            told, held = told + text, held[last:]
+    except GeneratorError as error:
+        last = _last_end(held)
+        if error.kind != CUT or not (last or told[: _last_end(told)].strip() == told.strip() != ""):
+            raise
+        held = held[:last]
+    if held:
+        yield held
+
+
+def _last_end(text: str) -> int:
+    """Where the last whole sentence ends; 0 where none does."""
+    return max((end.end() for end in _WHOLE.finditer(text)), default=0)

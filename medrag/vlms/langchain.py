@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag.errors import GeneratorError, MissingDependency, SettingsError
-from medrag.vlms._messages import one_line, user_content
+from medrag.vlms._messages import one_line, spoken, user_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,7 +35,10 @@ class LangChainModel:
         self.sees_images, self.image_size, self.many_images = sees_images, image_size, many_images and sees_images
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
-        """Pieces of the answer; whatever the chat model raises comes out as GeneratorError."""
+        """Pieces of the answer, without what stands between <think> tags; whatever the chat model raises comes out as GeneratorError."""
+        yield from spoken(self._pieces(prompt, images))
+
+    def _pieces(self, prompt: Prompt, images: Sequence[Image]) -> Iterator[str]:
         from langchain_core.messages import HumanMessage, SystemMessage
 
         content: Any = user_content(prompt, images if self.sees_images else (), self.image_size)

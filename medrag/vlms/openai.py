@@ -5,12 +5,13 @@ The address must be given: questions about patients' images go nowhere by defaul
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag.errors import GeneratorError, SettingsError
-from medrag.vlms._messages import one_line, user_content
+from medrag.vlms._messages import CUT, one_line, spoken, user_content, whole_sentences
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,20 +69,25 @@ class OpenAICompatible:
         self._client: Any = None
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
-        """Pieces of the answer as the server sends them; closing the iterator closes the connection."""
+        """Pieces of the answer as the server sends them, without what stands between <think> tags; closing the iterator closes the connection.
+
+        An answer that is as long as it may be (finish_reason "length") ends with its last whole sentence. GeneratorError is raised where it has none,
+        and where a model thought so long that it was cut off before sentences were waited for.
+        """
         import openai
 
         try:
-            yield from self._pieces(prompt, images if self.sees_images else ())
+            with contextlib.closing(self._pieces(prompt, images if self.sees_images else ())) as pieces:
+                yield from whole_sentences(spoken(pieces), prompt.max_tokens)
         except (openai.OpenAIError, ValueError) as error:
             raise self._told(error) from error
 
-    def _pieces(self, prompt: Prompt, images: Sequence[Image]) -> Iterator[str]:
+    def _pieces(self, prompt: Prompt, images: Sequence[Image]) -> Generator[str]:
         turns = [
             {"role": "system", "content": prompt.system},
             {"role": "user", "content": user_content(prompt, images, self.image_size)},
         ]
-        finished = False
+        finished = ""
         with self._connect().chat.completions.create(
             model=self.name,
             messages=turns,
@@ -92,12 +98,18 @@ class OpenAICompatible:
         ) as stream:
             for chunk in stream:
                 for choice in chunk.choices[:1]:
-                    finished = finished or choice.finish_reason is not None
+                    finished = finished or str(choice.finish_reason or "")
                     if choice.delta.content:
                         yield choice.delta.content
         if not finished:
             raise GeneratorError(
                 f"{self.url} ended the answer of {self.name} before it was complete", "ask again; see the server's log"
+            )
+        if finished == "length":
+            raise GeneratorError(
+                f"{self.name} had not answered after {prompt.max_tokens} tokens",
+                "raise max_tokens, or ask for less",
+                CUT,
             )
 
     def _connect(self) -> Any:

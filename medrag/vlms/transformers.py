@@ -6,10 +6,11 @@ comes with a model is not run unless ``trust_remote_code`` says so. It knows not
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from medrag.vlms._hf import (
     unpack_gguf,
     window_of,
 )
+from medrag.vlms._messages import spoken
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,14 +91,15 @@ class Transformers:
         return not self._where()[1] and sees(self._read_config())
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
-        """Pieces of text as they are generated; closing the iterator stops the generation."""
+        """Pieces of text as they are generated, without what stands between <think> tags; closing the iterator stops the generation."""
         loaded = self._load()
         limit = self.max_new_tokens or prompt.max_tokens
         try:
             inputs = self._fit(loaded, prompt, self._shown(images), limit)
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             raise failed(self.name, "could not read the prompt", error) from error
-        yield from self._generate(loaded, inputs, limit, prompt.seed)
+        with contextlib.closing(self._generate(loaded, inputs, limit, prompt.seed)) as pieces:
+            yield from spoken(pieces, _thinks(loaded, inputs))
 
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """One text for each prompt, written together: padded on the left, each with its own images. Greedy or seeded by the first."""
@@ -112,7 +115,8 @@ class Transformers:
         options = {**inputs, **self._sampling(loaded), "max_new_tokens": limit}
         found = _seeded(loaded.model, options, prompts[0].seed if self.temperature > 0 else None)
         written = found[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in loaded.tokenizer.batch_decode(written, skip_special_tokens=True)]
+        texts = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
+        return ["".join(spoken([text], _thinks(loaded, row))).strip() for text, row in zip(texts, rows, strict=True)]
 
     def first_words(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], one: Sequence[str], other: Sequence[str]
@@ -215,7 +219,7 @@ class Transformers:
             "shorten it or lower max_tokens",
         )
 
-    def _generate(self, loaded: Loaded, inputs: Mapping[str, Any], new: int, seed: int) -> Iterator[str]:
+    def _generate(self, loaded: Loaded, inputs: Mapping[str, Any], new: int, seed: int) -> Generator[str]:
         """Runs the model in a thread and passes its text on; its errors surface here, and leaving early stops it."""
         from transformers import StoppingCriteriaList, TextIteratorStreamer
 
@@ -255,6 +259,11 @@ def _all(ids: Any, stop: bool) -> Any:
     import torch
 
     return torch.full((ids.shape[0],), stop, dtype=torch.bool, device=ids.device)
+
+
+def _thinks(loaded: Loaded, inputs: Mapping[str, Any]) -> bool:
+    """Whether the prompt ends with an opened <think>, as the templates of some reasoning models have it."""
+    return str(loaded.tokenizer.decode(inputs["input_ids"][0, -16:])).rstrip().endswith("<think>")
 
 
 def _token(loaded: Loaded, word: str) -> int:

@@ -24,6 +24,7 @@ from medrag.agent.state import Budget
 from medrag.agent.tools import make_tools
 from medrag.errors import GeneratorError, SettingsError
 from medrag.pipeline import make_query
+from medrag.testing import FakeGenerator
 
 WHAT = "What is a pleural effusion?"
 SEARCH = {"tool": "search_text", "args": {"query": WHAT}}
@@ -123,6 +124,19 @@ def test_keys_that_were_never_shown_are_taken_out_and_abstaining_is_an_outcome()
     gave_up = {"tool": "abstain", "args": {"reason": "nothing fits"}}
     answer = Agent(talker(*in_words(gave_up)), policy="llm").answer(None, WHAT)
     assert (answer.status, answer.reason) == ("abstained", "nothing fits")
+
+
+def test_a_reply_that_was_cut_off_at_its_server_is_read_as_it_is():
+    class Short(FakeGenerator):
+        def stream(self, prompt, images=()):
+            text, brace, _ = "".join(super().stream(prompt, images)).partition("}")
+            yield text
+            if brace:
+                raise GeneratorError("no token left", kind="cut")
+
+    rag = small_rag(generator=Short([*in_words(SEARCH, ANSWER), "It is fluid [E1]."]))
+    answer = Agent(rag, policy="llm", budget=Budget(steps=2)).answer(None, WHAT)
+    assert tools_of(answer)[0] == "search_text" and "cut off" in answer.trace[1]["fault"]
 
 
 def test_tokens_of_the_model_are_never_over_the_budget():

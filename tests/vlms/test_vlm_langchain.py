@@ -40,6 +40,12 @@ def test_a_model_that_cannot_stream_answers_in_words_too() -> None:
     assert said(generator, prompt("Effusion?")) == "No effusion [E1]."
 
 
+def test_what_a_model_thinks_is_not_shown() -> None:
+    generator = LangChainModel(FakeListChatModel(responses=["<think>Is it [E2]? < 3 mm</think>\n\nNo, < 3 mm [E1]."]))
+    pieces = list(generator.stream(prompt("Effusion?")))
+    assert len(pieces) > 5 and "".join(pieces) == "No, < 3 mm [E1]."
+
+
 def test_images_are_content_blocks_before_the_text() -> None:
     model, image = Hearing(responses=["ok"]), Image.new("L", (20, 10))
     said(LangChainModel(model), prompt("Effusion?"), [image])

@@ -20,6 +20,12 @@ from medrag.vlms import open_generator
 from medrag.vlms.openai import OpenAICompatible
 
 PIECES = ["No ", "effusion", " [E1]."]
+OTHERS = {  # what a model of that name says instead, and why it ends
+    "thinks": (["<thi", "nk>Is there? [E1]", "</th", "ink>", "\n\n", "No ", "effusion", " [E1]."], "stop"),
+    "long": (["No effu", "sion [E1]. The heart ", "is normal. [E2] The ma", "ss is"], "length"),
+    "endless": (["The ", "mass is"], "length"),
+    "lost in thought": (["<think>Is ", "there? A mass."], "length"),
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,12 +55,13 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if model == "garbage":
             self._chunk("data: {not json\n\n")
-        for piece in PIECES:
+        pieces, reason = OTHERS.get(model, (PIECES, "stop"))
+        for piece in pieces:
             self._event({"content": piece})
             if model in ("cut", "hangup"):
                 break
         if model not in ("cut", "hangup"):
-            self._event({}, "stop")
+            self._event({}, reason)
         if model == "cut":
             self.close_connection = True
             self.connection.shutdown(2)
@@ -161,6 +168,8 @@ def test_without_an_address_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyP
         ("cut", "hung up", "start the server"),
         ("hangup", "before it was complete", "ask again"),
         ("garbage", "no answer", "base_url"),
+        ("endless", "had not answered after 256 tokens", "max_tokens"),
+        ("lost in thought", "had not answered", "max_tokens"),
     ],
 )
 def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str, hint: str) -> None:
@@ -169,6 +178,17 @@ def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str
         said(generator, prompt("Effusion?"))
     assert hint in caught.value.hint
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_model_thinks_is_not_shown_and_the_rest_comes_as_it_is_sent(server: Any) -> None:
+    generator = OpenAICompatible("thinks", base_url=server.url)
+    assert list(generator.stream(prompt("Effusion?"))) == PIECES
+
+
+@pytest.mark.parametrize("most", [5, 30])
+def test_an_answer_as_long_as_it_may_be_ends_with_its_last_whole_sentence(server: Any, most: int) -> None:
+    generator = OpenAICompatible("long", base_url=server.url)
+    assert said(generator, prompt("Effusion?", max_tokens=most)) == "No effusion [E1]. The heart is normal. [E2]"
 
 
 def test_what_came_before_the_cut_was_passed_on(server: Any) -> None:

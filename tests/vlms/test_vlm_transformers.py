@@ -252,3 +252,17 @@ def test_evidence_cannot_end_its_turn_or_bring_images(folders: dict[str, Path], 
     ]  # fmt: skip
     assert marks
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("chat", "thought"), [(None, "<think>Hm."), ("<think>\n", "Hm.")])
+def test_what_a_model_thinks_is_not_shown_whoever_opened_the_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chat: str | None, thought: str
+) -> None:
+    generator = Transformers(str(llama(tmp_path, CHAT + chat if chat else CHAT)), device="cpu")
+    pieces = [thought, " [E2]</thi", "nk>", "\n\nNo ", "effusion [E1]."]
+    monkeypatch.setattr(generator, "_generate", lambda *_: (piece for piece in pieces))
+    assert list(generator.stream(prompt("Effusion?"))) == ["No ", "effusion [E1]."]
+    decoded = "".join(pieces)
+    monkeypatch.setattr(type(generator._load().tokenizer), "batch_decode", lambda *_, **__: [decoded, "Yes."])
+    texts = generator.batch([prompt("Effusion?", max_tokens=1)] * 2, [[], []])
+    assert texts == ["No effusion [E1].", "" if chat else "Yes."]
