@@ -163,8 +163,7 @@ class MedRAG:
         clock.lap("route")
         yield Event("routed", route)
 
-        if route.domain != "other":
-            query = dataclasses.replace(query, domain=route.domain)
+        query = dataclasses.replace(query, domain=route.asks)
         rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock, self.settings.k)
         yield Event("found", rankings)
 
@@ -385,11 +384,12 @@ class MedRAG:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Changes when the index, the generator or a setting does."""
+        """Changes when the index, the generator, a setting or the calibration does."""
         index = self.store.manifest.content_hash if self.store else ""
         settings = json.dumps(self.settings.model_dump(), sort_keys=True, default=_name_of)
         generator = getattr(self.generator, "fingerprint", "") or self.generator.name
-        return sha256_text(index, generator, settings)[:16]
+        known = json.dumps(dataclasses.asdict(self.calibration), sort_keys=True) if self.calibration else ""
+        return sha256_text(index, generator, settings, known)[:16]
 
 
 def _name_of(value: Any) -> str:

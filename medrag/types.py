@@ -20,6 +20,7 @@ Domain = Literal["chest-xray", "ct", "mr", "ultrasound", "fundus", "dermoscopy",
 DOMAINS: tuple[str, ...] = get_args(Domain)
 
 Meta = Mapping[str, Any]  # JSON-able values only
+SURE = 0.9  # confidence of a file that names its own modality and body part
 _OF_PAGE = re.compile(r"(.+#p\d+)(?:~\d+|f\d+)", re.DOTALL)
 
 
@@ -313,6 +314,11 @@ class Route:
     @property
     def retrieves(self) -> bool:
         return any(weight > 0 for weight in self.weights.values())
+
+    @property
+    def asks(self) -> str:
+        """The domain whose items are used: "other" only where that is sure, as of a film whose file says HAND; empty where none is."""
+        return self.domain if self.domain != "other" or self.confidence >= SURE - 1e-9 else ""
 
 
 @dataclass(frozen=True, slots=True)

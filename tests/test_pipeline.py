@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from medrag.calibration import Calibration, Logistic, Sort
 from medrag.errors import ImageError, SettingsError
 from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import Passage, Route
+from medrag.types import Passage, QueryImage, Route, Study
 
 MASS = Passage("book:lung~0", "book:lung", "A pulmonary mass is an opacity larger than 3 cm.", title="Lung", page=4)
 EFFUSION = Passage("book:pleura~0", "book:pleura", "A pleural effusion blunts the costophrenic angle.")
@@ -117,8 +119,20 @@ def test_fusion_and_selection_follow_the_settings():
     assert len(rag().retrieve("pulmonary mass effusion", k=1)) == 1
 
 
-def test_fingerprint_follows_the_settings():
+def test_fingerprint_follows_the_settings_and_the_calibration():
     assert rag().fingerprint == rag().fingerprint != rag(k=3).fingerprint
+    known = rag()
+    vars(known)["calibration"] = Calibration({}, 0.1, {"text": Sort(Logistic({}, {}, 1.0), {}, 1)})
+    assert known.fingerprint != rag().fingerprint
+
+
+@pytest.mark.parametrize(("part", "kept"), [("HAND", []), ("CHEST", ["iu:1"]), ("", ["iu:1"])])
+def test_a_film_whose_file_says_hand_gets_no_chest_report(part, kept):
+    chest = Study("iu:1", {"findings": "There is a fracture of a rib."}, domain="chest-xray")
+    film = QueryImage(Image.fromarray(PIXELS), meta={"modality": "DX", "body_part": part})
+    context, route = rag(items=[chest]).selected(film, "Is there a fracture?")
+    assert [hit.item.id for hit in context.kept] == kept
+    assert context.query.domain == route.asks == {"HAND": "other", "CHEST": "chest-xray", "": ""}[part]
 
 
 def test_more_hits_than_the_setting_may_be_asked_for():

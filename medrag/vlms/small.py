@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -236,10 +237,9 @@ class MedragSmall:
 
 def _told_of(prompt: Prompt) -> tuple[Hit, ...]:
     """The evidence that the model is told. Whether this picture shows something no book knows: then reports alone, and what is of this patient."""
-    kept = prompt.context.kept[:EVIDENCE]
-    if parse(prompt.question).sort != "closed":
-        return kept
-    return tuple(hit for hit in kept if hit.retriever in GIVEN or is_report(hit))
+    closed = parse(prompt.question).sort == "closed"
+    told = (hit for hit in prompt.context.kept if not closed or hit.retriever in GIVEN or is_report(hit))
+    return tuple(itertools.islice(told, EVIDENCE))
 
 
 def evidence_sort(hit: Hit) -> str:

@@ -235,6 +235,24 @@ def test_a_book_is_not_asked_what_a_picture_shows() -> None:
         assert len(model._told(asked, [film(1)]).context.kept) == told
 
 
+def test_reports_that_stand_behind_books_are_read() -> None:
+    model = Weighs(Reads(Effusion=0.05), 0.5, "No.")
+    books = tuple(Hit(Passage(f"b:{n}~0", f"b:{n}", "An effusion is fluid."), 1.0, 1, "dense") for n in range(3))
+    asked = prompt("Is there an effusion?", "Effusion.", "Clear.", "Clear.", "Large heart.")
+    behind = dataclasses.replace(asked.context, kept=(*books, *asked.context.kept))
+    told = model._told(dataclasses.replace(asked, context=behind), [film(1)]).context.kept
+    assert told == asked.context.kept[:3]
+
+
+def test_a_film_of_another_part_of_the_body_is_not_read_as_a_chest() -> None:
+    model = Weighs(Reads(Effusion=0.9), 0.5, "No.")
+    asked = closed("Is there a pleural effusion?")
+    for domain, moved in (("", True), ("chest-xray", True), ("other", False), ("ct", False)):
+        context = dataclasses.replace(asked.context, query=Query(asked.question, domain=domain))
+        shift = model.reader_shift(dataclasses.replace(asked, context=context), [film(1)])
+        assert bool(shift) == bool(model.findings([film(1)], domain)) == moved
+
+
 def test_reports_are_read_and_counted() -> None:
     """What a report says of its patient and how many say so are two things, and both move the odds."""
     model, asked = (
