@@ -111,7 +111,9 @@ def climb(start: PipelineSettings, measured: Callable[[PipelineSettings], Rows],
 def _moves(settings: PipelineSettings, field: str) -> Iterator[PipelineSettings]:
     """The settings with one field moved, of one retriever where it has a value for each."""
     if field == "weights":
-        yield from (settings.model_copy(update={"weights": {"lexical": value, "dense": 1.0}}) for value in WEIGHTS)
+        dense = settings.weights.get("dense", 1.0) or 1.0  # it stays, and so does what others weigh beside it
+        words = [{"lexical": value * dense, "dense": dense} for value in WEIGHTS]
+        yield from (settings.model_copy(update={"weights": settings.weights | own}) for own in words)
         return
     select = settings.select
     if field == "quota":

@@ -183,3 +183,11 @@ def test_settings_weigh_what_is_fused(pack: Path) -> None:
     rankings = selection.pool("nfcorpus", pack, "mini").rankings(example, 20)
     words = opened(weights={"lexical": 1.0, "dense": 0.0})().settings
     assert {p.retriever for hit in selection.fused(rankings, words) for p in hit.parents} == {"lexical"}
+
+
+def test_a_choice_of_weights_leaves_those_of_other_retrievers_as_they_are() -> None:
+    settings = PipelineSettings(weights={"graph": 0.0, "reports": 0.3, "dense": 2.0, "lexical": 1.0})
+    for moved in tune_selection._moves(settings, "weights"):
+        assert {**moved.weights, "lexical": 1.0} == settings.weights
+    tried = [moved.weights["lexical"] / 2 for moved in tune_selection._moves(settings, "weights")]
+    assert tried == list(tune_selection.WEIGHTS)
