@@ -25,6 +25,7 @@ import numpy as np
 from medrag._util.files import write_json
 from medrag._util.places import share
 from medrag.eval import runner, statistics
+from medrag.eval.compare import load
 from medrag.score.overlap import means
 from medrag.score.reliance import ReferenceUse, paired, right
 from medrag.tune.pairs import KINDS, counts, read_pairs
@@ -122,7 +123,8 @@ def answered(variant: Variant, options: Any, folder: Path) -> tuple[dict[str, An
     for arm in (*ARMS, *(PLACED.values() if variant.placed else ())):
         out = folder / f"{arm}.json"
         runner.run(planned, arm, out)
-        lines[arm] = [json.loads(line) for line in out.with_suffix(".jsonl").read_text("utf-8").splitlines()]
+        found = {line["id"]: line for line in load(out)[1]}
+        lines[arm] = [found[example.id] for example in planned.examples]  # models are paired by place
     told = paired(*(lines[arm] for arm in ARMS))
     use = ReferenceUse()
     rows: dict[str, Any] = {"use": (use, use.rows(told.answers, told.references))}

@@ -57,7 +57,7 @@ def run(
         list[str] | None, typer.Option("--set", help="NAME=VALUE of the pipeline. Repeat for several.")
     ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, help="Resamplings of the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Examples at a time, for generators behind a server.")
     ] = 1,
@@ -100,14 +100,15 @@ def _path(out: Path | None, planned: Any, arm: str, arms: int) -> Path:
 
 def _show(result: dict[str, Any]) -> None:
     """Every score beside the baselines, and how sure the difference is."""
+    from medrag.eval.scoring import spread
+
     names = list(result["baselines"])
     report = result["settings"]["task"]["kind"] == "report"  # with a score of each finding
     rows = []
     for score, value in result["scores"].items():
         if report and score.startswith("f1/"):
             continue
-        low, high = result["intervals"][score]
-        cells = [score, f"{value:.3f}", f"{low:.3f} – {high:.3f}"]
+        cells = [score, f"{value:.3f}", spread(result["intervals"][score])]
         for name in names:
             base = result["baselines"][name].get(score)
             gain = result["over_baselines"][name].get(score)
@@ -128,6 +129,7 @@ def compare(
 ) -> None:
     """First less second, paired: difference, 95 % interval, p-value of approximate randomisation."""
     from medrag.eval.compare import compare as compared
+    from medrag.eval.scoring import spread
 
     result = compared(first, second, draws)
     if as_json:
@@ -135,7 +137,7 @@ def compare(
         return
     note(f"{result['task']} · {result['first']} − {result['second']} · {result['n']} examples")
     rows = [
-        (name, f"{d['difference']:+.4f}", f"{d['interval'][0]:+.4f} – {d['interval'][1]:+.4f}", f"{d['p']:.4f}")
+        (name, f"{d['difference']:+.4f}", spread(d["interval"], "+.4f"), f"{d['p']:.4f}")
         for name, d in result["differences"].items()
     ]
     table(("score", "difference", "95 %", "p"), rows)

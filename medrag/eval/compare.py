@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import scoring
-from medrag.eval.lines import read_lines
-from medrag.eval.tasks import Task
+from medrag.eval.lines import latest, read_lines
+from medrag.eval.tasks import Output, Task
 
 
 def load(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A result and the lines of the examples that it counts. Raises CorpusError where one of the two files is missing or broken."""
+    """A result and one line of each example that it counts: the last of its id, and an empty one where it failed.
+
+    Raises CorpusError where one of the two files is missing or broken, and for an older result that does not name what failed.
+    """
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        lines = read_lines(path.with_suffix(".jsonl"))
+        lines = latest(read_lines(path.with_suffix(".jsonl")))
+        failures = {one["id"]: _failed(one) for one in result.get("failures", ())}
         Task.model_validate(result["settings"]["task"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path} is no finished result: {error}", "run it again: medrag eval run …") from error
+    if result.get("failed", 0) > len(failures):
+        raise CorpusError(
+            f"{path} counts {result['failed']} examples that failed and does not name them",
+            "run it again: medrag eval run …",
+        )
     asked = set(result.get("examples", ()))
-    return result, [line for line in lines if not asked or line["id"] in asked]
+    counted = [line for name, line in lines.items() if name not in failures and (not asked or name in asked)]
+    return result, [*counted, *failures.values()]
+
+
+def _failed(example: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of an example that failed, from what the result tells of it: its id, group and reference."""
+    return {**example, "question": "", "images": [], "tags": [], **dataclasses.asdict(Output("", None, "failed"))}
 
 
 def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict[str, Any]:

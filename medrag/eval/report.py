@@ -77,7 +77,7 @@ def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, 
         (f"{name} (baseline)", {k: tuple(v) for k, v in scores.items()}) for name, scores in first["baselines"].items()
     ]
     rows = [
-        (name, [f"{s[name][0]:.3f} [{s[name][1]:.3f}, {s[name][2]:.3f}]" if name in s else "–" for _, s in columns])
+        (name, [f"{s[name][0]:.3f} [{scoring.spread(s[name][1:])}]" if name in s else "–" for _, s in columns])
         for name in names
     ]
     return {"columns": [name for name, _ in columns], "rows": rows}
@@ -116,11 +116,11 @@ def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
         made.append(
             {
                 "title": f"Gain by score: {named}",
-                **charts.forest(scores, "difference", [k for k, *_ in scores if scoring.fault(k)]),
+                **_forest(scores, [k for k, *_ in scores if scoring.fault(k)]),
             }
         )
         if findings := [(k[3:], d["difference"], *d["interval"]) for k, d in gains.items() if k.startswith("f1/")]:
-            made.append({"title": f"Gain by finding (F1): {named}", **charts.forest(findings, "difference")})
+            made.append({"title": f"Gain by finding (F1): {named}", **_forest(findings)})
     if task.kind == "closed":
         made += _closed(found)
     if task.kind == "ranking":
@@ -132,6 +132,18 @@ def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
             for r, lines in found
         ]
     return made
+
+
+def _forest(rows: Sequence[tuple[str, float, float | None, float | None]], falls: Sequence[str] = ()) -> dict[str, Any]:
+    """Differences with their intervals; one without an interval is a point, and not sure."""
+    known = [
+        (name, value, *((value, value) if low is None or high is None else (low, high)))
+        for name, value, low, high in rows
+    ]
+    drawn = charts.forest(known, "difference", falls)
+    for mark, (_, _, low, _) in zip(drawn["marks"], rows, strict=True):
+        mark["sure"] = mark["sure"] and low is not None
+    return drawn
 
 
 def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
@@ -188,9 +200,10 @@ def single(task: Task, lines: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, An
 def _case(
     how: str, gain: float, line: Mapping[str, Any], other: Mapping[str, Any], new: str, old: str
 ) -> dict[str, Any]:
+    asked = line if line["question"] else other  # what failed knows neither its question nor its pictures
     return {
-        "how": how, "gain": f"{gain:+.2f}", "id": line["id"], "question": line["question"], "reference": line["reference"],
-        "answers": [(new, line["value"]), (old, other["value"])], "images": [_thumbnail(path) for path in line["images"] if Path(path).is_file()],
+        "how": how, "gain": f"{gain:+.2f}", "id": line["id"], "question": asked["question"], "reference": line["reference"],
+        "answers": [(new, line["value"]), (old, other["value"])], "images": [_thumbnail(path) for path in asked["images"] if Path(path).is_file()],
         "evidence": [(e["key"], e["id"], e["text"]) for e in line["evidence"]],
     }  # fmt: skip
 

@@ -25,7 +25,7 @@ from medrag.eval import linking, page_questions, routing, scoring, selection, tw
 from medrag.eval.arms import Arm, check_named, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS
-from medrag.eval.lines import whole_lines
+from medrag.eval.lines import latest, whole_lines
 from medrag.eval.rankers import make_finder, make_ranker
 from medrag.eval.sources import SOURCES
 from medrag.eval.tasks import Example, Output, Task, load_task
@@ -82,22 +82,29 @@ def run(
 
     ``at_once`` examples are given to the generator together. One that fails is scored as wrong; a generator that always
     fails ends the run. Examples of an earlier run that this one does not ask for stay in the file of answers, and ``examples``
-    of the result names those that count.
+    of the result names those that count; ``failures`` tells what failed, which the file of answers lacks. What the task or its baselines
+    lack is told before anything is asked.
     """
     began = time.time()
+    if out.is_dir():
+        raise SettingsError(f"{out} is a folder", "name a file with --out")
+    scoring.check(planned.task, planned.examples[0])
     if planned.task.kind in PICTURED and arm not in BASELINES and ":" not in arm:
         check_named(arm)
     planned, left_out = _apart(planned, arm)
-    made = _arm(planned, arm)
+    made, _ = _arm(planned, arm), [_arm(planned, name) for name in planned.task.baselines]
     try:
         lines = answers(planned, made, out.with_suffix(".jsonl"), at_once, workers, restart)
     except OSError as error:
         raise write_error(out, error) from error
     result = summary(planned, made, lines, draws)
     result["twins_left_out"] = left_out
-    result["problem"] = next((line["problem"] for line in lines if line["status"] == "failed"), "")
-    if len(whole_lines(out.with_suffix(".jsonl"))) > len(lines):
-        result["examples"] = [line["id"] for line in lines]
+    failed = [line for line in lines if line["status"] == "failed"]
+    result["problem"] = next((line["problem"] for line in failed), "")
+    result["failures"] = [{name: line[name] for name in ("id", "group", "reference")} for line in failed]
+    asked = [line["id"] for line in lines]
+    if latest(_read(out.with_suffix(".jsonl"))).keys() - set(asked):
+        result["examples"] = asked
     result["seconds"] = round(sum(line["seconds"] for line in lines), 1)
     result["seconds_of_this_run"] = round(time.time() - began, 1)
     write_json(out, result)
@@ -122,6 +129,10 @@ def _apart(planned: Run, arm: str) -> tuple[Run, int]:
 
 def _arm(planned: Run, name: str) -> Arm:
     task = planned.task
+    if task.kind == "ranking" and ":" in name:
+        raise SettingsError(
+            f"{task.name} ranks documents, and {name} answers in words", "medrag eval list names arms of rankings"
+        )
     if name in BASELINES:
         return _baseline(planned, name)
     if task.kind == "selection":
@@ -149,6 +160,7 @@ def answers(
     about = [planned.task.model_dump(mode="json"), planned.split, arm.name, dict(arm.settings), planned.seed]
     key = sha256_text(json.dumps(about, sort_keys=True))[:16]
     if restart:
+        whole_lines(path)  # not what is somebody else's
         path.unlink(missing_ok=True)
     done = kept(path, key, planned.examples)
     wanted = [example for example in planned.examples if example.id not in done]
@@ -169,19 +181,28 @@ def answers(
 
 
 def kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, dict[str, Any]]:
-    """The finished lines of the same settings that answer these very examples; a last line that was cut short is cut off."""
-    found: dict[str, dict[str, Any]] = {}
+    """The finished lines of the same settings that answer these very examples; a last line that was cut short is cut off.
+
+    The last line of an example counts, here as for all who read the file: where it answers something else, the example is asked again.
+    """
+    lines = _read(path)
+    if any(line["key"] != key for line in lines):
+        raise SettingsError(
+            f"{path} holds answers of another model, index, task or split",
+            "name another --out, or start again with --restart",
+        )
     examples_by = {example.id: example for example in examples}
-    for line in map(json.loads, whole_lines(path)):
-        if line["key"] != key:
-            raise SettingsError(
-                f"{path} holds answers of another model, index, task or split",
-                "name another --out, or start again with --restart",
-            )
-        example = examples_by.get(line["id"])
-        if example and example.asked().items() <= line.items():
-            found[line["id"]] = line
-    return found
+    known = {name: line for name, line in latest(lines).items() if name in examples_by}
+    return {name: line for name, line in known.items() if examples_by[name].asked().items() <= line.items()}
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in whole_lines(path) if line.strip()]
+    except ValueError as error:
+        raise SettingsError(
+            f"{path} has a broken line: {error}", "name another --out, or start again with --restart"
+        ) from error
 
 
 def _lines(arm: Arm, examples: Sequence[Example], key: str, at_once: int, workers: int) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from medrag import plugins
+from medrag._util.near import meant
+from medrag.errors import SettingsError
 from medrag.eval import statistics
-from medrag.eval.tasks import Task
+from medrag.eval.tasks import Example, Output, Task
 from medrag.score import Measure
 from medrag.score.closed import parse
 from medrag.score.grounding import claims
@@ -19,6 +22,7 @@ from medrag.score.grounding import claims
 Scored = list[tuple[Measure, Any]]  # measures with their rows
 Line = Mapping[str, Any]  # as the runner keeps it: value, probability, reference, status, evidence, details
 Lines = Sequence[Line]
+Interval = tuple[float | None, float | None]  # of None where nothing defines it
 _FAULTS = ("_per_report", "unparsable", "abstained", "copy_rate", "over_reliance", "aurc", "ece", "ece_mass", "brier", "lost_to_other", "in_vain")  # fmt: skip
 
 
@@ -34,6 +38,14 @@ def rows_of(task: Task, lines: Lines) -> Scored:
         measure = plugins.load("scorers", name)()
         found.append((measure, _ROWS.get(name, _plain)(measure, lines)))
     return found
+
+
+def check(task: Task, example: Example) -> None:
+    """Scores a right answer. Raises SettingsError for a measure or a headline that there is not, MissingDependency as `rows_of` does."""
+    line = {"reference": example.reference, **dataclasses.asdict(Output(example.reference, 0.5))}
+    names = [name for measure, rows in rows_of(task, [line]) for name in measure.totals(rows, np.ones((1, 1)))]
+    if task.headline not in names:
+        raise SettingsError(f"{task.name}: no measure gives the score {task.headline!r}", meant(task.headline, names))
 
 
 def _plain(measure: Any, lines: Lines) -> Any:
@@ -94,17 +106,26 @@ _ROWS = {
 }  # fmt: skip
 
 
-def scores(scored: Scored, groups: Sequence[str], draws: int, seed: int) -> dict[str, tuple[float, float, float]]:
-    """name → (score, low, high); what nothing defines is left out."""
-    found: dict[str, tuple[float, float, float]] = {}
+def spread(interval: Sequence[float | None], form: str = ".3f") -> str:
+    """An interval as people read it."""
+    low, high = interval
+    return "–" if low is None or high is None else f"{low:{form}} – {high:{form}}"
+
+
+def _interval(low: float, high: float) -> Interval:
+    """Both bounds, or none of them: of one group there is nothing to draw."""
+    return (None, None) if math.isnan(low) else (round(float(low), 5), round(float(high), 5))
+
+
+def scores(
+    scored: Scored, groups: Sequence[str], draws: int, seed: int
+) -> dict[str, tuple[float, float | None, float | None]]:
+    """name → (score, low, high); a score that nothing defines is left out, an interval is None."""
+    found: dict[str, tuple[float, float | None, float | None]] = {}
     for measure, rows in scored:
         for name, value in statistics.interval(measure, rows, groups, draws=draws, seed=seed).items():
             if not math.isnan(value[0]):
-                score, low, high = (round(float(v), 5) for v in value)
-                found[name] = (
-                    score,
-                    *((low, high) if not math.isnan(low) else (score, score)),
-                )  # one group: nothing to draw
+                found[name] = (round(float(value[0]), 5), *_interval(*value[1:]))
     return found
 
 
@@ -116,10 +137,7 @@ def differences(
     for (measure, rows), (_, others) in zip(mine, theirs, strict=True):
         for name, value in statistics.difference(measure, rows, others, groups, draws=draws, seed=seed).items():
             if not math.isnan(value["difference"]):
-                found[name] = {
-                    **value,
-                    "interval": [v if not math.isnan(v) else value["difference"] for v in value["interval"]],
-                }
+                found[name] = {**value, "interval": [None if math.isnan(v) else v for v in value["interval"]]}
     return found
 
 
@@ -141,6 +159,6 @@ def parts(
                 inside = statistics.interval(measure, own, [groups[n] for n in places], draws=draws, seed=seed)[
                     headline
                 ]
-                names["interval"] = [round(float(v if not math.isnan(v) else inside[0]), 5) for v in inside[1:]]
+                names["interval"] = list(_interval(*inside[1:]))
         found[tag] = {"n": len(places), **names}
     return found

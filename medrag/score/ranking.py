@@ -27,7 +27,7 @@ METRICS = {
 class Ranking:
     """Mean over the queries of each of ``METRICS``.
 
-    A query for which nothing came back counts as 0, one that judges nothing relevant as not asked. Gains are the grades
+    A query for which nothing came back, or no ranking at all, counts as 0, one that judges nothing relevant as not asked. Gains are the grades
     themselves, grade 1 and above is relevant, and equal scores are ordered by document id, as trec_eval does.
     """
 
@@ -43,7 +43,8 @@ class Ranking:
         except ModuleNotFoundError as error:
             raise MissingDependency("rankings are scored with ir-measures", 'pip install "medrag[eval]"') from error
         judged = {str(n): {str(d): int(g) for d, g in one.items()} for n, one in enumerate(references)}
-        ranked = {str(n): {str(d): float(s) for d, s in one.items()} for n, one in enumerate(answers)}
+        found_by = [one if isinstance(one, Mapping) else {} for one in answers]  # an example that failed has a text
+        ranked = {str(n): {str(d): float(s) for d, s in one.items()} for n, one in enumerate(found_by)}
         wanted = [ir_measures.parse_measure(name) for name in METRICS.values()]
         columns = {str(measure): n for n, measure in enumerate(wanted)}
         rows = np.zeros((len(answers), len(METRICS)))

@@ -60,3 +60,26 @@ def test_a_run_a_comparison_and_a_page(pack: Path) -> None:
 def test_several_arms_do_not_go_into_one_file(pack: Path) -> None:
     assert asked(pack, "--out", str(pack / "one.json")).exit_code == 2
     assert run("eval", "run", "nfcorpus", "--arm", "lexical", "--data", str(pack)).exit_code == 1
+
+
+def test_bad_input_is_told_before_anything_is_asked(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(pack, "--out", str(pack / "results"), "--seed", "-1").exit_code == 2
+    (pack / "results").mkdir()
+    other = pack / "results" / "mine.jsonl"
+    other.write_text('{"question": "mine"}\n{"quest')
+    words = "eval run retrieval_nfcorpus --arm random --split mini --data".split()
+    told = run(*words, str(pack), "--out", str(other.with_suffix(".json")))
+    assert told.exit_code == 1 and "holds something else" in told.stderr and "Traceback" not in told.output
+    assert other.read_text() == '{"question": "mine"}\n{"quest'
+
+
+def test_what_nothing_defines_an_interval_of_is_shown_as_a_dash(pack: Path) -> None:
+    pytest.importorskip("ir_measures")
+    (pack / "noncommercial/nfcorpus/mini.3-2-1.qrel").write_text("Q1\t0\tD1\t3\n")  # one query is one group
+    out = pack / "results"
+    shown = asked(pack, "--out", str(out), "--draws", "100")
+    assert shown.exit_code == 0, shown.output
+    first, second = (str(out / f"retrieval_nfcorpus-mini-{arm}.json") for arm in ("lexical", "random"))
+    assert json.loads(Path(first).read_text())["intervals"]["success@1"] == [None, None]
+    compared = run("eval", "compare", first, second)
+    assert compared.exit_code == 0 and " – " in compared.stdout

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from medrag.errors import CorpusError, SettingsError
-from medrag.eval import collections
+from medrag.errors import CorpusError, GeneratorError, SettingsError
+from medrag.eval import collections, runner
+from medrag.eval.arms import Arm, one_by_one
 from medrag.eval.rankers import Parts, make_ranker
-from medrag.eval.tasks import load_task
+from medrag.eval.tasks import Example, Output, load_task
 from medrag.testing import FakeEncoder
 
 
@@ -69,3 +71,18 @@ def test_rankers_find_the_document(pack: Path, tmp_path: Path, monkeypatch: pyte
     }
     with pytest.raises(SettingsError, match="fused"):
         make_ranker("fusion", load_task("retrieval_nfcorpus"), pack, "mini", 0)
+
+
+def test_a_query_that_failed_counts_as_one_for_which_nothing_came_back(pack: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ir_measures")
+    planned = runner.plan(load_task("retrieval_nfcorpus"), pack, split="mini")
+    planned = dataclasses.replace(planned, task=planned.task.model_copy(update={"baselines": ()}))
+
+    def call(example: Example) -> Output:
+        if example.group == "Q1":
+            raise GeneratorError("the server was away", "start it")
+        return Output({"D2": 1.0})
+
+    arm = Arm("mine", {}, one_by_one(call))
+    lines = runner.answers(planned, arm, tmp_path / "a.jsonl", at_once=1)
+    assert runner.summary(planned, arm, lines, 10)["scores"]["success@1"] == 0.5

@@ -16,8 +16,9 @@ from medrag import MedRAG
 from medrag.errors import CorpusError, GeneratorError, IndexMissing, MedragError, SettingsError
 from medrag.eval import runner
 from medrag.eval.arms import ARMS, Arm, make_arm, one_by_one
-from medrag.eval.compare import compare
-from medrag.eval.report import write
+from medrag.eval.compare import compare, load
+from medrag.eval.lines import whole_lines
+from medrag.eval.report import drawings, write
 from medrag.eval.runner import Run, answers, limited, plan, run
 from medrag.eval.tasks import Example, Output, Task, known_tasks, load_task
 from medrag.route import DomainRouter
@@ -241,6 +242,124 @@ def test_a_smaller_run_over_the_same_answers_is_compared_by_what_it_asked(planne
     assert run(few, "none", tmp_path / "a.json", draws=100)["n"] == 4
     assert compare(tmp_path / "a.json", tmp_path / "a.json", draws=100)["n"] == 4
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 12
+
+
+def test_what_failed_counts_as_wrong_in_a_comparison_and_on_the_page_too(
+    planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An arm that is right or raises gains nothing by raising."""
+    (tmp_path / "mine4.py").write_text(
+        "import itertools\n"
+        "turn = itertools.count()\n"
+        "def picky(images, question):\n"
+        "    return 'Yes.' if next(turn) % 2 == 0 else 1 / 0\n"
+        "def says_no(images, question):\n"
+        "    return 'No.'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = tmp_path / "r" / "a.json", tmp_path / "r" / "b.json"
+    result = runner.run(planned, "mine4:picky", first, draws=100, at_once=1)
+    run(planned, "mine4:says_no", second, draws=100)
+    assert result["failed"] == 6 and result["failures"][0] == {"id": "1/0", "group": "1", "reference": "no"}
+    found = compare(first, second, draws=100)
+    assert found["n"] == 12 and found["left_out"] == 0
+    assert found["differences"]["accuracy"]["difference"] == 0  # both are right about half
+    assert write([tmp_path / "r"], tmp_path / "page.html").is_file()
+    older = json.loads(first.read_text())
+    del older["failures"]
+    first.write_text(json.dumps(older))
+    with pytest.raises(CorpusError, match="6 examples that failed and does not name them → run it again"):
+        compare(first, second, draws=100)
+
+
+def test_an_example_that_was_asked_again_counts_once_with_its_last_answer(planned: Run, tmp_path: Path) -> None:
+    """Of a run of which a question, and later its right answer too, was corrected."""
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    corrected = dataclasses.replace(planned.examples[2], question="Is there a mass?")
+    for example in (planned.examples[2], corrected, dataclasses.replace(corrected, reference="no")):
+        asked = dataclasses.replace(planned, examples=(*planned.examples[:2], example, *planned.examples[3:]))
+        result = run(asked, "none", first, draws=10)
+        run(asked, "fixed-k", second, draws=10)
+        _, lines = load(first)
+        assert len(lines) == result["n"] == 12 and "examples" not in result
+        assert {line["id"]: line["reference"] for line in lines}["2/0"] == example.reference
+        assert compare(first, second, draws=10)["n"] == 12
+    assert len(first.with_suffix(".jsonl").read_text().splitlines()) == 14
+
+
+def test_an_answer_that_a_later_one_stands_behind_is_not_taken_over(planned: Run, tmp_path: Path) -> None:
+    asked: list[str] = []
+    arm = Arm("none", {}, one_by_one(lambda one: (asked.append(one.question), Output(one.reference))[1]))
+    once, other = planned.examples[0], dataclasses.replace(planned.examples[0], question="Is there a mass?")
+    for example in (once, other, once, once):
+        answers(dataclasses.replace(planned, examples=(example,)), arm, tmp_path / "a.jsonl")
+    assert asked == [once.question, other.question, once.question]
+
+
+@pytest.mark.parametrize(
+    "text", ["notes of mine\nand more", '{"text": "a question"}\n{"text": "cut', "{\n}\n", "[1]", "word"]
+)
+def test_a_file_of_something_else_is_left_as_it_is(planned: Run, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text(text)
+    for restart in (False, True):
+        with pytest.raises(SettingsError, match=r"mine\.jsonl holds something else → name another --out"):
+            run(planned, "none", tmp_path / "mine.json", draws=10, restart=restart)
+    assert path.read_text() == text
+
+
+def test_lines_of_a_run_are_its_own_wherever_it_was_cut_off(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.jsonl", b'{"id": "1", "key": "k"}\n'
+    for end in range(len(whole) + 1):
+        path.write_bytes(whole[:end])
+        assert whole_lines(path) == ([whole[:-1]] if end == len(whole) else [])
+        assert path.read_bytes() == (whole if end == len(whole) else b"")
+    path.write_bytes(b"broken\n" + whole)
+    assert len(whole_lines(path)) == 2
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_before_anything_is_asked(planned: Run, tmp_path: Path) -> None:
+    for name in ("a.json", "b.jsonl"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(SettingsError, match=f"{name} is a folder"):
+            run(planned, "none", (tmp_path / name).with_suffix(".json"), draws=10)
+    assert not planned.rag().generator.images  # type: ignore[attr-defined]
+
+
+def test_what_a_task_lacks_is_told_before_anything_is_asked(
+    planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEDRAG_DATA", raising=False)
+    for changes, problem in (
+        ({"measures": ("closd",)}, "did you mean 'closed'"),
+        ({"headline": "acuracy"}, "no measure gives the score 'acuracy' → did you mean 'accuracy'"),
+        ({"baselines": ("majority",)}, "MEDRAG_DATA is not set"),
+    ):
+        with pytest.raises(MedragError, match=problem):
+            run(dataclasses.replace(planned, task=task(**changes)), "none", tmp_path / "a.json", draws=10)
+    assert not planned.rag().generator.images and not (tmp_path / "a.jsonl").exists()  # type: ignore[attr-defined]
+
+
+def test_a_ranking_is_not_asked_of_what_answers_in_words(planned: Run, tmp_path: Path) -> None:
+    pytest.importorskip("ir_measures")
+    ranked = tuple(dataclasses.replace(one, reference={"iu:1": 1}) for one in planned.examples)
+    made = task(kind="ranking", measures=("ranking",), headline="ndcg@10")
+    with pytest.raises(SettingsError, match="ranks documents, and json:dumps answers in words"):
+        run(dataclasses.replace(planned, task=made, examples=ranked), "json:dumps", tmp_path / "a.json", draws=10)
+
+
+def test_of_one_group_no_difference_is_sure(planned: Run, tmp_path: Path) -> None:
+    one = dataclasses.replace(planned, examples=tuple(dataclasses.replace(e, group="g") for e in planned.examples))
+    for arm, name in (("none", "a"), ("adaptive", "b")):
+        assert run(one, arm, tmp_path / "r" / f"{name}.json", draws=10)["intervals"]["accuracy"] == [None, None]
+    other = tmp_path / "r" / "b.jsonl"
+    other.write_text(other.read_text().replace('"value": "Yes', '"value": "No'))
+    found = compare(tmp_path / "r" / "a.json", other.with_suffix(".json"), draws=10)
+    gain = found["differences"]["accuracy"]
+    assert gain["difference"] != 0 and gain["interval"] == [None, None]
+    drawn = drawings(one.task, [load(tmp_path / "r" / f"{name}.json") for name in "ab"])[0]
+    assert drawn["marks"] and not any(mark["sure"] for mark in drawn["marks"])
+    assert "[–]" in write([tmp_path / "r"], tmp_path / "page.html").read_text()
 
 
 def test_a_generator_that_always_fails_ends_the_run(planned: Run, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from medrag.eval import scoring
 from medrag.eval.statistics import interval
 from medrag.eval.tasks import Task
@@ -57,3 +59,20 @@ def test_what_an_answer_says_of_itself_is_no_claim() -> None:
 def test_an_answer_of_another_system_has_no_checked_claims() -> None:
     bare = {**line("There is a left effusion [E1]."), "details": {}} | {"value": "There is a left effusion [E1]."}
     assert scores(bare)["claim_support"] == 1
+
+
+def test_of_one_group_there_is_a_score_and_no_interval() -> None:
+    lines = [line("Yes [E1].", ("Yes.", ("E1",), "supported"))] * 12
+    scored = scoring.rows_of(TASK, lines)
+    assert scoring.scores(scored, ["g"] * 12, 50, 0)["claim_support"] == (1.0, None, None)
+    other = [(measure, np.tile([1.0, 0, 0, 0, 0], (len(rows), 1))) for measure, rows in scored]
+    gained = scoring.differences(scored, other, ["g"] * 12, 50, 0)["claim_support"]
+    assert gained["difference"] == 1 and gained["interval"] == [None, None]
+    tagged = scoring.parts(scored, [("t",)] * 12, ["g"] * 12, 50, 0, "claim_support")
+    assert tagged["t"]["interval"] == [None, None]
+
+
+def test_an_interval_is_written_as_people_read_it() -> None:
+    assert scoring.spread([0.25, 0.5]) == "0.250 – 0.500"
+    assert scoring.spread([-0.25, 0.5], "+.1f") == "-0.2 – +0.5"
+    assert scoring.spread([None, None]) == "–"
