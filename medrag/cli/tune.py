@@ -44,7 +44,7 @@ def pairs(
             "--again", min=0, help="Questions asked again with their own report, and with another's evidence."
         ),
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Ask a training set with and without evidence, and write what should be preferred. A run that was cut off goes on."""
@@ -138,6 +138,7 @@ def report(
     """How much a model copies what was retrieved, and how often that misleads it, with intervals."""
     from medrag.errors import SettingsError
     from medrag.eval import statistics
+    from medrag.eval.scoring import spread
     from medrag.score.reliance import ReferenceUse
 
     measure: Any = ReferenceUse()
@@ -147,38 +148,43 @@ def report(
     result: dict[str, Any] = {"n": len(rows), "scores": {name: _rounded(value) for name, value in scores.items()}}
     if before:
         old = _paired(*before)
-        if old.ids != told.ids:
+        place = {name: n for n, name in enumerate(old.ids)}
+        if place.keys() != set(told.ids):
             raise SettingsError("the two models answered other questions", "name results of one task, split and limit")
-        old_rows = measure.rows(old.answers, old.references)
+        old_rows = measure.rows(old.answers, old.references)[[place[name] for name in told.ids]]
         gained = statistics.difference(measure, rows, old_rows, told.groups, draws=draws)
         result["differences"] = {n: {k: _rounded(v) for k, v in d.items()} for n, d in gained.items()}
     if as_json:
         emit(result)
         return
     lines = []
-    for name, (score, low, high) in scores.items():
-        gain = result.get("differences", {}).get(name)
-        change = f"{gain['difference']:+.3f} ({gain['interval'][0]:+.3f} – {gain['interval'][1]:+.3f})" if gain else ""
-        lines.append((name, f"{score:.3f}", f"{low:.3f} – {high:.3f}", change))
+    for name, (score, *interval) in result["scores"].items():
+        gain = result.get("differences", {}).get(name, {"difference": None})
+        change = "" if gain["difference"] is None else f"{gain['difference']:+.3f} ({spread(gain['interval'], '+.3f')})"
+        lines.append((name, "–" if score is None else f"{score:.3f}", spread(interval), change))
     table(("score", "value", "95 %", "over the untuned"), lines)
 
 
 def _paired(without: Path, using: Path, unseen: Path | None) -> Any:
-    import json
-
     from medrag.errors import SettingsError
     from medrag.score.reliance import paired
 
     try:
-        read = [
-            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path else []
-            for path in (without, using, unseen)
-        ]
-    except (OSError, ValueError) as error:
+        read = [_answers(path) if path else [] for path in (without, using, unseen)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f"answers cannot be read: {error}", "name the .jsonl beside a result of medrag eval run"
         ) from error
     return paired(*read)
+
+
+def _answers(path: Path) -> list[dict[str, Any]]:
+    """What the result beside the answers counts; without one, the last line of each example."""
+    from medrag.eval.compare import load
+    from medrag.eval.lines import latest, read_lines
+
+    beside = path.with_suffix(".json")
+    return load(beside)[1] if beside.is_file() else list(latest(read_lines(path)).values())
 
 
 def _rounded(value: Any) -> Any:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     import torch
 
 STATE, METRICS = "preferences.pt", "metrics.jsonl"
+Count = Annotated[int, Field(ge=0)]
+Least = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +46,20 @@ class PreferenceTraining:
     """Numbers of a run. ``method``: "weighted", "dpo" (all weights 1), or "sft" (the chosen answers alone, as a baseline)."""
 
     method: Literal["weighted", "dpo", "sft"] = "weighted"
-    beta: float = 0.1
-    supervised: float = 0.0  # weight of the chosen answers' cross-entropy in the loss (Pang et al., arXiv 2404.19733)
+    beta: Above = 0.1
+    supervised: Share = 0.0  # weight of the chosen answers' cross-entropy in the loss (Pang et al., arXiv 2404.19733)
     untuned: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the old weights in the result (arXiv 2109.01903)
-    most: int = 0  # pairs of each kind, drawn with the seed; 0: all
+    most: Count = 0  # pairs of each kind, drawn with the seed; 0: all
     balance: bool = True  # as many pairs that prefer yes as prefer no: see `medrag.tune.pairs.drawn`
-    epochs: int = 1
-    steps: int = 0  # end after so many, for runs that are compared; 0: when the epochs are over
-    tokens: int = 2200  # of a batch, both sides of its pairs together
-    rate: float = 5e-5
-    warmup: int = 10  # steps
-    clip: float = 1.0
+    epochs: Least = 1
+    steps: Count = 0  # end after so many, for runs that are compared; 0: when the epochs are over
+    tokens: Least = 2200  # of a batch, both sides of its pairs together
+    rate: Above = 5e-5
+    warmup: Count = 10  # steps
+    clip: Above = 1.0
     seed: int = 0
-    minutes: float = 0.0  # the schedule follows the clock and ends by then; 0: when the epochs are over
-    checkpoint: int = 25  # steps between checkpoints
+    minutes: Share = 0.0  # the schedule follows the clock and ends by then; 0: when the epochs are over
+    checkpoint: Least = 25  # steps between checkpoints
     gradient_checkpointing: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the device multiplies it itself
 
@@ -291,8 +295,8 @@ def _resume(policy: Policy, optimiser: Any, path: Path, about: dict[str, Any]) -
 def metrics(work: Path) -> list[dict[str, float]]:
     """The lines that a run has written so far; one that was cut short is left out."""
     path = work / METRICS
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else [""]
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def summary(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
