@@ -7,7 +7,7 @@ image is a path (relative to the file) or a list of paths; it may be left out. `
 or one) that must not be used, such as the one that the image comes from.
 
 Hardware: any CPU; with ``--model`` whatever that model needs. Questions that have a line in ``--out`` already, answered
-or failed, are not asked again, so a run that was stopped goes on; a line that was cut short is. Expect one line on the terminal for each question: its status, the
+or failed, are not asked again (``key`` of a line tells the question's), so a run that was stopped goes on; a line that was cut short is. Expect one line on the terminal for each question: its status, the
 domain, how many pieces of evidence it cites, and the seconds that it took. A question that fails is written with its
 error and the run goes on; the exit status is then 1.
 """
@@ -17,12 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from medrag import MedRAG
+from medrag._util.files import sha256_text
 from medrag._util.html import answer_page
 from medrag.errors import MedragError
+from medrag.eval.lines import read_lines, whole_lines
 from medrag.types import Answer
 
 
@@ -37,21 +40,26 @@ def main() -> int:
     try:
         rag = MedRAG.open(arguments.config, model=arguments.model)
         questions = read(arguments.questions)
-        done = whole_lines(arguments.out)
+        done = Counter(json.loads(line)["key"] for line in whole_lines(arguments.out))
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
     except (MedragError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     answers: list[Answer] = []
     failed = 0
     with arguments.out.open("a", encoding="utf-8") as sink:
-        for row in questions[done:]:
+        for row in questions:
+            key = sha256_text(json.dumps(row, sort_keys=True))[:16]
+            if done[key]:
+                done[key] -= 1  # a question that stands there twice is answered twice
+                continue
             result = ask(rag, row, arguments.questions.parent)
             if not isinstance(result, Answer):
                 failed += 1
             elif arguments.page:
                 answers.append(result)
             value = result.to_dict() if isinstance(result, Answer) else {**row, "error": str(result)}
-            sink.write(json.dumps(value, ensure_ascii=False) + "\n")
+            sink.write(json.dumps({**value, "key": key}, ensure_ascii=False) + "\n")
             sink.flush()
             print(summary(row, result))
     if arguments.page:
@@ -60,19 +68,11 @@ def main() -> int:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def whole_lines(path: Path) -> int:
-    """How many answers a file holds; one that a stopped run cut short is taken out of it."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return 0
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        path.write_bytes(b"".join(lines[:-1]))
-    return sum(line.endswith(b"\n") for line in lines)
+    """The objects of a file of JSON lines. Raises ValueError for a line that is none."""
+    rows = read_lines(path)
+    if strange := [row for row in rows if not isinstance(row, dict)]:
+        raise ValueError(f"{path}: {strange[0]!r} is no question")
+    return rows
 
 
 def ask(rag: MedRAG, row: dict[str, Any], base: Path) -> Answer | MedragError:

@@ -11,13 +11,17 @@ Answers (.jsonl) hold texts of the pack and are not to be passed on.
 from __future__ import annotations
 
 import argparse
-import os
+import sys
 from pathlib import Path
+from typing import Any
 
 from medrag import MedRAG
+from medrag.errors import MedragError
 from medrag.eval import runner
 from medrag.eval.report import write
-from medrag.eval.tasks import known_tasks
+from medrag.eval.scoring import spread
+from medrag.eval.sources import training_data
+from medrag.eval.tasks import Task, known_tasks, load_task
 
 ARMS = {
     "report": ("none", "adaptive", "fixed-k", "adaptive+graph"),
@@ -26,33 +30,55 @@ ARMS = {
     "ranking": ("lexical", "dense", "fused"),
     "linking": ("linker",),
     "routing": ("router",),
+    "hops": ("adaptive", "fixed-10", "agent"),
     "selection": ("adaptive", "fixed-1", "fixed-3", "fixed-5", "keep-all"),
 }
 
 
-def main() -> None:
+def arms_of(task: Task, quick: bool = False) -> tuple[str, ...]:
+    """Whom a task is put to; pages are found by their own retriever, and the others are its baselines."""
+    return (*(("pages",) if task.source == "pages" else ARMS[task.kind]), *(() if quick else task.sanity))
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="*", default=[], help="names of tasks (default: all)")
-    parser.add_argument("--data", type=Path, default=Path(os.environ["MEDRAG_DATA"]))
+    parser.add_argument("--data", type=Path, default=None, help="default: MEDRAG_DATA")
     parser.add_argument("--split", default="", help="default: each task's own")
     parser.add_argument("--out", type=Path, default=Path("eval-results"))
     parser.add_argument("--model", default=None)
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    tasks = [task for task in known_tasks() if not options.tasks or task.name in options.tasks]
+    try:
+        evaluate(parser.parse_args())
+    except MedragError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Runs everything and writes the page."""
+    data = options.data or training_data()
+    tasks = [load_task(name) for name in options.tasks] or known_tasks()
     for name in dict.fromkeys(task.recipe for task in tasks if task.recipe):
         MedRAG.open(name, build=True)
     for task in tasks:
-        planned = runner.plan(task, options.data, split=options.split, model=options.model, limit=options.limit)
-        sanity = () if options.quick else task.sanity
-        for arm in (*ARMS[task.kind], *sanity):
+        planned = runner.plan(task, data, split=options.split, model=options.model, limit=options.limit)
+        for arm in arms_of(task, options.quick):
             out = options.out / f"{task.name}-{planned.split}-{arm}.json"
             result = runner.run(planned, arm, out)
-            low, high = result["intervals"][task.headline]
-            print(f"{task.name:22} {arm:22} {task.headline} {result['scores'][task.headline]:.3f} [{low:.3f}, {high:.3f}]  {result['seconds']:.0f} s", flush=True)  # fmt: skip
+            print(f"{task.name:22} {arm:22} {told(result)}  {result['seconds']:.0f} s", flush=True)
     print(write([options.out], options.out / "report.html"))
 
 
+def told(result: dict[str, Any]) -> str:
+    """The first score with its interval; – where nothing defines it, as an area under the curve of one class."""
+    name = result["headline"]
+    if name not in result["scores"]:
+        return f"{name} –"
+    return f"{name} {result['scores'][name]:.3f} [{spread(result['intervals'][name])}]"
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
