@@ -7,16 +7,18 @@ parse.py; one that is no call goes back with the reason. What was retrieved stan
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag import private
 from medrag._util.text import count_tokens, shorten
 from medrag.agent import asking
 from medrag.agent.parse import checked, parse_call, unbroken
 from medrag.agent.policy import Policy, Tools
-from medrag.agent.state import Call, Row, State
+from medrag.agent.state import Call, Row, State, hit_of
 from medrag.errors import GeneratorError
-from medrag.prompts import Prompt
+from medrag.prompts import KEYS, Prompt, evidence_block
 from medrag.types import Context, Query
 from medrag.vlms._messages import CUT, one_line, user_content
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
     from medrag.protocols import Generator
 
+_KEYED = re.compile(rf"\s*{KEYS.pattern}")
 REPLY = 400  # tokens of one reply
 OLD = 700  # characters of an observation that is not the last one
 ROUNDS, QUESTIONS = 2, 3  # of the follow-ups: i-MedRAG asks 3 rounds of 3 with larger models
@@ -198,9 +201,18 @@ def _question(state: State) -> str:
     count = len(state["images"])
     looks = f" ({count} image{'s' if count > 1 else ''}, counted from 0)" if count else " (no image)"
     known = [
-        f"Earlier in this session: {question} → {shorten(answer, 300)}" for question, answer in state["history"][-3:]
+        f"Earlier in this session: {question} → {shorten(_KEYED.sub('', answer), 300)}"  # their keys point elsewhere now
+        for question, answer in state["history"][-3:]
     ]
-    return "\n".join([*known, f"{state['question'] or 'What does the image show?'}{looks}"])
+    return "\n".join([*known, *_recalled(state), f"{state['question'] or 'What does the image show?'}{looks}"])
+
+
+def _recalled(state: State) -> list[str]:
+    """What is evidence from the start, of earlier questions, under its keys of this run."""
+    hits = [hit_of(piece) for piece in state["evidence"] if piece["step"] == 0]
+    return [
+        evidence_block(f"E{n}", hit) for n, hit in enumerate(private.visible(hits) if state["private"] else hits, 1)
+    ]
 
 
 def _done(row: Row) -> str:

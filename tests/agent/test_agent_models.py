@@ -139,6 +139,20 @@ def test_a_reply_that_was_cut_off_at_its_server_is_read_as_it_is():
     assert tools_of(answer)[0] == "search_text" and "cut off" in answer.trace[1]["fault"]
 
 
+def test_a_model_is_shown_what_is_remembered_under_its_new_keys_and_no_old_ones():
+    said = {"tool": "answer", "args": {"text": "A mass is an opacity [E1]. It is fluid in the pleural space [E2]."}}
+    mass = {"tool": "search_text", "args": {"query": "What is a pulmonary mass?", "k": 1}}
+    again = {"tool": "answer", "args": {"text": "As said before, it is fluid in the pleural space [E1]."}}
+    rag = talker(*in_words(mass, SEARCH, said, again))
+    chat = rag.chat(policy="llm")
+    first, second = chat.ask("What is a mass, and what is a pleural effusion?"), chat.ask(WHAT)
+    asked = rag.generator.prompts[-1].question
+    assert "[E2]" in first.text and "It is fluid in the pleural space. " not in asked
+    assert "[E" not in asked and "opacity. It is fluid in the pleural space.\n" in asked
+    (told,) = second.citations
+    assert f'<evidence key="E1" source="passage, {told.item.title}">\n{told.quote}' in asked
+
+
 def test_tokens_of_the_model_are_never_over_the_budget():
     for tokens in (0, 500, 1500, 3000, 6000):
         rag = talker(*in_words(SEARCH))
