@@ -46,12 +46,21 @@ def discover(path: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Files below a folder that match, hidden names left out."""
-    for root, folders, names in os.walk(folder, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and name.lower().endswith(suffixes):
-                yield Path(root) / name
+    """Files below a folder that match, hidden names left out. Links to folders are followed after all other folders, and
+    each folder is read once."""
+    tops, seen = deque([folder]), set[tuple[int, int]]()
+    while tops:
+        for root, folders, names in os.walk(tops.popleft()):
+            place = Path(root).stat()
+            if (place.st_dev, place.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((place.st_dev, place.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            tops += [path for name in folders if (path := Path(root) / name).is_symlink()]
+            for name in names:
+                if not name.startswith(".") and name.lower().endswith(suffixes):
+                    yield Path(root) / name
 
 
 def natural(text: str) -> list[tuple[int, int | str]]:

@@ -28,6 +28,17 @@ def test_open_and_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert report.counts == {"image": 1} and report.first == ("c:a.png",) and len(report.skipped) == 1
 
 
+def test_links_to_folders_are_followed_and_each_folder_is_read_once(tmp_path: Path) -> None:
+    (corpus := tmp_path / "corpus").mkdir()
+    (corpus / "own").mkdir()
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    for folder in (corpus / "own", elsewhere):
+        (folder / "a.png").write_bytes(png())
+    for name, target in (("a", corpus / "own"), ("b", elsewhere), ("own/back", corpus), ("z", elsewhere)):
+        (corpus / name).symlink_to(target)
+    assert [item.id for item in open_corpus(settings(corpus)).read(lambda _: None)] == ["c:b/a.png", "c:own/a.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
