@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any
 
-from medrag._util.text import content_words, count_tokens, sentences, words
+from medrag._util.text import count_tokens, sentences, words
 from medrag.settings import ChunkSettings
 from medrag.types import Block, Document, Item, Page, Passage, Study
 
@@ -221,10 +221,10 @@ def _distinct(things: Sequence[Any]) -> list[Any]:
 
 
 def _is_boilerplate(blocks: Sequence[Block]) -> bool:
-    """Whether a page says nothing: fewer than four content words, an "intentionally blank", a table of contents."""
+    """Whether a page says nothing: no word, an "intentionally blank", a table of contents."""
     body = [block for block in blocks if block.role != "heading"]
     text = "\n".join(block.text for block in body)
-    if len([word for word in content_words(text) if word.isalpha()]) < 4:
+    if not re.search(r"[^\W\d_]{2}", text):
         return True
     if re.search(r"intentionally (?:left )?blank", text, re.IGNORECASE) and len(words(text)) < 15:
         return True

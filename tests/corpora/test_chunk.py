@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,15 @@ def test_pages_without_anything_to_say_give_nothing() -> None:
     contents = Block("Contents\nThe lungs | 3\nThe heart | 12\nThe pleura | 30\nThe bones | 44", role="table")
     assert not list(chunk(page([contents]), ChunkSettings()))
     assert not list(chunk(ImageRecord("c:i", "c:i", "A caption.", "/x.png"), ChunkSettings()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No pneumothorax seen.", "Contraindicated: MRI.", "Hb | 7.9\nK | 6.8", "右侧大量胸腔积液伴纵隔左移。心影增大。"],
+)
+def test_a_short_page_that_says_something_is_a_passage(text: str) -> None:
+    assert [p.text for p in chunk(page([Block(text)]), ChunkSettings())] == [" ".join(text.split())]
+    assert not list(chunk(page([Block("12 – 14")]), ChunkSettings()))
 
 
 def test_a_study_gives_findings_and_impression_with_its_labels() -> None:
