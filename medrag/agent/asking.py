@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from medrag._util.findings import presence_asked
 from medrag._util.text import content_words, words
 from medrag.vlms import _words
 from medrag.vlms._evidence import parse
@@ -19,9 +20,18 @@ _PARTS = re.compile(
 )
 _LEAD = re.compile(r"^\W*(?:(?:and|or|but|so|then|ok|okay|now)\b[\s,]*)*(?:(?:what|how) about\b\s*)?", re.IGNORECASE)
 _IT = re.compile(
-    r"\b(?:it|its|this|that|these|those|they|them|the (?:finding|lesion|abnormality|disease|condition))\b",
+    r"\b(?:it|its|this|that|these|those|they|them|(?<=there )ones?|the (?:finding|lesion|abnormality|disease|condition))\b",
     re.IGNORECASE,
 )
+_PICTURE = re.compile(  # there the pronoun stands for the picture: "Is this a sarcoma?", "Is it a PA view?", "Does it show a mass?"
+    rf"\b(?:this|that|these|those)\s+an?\b|{_IT.pattern}\s+(?:shows?|demonstrates?|reveals?|depicts?|ap|pa|ct|mri?)\b"
+    rf"|{_IT.pattern}\s+an?\s+(?:(?!(?:on|in|of|at)\b)[\w-]+\s+){{0,4}}(?:view|projection|film|scan|image|picture|radiograph|x-?ray)\b",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|does|do|did|has|have|had|can|could|may|might|should|will|would)\b", re.IGNORECASE
+)
+_ASKS = re.compile(rf"(?:{_VERB.pattern}|what|which|who|how|why|where|when)\b", re.IGNORECASE)
 _NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,})", re.IGNORECASE)
 _PLACE = re.compile(
     r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
@@ -33,9 +43,12 @@ _ZONES = _words.stem_set(  # parts of a place; a heart is none: it is another th
 )
 CHANGE = re.compile(
     r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
-    r"compar\w+|differen\w+|prior|previous\w*|earlier|since|over time)\b",
+    r"compar\w+|differen(?:ces?|t|tly)|prior|previous\w*|earlier|since|over time)\b",
     re.IGNORECASE,
 )
+_PREDICATE = re.compile(
+    rf"(?:\s+(?:{CHANGE.pattern}|\w+ed))+$", re.IGNORECASE
+)  # "effusion new" of "Is an effusion new?"
 UNNAMED = re.compile(
     r"\b(?:diseases?|conditions?|disorders?|syndromes?|illness\w*|diagnos[ei]s|patholog(?:y|ies)|caus\w+)\b",
     re.IGNORECASE,
@@ -46,6 +59,7 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _DESCRIBED = re.compile(r"\b(?:that|who|whose|which|where|when|with|behind)\b", re.IGNORECASE)
+_FACING = ("chest-xray", "ct", "mr")  # seen from before the patient, or from the feet
 _BOXES = {  # left, top, right, bottom of the picture as shares; sides as in a picture that is not mirrored
     "upper": (0.0, 0.0, 1.0, 0.5), "apex": (0.0, 0.0, 1.0, 0.4), "lower": (0.0, 0.45, 1.0, 1.0), "base": (0.0, 0.5, 1.0, 1.0),
     "left": (0.0, 0.0, 0.55, 1.0), "right": (0.45, 0.0, 1.0, 1.0),
@@ -83,19 +97,25 @@ def completed(question: str, before: str) -> str:
     now, then = parse(rest), parse(before)
     if not words(rest) or not before:
         return question
-    if not now.finding and now.sites and led:
+    if not now.finding and now.sites and led and not _VERB.search(rest):
         return _placed(before, rest) if now.sites - _ZONES <= then.sites else question
-    named = phrase(then)
+    named = _VERB.split(_PREDICATE.sub("", phrase(then)))[-1].strip()  # of "How large is an effusion?" the effusion
+    named = named.removeprefix("an ").removeprefix("a ").removeprefix("the ")
     clear = named != "this" and bool(set(then.finding) - _words.FRAME)
-    if _IT.search(rest) and not _NOUN.search(rest) and clear and not set(now.finding) & set(then.finding):
+    if clear and _leans(rest) and not set(now.finding) & set(then.finding):
+        if now.sites & _ZONES:  # it has a place of its own
+            named, before = (" ".join(_SIDE.sub("", _PLACE.sub("", text)).split()) for text in (named, before))
         return _IT.sub(lambda match: _article(before, named), rest, count=1)
-    if (
-        led
-        and now.finding
-        and not re.match(r"(?:is|are|does|do|has|have|was|what|which|how|why|where)\b", rest, re.IGNORECASE)
-    ):
+    if led and now.finding and not _ASKS.match(rest):
         return _with_article(before, named, rest.rstrip("?. ")) if named != "this" else f"{rest.rstrip('?. ')}?"
     return question
+
+
+def _leans(question: str) -> bool:
+    """Whether its pronoun stands for what was asked before: not for the picture, nor for a finding that the question names itself."""
+    if not _IT.search(question) or _NOUN.search(question) or _PICTURE.search(question):
+        return False
+    return not presence_asked(_IT.sub("this", question))
 
 
 def empty(question: str) -> bool:
@@ -163,11 +183,13 @@ def is_named(name: str, question: str) -> bool:
 def region(question: str, domain: str) -> tuple[float, float, float, float] | None:
     """Where in the picture to look closer, of the side and the zone that are named; None where neither is.
 
-    On a chest film the patient's left is the picture's right.
+    The patient's left is the right of a chest film and, by convention, of CT and MR; of a picture that nobody knows it may be either.
     """
+    if not domain:
+        return None
     said = set(words(question.lower().replace("apical", "apex").replace("basal", "base").replace("basilar", "base")))
     sides = said & {"left", "right"}
-    if len(sides) == 1 and domain == "chest-xray":
+    if len(sides) == 1 and domain in _FACING:
         said = said - sides | ({"left", "right"} - sides)
     boxes = [_BOXES[name] for name in sorted(said & _BOXES.keys())]
     if len(sides) > 1 or not boxes:

@@ -97,6 +97,9 @@ class Items:
     def iterate(self, kinds):
         return (item for item in self.known.values() if item.kind in kinds)
 
+    def sample(self, kind, most):
+        return list(self.iterate([kind]))[:most]
+
     def get(self, ids):
         return [self.known[one] for one in ids if one in self.known]
 

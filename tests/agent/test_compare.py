@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from medrag.agent import compare
-from medrag.agent.asking import completed
+from medrag.agent.asking import completed, region, sub_questions
 from medrag.agent.compare import changes, verdict
 from medrag.types import QueryImage, Study
 
@@ -86,3 +86,36 @@ def test_images_are_compared_by_the_dates_of_their_files(turned):
 )
 def test_a_follow_up_takes_the_new_side(before, question, whole):
     assert completed(question, before) == whole
+
+
+@pytest.mark.parametrize(
+    ("before", "question", "whole"),
+    [
+        ("What is a pleural effusion?", "And is there one on the left?", "is there a pleural effusion on the left?"),
+        ("Is there a left pleural effusion?", "Is it on the right?", "Is a pleural effusion on the right?"),
+        ("Is there a pleural effusion?", "Is this an AP or PA view?", "Is this an AP or PA view?"),
+        ("Is there a pleural effusion?", "Is it a CT scan?", "Is it a CT scan?"),
+        ("Is there a pleural effusion?", "Is this a pneumothorax?", "Is this a pneumothorax?"),
+        ("Is there a pleural effusion?", "Is it pneumonia?", "Is it pneumonia?"),
+        ("Is there a pleural effusion?", "Does it show a mass?", "Does it show a mass?"),
+        ("Is there a pleural effusion?", "How does it look on a film?", "How does a pleural effusion look on a film?"),
+        ("Is there a pleural effusion?", "Is it a medical emergency?", "Is a pleural effusion a medical emergency?"),
+        ("Is a pleural effusion new?", "and a mass?", "Is a mass new?"),
+        ("How large is a pleural effusion?", "How is it treated?", "How is a pleural effusion treated?"),
+    ],
+)
+def test_it_stands_for_what_was_asked_before_unless_it_is_the_picture(before, question, whole):
+    assert completed(question, before) == whole
+
+
+def test_each_question_of_several_is_about_the_first_thing():
+    asked = "What is a pleural effusion? Is it new? How is it treated?"
+    whole = ["What is a pleural effusion?", "Is a pleural effusion new?", "How is a pleural effusion treated?"]
+    assert sub_questions(asked) == whole
+
+
+def test_sides_are_turned_where_the_patient_is_faced_and_unknown_pictures_are_not_cut():
+    asked = "Is there a lesion in the left kidney?"
+    boxes = [region(asked, domain) for domain in ("chest-xray", "ct", "mr", "fundus", "")]
+    left, right = (0.0, 0.0, 0.55, 1.0), (0.45, 0.0, 1.0, 1.0)
+    assert boxes == [right, right, right, left, None]
