@@ -185,7 +185,7 @@ def region(question: str, domain: str) -> tuple[float, float, float, float] | No
 
     The patient's left is the right of a chest film and, by convention, of CT and MR; of a picture that nobody knows it may be either.
     """
-    if not domain:
+    if domain in ("", "other"):
         return None
     said = set(words(question.lower().replace("apical", "apex").replace("basal", "base").replace("basilar", "base")))
     sides = said & {"left", "right"}

@@ -6,15 +6,18 @@ new question is there from the start. Memory ends with `Chat.close`, or with the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.images import asked_image
 from medrag._util.remember import forget
 from medrag.agent import asking
 from medrag.agent.graph import Agent, Event
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
 from medrag.agent.verify import verify
-from medrag.errors import SettingsError
+from medrag.errors import ImageError, SettingsError
+from medrag.pipeline import IMAGE_SIDE
 from medrag.types import Answer, as_tuple
 from medrag.vlms._evidence import GIVEN
 
@@ -72,8 +75,8 @@ class Chat:
         if not question.strip():
             raise SettingsError("there is no question", "ask one; an image alone is shown with it")
         whole = self.understood(question)
-        looked = [*self.images, *(news := list(as_tuple(image)) if image is not None else [])]
-        current = news or self._current
+        given = list(as_tuple(image)) if image is not None else []
+        looked, current = [*self.images, *self._new(given)], given or self._current
         shown = looked if asking.CHANGE.search(whole) else current
         same = [id(one) for one in shown] == [id(one) for one in self._shown]
         base = self._known if same else [piece for piece in self._known if not _of_image(piece)]
@@ -92,6 +95,11 @@ class Chat:
     def understood(self, question: str) -> str:
         """The question with what it leaves out, from the last one."""
         return asking.completed(question, self.turns[-1][0]) if self.turns else question
+
+    def _new(self, given: Sequence[Any]) -> list[Any]:
+        """Those of the images that do not show the same as one that the session has."""
+        held = {_shows(one) for one in self.images} - {""} if given else set()
+        return [one for one in given if _shows(one) not in held]
 
     def _recalled(self, question: str, base: Sequence[Piece]) -> list[Piece]:
         """Earlier evidence that bears on the question, within its share of the budget."""
@@ -115,6 +123,13 @@ class Chat:
             if hit.item.id not in held
         ]
         self._known = [*base, *fresh][-REMEMBERED:]
+
+
+def _shows(image: Any) -> str:
+    """A hash of the decoded picture; empty for what cannot be read, which is told when it is asked about."""
+    with contextlib.suppress(ImageError):
+        return asked_image(image, IMAGE_SIDE).sha256
+    return ""
 
 
 def _of_image(piece: Piece) -> bool:

@@ -189,7 +189,8 @@ def _start(query: Query, desk: Desk, policy: str, known: Sequence[Piece], histor
     settings, store = desk.rag.settings, desk.rag.store
     return State(
         policy=policy, index=store.manifest.content_hash if store else "", access=sorted(settings.access), private=settings.private,
-        question=query.text, images=[image.sha256 for image in query.images], exclude=sorted(query.exclude), patient=desk.patient,
+        question=query.text, images=[image.sha256 for image in query.images],
+        days=[str(image.meta.get("study_date", "")) for image in query.images], exclude=sorted(query.exclude), patient=desk.patient,
         history=[list(turn) for turn in history], domain=desk.query.domain, memory={}, found=[], said="", evidence=list(known),
         dropped=[], conflicts=[], steps=0, tokens=0, timings={}, trace=[],
     )  # fmt: skip

@@ -108,7 +108,9 @@ def _opening(state: State) -> dict[str, Any]:
     """The goals, and what is looked at before any of them."""
     question, several = state["question"], len(state["images"]) > 1
     about_image = bool(state["images"]) and parse(question).sort != "define"
-    changes = several and bool(asking.CHANGE.search(question))
+    days = state.get("days") or [""]
+    views = all(days) and len(set(days)) == 1  # what was taken on one day has not changed in between
+    changes = several and not views and bool(asking.CHANGE.search(question))
     queue = [_call("patient_history", "what is known of the patient")]
     if changes:
         pairs = itertools.pairwise(range(len(state["images"])))

@@ -76,6 +76,7 @@ class State(TypedDict, total=False):
     private: bool
     question: str
     images: list[str]  # sha256 of the decoded pixels
+    days: list[str]  # of the images' files, empty where they name none
     exclude: list[str]
     patient: str
     history: list[list[str]]  # earlier questions of the session, each with its answer

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 from small_agent import SAYS, STUDIES, Script, called, graph_of, picture, small_rag, tools_of
 
 from medrag.agent.graph import Agent
 from medrag.agent.state import Budget
 from medrag.agent.trace import trace_text, write_jsonl
 from medrag.errors import SettingsError
-from medrag.types import Passage, Study
+from medrag.types import Passage, QueryImage, Study
 
 EFFUSION = "Is there a pleural effusion on the left?"
 
@@ -239,6 +240,26 @@ def test_two_images_are_compared_and_the_change_is_evidence():
         [picture("both"), picture("clear")], "What has changed in the pleural effusion?"
     )
     assert "is resolved" in next(row["said"] for row in back.trace if row["tool"] == "compare_images")
+
+
+@pytest.mark.parametrize(
+    ("days", "question", "compared"),
+    [
+        (("20240101", "20240101"), "Are there increased interstitial markings?", False),
+        (("20230101", "20240101"), "Are there increased interstitial markings?", True),
+        (("", ""), "Has the pleural effusion changed since?", True),
+        (("20230101", "20240101"), "What is the differential diagnosis?", False),
+    ],
+)
+def test_views_of_one_day_are_not_compared(days, question, compared):
+    films = [
+        QueryImage(Image.fromarray(picture(name)), sha256=name, meta={"study_date": day})
+        for name, day in zip(("clear", "both"), days, strict=True)
+    ]
+    answer = Agent(small_rag(), see=read).answer(films, question)
+    assert ("compare_images" in tools_of(answer)) is compared
+    looks = [row["args"]["image"] for row in answer.trace if row["tool"] == "read_findings"]
+    assert (looks == [0, 1]) is compared
 
 
 def test_without_a_reader_the_reports_of_look_alikes_tell_the_change():

@@ -192,6 +192,17 @@ def test_images_stay_for_comparison_and_views_stay_together():
     assert len(views.ask("and on the left?").context.query.images) == 2
 
 
+def test_a_film_that_is_given_again_is_not_compared_with_itself():
+    chat = Chat(small_rag(), see=read)
+    for question in ("Is there a pleural effusion?", "Is there a mass?"):
+        chat.ask(question, picture("both"))
+    answer = chat.ask("Has the pleural effusion changed?", picture("both"))
+    assert len(chat.images) == len(answer.context.query.images) == 1 and "compare_images" not in tools_of(answer)
+    chat.ask("Is there a pleural effusion?", picture("clear"))
+    answer = chat.ask("Has the pleural effusion changed?")
+    assert len(answer.context.query.images) == 2 and "compare_images" in tools_of(answer)
+
+
 def test_an_empty_question_is_refused():
     with pytest.raises(SettingsError, match="no question"):
         small_rag().chat().ask("  ")

@@ -116,6 +116,6 @@ def test_each_question_of_several_is_about_the_first_thing():
 
 def test_sides_are_turned_where_the_patient_is_faced_and_unknown_pictures_are_not_cut():
     asked = "Is there a lesion in the left kidney?"
-    boxes = [region(asked, domain) for domain in ("chest-xray", "ct", "mr", "fundus", "")]
+    boxes = [region(asked, domain) for domain in ("chest-xray", "ct", "mr", "fundus", "other", "")]
     left, right = (0.0, 0.0, 0.55, 1.0), (0.45, 0.0, 1.0, 1.0)
-    assert boxes == [right, right, right, left, None]
+    assert boxes == [right, right, right, left, None, None]
