@@ -68,6 +68,11 @@ class Desk:
         """The evidence of a run with how often look-alike studies report what was asked."""
         return self.rag.counted(context, self.route)
 
+    def cut(self, context: Context) -> Context:
+        """The context with no more pieces than the calibration, where there is one, was made with for such a question."""
+        known = self.rag.calibration
+        return known.cut(context, self.rag.sort(context)) if known else context
+
     def sources(self, kind: str) -> list[str]:
         """Names of the retrievers of one kind: similar, pages, graph or text."""
         return [name for name in self.rag.retrievers if _kind(name) == kind]

@@ -192,8 +192,7 @@ def verify_found(state: State, bench: Bench) -> dict[str, Any]:
         (dropped if reason else evidence).append(judged)
         if not reason:
             room, share = room - piece["tokens"], share - piece["tokens"]
-    told = [Said(f"E{n}", p["goal"], p["view"], p["quote"], _of_patient(p)) for n, p in enumerate(evidence, 1)]
-    conflicts = verify.conflicts(told)
+    conflicts = _conflicts(evidence)
     fresh = bench.desk.shown_as([hit_of(piece) for piece in evidence[before:]])
     row = {
         "kept": [_told(f"E{n}", piece) for n, piece in enumerate(evidence[before:], before + 1)],
@@ -217,6 +216,12 @@ def _judge(piece: Piece, evidence: list[Piece], bench: Bench) -> verify.Verdict:
     if reason := bench.desk.withheld(hit):
         return verify.Verdict(reason=reason)
     return verify.verify(hit, piece["goal"], bench.entails, given=piece["retriever"] in GIVEN)
+
+
+def _conflicts(evidence: Sequence[Piece]) -> list[str]:
+    """Where pieces of the evidence say the opposite, by their keys."""
+    said = [Said(f"E{n}", p["goal"], p["view"], p["quote"], _of_patient(p)) for n, p in enumerate(evidence, 1)]
+    return verify.conflicts(said)
 
 
 def _of_patient(piece: Piece) -> bool:
@@ -243,17 +248,45 @@ def answer(state: State, bench: Bench) -> dict[str, Any]:
     """The policy's own text, or the generator's from the evidence, both finished as every answer is; or the refusal."""
     call, rag, route = state["call"], bench.desk.rag, bench.desk.route
     own, refused = unbroken(str(call["args"].get("text") or "")), call["name"] == "abstain"
+    row: Row = {}
     if own or refused:
-        said = rag.finish(REFUSAL if refused else own, bench.desk.counted(context_of(state, bench.desk.query)), route)
+        said = _finished(REFUSAL if refused else own, state, bench)
         if refused:
             said = said._replace(reason=str(call["args"].get("reason") or "the policy found no answer in the evidence"))
         outcome = _outcome(said, bench.policy.name, {"answer_tokens": count_tokens(said.text)})
     else:
-        state = for_generator(state)
+        found = len(state["dropped"])
+        state = _read(for_generator(state), bench)
+        if left := state["dropped"][found:]:
+            row = {"dropped": [{"id": id_of(piece), "reason": piece["reason"]} for piece in left]}
         written = rag.answer_from(bench.desk.counted(context_of(state, bench.desk.query)), route)
         outcome = _outcome(written, written.model, written.usage)
-    trace = with_last(state, {"observation": outcome["text"]})
-    return {"evidence": state["evidence"], "conflicts": state["conflicts"], "outcome": outcome, "trace": trace}
+    trace = with_last(state, {"observation": outcome["text"], **row})
+    kept = {name: state[name] for name in ("evidence", "dropped", "conflicts")}  # type: ignore[literal-required]
+    return {**kept, "outcome": outcome, "trace": trace}
+
+
+def _finished(text: str, state: State, bench: Bench) -> Finished:
+    """A policy's own text as every answer is finished. One that read more than the confidences were learned with has none, and is held
+    back where a risk is asked for."""
+    rag, context = bench.desk.rag, context_of(state, bench.desk.query)
+    said = rag.finish(text, bench.desk.counted(context), bench.desk.route)
+    if said.confidence is None or len(bench.desk.cut(context).kept) == len(context.kept):
+        return said
+    if rag.settings.risk is None or said.status == "abstained":
+        return said._replace(confidence=None)
+    why = f"for a risk of {rag.settings.risk:g}: the policy read more evidence than the calibration was made with"
+    return said._replace(text=REFUSAL, status="abstained", citations=(), reason=why, claims=(), confidence=None)
+
+
+def _read(state: State, bench: Bench) -> State:
+    """The state with no more evidence than the calibration was made with; the rest is among what was dropped."""
+    left = bench.desk.cut(context_of(state, bench.desk.query))
+    kept, rest = state["evidence"][: len(left.kept)], state["evidence"][len(left.kept) :]
+    if not rest:
+        return state
+    gone: list[Piece] = [{**piece, "reason": left.dropped[-1].reason} for piece in rest]
+    return {**state, "evidence": kept, "dropped": [*state["dropped"], *gone], "conflicts": _conflicts(kept)}
 
 
 def _outcome(said: Finished | Answer, model: str, usage: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,29 @@ def test_an_answer_that_is_not_sure_enough_is_held_back_whoever_wrote_it():
             assert status == "answered" or "for a risk of 0.1" in answer.reason
 
 
+def test_no_more_is_read_than_the_calibration_was_made_with():
+    from medrag.calibration import Calibration, Logistic, Sort
+
+    def calibrated(depth, **settings):
+        rag = small_rag(**settings)
+        certain = Logistic({"evidence": 1.0}, {"evidence": 0.0}, 0.0)  # the more is kept, the surer
+        vars(rag)["calibration"] = Calibration({}, 0.1, {"text": Sort(certain, {"0.1": 0.5}, depth)})
+        return rag
+
+    asked = "What is a pleural effusion, and what is a pulmonary mass?"
+    whole, cut = (Agent(calibrated(depth)).answer(None, asked) for depth in (None, 1))
+    assert len(whole.context.kept) > 1 and cut.context.kept == whole.context.kept[:1]
+    assert round(cut.confidence, 2) == 0.73 < whole.confidence
+    late = [drop for drop in cut.context.dropped if "more than the calibration" in drop.reason]
+    assert [drop.hit.item.id for drop in late] == [hit.item.id for hit in whole.context.kept[1:]]
+    assert [one["id"] for one in cut.trace[-1]["dropped"]] == [drop.hit.item.id for drop in late]
+    own = Script(("search_text", {"query": "pleural effusion"}), MASS)
+    written = Agent(calibrated(1), policy=own).answer(None, asked)
+    assert len(written.context.kept) > 1 and (written.status, written.confidence) == ("answered", None)
+    held = Agent(calibrated(1, risk=0.1), policy=own).answer(None, asked)
+    assert held.status == "abstained" and "read more evidence" in held.reason
+
+
 def test_abstaining_stays_abstaining():
     answer = Agent(small_rag(), policy=Script(("abstain", {"reason": "too little"}))).answer(None, "What is a mass?")
     assert (answer.status, answer.reason, answer.claims, answer.confidence) == ("abstained", "too little", (), None)
