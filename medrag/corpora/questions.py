@@ -2,7 +2,7 @@
 
 `from_labels` asks about findings that a study's labels settle; `balanced` takes as many studies with as without each finding, so that
 the question alone tells nothing. `from_report` turns what the sentences of a report say or deny into questions, as the published
-question sets were made. `answer_of` reads yes or no out of a worded answer. Nothing here looks at a picture.
+question sets were made. `answer_of` reads yes or no out of a worded answer, `meant` and `as_text` read what a file gives as one. Nothing here looks at a picture.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from medrag._util.text import sentences
 from medrag.corpora.realdata import Study
 
 FRAMES = ("Is there {}?", "Does the chest X-ray show {}?", "Is there evidence of {}?", "Is {} present?")
+LABELS = {
+    "yes": "yes", "no": "no", "true": "yes", "false": "no", "present": "yes", "absent": "no", "positive": "yes", "negative": "no", "1": "yes", "0": "no",
+}  # fmt: skip
 LEAST = 5  # studies with a finding, and without it, that a balanced set needs to ask about it
 
 
@@ -101,6 +104,40 @@ def worded(answer: str) -> str:
         return answer
     word = "No" if re.search(r"\b(no|not|without|cannot)\b", answer, re.IGNORECASE) else "Yes"
     return f"{word}, {answer[:1].lower()}{answer[1:]}"
+
+
+def meant(answer: object) -> str:
+    """ "yes" or "no" for what a file gives as an answer: of a sentence as `worded` has it, of a single word where it is a label.
+
+    Raises ValueError for any other word, TypeError for what is no answer.
+
+    >>> meant("The heart is large."), meant("Absent."), meant(True)
+    ('yes', 'no', 'yes')
+    """
+    text = as_text(answer)
+    if len(text.split()) > 1:
+        return answer_of(worded(text))
+    if (word := _word(text)) not in LABELS:
+        raise ValueError(f"the answer {text!r} is neither yes nor no; known: {', '.join(LABELS)}")
+    return LABELS[word]
+
+
+def as_text(answer: object) -> str:
+    """An answer of a file as text: "yes" or "no" where it is no more than that, with a full stop or without. Raises TypeError for what is no answer.
+
+    >>> as_text("Yes."), as_text(False), as_text(" An MRI."), as_text(2)
+    ('yes', 'no', 'An MRI.', '2')
+    """
+    if isinstance(answer, bool):
+        return "yes" if answer else "no"
+    if not isinstance(answer, str | int | float):
+        raise TypeError(f"the answer {answer!r} is no text")
+    text = str(answer).strip()
+    return word if (word := _word(text)) in ("yes", "no") else text
+
+
+def _word(text: str) -> str:
+    return text.removesuffix(".").lower()
 
 
 def sentence(closed: Closed, chance: random.Random) -> str:

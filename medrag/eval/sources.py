@@ -6,15 +6,12 @@ A source takes (folder, split, task) and returns examples in a fixed order. ``sp
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from medrag.corpora import questions, realdata
 from medrag.errors import CorpusError
 from medrag.eval import collections, hops, linking, page_questions, routing
-from medrag.eval.lines import read_lines
 from medrag.eval.tasks import Example, Task
 
 Source = Callable[[Path, str, Task], list[Example]]
@@ -42,10 +39,11 @@ def iu_reports(data: Path, split: str, task: Task) -> list[Example]:
 def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
     """The questions of ``vqa_<split>.jsonl``, or where there is none those made of what the reports say or deny."""
     known = {study.uid: study for study in realdata.studies(data, split) if study.images}
-    path = data / f"noncommercial/iu_xray/vqa_{split}.jsonl"
+    path, asked = realdata.iu_vqa_file(data, split), []
     if path.is_file():
-        rows = read_lines(path)
-        asked = [(row["uid"], row["question"], questions.answer_of(questions.worded(row["answer"]))) for row in rows]
+        for place, row in realdata.json_lines(path):
+            with realdata.told(place):
+                asked.append((str(row["uid"]), str(row["question"]), questions.meant(row["answer"])))
     else:
         asked = [(c.uid, c.question, c.answer) for study in known.values() for c in questions.from_report(study)]
     return _closed(task, known, [(uid, question, answer, "") for uid, question, answer in asked])
@@ -77,43 +75,23 @@ def _closed(task: Task, known: dict[str, realdata.Study], asked: list[tuple[str,
 
 def vqa_rad(data: Path, split: str, task: Task) -> list[Example]:
     """Questions of one kind (``options: {answers: closed | open}``). ``held``: of train.json those pictures that nothing was trained on."""
-    root = data / "open/vqa_rad"
-    path = root / ("train.json" if split == "held" else f"{split}.json")
-    rows = _json(path)
+    root, part = data / "open/vqa_rad", "train" if split == "held" else split
+    rows = list(enumerate(realdata.vqa_rad(data, part), 1))
     if split == "held":
         held = realdata.vqa_rad_held(data)
-        rows = [row for row in rows if row["image_name"] in held]
+        rows = [(number, row) for number, row in rows if row["image_name"] in held]
     closed = task.options.get("answers", "closed") == "closed"
     made = []
-    for n, row in enumerate(rows):
-        answer = str(row["answer"]).strip()
-        if (answer.lower() in ("yes", "no")) != closed or not answer:
-            continue
-        name, tags = (
-            row["image_name"],
-            (str(row["image_organ"]).lower(), *str(row["question_type"]).lower().split(", ")),
-        )
-        made.append(
-            Example(
-                f"{row['qid']}/{n}",
-                name,
-                str(row["question"]),
-                answer.lower() if closed else answer,
-                (root / "images" / name,),
-                (),
-                tags,
+    for n, (number, row) in enumerate(rows):
+        with realdata.told(f"{root / part}.json, question {number}"):
+            answer, name = questions.as_text(row["answer"]), str(row["image_name"])
+            tags = (str(row["image_organ"]).lower(), *str(row["question_type"]).lower().split(", "))
+            example = Example(
+                f"{row['qid']}/{n}", name, str(row["question"]), answer, (root / "images" / name,), (), tags
             )
-        )
+        if answer and (answer in ("yes", "no")) == closed:
+            made.append(example)
     return made
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CorpusError(
-            f"{path} is not there", "name a folder with the pack's layout (--data) and a split it has (--split)"
-        ) from error
 
 
 def iu_similar(data: Path, split: str, task: Task) -> list[Example]:

@@ -6,16 +6,16 @@ without the pictures that are held back. Own questions come as JSON lines of the
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from medrag.corpora import questions, realdata
 from medrag.errors import SettingsError
 
+Kind = Literal["closed", "open", "report"]
 REPORT_ASK = "Write the findings and impression of this chest X-ray."
 
 
@@ -32,7 +32,7 @@ class Asked:
     question: str
     reference: str
     images: tuple[str, ...]
-    kind: Literal["closed", "open", "report"]
+    kind: Kind
     exclude: tuple[str, ...] = ()
     report: str = ""
     found_for: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ def training_questions(data: Path, sets: Sequence[str], limit: int = 0, seed: in
     shared = [name for name in sets if "=" not in name]
     for named in sets:
         name, _, most = named.partition("=")
-        if name not in SETS or not (most.isdigit() or name == named):
+        if name not in SETS or not (most.isdecimal() or name == named):
             raise SettingsError(
                 f"there is no set of questions {named!r}", f"known: {', '.join(SETS)}; NAME=NUMBER for a part"
             )
@@ -84,30 +84,42 @@ def with_others_evidence(asked: Iterable[Asked], seed: int = 0) -> list[Asked]:
 
 
 def read_questions(path: Path) -> list[Asked]:
-    """Own questions: JSON lines with the fields of `Asked`. Raises SettingsError, naming the line that lacks one."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        try:
-            if line.strip():
-                found.append(asked_of(json.loads(line)))
-        except (TypeError, KeyError, ValueError) as error:
-            names = ", ".join(field.name for field in fields(Asked))
-            raise SettingsError(f"{path}, line {number}: {error}", f"each line has {names}") from error
-    return found
+    """Own questions: JSON lines with the fields of `Asked`. Raises SettingsError, naming the line that lacks one or has another's id."""
+    mends = f"each line has {', '.join(field.name for field in fields(Asked))}, and an id of its own"
+    found: dict[str, Asked] = {}
+    for place, raw in realdata.json_lines(path, mends, SettingsError):
+        with realdata.told(place, mends, SettingsError):
+            one = asked_of(raw)
+            if one.id in found:
+                raise ValueError(f"there is another question with the id {one.id!r}")
+        found[one.id] = one
+    return list(found.values())
 
 
 def asked_of(raw: dict[str, object]) -> Asked:
-    """A question from its JSON fields; raises KeyError or TypeError for fields that are missing or unknown."""
-    lists = {name: tuple(map(str, raw.get(name) or ())) for name in ("images", "exclude", "found_for")}  # type: ignore[call-overload]
-    return Asked(**{**raw, **lists})  # type: ignore[arg-type]
+    """A question from its JSON fields; raises TypeError or ValueError for fields that are missing, unknown or of another sort."""
+    lists = {name: _list(name, raw.get(name) or ()) for name in ("images", "exclude", "found_for")}
+    one = Asked(**{**raw, **lists})  # type: ignore[arg-type]
+    if wrong := [name for name in ("id", "group", "question", "reference", "report") if type(getattr(one, name)) is not str]:  # fmt: skip
+        raise TypeError(f"no text: {', '.join(wrong)}")
+    if one.kind not in get_args(Kind):
+        raise ValueError(f"there is no kind {one.kind!r}; known: {', '.join(get_args(Kind))}")
+    return one
+
+
+def _list(name: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} is no list")
+    return tuple(map(str, value))
 
 
 def _iu_vqa(data: Path) -> Iterator[Asked]:
     known = _films(data)
-    for n, row in enumerate(realdata.iu_vqa(data)):
-        answer = questions.answer_of(questions.worded(row["answer"]))
-        if row["uid"] in known and "XXXX" not in row["question"]:
-            yield _about(known[row["uid"]], f"iu_vqa/{n}", row["question"], answer, "closed")
+    for n, (place, row) in enumerate(realdata.json_lines(realdata.iu_vqa_file(data, "train"))):
+        with realdata.told(place):
+            uid, question, answer = str(row["uid"]), str(row["question"]), questions.meant(row["answer"])
+        if uid in known and "XXXX" not in question:
+            yield _about(known[uid], f"iu_vqa/{n}", question, answer, "closed")
 
 
 def _iu_balanced(data: Path) -> Iterator[Asked]:
@@ -124,20 +136,18 @@ def _iu_report(data: Path) -> Iterator[Asked]:
 def _vqa_rad(data: Path) -> Iterator[Asked]:
     held, folder = realdata.vqa_rad_held(data), data / "open/vqa_rad/images"
     for n, row in enumerate(realdata.vqa_rad(data)):
-        name, answer = str(row["image_name"]), str(row["answer"]).strip()
-        if name in held or not answer:
-            continue
-        closed = answer.lower() in ("yes", "no")
-        kind: Literal["closed", "open"] = "closed" if closed else "open"
-        reference = answer.lower() if closed else answer
-        yield Asked(f"vqa_rad/{n}", f"vqa_rad/{name}", str(row["question"]), reference, (str(folder / name),), kind)
+        with realdata.told(f"{folder.parent}/train.json, question {n + 1}"):
+            name, question, answer = str(row["image_name"]), str(row["question"]), questions.as_text(row["answer"])
+        kind: Kind = "closed" if answer in ("yes", "no") else "open"
+        if answer and name not in held:
+            yield Asked(f"vqa_rad/{n}", f"vqa_rad/{name}", question, answer, (str(folder / name),), kind)
 
 
 def _films(data: Path) -> dict[str, realdata.Study]:
     return {study.uid: study for study in realdata.studies(data, "train") if study.images and study.text}
 
 
-def _about(study: realdata.Study, name: str, question: str, reference: str, kind: Literal["closed", "report"]) -> Asked:
+def _about(study: realdata.Study, name: str, question: str, reference: str, kind: Kind) -> Asked:
     """At most two views, the frontal one first; the index may know the study under any of three ids."""
     ordered = sorted(study.images, key=lambda one: one[1] != "Frontal")
     own = (f"iu_xray:{study.uid}", f"openi:CXR{study.uid}", f"openi:{study.uid}")

@@ -85,5 +85,24 @@ def test_worded_answers_begin_with_yes_or_no(answer: str, wanted: str) -> None:
     assert questions.answer_of(questions.worded(answer)) == wanted
 
 
+@pytest.mark.parametrize("yes", ["yes", "Yes.", "TRUE", "Present.", "positive", "1", 1, True, "The heart is large."])
+@pytest.mark.parametrize("no", ["no", "No.", "False", "ABSENT", "Negative.", "0", 0, False, "It is not seen."])
+def test_an_answer_of_one_word_is_a_label(yes: object, no: object) -> None:
+    assert (questions.meant(yes), questions.meant(no)) == ("yes", "no")
+
+
+@pytest.mark.parametrize("other", ["Unknown", "nein", "Nope", "", "2", "Yes/No"])
+def test_a_word_that_is_no_label_is_refused(other: str) -> None:
+    with pytest.raises(ValueError, match="neither yes nor no; known: yes, no, true"):
+        questions.meant(other)
+
+
+@pytest.mark.parametrize("other", [None, ["yes"], {"answer": "yes"}])
+def test_what_is_no_text_is_no_answer(other: object) -> None:
+    for read in (questions.meant, questions.as_text):
+        with pytest.raises(TypeError, match="is no text"):
+            read(other)
+
+
 def test_an_answer_that_says_neither_is_no_default() -> None:
     assert questions.answer_of("Northern views are missing") == ""

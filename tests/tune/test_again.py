@@ -102,8 +102,9 @@ def test_no_question_is_asked_with_the_report_of_a_copy_of_its_picture(tmp_path:
 
 
 def test_a_set_may_name_its_own_number(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no set of questions 'iu_report=many'"):
-        training_questions(tmp_path, ["iu_report=many"])
+    for wrong in ("many", "²"):
+        with pytest.raises(SettingsError, match=f"no set of questions 'iu_report={wrong}'"):
+            training_questions(tmp_path, [f"iu_report={wrong}"])
 
 
 @pytest.mark.data

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medrag import MedRAG
-from medrag.errors import MedragError, SettingsError
+from medrag.errors import CorpusError, MedragError, SettingsError
 from medrag.prompts import REFUSAL, make_prompt
 from medrag.route import DomainRouter
 from medrag.score.closed import parse
@@ -24,7 +24,7 @@ from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
 from medrag.tune import answers, pixels
 from medrag.tune.answers import FILE, Piece, Told, Unseen, answer_all, unkeyed
-from medrag.tune.asked import Asked, read_questions
+from medrag.tune.asked import Asked, read_questions, training_questions
 from medrag.tune.hallucinate import borrowed, plausible
 from medrag.tune.pairs import KINDS, Pair, Side, counts, drawn, make_pairs, read_pairs, write_pairs
 from medrag.tune.relevance import urgency, weights
@@ -381,6 +381,54 @@ def test_own_questions(tmp_path: Path) -> None:
         read_questions(path)
 
 
+OWN = {"id": "1", "group": "g", "question": "q?", "reference": "yes", "images": ["a.png"], "kind": "closed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[1, 2]", r"line 1: \[1, 2\] is no object"),
+        ("null", "line 1: null is no object"),
+        ("{", "line 1: Expecting"),
+        (json.dumps({**OWN, "images": "film.png"}), "line 1: images is no list"),
+        (json.dumps({**OWN, "kind": "close"}), "line 1: there is no kind 'close'; known: closed, open, report"),
+        (json.dumps({**OWN, "reference": 1}), "line 1: no text: reference"),
+        (json.dumps({**OWN, "answer": "yes"}), "line 1: .*'answer'"),
+        (json.dumps(OWN) + "\n\n" + json.dumps(OWN), "line 3: there is another question with the id '1'"),
+        (json.dumps({**OWN, "question": "Größe?"}, ensure_ascii=False).encode("latin-1"), r"own\.jsonl: 'utf-8' codec"),
+        (None, r"own\.jsonl: No such file"),
+    ],
+)
+def test_a_line_that_is_no_question_is_named_with_what_mends_it(
+    tmp_path: Path, text: str | bytes | None, told: str
+) -> None:
+    path = tmp_path / "own.jsonl"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsError, match=rf"{told}.* → each line has id, group, .* an id of its own"):
+        read_questions(path)
+
+
+def test_own_questions_may_be_saved_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps(OWN).encode() + b"\r\n")
+    assert [one.id for one in read_questions(tmp_path / "own.jsonl")] == ["1"]
+
+
+def test_published_answers_of_one_word_are_read_as_labels(tmp_path: Path) -> None:
+    folder = tmp_path / "open/vqa_rad"
+    folder.mkdir(parents=True)
+    answers_ = ("Yes.", "No.", "no", "MRI", True, "")
+    rows = [{"image_name": f"{n}.png", "question": "q?", "answer": answer} for n, answer in enumerate(answers_)]
+    (folder / "train.json").write_text(json.dumps(rows))
+    found = sorted(training_questions(tmp_path, ["vqa_rad"]), key=lambda one: one.id)
+    assert [(one.kind, one.reference) for one in found] == [
+        ("closed", "yes"), ("closed", "no"), ("closed", "no"), ("open", "MRI")
+    ]  # fmt: skip
+    (folder / "train.json").write_text(json.dumps([{**rows[0], "answer": None}]))
+    with pytest.raises(CorpusError, match=r"train\.json, question 1: the answer None is no text"):
+        training_questions(tmp_path, ["vqa_rad"])
+
+
 def test_pair_lines_round_trip() -> None:
     pair = make_pairs([told("Yes.", "No.", None)])[0]
     assert Pair.of(pair.line()) == pair
@@ -391,7 +439,7 @@ def test_training_questions_leave_out_what_is_held_back() -> None:
     import os
 
     from medrag.corpora import realdata
-    from medrag.tune.asked import SETS, training_questions
+    from medrag.tune.asked import SETS
 
     data = Path(os.environ["MEDRAG_DATA"])
     found = training_questions(data, list(SETS), 40)
