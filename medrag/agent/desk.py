@@ -48,8 +48,7 @@ class Desk:
     @functools.cached_property
     def query(self) -> Query:
         """The question with its domain, where the router is sure of one."""
-        domain = self.route.domain
-        return dataclasses.replace(self.asked, domain=domain) if domain != "other" else self.asked
+        return dataclasses.replace(self.asked, domain=self.route.asks)
 
     @property
     def images(self) -> tuple[QueryImage, ...]:

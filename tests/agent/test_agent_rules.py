@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 from small_agent import SAYS, STUDIES, Script, called, graph_of, picture, small_rag, tools_of
 
+from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent
 from medrag.agent.state import Budget
 from medrag.agent.trace import trace_text, write_jsonl
 from medrag.errors import SettingsError
+from medrag.pipeline import make_query
 from medrag.types import Passage, QueryImage, Study
 
 EFFUSION = "Is there a pleural effusion on the left?"
@@ -246,6 +248,10 @@ def test_no_more_is_read_than_the_calibration_was_made_with():
     assert len(written.context.kept) > 1 and (written.status, written.confidence) == ("answered", None)
     held = Agent(calibrated(1, risk=0.1), policy=own).answer(None, asked)
     assert held.status == "abstained" and "read more evidence" in held.reason
+
+
+def test_a_picture_is_searched_with_the_domain_that_the_pipeline_would_take():
+    assert Desk(small_rag(domain="other"), make_query(picture(), EFFUSION)).query.domain == "other"
 
 
 def test_abstaining_stays_abstaining():
