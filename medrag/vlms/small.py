@@ -79,23 +79,36 @@ class MedragSmall:
         if self._blind(prompt, images):
             yield from self._words.stream(prompt, images)
             return
-        decided = self._decided([prompt], [images])[0]
+        if parse(prompt.question).sort == "closed":  # short, and its first word is to be known before
+            yield from self._closed([prompt], [images])[0]
+            return
         pieces = self.inner.stream(self._told(prompt, images), images)
-        yield from self._sentences(prompt, self._revised(prompt, images, pieces), decided)
+        yield from self._sentences(prompt, self._revised(prompt, images, pieces))
 
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """One text for each prompt, those that look at an image written together."""
-        looked = [n for n, (p, i) in enumerate(zip(prompts, images, strict=True)) if not self._blind(p, i)]
-        asked, seen = [prompts[n] for n in looked], [images[n] for n in looked]
-        decided = dict(zip(looked, self._decided(asked, seen), strict=True))
-        told = [self._told(p, i) for p, i in zip(asked, seen, strict=True)]
-        written = dict(zip(looked, self.inner.batch(told, seen) if looked else (), strict=True))
-        for n, text in written.items():
-            written[n] = "".join(self._sentences(prompts[n], self._revised(prompts[n], images[n], [text]), decided[n]))
-        return [
-            written[n] if n in written else "".join(self._words.stream(p, i))
-            for n, (p, i) in enumerate(zip(prompts, images, strict=True))
-        ]
+        asked = list(zip(prompts, images, strict=True))
+        sorts = ["blind" if self._blind(p, i) else parse(p.question).sort for p, i in asked]
+        found: dict[int, str] = {
+            n: "".join(self._words.stream(*asked[n])) for n, sort in enumerate(sorts) if sort == "blind"
+        }
+        closed = [n for n, sort in enumerate(sorts) if sort == "closed"]
+        said = self._closed([prompts[n] for n in closed], [images[n] for n in closed])
+        found |= {n: "".join(pieces) for n, pieces in zip(closed, said, strict=True)}
+        others = [n for n in range(len(asked)) if n not in found]
+        told = [self._told(*asked[n]) for n in others]
+        written = self.inner.batch(told, [images[n] for n in others]) if others else []
+        for n, text in zip(others, written, strict=True):
+            found[n] = "".join(self._sentences(prompts[n], self._revised(*asked[n], [text])))
+        return [found[n] for n in range(len(asked))]
+
+    def _closed(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[Iterator[str]]:
+        """Pieces of the answers to closed questions: how each would begin is known from the pass that wrote it."""
+        told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
+        texts, begun = self.inner.with_first_words(told, images, *YES_NO) if told else ([], [])
+        _kept(self._begun, _keys(told, images), lambda places: [begun[n] for n in places])
+        decided = self._decided(prompts, images)
+        return [self._sentences(p, [text], word) for p, text, word in zip(prompts, texts, decided, strict=True)]
 
     def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float]:
         """P(yes) of each closed question: of the model's first word, between "yes" and "no", moved by what the reader sees."""
@@ -104,8 +117,7 @@ class MedragSmall:
     def _chances(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[tuple[float, float]]:
         """P(yes) of each closed question, and the model's own probability that its answer begins with either word."""
         told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
-        keys = [sha256_text(_pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
-        begun = _kept(self._begun, keys, lambda places: self._first_words(told, images, places))
+        begun = _kept(self._begun, _keys(told, images), lambda places: self._first_words(told, images, places))
         moved = [self._shift(p, i) - self.evidence_shift(p) for p, i in zip(prompts, images, strict=True)]
         return [
             (chance(logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
@@ -245,6 +257,11 @@ def _told_of(prompt: Prompt) -> tuple[Hit, ...]:
 def evidence_sort(hit: Hit) -> str:
     """ "report" for what speaks of a patient, else the item's kind: each moves the model in its own way."""
     return "report" if is_report(hit) else hit.item.kind
+
+
+def _keys(told: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
+    """What tells prompts and their images from others."""
+    return [sha256_text(_pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
 
 
 def _pixels(images: Sequence[Image]) -> str:

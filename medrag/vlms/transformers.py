@@ -103,20 +103,16 @@ class Transformers:
 
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """One text for each prompt, written together: padded on the left, each with its own images. Greedy or seeded by the first."""
-        loaded = self._load()
+        return self._written(prompts, images)[0] if prompts else []
+
+    def with_first_words(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], one: Sequence[str], other: Sequence[str]
+    ) -> tuple[list[str], list[tuple[float, float]]]:
+        """`batch` and `first_words` in the time of one: the prompts are read once."""
         if not prompts:
-            return []
-        limit = self.max_new_tokens or max(prompt.max_tokens for prompt in prompts)
-        try:
-            rows = [self._fit(loaded, p, self._shown(i), limit) for p, i in zip(prompts, images, strict=True)]
-            inputs = padded(rows, self._sampling(loaded)["pad_token_id"])
-        except (ValueError, RuntimeError, TypeError, IndexError) as error:
-            raise failed(self.name, "could not read the prompts", error) from error
-        options = {**inputs, **self._sampling(loaded), "max_new_tokens": limit}
-        found = _seeded(loaded.model, options, prompts[0].seed if self.temperature > 0 else None)
-        written = found[:, inputs["input_ids"].shape[1] :]
-        texts = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
-        return ["".join(spoken([text], _thinks(loaded, row))).strip() for text, row in zip(texts, rows, strict=True)]
+            return [], []
+        texts, logits = self._written(prompts, images, output_logits=True, return_dict_in_generate=True)
+        return texts, _begins(self._load(), logits, one, other)
 
     def first_words(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], one: Sequence[str], other: Sequence[str]
@@ -136,9 +132,25 @@ class Transformers:
                 found = loaded.model(**padded(rows, self._sampling(loaded)["pad_token_id"]), logits_to_keep=1)
         except (ValueError, RuntimeError, TypeError, IndexError) as error:
             raise failed(self.name, "could not read the prompts", error) from error
-        chances = found.logits[:, -1].float().softmax(1)
-        left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1).tolist() for words in (one, other))
-        return list(zip(left, right, strict=True))
+        return _begins(loaded, found.logits[:, -1], one, other)
+
+    def _written(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], **more: bool
+    ) -> tuple[list[str], Any]:
+        """A text for each prompt; with ``more`` of `transformers`' own options the logits (n, vocabulary) of each first token, too."""
+        loaded = self._load()
+        limit = self.max_new_tokens or max(prompt.max_tokens for prompt in prompts)
+        try:
+            rows = [self._fit(loaded, p, self._shown(i), limit) for p, i in zip(prompts, images, strict=True)]
+            inputs = padded(rows, self._sampling(loaded)["pad_token_id"])
+        except (ValueError, RuntimeError, TypeError, IndexError) as error:
+            raise failed(self.name, "could not read the prompts", error) from error
+        options = {**inputs, **self._sampling(loaded), "max_new_tokens": limit, **more}
+        found = _seeded(loaded.model, options, prompts[0].seed if self.temperature > 0 else None)
+        written = (found.sequences if more else found)[:, inputs["input_ids"].shape[1] :]
+        texts = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
+        told = ["".join(spoken([text], _thinks(loaded, row))).strip() for text, row in zip(texts, rows, strict=True)]
+        return told, found.logits[0] if more else None
 
     def _shown(self, images: Sequence[Image]) -> list[Image]:
         """The images in RGB and no larger than wanted; none for a model without eyes."""
@@ -271,6 +283,13 @@ def _token(loaded: Loaded, word: str) -> int:
     if len(ids) != 1:
         raise SettingsError(f"{word!r} is {len(ids)} tokens of this model, not one", "choose a shorter word")
     return int(ids[0])
+
+
+def _begins(loaded: Loaded, logits: Any, one: Sequence[str], other: Sequence[str]) -> list[tuple[float, float]]:
+    """Probabilities of the words as first tokens; logits (n, vocabulary)."""
+    chances = logits.float().softmax(1)
+    left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1).tolist() for words in (one, other))
+    return list(zip(left, right, strict=True))
 
 
 def _seeded(model: Any, options: dict[str, Any], seed: int | None) -> Any:

@@ -19,7 +19,7 @@ from tiny_small import base, tiny
 from medrag.prompts import REFUSAL, Prompt
 from medrag.types import Context, Frequency, Hit, Passage, Query, Study
 from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
-from medrag.vlms.small import MedragSmall
+from medrag.vlms.small import YES_NO, MedragSmall
 
 
 def film(seed: int) -> Image.Image:
@@ -98,6 +98,15 @@ def test_it_runs_with_pictures_through_the_loading_code_of_any_model(parts: Path
     assert len(two) == 2 and two[1] == alone[0]  # padding and neighbours change nothing
 
 
+def test_a_text_and_how_it_begins_come_from_one_pass(parts: Path, at_home: Path) -> None:
+    inner = MedragSmall(str(parts), reader="", max_new_tokens=8, device="cpu").inner
+    asked, seen = [prompt("Is there an effusion?", "No effusion.", "Small effusion."), prompt("Is it?")], [[film(1)], [film(2)]]  # fmt: skip
+    texts, begun = inner.with_first_words(asked, seen, *YES_NO)
+    assert texts == inner.batch(asked, seen)
+    np.testing.assert_allclose(begun, inner.first_words(asked, seen, *YES_NO), rtol=1e-3)
+    assert inner.with_first_words([], [], *YES_NO) == ([], [])
+
+
 def test_several_questions_get_the_answers_that_each_gets_alone(parts: Path, at_home: Path) -> None:
     model = MedragSmall(str(parts), reader="", max_new_tokens=8, device="cpu")
     asked = [
@@ -126,6 +135,13 @@ class Says(MedragSmall):
             self.seen.append(prompt)
             return iter(self.pieces)
         return super().stream(prompt, images)
+
+    def with_first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> Any:
+        self.seen += prompts
+        return ["".join(self.pieces)] * len(prompts), self.first_words(prompts, images, one, other)
+
+    def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[tuple[float, float]]:
+        return [(0.0, 0.0)] * len(prompts)
 
 
 def said(pieces: list[str], question: str, *reports: str) -> str:
