@@ -87,7 +87,7 @@ UNCERTAIN_BEFORE = (
     "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
     "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did)(?: not|n't) {_ADV}(?:exclude|rule out)",
     f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
-    "assess(?:ment)? for", "not (?:certain|clear|sure)(?: if| whether)?", "unclear(?: if| whether)?", "uncertain", "whether",
+    "assess(?:ment)? for", "not (?:certain|sure)(?: if| whether)?", "not clear (?:if|whether)", "unclear(?: if| whether)?", "uncertain", "whether",
     "if", "query", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no|without) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (

@@ -40,6 +40,8 @@ _EQUALS = {  # what stands on the right is compared as what stands on the left
     "aorta": "aortic",
     "cause": "causes caused due leads result results resulting arises secondary",
     "base": "basilar basal bibasilar bases",
+    "apex": "apical apices",
+    "pericardial": "pericardium",
 }
 
 
@@ -106,7 +108,7 @@ FRAME = _stemmed(
     "likely possible diagnosis describe description explain tell give write generate summarize impression whether yes no about "
     "mean means definition define significant exhibit display currently common commonly usually often typical typically main acute "
     "between difference differences differ distinguish one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
-    "images image way indicative indicate free grossly overall appearing consistent compared fully current degree "
+    "images image way indicative indicate possibility free grossly overall appearing consistent compared fully current degree "
     "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also"
 )
 # places: they say where, not what
@@ -115,8 +117,18 @@ SITES = _stemmed(
     "upper lower middle left right bilateral base bases basilar apex apical hilum hilar hila perihilar costophrenic angle silhouette "
     "contour size retina retinal macula macular optic disc fundus vessel vessels tissue cell cells nucleus nuclei nuclear bone "
     "bones bony osseous diaphragm hemidiaphragm aorta aortic trachea tracheal field fields zone zones area region side space airspace "
-    "soft clavicle shoulder structure structures vascularity caliber calibre posterior anterior lateral sulcus volume volumes markings wall position abdomen brain skin lingula eye gland nipple breast stomach liver kidney cardiomediastinal vasculature vascular"
+    "soft clavicle shoulder structure structures vascularity caliber calibre posterior anterior lateral sulcus volume volumes markings wall position abdomen brain skin lingula eye gland nipple breast stomach liver kidney cardiomediastinal vasculature vascular pericardial"
 )
+# places by the third of the lung that they lie in, and places of which one stands for the other
+ZONES = {
+    stem: third
+    for third, places in (("upper", "upper apex"), ("middle", "middle"), ("lower", "lower base"))
+    for stem in _stemmed(places)
+}
+BESIDE = {"base": ("lower",), "lower": ("base",), "apex": ("upper",), "upper": ("apex",)}
+FLUID = _stemmed("effusion effusions fluid")
+PLEURA = _stemmed("pleura")
+ABOUT_PLEURA = _stemmed("base lower lobe costophrenic angle")  # where its fluid is seen
 # states that mean something only of a named place, each row against its opposites
 _OPPOSED = (
     ("enlarged widened dilated prominent large big increased elevated tortuous high", "normal unremarkable small"),

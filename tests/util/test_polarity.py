@@ -54,6 +54,8 @@ GOLDEN = [
     ("No cavitary lesions, but nodules are seen.", "nodules", "present"),
     ("Opacities in both bases at the costophrenic angles, atelectasis versus pneumonia.", "opacities", "present"),
     ("No effusion on the left; effusion on the right.", "effusion", "present"),
+    ("The lungs are not clear.", "clear", "absent"),
+    ("It is not clear whether there is an effusion.", "effusion", "uncertain"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from some_prompts import PRIMER, STUDIES, prompt, said, study
 
 from medrag.prompts import REFUSAL
 from medrag.types import ImageRecord, Passage
+from medrag.vlms import _evidence
 from medrag.vlms._evidence import flip, parse, split, stance
 from medrag.vlms.extractive import Extractive
 
@@ -275,10 +277,106 @@ def test_every_key_exists_every_quote_stands_in_its_evidence_and_answers_repeat(
         ("Is there a right effusion?", "There is a left pleural effusion and no right pleural effusion.", "absent"),
         ("Is there a left-sided effusion?", "Left effusion.", "present"),
         ("Is there an effusion? Answer yes or no.", "Small effusion.", "present"),
+        ("Are the lungs clear?", "The lungs are not clear.", "absent"),
+        ("Is there a mass?", "The lungs are not clear.", None),
+        ("Is the heart enlarged?", "Enlarged hila with a normal heart.", "absent"),
+        ("Is the heart enlarged?", "Enlarged hila and heart.", "present"),
+        ("Is the heart normal?", "Normal lungs and enlarged heart.", "absent"),
+        ("Is the heart enlarged?", "Stable normal cardiomediastinal silhouette.", "absent"),
+        ("Is the heart enlarged?", "Heart size is normal lungs are clear.", "absent"),
     ],
 )
 def test_stance_of_a_sentence(question: str, sentence: str, expected: str | None) -> None:
     assert stance(parse(question), sentence) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "expected"),
+    [
+        ("Is there a right upper lobe nodule?", "Right lower lobe nodule.", None),
+        ("Is there a right upper lobe nodule?", "Right lower lobe nodule and upper lobe emphysema.", None),
+        ("Is there a right upper lobe nodule?", "Right apical nodule.", "present"),
+        ("Is there a right upper lobe nodule?", "Nodule in the RUL.", "present"),
+        ("Is there an opacity in the right upper lung?", "Right upper lobe opacity.", "present"),
+        ("Is there a nodule in the left base?", "Left lower lobe nodule.", "present"),
+        ("Is there a nodule in the right lung?", "Right lower lobe nodule.", "present"),
+        ("Is there a pleural effusion?", "Moderate pericardial effusion.", None),
+        ("Is there a pleural effusion?", "Pericardial effusion, no pleural effusion.", "absent"),
+        ("Is there a pericardial effusion?", "Small left pleural effusion.", None),
+        ("Is there a pleural effusion?", "Left base effusion.", "present"),
+        ("Is there a pleural effusion?", "Bibasilar airspace disease with small effusions.", "present"),
+        ("Is there a pleural effusion?", "Effusion blunting the right costophrenic angle.", "present"),
+        ("Is there a right pleural effusion?", "Left base effusion.", None),
+        ("Is there pleural thickening?", "Interstitial thickening in the bases.", None),
+    ],
+)
+def test_a_finding_in_another_place_is_not_the_one_asked_about(
+    question: str, sentence: str, expected: str | None
+) -> None:
+    assert stance(parse(question), sentence) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "expected"),
+    [
+        ("Is there pneumonia or pneumothorax?", "Pneumonia without pneumothorax.", "present"),
+        ("Is there pneumonia or pneumothorax?", "No pneumothorax.", "absent"),
+        ("Is there pneumonia or pneumothorax?", "Possible pneumonia, no pneumothorax.", "uncertain"),
+        ("Is there pneumonia or pneumothorax?", "The heart is normal.", None),
+        ("Is there any consolidation, effusion or pneumothorax?", "Effusion without pneumothorax.", "present"),
+        ("Is there a pneumothorax, a mass?", "Mass but no pneumothorax.", "present"),
+        ("Is there cardiomegaly or pleural effusion?", "The heart is enlarged. ", "present"),
+        ("Are the lungs free of effusion or pneumothorax?", "Large effusion, no pneumothorax.", "present"),
+        ("Is there a mass or nodule in the right lung?", "Left lung mass.", None),
+        ("Is there a focal or diffuse opacity?", "Focal atelectasis.", None),
+        ("Is there a small, round mass?", "Small effusion.", None),
+        ("Is there an effusion on the left or right?", "Right effusion.", "present"),
+    ],
+)
+def test_of_several_findings_one_that_is_there_is_enough(question: str, sentence: str, expected: str | None) -> None:
+    assert stance(parse(question), sentence) == expected
+
+
+def test_a_vote_on_two_findings_counts_either() -> None:
+    alike = [
+        study(1, "Large pleural effusion. No pneumothorax."),
+        study(2, "Left pneumothorax."),
+        study(3, "No pneumothorax."),
+    ]
+    assert ask("Is there a pleural effusion or a pneumothorax?", alike=alike).startswith(
+        "Likely yes: 2 of 3 look-alike studies that mention it report pleural effusion or a pneumothorax; 1 says"
+    )
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "The patient has no fever, is there pneumonia?", "No prior films available, is there pneumonia?", "Without contrast, is there pneumonia?",
+        "In a patient with no fever, is there pneumonia?", "A 60-year-old man with cough and fever. Is there pneumonia?", "no fever. is there pneumonia?",
+        "History: no effusion\nIs there pneumonia?", "Is there pneumonia? He has no fever.", "After left lower lobectomy, is there pneumonia?",
+    ],
+)  # fmt: skip
+def test_what_is_said_beside_a_closed_question_is_not_asked(question: str) -> None:
+    asked = parse(question)
+    assert (asked.sort, asked.finding, asked.sites, asked.negated) == (
+        "closed",
+        parse("pneumonia").finding,
+        set(),
+        False,
+    )
+    assert ask(question, alike=[study(1, "Right pneumonia.")]).startswith(
+        "Likely yes: the one look-alike study that mentions it reports pneumonia."
+    )
+
+
+def test_a_place_before_a_closed_question_is_asked() -> None:
+    assert parse("In the left lung, is there a nodule?").sites == {"left", "lung"}
+    assert parse("Which is it, if present, is it new?").sort == "open"
+    assert parse("A man has cough. Which of these, if any, is most likely?").sort == "open"
+
+
+def test_examples() -> None:
+    assert doctest.testmod(_evidence).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -302,6 +400,16 @@ def test_whether_yes_denies_the_finding(question: str, negated: bool) -> None:
         ("In this film, is there a mass?", "closed"),
         ("What is a mass?", "define"),
         ("Where is the mass?", "open"),
+        ("What is the optic disc?", "define"),
+        ("What does a mass mean?", "define"),
+        ("What is a mass in the lung?", "define"),
+        ("What is in the right lung?", "open"),
+        ("What is the size of the heart?", "open"),
+        ("What is wrong?", "open"),
+        ("What is the location of the effusion?", "open"),
+        ("What is the abnormality in this film?", "open"),
+        ("What is seen at the left base?", "open"),
+        ("What is the abnormality?", "open"),
         ("Please write the findings", "report"),
         ("Impression?", "report"),
     ],
