@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from medrag._util.text import content_words, words
 from medrag.errors import SettingsError
 from medrag.types import DOMAINS, Query, Route
+from medrag.vlms._evidence import closed_part, defines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +31,11 @@ WORDY = 0.6  # confidence of one telling word in the question
 DOMAIN_WORDS: Mapping[str, frozenset[str]] = {
     "chest-xray": frozenset("chest lung lungs pulmonary pleural pneumothorax cardiomegaly costophrenic hilum hilar cxr radiograph diaphragm mediastinum mediastinal thorax rib ribs atelectasis".split()),
     "ct": frozenset("ct tomography hounsfield".split()),
-    "mr": frozenset("mri mr t1 t2 flair gadolinium diffusion".split()),
+    "mr": frozenset("mri mr t1-weighted t2-weighted diffusion-weighted flair gadolinium".split()),
     "ultrasound": frozenset("ultrasound sonogram sonography echogenic hypoechoic doppler".split()),
-    "fundus": frozenset("fundus retina retinal optic disc macula macular fovea drusen retinopathy microaneurysm microaneurysms glaucoma".split()),
+    "fundus": frozenset("fundus retina retinal optic macula macular fovea drusen retinopathy microaneurysm microaneurysms glaucoma".split()),
     "dermoscopy": frozenset("dermoscopy dermoscopic naevus nevus melanoma mole".split()),
-    "histology": frozenset("histology histological histopathology stain staining stained haematoxylin hematoxylin eosin immunohistochemistry ihc biopsy nuclei mitosis mitoses".split()),
+    "histology": frozenset("histology histological histopathology stain staining stained haematoxylin hematoxylin eosin immunohistochemistry ihc nuclei mitosis mitoses".split()),
     "blood-smear": frozenset("smear erythrocyte erythrocytes leukocyte leukocytes platelet platelets neutrophil lymphocyte eosinophil".split()),
 }  # fmt: skip
 MODALITY_DOMAIN = {
@@ -125,7 +126,7 @@ class DomainRouter:
         if domain != "other" and lead < self.margin:
             reasons.append(f"{domain} leads by {lead:.2f} < {self.margin:.2f}: all sources are asked")
             domain = "other"
-        kind = question_kind(query.text)
+        kind = question_kind(query.text, bool(query.images))
         kind = "open" if kind == "report" and not query.images else kind
         weights = self._weights(query, kind)
         reasons.append(f"kind of question: {kind}" if query.text.strip() else "no question")
@@ -179,18 +180,17 @@ class DomainRouter:
         return [(scores, f"the image looks like {domain} ({scores[domain]:.2f})")]
 
 
-def question_kind(text: str) -> str:
-    """report, closed, definition or open, from the question's first words."""
+def question_kind(text: str, pictured: bool = True) -> str:
+    """report, closed, definition or open, from the question's first words. ``pictured``: "what is …" may ask of a picture, and then defines nothing."""
     tokens = words(text)
     if not tokens:
         return "open"
     if tokens[0] in ("write", "generate", "describe", "report", "draft") or {"findings", "impression"} <= set(tokens):
         return "report"
-    if tokens[0] in CLOSED_STARTS:
+    if tokens[0] in CLOSED_STARTS or closed_part(text)[1]:
         return "closed"
-    if tokens[:2] in (["what", "is"], ["what", "are"], ["what", "does"]) or tokens[0] in ("define", "explain"):
-        return "definition"
-    return "open"
+    asks = tokens[:2] in (["what", "is"], ["what", "are"], ["what", "does"]) or tokens[0] in ("define", "explain")
+    return "definition" if defines(text) or (asks and not pictured) else "open"
 
 
 def _word_witness(query: Query) -> list[tuple[dict[str, float], str]]:

@@ -113,10 +113,50 @@ def test_overrides_win():
         ("Define sarcoidosis.", "definition"),
         ("Explain sarcoidosis.", "definition"),
         ("What causes a mass?", "open"),
+        ("What's a mass?", "definition"),
+        ("A man with cough and fever. Is there a pleural effusion?", "closed"),
+        ("The patient has no fever, is there pneumonia?", "closed"),
+        ("Isn't there a mass?", "closed"),
     ],
 )
 def test_kinds_of_question(question, kind):
     assert question_kind(question) == kind
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is in the right lung?", "What is the size of the heart?", "What is wrong?", "What is the location of the effusion?",
+        "What is the abnormality in this film?", "What is seen at the left base?", "What does the brown stain mark?",
+    ],
+)  # fmt: skip
+def test_with_a_picture_a_question_about_it_is_no_definition(question):
+    route = DomainRouter(ALL).route(Query(question, (picture(),)))
+    assert route.weights["similar"] == 1.0 and "kind of question: open" in route.reasons
+    assert "kind of question: definition" in DomainRouter(ALL).route(Query(question)).reasons
+
+
+@pytest.mark.parametrize("question", ["What is a pleural effusion?", "What is the optic disc?", "Define sarcoidosis."])
+def test_with_a_picture_a_definition_stays_one(question):
+    assert DomainRouter(ALL).route(Query(question, (picture(),))).weights["similar"] == 0.3
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there degenerative disc disease of the spine?", "What is the diffusion capacity in emphysema?",
+        "Does a T2 vertebral fracture heal?", "Should a granuloma get a biopsy?",
+    ],
+)  # fmt: skip
+def test_a_word_of_many_domains_chooses_none(question):
+    assert DomainRouter(ALL).route(Query(question)).domain == "other"
+
+
+@pytest.mark.parametrize(
+    ("question", "domain"), [("Is the optic disc pale?", "fundus"), ("Is it bright on a T2-weighted slice?", "mr")]
+)
+def test_a_word_of_one_domain_chooses_it(question, domain):
+    assert DomainRouter(ALL).route(Query(question)).domain == domain
 
 
 @given(st.text(max_size=60), st.booleans())
