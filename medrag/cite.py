@@ -1,8 +1,8 @@
 """Evidence keys in an answer → checked citations. Keys that point at nothing are taken out.
 
-A citation quotes, for each claim that carries its key, the sentence of its item that shares most content words with the
-claim; ``support`` is the mean share of a claim's content words found there. Of a bare yes or no it quotes the sentence that says so of what
-was asked. Whether the claim follows is not judged.
+A citation quotes, for each claim that carries its key, the sentence of its item that says the same (there, not there, left open) of most of
+the claim's content words, and shares most of them; ``support`` is the mean share of a claim's content words of which it says the same. Of a
+bare yes or no it quotes the sentence that says so of what was asked. Whether the claim follows is not judged.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 
 from medrag._util.render import page_of
-from medrag._util.text import content_words, sentences, words
+from medrag._util.text import sentences, words
 from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
+from medrag.vlms._consensus import marked
 from medrag.vlms._evidence import parse, says, stance
+from medrag.vlms._words import stem_set
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
+_THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)  # what a model says to itself first
 _RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 
 
@@ -49,10 +52,10 @@ def strip_invented(text: str, known: set[str]) -> str:
 def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...], str]:
     """The mended text, its status, its citations and the reason where the status is not "answered"."""
     hits = dict(context)
-    text = strip_invented(text, set(hits)).strip()
+    text = strip_invented(_THOUGHT.sub("", text, count=1) if _THOUGHT.match(text) else text, set(hits)).strip()
     if not words(_KEYS.sub("", text)):
         return REFUSAL, "abstained", (), "the model wrote no answer"
-    if REFUSAL.rstrip(".").lower() in text.lower():
+    if _refuses(text):
         return text, "abstained", (), "the evidence does not answer the question"
     citations = tuple(_citation(key, hits[key], claims_of(text, key), context.query.text) for key in keys_in(text))
     if text.startswith(UNSEEN.partition("{")[0]):
@@ -60,6 +63,13 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     if not citations:
         return text, "uncited", (), "the answer names no evidence" if hits else "no evidence was given"
     return text, "answered", citations, ""
+
+
+def _refuses(text: str) -> bool:
+    """Whether the refusal is all that it says, or its last word where nothing rests on evidence."""
+    refusal, bare = words(REFUSAL), _KEYS.sub("", text)
+    last = words((sentences(bare) or [""])[-1])
+    return words(bare) == refusal or (not keys_in(text) and last[-len(refusal) :] == refusal)
 
 
 def claims_of(text: str, key: str) -> list[str]:
@@ -70,14 +80,14 @@ def claims_of(text: str, key: str) -> list[str]:
 
 
 def _best_quote(claim: str, text: str, question: str) -> tuple[str, float | None]:
-    """The sentence of ``text`` that shares most content words with the claim, and the share of them that it holds."""
-    wanted = set(content_words(claim)) - {"yes", "no"}
+    """The sentence of ``text`` that agrees with most content words of the claim, then holds most, and the share that agrees."""
+    wanted = frozenset(mark for mark in marked(claim) if mark.rstrip("-?") not in ("yes", "no"))
     if not wanted and (said := says(ask := parse(question), claim)):
         own = [sentence for sentence in sentences(text) if stance(ask, sentence) == said]
         return (own or [_best_quote(question, text, "")[0]])[0], None
 
-    def shared(sentence: str) -> tuple[int, int]:
-        return len(wanted & set(content_words(sentence))), -len(sentence)
+    def shared(sentence: str) -> tuple[int, int, int]:
+        return len(wanted & marked(sentence)), len(stem_set(claim) & stem_set(sentence)), -len(sentence)
 
     quote = max(sentences(text), key=shared, default="")
     return quote, shared(quote)[0] / len(wanted) if wanted else None
@@ -85,7 +95,8 @@ def _best_quote(claim: str, text: str, question: str) -> tuple[str, float | None
 
 def _citation(key: str, hit: Hit, claims: list[str], question: str) -> Citation:
     item = hit.item
-    found = [_best_quote(claim, item.text, question) for claim in claims]
+    quotes = {claim: _best_quote(claim, item.text, question) for claim in dict.fromkeys(claims)}
+    found = [quotes[claim] for claim in claims]
     quote = " … ".join(dict.fromkeys(sentence for sentence, _ in found if sentence))
     shares = [share for _, share in found if share is not None]
     support = sum(shares) / len(shares) if shares else None

@@ -111,9 +111,63 @@ def test_what_hides_a_key_too_deep_loses_its_brackets_alone():
     assert strip_invented("[E" * 12 + "9" + "]9" * 12, set()) == "EE999"
 
 
-@pytest.mark.parametrize("text", [REFUSAL.upper(), f"Sadly, {REFUSAL.rstrip('.')}", f"{REFUSAL} Lungs are clear [E1]."])
+@pytest.mark.parametrize("text", [REFUSAL.upper(), f"Sadly, {REFUSAL.rstrip('.')}", f"Lungs are clear. {REFUSAL}"])
 def test_a_refusal_in_other_letters_or_with_more_words_abstains(text):
     assert cite(text, CONTEXT) == (text, "abstained", (), "the evidence does not answer the question")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Lungs are clear [E1]. Of the right side: {REFUSAL}",
+        f"{REFUSAL} Lungs are clear [E1].",
+        f"Lungs are clear [E1]. {REFUSAL}",
+    ],
+)
+def test_an_answer_that_rests_on_evidence_is_none_that_refuses(text):
+    assert cite(text, CONTEXT)[1] == "answered"
+    assert cite(f"{REFUSAL.rstrip('.')} alone, but the lungs are clear.", CONTEXT)[1] == "uncited"
+
+
+def test_what_a_model_thinks_first_is_no_part_of_its_answer():
+    text, status, citations, _ = cite(f"<think>{REFUSAL} [E2] is of no use.</think>\n\nA mass is large [E1].", CONTEXT)
+    assert (text, status, [citation.key for citation in citations]) == ("A mass is large [E1].", "answered", ["E1"])
+    assert cite("<think>E1 says", CONTEXT) == (REFUSAL, "abstained", (), "the model wrote no answer")
+    assert cite("A mass <think> is large [E1].", CONTEXT)[0] == "A mass <think> is large [E1]."
+
+
+@pytest.mark.parametrize(
+    ("claim", "text", "quote", "support"),
+    [
+        (
+            "No pleural effusion [E1].",
+            "Small left pleural effusion. There is no evidence of a pleural effusion on the right.",
+            "There is no evidence of a pleural effusion on the right.",
+            1.0,
+        ),
+        (
+            "There is a pneumothorax [E1].",
+            "No pneumothorax is seen on the left. A small pneumothorax remains in the right apex after all.",
+            "A small pneumothorax remains in the right apex after all.",
+            1.0,
+        ),
+        (
+            "There is a pneumothorax [E1].",
+            "No pneumothorax is seen on the left.",
+            "No pneumothorax is seen on the left.",
+            0.0,
+        ),
+        (
+            "There is no pleural effusion on the right [E1].",
+            "Right pleural effusion has increased. The right lung shows no effusion.",
+            "The right lung shows no effusion.",
+            1 / 3,
+        ),
+    ],
+)
+def test_the_sentence_that_says_the_same_is_quoted_before_one_that_says_the_opposite(claim, text, quote, support):
+    citation = cited(Passage("c:1", "c:1", text), claim)
+    assert (citation.quote, citation.support) == (quote, pytest.approx(support))
 
 
 def test_an_answer_that_names_none_of_its_evidence_is_uncited():
