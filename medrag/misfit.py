@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from medrag.types import DOMAINS
+from medrag.vlms._evidence import closed_part
 
 _LOOKS = re.compile(
     r"^\W*(?:is|are|was|were)\s+(?:there|the|this|these|that|those|any|it|both)\b|^\W*(?:do|can|could)\s+(?:you|we|one)\s+(?:see|find|detect|identify)\b"
@@ -28,7 +29,7 @@ SHOWN_IN: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
          r"retina[l]?|retinopath\w+|macula[r]?|fovea[l]?|optic dis[ck]s?|drusen|microaneurysms?|cotton[- ]wool spots?|cup[- ]to[- ]disc|(?:a|hypo)?pigment epithelium",
          "fundus ct mr ultrasound histology"),
         ("the brain",
-         r"brain|cerebr\w+|cerebell\w+|intracranial|basal ganglia|corpus callosum|gyri|gyrus|sulc[ui]s?|hippocamp\w+|subdural|subarachnoid",
+         r"brain|cerebr\w+|cerebell\w+|intracranial|basal ganglia|corpus callosum|gyri|gyrus|cortical sulc(?:us|i)|hippocamp\w+|subdural|subarachnoid",
          "ct mr ultrasound histology"),
         ("the skin's pigment", r"n[a]?ev(?:us|i)|moles?|pigment network|dermoscop\w+", "dermoscopy histology"),
         ("single cells", r"nuclei|mitos[ei]s|mitotic|cytoplasm\w*|erythrocytes?|leu[ck]ocytes?|red blood cells?|blasts?|schistocytes?|h(?:a?ematoxylin)|eosin", "histology blood-smear"),
@@ -38,7 +39,13 @@ SHOWN_IN: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
     )
 }  # fmt: skip
 _MODALITY = re.compile(
-    r"\b(?:on|in|of|from)\s+(?:this|the)\s+(?:\w+\s+)?(?:(?P<mr>mri|mr)|(?P<ct>ct)|(?P<ultrasound>ultrasound|sonogra\w+)|(?P<fundus>fundus|fundoscop\w+)|(?P<histology>histolog\w+|biopsy)|(?P<chest>chest\s+(?:film|x-?ray|radiograph)))\b",
+    r"\b(?:on|in|of|from)\s+this\s+(?!(?:prior|previous|earlier|older|last)\b)(?:\w+\s+)?(?:(?P<mr>mri|mr)|(?P<ct>ct)|(?P<ultrasound>ultrasound|sonogra\w+)|(?P<fundus>fundus|fundoscop\w+)|(?P<histology>histolog\w+|biopsy)|(?P<chest>chest\s+(?:film|x-?ray|radiograph)))\b",
+    re.IGNORECASE,
+)
+# who the patient is and what was before: said beside the question, and not looked for
+_BESIDE = re.compile(
+    r"\b(?:patient|man|woman|boy|girl|child|infant|case)\s+(?:with|who|after|known)\b.*?(?=\b(?:have|has|show|shows)\b|[,;?.!]|$)"
+    r"|\b(?:history of|known|status post|s/p)\b[^,;?.!]*|,\s*with\b[^?.!]*",
     re.IGNORECASE,
 )
 NAMES = {
@@ -66,6 +73,7 @@ def misfit(question: str, shows: str) -> str:
     >>> misfit("Is there a retinal haemorrhage?", "chest-xray")
     'the question is about the retina, which a chest film does not show'
     """
+    question = _BESIDE.sub("", closed_part(question)[1] or question)
     if shows not in DOMAINS or not looks(question):
         return ""
     if shows == "other":
