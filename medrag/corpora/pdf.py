@@ -27,8 +27,13 @@ from medrag.types import Block, Box, ImageRecord, Item, Page
 _NUMBER = re.compile(
     r"^[\s\-–—|·•.]*(?:page\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of)\s*\d{1,4})?[\s\-–—|·•.]*$", re.IGNORECASE
 )
+_PAGE_LABEL = re.compile(r"\b((?:page|chapter|vol\.?|p\.)\s*)\d+(?!\d|\s*[a-z%])")  # but not "vol. 30 ml"
+_PAGE_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u200b]")
-_SUPERSCRIPT = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
+_SUPERSCRIPT = str.maketrans("0123456789+-–−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻")
+_UNIT = re.compile(r"(?<![^\W\d_])(?<!['’])(?:[cdkmµμn]?m|s|min)$")
+_POWER = re.compile(r"[2-4]|[-–−][1-4]")
+_ISOTOPE = re.compile(r"[A-Z][a-z]?(?![a-z])")  # ¹³¹I, but not "¹Department"
 FEW = 40  # letters: a page or picture with fewer says nothing
 LARGE = 0.1  # of the page: a picture that is read where it has no caption
 _NO_TITLE = re.compile(r"(?i)^(?:untitled|microsoft word|.*\.(?:docx?|indd|pdf|qxd|tex|pptx?)\b|\W*$)")
@@ -187,10 +192,29 @@ def _sheet(page: Any) -> Sheet:
         number=page.number + 1,
         width=float(page.rect.width),
         height=float(page.rect.height),
-        lines=lines,
+        lines=_printed_once(lines),
         pictures=figures.rasters(page),
         tables=figures.ruled_tables(page, turn),
     )
+
+
+def _printed_once(lines: Sequence[tuple[tuple[int, int], Line]]) -> list[tuple[tuple[int, int], Line]]:
+    """Lines without those that were printed again over themselves to look bold."""
+    kept: list[tuple[tuple[int, int], Line]] = []
+    places: dict[tuple[str, int], list[Box]] = {}
+    for direction, line in lines:
+        box, height = line.box, round((line.box.y0 + line.box.y1) / 12)
+        near = [other for step in (-1, 0, 1) for other in places.get((line.text, height + step), ())]
+        if not any(_shared(box, other) > 0.9 * max(box.area, other.area) for other in near):
+            places.setdefault((line.text, height), []).append(box)
+            kept.append((direction, line))
+    return kept
+
+
+def _shared(one: Box, other: Box) -> float:
+    """The area that two boxes share."""
+    width, height = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(0.0, width) * max(0.0, height)
 
 
 def _read_scans(sheets: Sequence[Sheet], document: Any, words: set[str], file: Path, report: Report) -> bool:
@@ -245,11 +269,9 @@ def _told(
 def _line(raw: dict[str, Any], turn: Any) -> Line | None:
     """A line of MuPDF's dictionary; None where it holds no words."""
     text, sizes, bold, total = "", Counter[float](), 0, 0
-    for span in raw["spans"]:
-        part = span["text"]
-        if span["flags"] & 1 and part.strip():  # superscript: a power stays, a note's number goes
-            part = part.translate(_SUPERSCRIPT) if text[-1:].isdigit() else re.sub(r"^[\d,\s–-]+$", "", part)
-        text += part
+    parts = [span["text"] for span in raw["spans"]]
+    for span, part, following in zip(raw["spans"], parts, [*parts[1:], ""], strict=True):
+        text += _raised(part, text, following) if span["flags"] & 1 and part.strip() else part
         count = len(part.strip())
         sizes[round(span["size"], 1)] += count
         bold += count if span["flags"] & 16 or "bold" in span["font"].lower() else 0
@@ -259,6 +281,17 @@ def _line(raw: dict[str, Any], turn: Any) -> Line | None:
     if not text or not total:
         return None
     return Line(text, figures.display_box(raw["bbox"], turn), sizes.most_common(1)[0][0], bold >= 0.85 * total)
+
+
+def _raised(part: str, before: str, after: str) -> str:
+    """A superscript: powers, charges and the numbers of isotopes stay, a note's number goes."""
+    sign = part.strip()
+    if sign in ("-", "–", "−"):
+        return part.replace(sign, "⁻")
+    isotope = sign.isdecimal() and _ISOTOPE.match(after) and before[-1:] in ("", " ", "(", "[", "/", "-")
+    if before[-1:].isdigit() or isotope or (_POWER.fullmatch(sign) and _UNIT.search(before)):
+        return part.translate(_SUPERSCRIPT)
+    return re.sub(r"^[\d,\s–-]+$", "", part)
 
 
 def _direction(raw: Sequence[float], rotation: int) -> tuple[int, int]:
@@ -304,28 +337,34 @@ def _drop_running(sheets: Sequence[Sheet]) -> None:
     """Takes out headers, footers and page numbers: what repeats in the margins at one height."""
     counts: Counter[tuple[str, int]] = Counter()
     for sheet in sheets:
-        counts.update({key for _, line in sheet.lines if (key := _margin_key(line, sheet, 0.12))})
+        counts.update({key for _, line in sheet.lines for key in _margin_keys(line, sheet, 0.12)})
     for sheet in sheets:
         sheet.lines = [pair for pair in sheet.lines if not _runs(pair[1], sheet, counts, len(sheets))]
 
 
 def _runs(line: Line, sheet: Sheet, counts: Counter[tuple[str, int]], pages: int) -> bool:
     """Whether a line is a running header or footer, or a page number."""
-    key = _margin_key(line, sheet, 0.12)
-    if key is None:
+    keys = _margin_keys(line, sheet, 0.12)
+    if not keys:
         return False
-    seen = max(counts[key[0], key[1] + step] for step in (-1, 0, 1))
-    outer = _margin_key(line, sheet, 0.075) is not None
+    seen = max(counts[text, height + step] for text, height in keys for step in (-1, 0, 1))
+    outer = bool(_margin_keys(line, sheet, 0.075))
     number = outer and bool(_NUMBER.match(line.text))
-    return number or (outer and seen >= 3) or (pages >= 5 and seen >= 0.4 * pages)
+    return number or (outer and seen >= 3) or (pages >= 5 and seen >= max(3, 0.4 * pages))
 
 
-def _margin_key(line: Line, sheet: Sheet, share: float) -> tuple[str, int] | None:
-    """A line of the top or bottom margin without its numbers, and its height; None for others."""
+def _margin_keys(line: Line, sheet: Sheet, share: float) -> set[tuple[str, int]]:
+    """What a line of the top or bottom margin says if it runs, and its height; nothing for other lines.
+
+    It says the same on other pages word for word, but for the number of a page, chapter or volume, or a number that
+    grows with the pages. Lines that differ in other numbers, such as sizes, are none that run.
+    """
     middle = (line.box.y0 + line.box.y1) / 2
     if share * sheet.height < middle < (1 - share) * sheet.height:
-        return None
-    return re.sub(r"\d+", "#", line.text.lower()), round(middle / 6)
+        return set()
+    text = _PAGE_LABEL.sub(r"\1#", line.text.lower())
+    grown = (f"{text[: m.start()]}#{int(m[0]) - sheet.number:+d}{text[m.end() :]}" for m in _PAGE_NUMBER.finditer(text))
+    return {(one, round(middle / 6)) for one in (text, *grown)}
 
 
 def _body_size(sheets: Sequence[Sheet]) -> float:

@@ -41,6 +41,65 @@ def test_running_lines_are_dropped_and_ids_are_stable(tmp_path: Path) -> None:
     assert (pages[0].width, pages[0].height, pages[0].number) == (595, 842, 1)
 
 
+def cases(path: Path, lines: list[str], y: float) -> Path:
+    """A page for each of the lines, which stands at one height above a paragraph."""
+    import pymupdf
+
+    document = pymupdf.open()
+    for line in lines:
+        page = document.new_page(width=595, height=842)
+        page.insert_text((72, y), line, fontsize=10)
+        page.insert_textbox((72, 130, 520, 300), PARAGRAPH, fontsize=10)
+    document.save(path)
+    return path
+
+
+@pytest.mark.parametrize("y", [50, 80])
+def test_lines_that_differ_in_what_was_measured_do_not_run(tmp_path: Path, y: float) -> None:
+    lines = [f"Ejection fraction {30 + 9 * n} %, patient {1000 + n * n}, vol. {n} ml" for n in (1, 3, 2, 5, 4)]
+    assert [page.text.split("\n")[0] for page in pages_of(cases(tmp_path / "a.pdf", lines, y))] == lines
+
+
+@pytest.mark.parametrize(
+    "line", ["Clinic 2024 – {0}", "{0} of 9 | Clinic", "Page {1}", "Chapter {1}", "Vol. {1}, Clinic"]
+)
+def test_lines_that_differ_in_their_page_label_run(tmp_path: Path, line: str) -> None:
+    lines = [line.format(page + 11, odd) for page, odd in enumerate((3, 1, 4, 15, 92))]
+    assert [page.text for page in pages_of(cases(tmp_path / "a.pdf", lines, 50))] == [PARAGRAPH] * 5
+
+
+def test_text_that_is_printed_twice_to_look_bold_comes_once(tmp_path: Path) -> None:
+    import pymupdf
+
+    document = pymupdf.open()
+    page = document.new_page(width=595, height=842)
+    for x, y in ((72, 100), (72.3, 100), (72, 160)):
+        page.insert_text((x, y), "Impression: a mass in the left upper lobe.", fontsize=11)
+    document.save(tmp_path / "a.pdf")
+    (read,) = pages_of(tmp_path / "a.pdf")
+    assert read.text.split("\n") == ["Impression: a mass in the left upper lobe."] * 2
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("31 kg/m<sup>2</sup> of 12 cm<sup>2</sup>", "31 kg/m² of 12 cm²"),
+        ("Rh<sup>-</sup>, ER<sup>–</sup> and PR<sup>+</sup>", "Rh⁻, ER⁻ and PR+"),
+        ("Give <sup>131</sup>I, <sup>18</sup>F-FDG or <sup>99m</sup>Tc", "Give ¹³¹I, ¹⁸F-FDG or 99mTc"),
+        ("10<sup>-3</sup> mol, 5 s<sup>-1</sup>", "10⁻³ mol, 5 s⁻¹"),
+        ("a mass<sup>2</sup> of patients<sup>3,4</sup> or the patient's<sup>2</sup> lung.<sup>5</sup>", "a mass of patients or the patient's lung."),
+        ("From the <sup>1</sup>Department of Radiology", "From the Department of Radiology"),
+    ],
+)  # fmt: skip
+def test_a_raised_sign_stays_where_it_is_no_notes_number(tmp_path: Path, html: str, text: str) -> None:
+    import pymupdf
+
+    document = pymupdf.open()
+    document.new_page(width=595, height=842).insert_htmlbox(pymupdf.Rect(72, 130, 520, 300), f"<p>{html}</p>")
+    document.save(tmp_path / "a.pdf")
+    assert pages_of(tmp_path / "a.pdf")[0].text == text
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_turned_pages_come_as_displayed(tmp_path: Path, rotation: int) -> None:
     (page,) = pages_of(turned_page(tmp_path / "a.pdf", rotation))
