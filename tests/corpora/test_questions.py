@@ -85,8 +85,11 @@ def test_worded_answers_begin_with_yes_or_no(answer: str, wanted: str) -> None:
     assert questions.answer_of(questions.worded(answer)) == wanted
 
 
-@pytest.mark.parametrize("yes", ["yes", "Yes.", "TRUE", "Present.", "positive", "1", 1, True, "The heart is large."])
-@pytest.mark.parametrize("no", ["no", "No.", "False", "ABSENT", "Negative.", "0", 0, False, "It is not seen."])
+YES = ("yes", "Yes.", "TRUE", "Present.", "positive", "1", 1, True, "The heart is large.")
+NO = ("no", "No.", "False", "ABSENT", "Negative.", "0", 0, False, "It is not seen.")
+
+
+@pytest.mark.parametrize(("yes", "no"), zip(YES, NO, strict=True))
 def test_an_answer_of_one_word_is_a_label(yes: object, no: object) -> None:
     assert (questions.meant(yes), questions.meant(no)) == ("yes", "no")
 
