@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from medrag._util.polarity import polarity
+from medrag._util.remember import remembered
 from medrag.types import Hit, Study
 from medrag.vlms._evidence import split, usable
 from medrag.vlms._words import content
@@ -59,6 +60,7 @@ def _section(hit: Hit, name: str) -> str:
     return hit.item.text if (str(getattr(hit.item, "section", "")).lower() or "findings") == name else ""
 
 
+@remembered(4096)
 def marked(text: str) -> frozenset[str]:
     """The content words of a text, each marked with its polarity."""
     return frozenset(word.stem + _MARK[polarity(text, (word.start, word.end))] for word in content(text))

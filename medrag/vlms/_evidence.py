@@ -335,20 +335,25 @@ def _elsewhere(ask: Ask, stems: Iterable[str]) -> bool:
 
 def _across(ask: Ask, sentence: str, finding: words.Word) -> bool:
     """Whether a finding is said to be on the other side, or in another place, than the question asks about."""
-    asked, said = ask.sites & _SIDES, side_of(sentence, finding[1:])
-    if len(asked) == 1 and said in _SIDES - asked:
+    asked, thirds = ask.sites & _SIDES, _zones(ask.sites)
+    if len(asked) == 1 and side_of(sentence, finding[1:]) in _SIDES - asked:
         return True
-    third = location_of(sentence, finding[1:]) & _THIRDS
-    return _apart(_zones(ask.sites), third) or _apart(_near(ask), _before(sentence, finding) - _VAGUE)
+    if thirds and _apart(thirds, location_of(sentence, finding[1:]) & _THIRDS):
+        return True
+    near = _near(ask)
+    return bool(near) and _apart(near, _before(sentence, finding) - _VAGUE)
 
 
 def _before(sentence: str, finding: words.Word) -> set[str]:
     """The places that stand right before a finding ("right upper lobe opacity")."""
     start, found = finding.start, set[str]()
     for word in reversed(words.content(sentence)):
-        if word.stem in words.SITES and sentence[word.end : start].isspace():
-            start = word.start
-            found.add(word.stem)
+        if word.end > start:
+            continue
+        if word.stem not in words.SITES or not sentence[word.end : start].isspace():
+            break
+        start = word.start
+        found.add(word.stem)
     return found
 
 
