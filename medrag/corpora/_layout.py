@@ -7,6 +7,7 @@ by gutters that no line of a band crosses, a simple form of the recursive cut of
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -268,12 +269,13 @@ def _tops_aligned(row: Sequence[Line]) -> bool:
 
 def _table(band: Sequence[Line]) -> Piece:
     """Rows of cells, ``a | b | c`` a line."""
-    columns = _table_columns(band)
+    starts = [x0 - 1 for x0, _ in _table_columns(band)]
     text = []
     for row in rows_of(band):
-        cells = [[line for line in row if x0 - 1 <= line.box.x0 <= x1 + 1] for x0, x1 in columns]
-        texts = (join([line.text for line in sorted(cell, key=lambda one: one.box.y0)]) for cell in cells)
-        text.append(" | ".join(texts).strip(" |"))
+        cells: list[list[str]] = [[] for _ in starts]
+        for line in sorted(row, key=lambda one: one.box.y0):
+            cells[max(0, bisect_right(starts, line.box.x0) - 1)].append(line.text)  # also one that begins between two
+        text.append(" | ".join(map(join, cells)).strip(" |"))
     return Piece("\n".join(filter(None, text)), union([line.box for line in band]), "table", band[0].size)
 
 

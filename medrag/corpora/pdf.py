@@ -56,14 +56,18 @@ class PdfPages:
     ocr: bool = True
 
     def signature(self) -> str:
-        return files.signature_of(self, files.discover(self.path, (".pdf",))) + (ocr.version() if self.ocr else "")
+        return files.signature_of(self, files.discover(self.path, (".pdf",))) + self._version()
 
     def parts(self) -> list[tuple[str, str]]:
         """The files, each with its own signature: one that was read before need not be read again when another comes."""
-        version = ocr.version() if self.ocr else ""
+        version = self._version()
         return [
             (str(file), files.signature_of(self, [file]) + version) for file in files.discover(self.path, (".pdf",))
         ]
+
+    def _version(self) -> str:
+        """What pages depend on beside the files; raised when the same file gives other pages or passages."""
+        return f"2{ocr.version() if self.ocr else ''}"
 
     def read(self, report: Report) -> Iterator[Item]:
         """Pages in order. A file that cannot be read (encrypted, cut short, without pages) is reported."""

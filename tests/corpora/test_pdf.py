@@ -149,6 +149,19 @@ def test_divided_words_are_joined_and_compounds_kept() -> None:
     assert join(["soft hy\u00ad", "phen"]) == "soft hyphen"
 
 
+def test_a_cell_that_begins_before_the_columns_of_its_table_is_kept() -> None:
+    places = [
+        ("Sign", 330, 128),
+        ("not", 60, 156),
+        ("mass", 72, 156),
+        ("rib", 72, 198),
+        ("pleura", 72, 212),
+        ("air", 330, 212),
+    ]
+    (table,) = pieces([Line(text, Box(x, y, x + 30, y + 10), 10.0) for text, x, y in places], 10.0)
+    assert table.role == "table" and table.text == "Sign\nnot mass\nrib\npleura | air"
+
+
 @given(
     st.lists(
         st.tuples(
