@@ -63,17 +63,25 @@ def spoken(pieces: Iterable[str], thinking: bool = False) -> Iterator[str]:
         yield held
 
 
-def whole_sentences(pieces: Iterable[str], free: int) -> Iterator[str]:
-    """The pieces, and of a reply that ends with a GeneratorError of the kind `CUT` no unfinished sentence; the error where it has no whole one.
+def whole_sentences(pieces: Iterable[str], most: int) -> Iterator[str]:
+    """The pieces as `spoken`, and of a reply that ends with a GeneratorError of the kind `CUT` no unfinished sentence; the error where it has no
+    whole one, and where the unfinished one was passed on already.
 
-    A token is a character or more, so that nothing can be cut before ``free`` tokens of text: until then the pieces pass as they come, then
-    sentence by sentence. Where a model that thought first has none left before that, the error is passed on too.
+    A reply can be cut after ``most`` tokens, thoughts included, and a token is a character or more: so far the pieces pass as they come, then
+    sentence by sentence.
     """
-    held, told = "", ""
-    try:
+    held, told, written = "", "", 0
+
+    def counted() -> Iterator[str]:
+        nonlocal written
         for piece in pieces:
+            written += len(piece)
+            yield piece
+
+    try:
+        for piece in spoken(counted()):
             held += piece
-            last = len(held) if len(told) + len(held) <= free else _last_end(held[:-1])
+            last = len(held) if written <= most else _last_end(held[:-1])
             if text := held[:last]:
                 yield text
             told, held = told + text, held[last:]

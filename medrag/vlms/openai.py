@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag.errors import GeneratorError, SettingsError
-from medrag.vlms._messages import CUT, one_line, spoken, user_content, whole_sentences
+from medrag.vlms._messages import CUT, one_line, user_content, whole_sentences
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,14 +71,15 @@ class OpenAICompatible:
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Pieces of the answer as the server sends them, without what stands between <think> tags; closing the iterator closes the connection.
 
-        An answer that is as long as it may be (finish_reason "length") ends with its last whole sentence. GeneratorError is raised where it has none,
-        and where a model thought so long that it was cut off before sentences were waited for.
+        An answer that is cut off (finish_reason "length") ends with its last whole sentence: text is passed on sentence by sentence once the model
+        has written ``max_tokens`` characters, for a token is a character or more. GeneratorError is raised where there is no whole sentence, and
+        where a model whose thoughts the server keeps to itself was cut off before that.
         """
         import openai
 
         try:
             with contextlib.closing(self._pieces(prompt, images if self.sees_images else ())) as pieces:
-                yield from whole_sentences(spoken(pieces), prompt.max_tokens)
+                yield from whole_sentences(pieces, prompt.max_tokens)
         except (openai.OpenAIError, ValueError) as error:
             raise self._told(error) from error
 
@@ -99,6 +100,8 @@ class OpenAICompatible:
             for chunk in stream:
                 for choice in chunk.choices[:1]:
                     finished = finished or str(choice.finish_reason or "")
+                    if thought := getattr(choice.delta, "reasoning_content", None):  # vLLM, DeepSeek
+                        yield f"<think>{thought}</think>"
                     if choice.delta.content:
                         yield choice.delta.content
         if not finished:
@@ -107,7 +110,7 @@ class OpenAICompatible:
             )
         if finished == "length":
             raise GeneratorError(
-                f"{self.name} had not answered after {prompt.max_tokens} tokens",
+                f"the answer of {self.name} was cut off after {prompt.max_tokens} tokens",
                 "raise max_tokens, or ask for less",
                 CUT,
             )

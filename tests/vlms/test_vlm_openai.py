@@ -23,6 +23,8 @@ PIECES = ["No ", "effusion", " [E1]."]
 OTHERS = {  # what a model of that name says instead, and why it ends
     "thinks": (["<thi", "nk>Is there? [E1]", "</th", "ink>", "\n\n", "No ", "effusion", " [E1]."], "stop"),
     "long": (["No effu", "sion [E1]. The heart ", "is normal. [E2] The ma", "ss is"], "length"),
+    "long thought": (["<think>", "Hm. " * 70, "</think>No effu", "sion [E1]. The heart ", "is"], "length"),
+    "apart": (["(" + "Hm. " * 70, "No effu", "sion [E1]. The heart ", "is"], "length"),  # "(": in a field of its own
     "endless": (["The ", "mass is"], "length"),
     "lost in thought": (["<think>Is ", "there? A mass."], "length"),
 }
@@ -57,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
             self._chunk("data: {not json\n\n")
         pieces, reason = OTHERS.get(model, (PIECES, "stop"))
         for piece in pieces:
-            self._event({"content": piece})
+            self._event({"reasoning_content" if piece.startswith("(") else "content": piece})
             if model in ("cut", "hangup"):
                 break
         if model not in ("cut", "hangup"):
@@ -168,8 +170,8 @@ def test_without_an_address_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyP
         ("cut", "hung up", "start the server"),
         ("hangup", "before it was complete", "ask again"),
         ("garbage", "no answer", "base_url"),
-        ("endless", "had not answered after 256 tokens", "max_tokens"),
-        ("lost in thought", "had not answered", "max_tokens"),
+        ("endless", "was cut off after 256 tokens", "max_tokens"),
+        ("lost in thought", "was cut off", "max_tokens"),
     ],
 )
 def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str, hint: str) -> None:
@@ -189,6 +191,11 @@ def test_what_a_model_thinks_is_not_shown_and_the_rest_comes_as_it_is_sent(serve
 def test_an_answer_as_long_as_it_may_be_ends_with_its_last_whole_sentence(server: Any, most: int) -> None:
     generator = OpenAICompatible("long", base_url=server.url)
     assert said(generator, prompt("Effusion?", max_tokens=most)) == "No effusion [E1]. The heart is normal. [E2]"
+
+
+@pytest.mark.parametrize("model", ["long thought", "apart"])
+def test_what_was_thought_counts_where_an_answer_may_be_cut_off(server: Any, model: str) -> None:
+    assert list(OpenAICompatible(model, base_url=server.url).stream(prompt("Effusion?"))) == ["No effusion [E1]."]
 
 
 def test_what_came_before_the_cut_was_passed_on(server: Any) -> None:
