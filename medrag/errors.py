@@ -91,7 +91,8 @@ class IndexLocked(IndexProblem):
 
 
 class GeneratorError(MedragError):
-    """The language model failed or cannot be reached. ``kind``: "down", "timeout", "busy" (``retry_after`` seconds where it says so), or "failed"."""
+    """The language model failed or cannot be reached. ``kind``: "down", "timeout", "busy" (``retry_after`` seconds where it says so),
+    "cut" (its limit of tokens was reached before a whole sentence), or "failed"."""
 
     def __init__(self, message: str, hint: str = "", kind: str = "failed", retry_after: float = 0.0) -> None:
         super().__init__(message, hint)
