@@ -40,7 +40,7 @@ class JsonlReports:
     def signature(self) -> str:
         found = files.discover(self.path, (".jsonl", ".ndjson"))
         pictures = {Path(image.source) for _, images in self._studies(lambda _: None) for image in images}
-        return sha256_text("2", files.signature_of(self, [*found, *sorted(pictures)]))  # raised when it reads otherwise
+        return sha256_text("3", files.signature_of(self, [*found, *sorted(pictures)]))  # raised when it reads otherwise
 
     def read(self, report: Report) -> Iterator[Item]:
         """Each study, followed by its images; one that cannot be read is reported and no image of the study."""
