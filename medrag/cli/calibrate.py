@@ -56,8 +56,9 @@ def calibrate(
     from medrag._util.places import beside
     from medrag.calibration import NAME
     from medrag.cli.ask import open_index
+    from medrag.corpora import twins
     from medrag.errors import SettingsError
-    from medrag.eval import runner, sources, twins
+    from medrag.eval import runner, sources
     from medrag.eval.calibrate import KINDS, calibrated, check_asked, check_numbers
     from medrag.eval.observed import observe
     from medrag.eval.tasks import load_task

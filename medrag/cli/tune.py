@@ -54,15 +54,16 @@ def pairs(
     from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
     from medrag.tune.shown import LesionFiles, UnseenFiles
 
+    pack = (data or _data()) if asked_again or not questions else Path()  # told before anything is asked
     if questions:
         asked = read_questions(questions)[: limit or None]
     else:
-        asked = training_questions(data or _data(), sets or ["iu_vqa", "iu_balanced", "vqa_rad"], limit, seed)
+        asked = training_questions(pack, sets or ["iu_vqa", "iu_balanced", "vqa_rad"], limit, seed)
     unseen, pictures = Unseen(seed=seed), out / "images"
     rag = MedRAG.open(recipe, model=model)
     told = answer_all(rag, asked, out, unseen, short=not written)
     if asked_again:
-        told += answer_all(rag, again(told, data or _data(), asked_again, seed), out, unseen, short=not written)
+        told += answer_all(rag, again(told, pack, asked_again, seed), out, unseen, short=not written)
     more: dict[str, Any] = {"unseen": UnseenFiles(pictures, unseen)}
     if reader and "lesion" in (kind or KINDS):
         more["lesion"] = LesionFiles.named(pictures, reader, seed=seed)

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medrag._util.files import sha256_file
-from medrag.corpora import pictures, realdata
+from medrag.corpora import pictures, realdata, twins
 from medrag.errors import SettingsError
-from medrag.eval import twins
 from medrag.eval.arms import Arm, one_by_one
 from medrag.eval.tasks import Example, Output, Task
 from medrag.models import resolve
@@ -65,7 +64,7 @@ def _example(path: Path, reference: str, tag: str, study: str = "", question: st
 
 
 def _apart(found: Sequence[pictures.Picture], taught: Sequence[Path]) -> list[pictures.Picture]:
-    """The pictures that are held back and are of no patient that is trained on, nor a copy of a picture that is (`medrag.eval.twins`)."""
+    """The pictures that are held back and are of no patient that is trained on, nor a copy of a picture that is (`medrag.corpora.twins`)."""
     patients = {name for path in taught if (name := pictures.patient_of(path))}
     contents = {sha256_file(path) for path in taught}
     seen = [bits for path in taught if (bits := twins.looks_of_file(str(path))) is not None]

@@ -20,8 +20,9 @@ from typing import Any
 from medrag import __version__
 from medrag._util.files import appending, sha256_text, write_error, write_json
 from medrag._util.progress import track
+from medrag.corpora import twins
 from medrag.errors import CorpusError, IndexMissing, MedragError, SettingsError
-from medrag.eval import linking, page_questions, routing, scoring, selection, twins
+from medrag.eval import linking, page_questions, routing, scoring, selection
 from medrag.eval.arms import Arm, check_named, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS

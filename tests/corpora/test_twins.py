@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medrag.corpora.twins import NEAR, apart, looks_of, looks_of_file
 from medrag.eval.tasks import Example
-from medrag.eval.twins import NEAR, apart, looks_of, looks_of_file
 from medrag.types import ImageRecord
 
 
