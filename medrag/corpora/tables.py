@@ -216,7 +216,8 @@ class EdgeList:
         self.name, self.path, self.nodes, self.edges = name, Path(path), nodes, edges
 
     def signature(self) -> str:
-        return signature(self.path, "edges/1", self.name, self.nodes, self.edges)
+        tables = [signature(path) for path in (self.path / self.nodes, self.path / self.edges) if path.exists()]
+        return signature(self.path, "edges/2", self.name, self.nodes, self.edges, tables)
 
     def read(self, report: Report) -> Iterator[Item]:
         """Every node as a Concept, then every edge between known nodes as a Triple."""

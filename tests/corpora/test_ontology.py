@@ -297,6 +297,16 @@ def test_a_mapping_that_is_denied_joins_nothing(tmp_path: Path) -> None:
     assert [item.id for item in items] == ["s:HP:1#exact_match:MONDO:1"] and not bad
 
 
+def test_a_network_whose_tables_lie_in_a_folder_is_another_when_they_change(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    for name in ("n.tsv", "e.sif"):
+        (tmp_path / "tables" / name).write_text("id\tname\tkind\n")
+    network = EdgeList("net", tmp_path, nodes="tables/n.tsv", edges="tables/e.sif")
+    before = network.signature()
+    (tmp_path / "tables" / "n.tsv").write_text("id\tname\tkind\nG:1\ta gene\tGene\n")
+    assert network.signature() != before
+
+
 def test_edge_list(tmp_path: Path) -> None:
     written(
         tmp_path / "n.tsv",
