@@ -32,7 +32,7 @@ def calibrate(
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many patients of each task (0: all).")] = 0,
     model: Annotated[str, typer.Option("--model", help="Generator (default: the recipe's).")] = "",
     depth: Annotated[
-        list[int] | None, typer.Option("--depth", help="Pieces of evidence that are tried (default: 0, 1, 3).")
+        list[int] | None, typer.Option("--depth", help="Pieces of evidence that are tried (default: 0, 3, 6).")
     ] = None,
     risk: Annotated[
         list[float] | None,
@@ -64,7 +64,7 @@ def calibrate(
     from medrag.eval.tasks import load_task
 
     tasks, risks = [_named(one, limit) for one in task], risk or [0.05, 0.1, 0.15, 0.2, 0.3]
-    depths = sorted(set(depth or (0, 1, 3)))
+    depths = sorted(set(depth or (0, 3, 6)))
     check_numbers(depths, risks, delta, alpha)
     if load_task(tasks[0][0]).kind == "selection" and (out or work or depth or risk):
         raise SettingsError(
