@@ -303,7 +303,7 @@ def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Together
         routes = [rag.router.route(query) for query in queries]
         contexts = [
             Context(
-                dataclasses.replace(query, domain="" if route.domain == "other" else route.domain),
+                dataclasses.replace(query, domain=route.asks),
                 tuple(evidence(example)),
             )
             for example, query, route in zip(examples, queries, routes, strict=True)
