@@ -240,7 +240,7 @@ class _Build:
     def _signatures(self, corpora: Mapping[str, Corpus]) -> dict[str, str]:
         """What the items of each corpus depend on; empty for one that is there and cannot be read, which `Reading` leaves out.
 
-        Raises CorpusError where that holds of all of them, and for one that is not there.
+        Raises CorpusError for the only one, and for one that is not there.
         """
         chunking, found = self.recipe.chunk.model_dump_json(), dict[str, str]()
         settings = {one.name: one for one in self.recipe.corpora}

@@ -15,11 +15,11 @@ from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
 from medrag.vlms._consensus import marked
 from medrag.vlms._evidence import parse, says, stance
+from medrag.vlms._messages import spoken
 from medrag.vlms._words import stem_set
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
-_THOUGHT = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.IGNORECASE | re.DOTALL)  # what a model says to itself first
 _RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 
 
@@ -52,7 +52,8 @@ def strip_invented(text: str, known: set[str]) -> str:
 def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...], str]:
     """The mended text, its status, its citations and the reason where the status is not "answered"."""
     hits = dict(context)
-    text = strip_invented(_THOUGHT.sub("", text, count=1) if _THOUGHT.match(text) else text, set(hits)).strip()
+    begun = text.lstrip().lower().startswith("<think")  # what a model says to itself first
+    text = strip_invented("".join(spoken([text])) if begun else text, set(hits)).strip()
     if not words(_KEYS.sub("", text)):
         return REFUSAL, "abstained", (), "the model wrote no answer"
     if _refuses(text):

@@ -27,7 +27,6 @@ from medrag.vlms._vote import strongest_view
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
-_HEADING = re.compile(r"\W*(?:findings|impression)\W*", re.IGNORECASE)
 _HEADED = re.compile(r"^\W*(?:findings|impression)\W*:\W*", re.IGNORECASE)  # a sentence on the line of its heading
 _OTHERWISE = "The evidence says otherwise."  # stands behind a yes or no, without its keys
 _CUT = "\0"
@@ -78,9 +77,7 @@ def borne_out(one: Claim) -> bool:
 
 
 def _claims(sentence: str, ask: Ask) -> bool:
-    if OWN.match(sentence) or _HEADING.fullmatch(sentence):
-        return False
-    return bool(stances(sentence) or _answer(ask, sentence))
+    return bool(not OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
 
 
 def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float]) -> Claim:

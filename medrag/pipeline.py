@@ -267,10 +267,10 @@ class MedRAG:
     def _select(self, query: Query, hits: list[Hit]) -> Context:
         allowed, withheld = private.split(hits) if self.settings.private else (hits, ())
         context = self.selector.select(query, allowed, self.settings.select.budget)
-        context = self.calibration.cut(context, self.sort(context)) if self.calibration else context
+        context = self.calibration.cut(context, self.calibrated_sort(context)) if self.calibration else context
         return dataclasses.replace(context, dropped=(*context.dropped, *withheld)) if withheld else context
 
-    def sort(self, context: Context) -> str:
+    def calibrated_sort(self, context: Context) -> str:
         """The questions that the calibration holds this one to be like."""
         sort = sort_of(context)
         return self.calibration.named(sort, context.query.domain) if self.calibration else sort
@@ -279,7 +279,7 @@ class MedRAG:
         """The context with how often look-alike studies report what is asked, where "similar" is among the sources that are asked."""
         asked = self._frequencies is not None and route.weights.get(SIMILAR, 0.0) > 0
         if asked and self.calibration:
-            asked = self.calibration.retrieves(self.sort(context))
+            asked = self.calibration.retrieves(self.calibrated_sort(context))
         if not asked or self.misfit(context.query, route) or (found := self._frequencies.of(context.query)) is None:
             return context
         return dataclasses.replace(context, frequency=found)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from medrag._util.text import content_words, words
 from medrag.errors import SettingsError
-from medrag.types import DOMAINS, Query, Route
+from medrag.types import DOMAINS, SURE, Query, Route
 from medrag.vlms._evidence import closed_part, defines
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from medrag.retrieve.search import Memo
 
-SURE = 0.9  # confidence of a file that names its own modality and body part
 WORDY = 0.6  # confidence of one telling word in the question
 
 DOMAIN_WORDS: Mapping[str, frozenset[str]] = {

@@ -21,7 +21,7 @@ DOMAINS: tuple[str, ...] = get_args(Domain)
 
 Meta = Mapping[str, Any]  # JSON-able values only
 SURE = 0.9  # confidence of a file that names its own modality and body part
-_OF_PAGE = re.compile(r"(.+#p\d+)(?:~\d+|f\d+)", re.DOTALL)
+_OF_PAGE = re.compile(r"(.+#p\d+)(?:~\d+|f\d+)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +205,11 @@ def domain_of(item: Item) -> str:
     return "" if domain == "other" else domain
 
 
-def page_of(item_id: str) -> str:
-    """The id of the page that a passage or a figure is of, as its own id tells; empty for what is of none.
+def page_id(item_id: str) -> str:
+    """The id of the page that an item is, or stands on, as its own id tells; empty where there is none.
 
-    >>> page_of("books:a#p2~0"), page_of("books:a#p2f1"), page_of("films:1")
-    ('books:a#p2', 'books:a#p2', '')
+    >>> page_id("books:a#p2"), page_id("books:a#p2~0"), page_id("books:a#p2f1"), page_id("films:1")
+    ('books:a#p2', 'books:a#p2', 'books:a#p2', '')
     """
     found = _OF_PAGE.fullmatch(item_id)
     return found[1] if found else ""
@@ -221,7 +221,7 @@ Item = Document | Passage | Page | ImageRecord | Study | Concept | Triple
 def names_of(item: Item) -> set[str]:
     """What excludes and deletes an item: its id, its document, the page that it is of, and of a statement the passage that makes it and its page."""
     passage = str(item.meta.get("passage", ""))
-    return {item.id, item.doc, page_of(item.id), passage, page_of(passage)} - {""}
+    return {item.id, item.doc, page_id(item.id), passage, page_id(passage)} - {""}
 
 
 KINDS: Mapping[str, type[Any]] = {

@@ -70,7 +70,7 @@ class Desk:
     def cut(self, context: Context) -> Context:
         """The context with no more pieces than the calibration, where there is one, was made with for such a question."""
         known = self.rag.calibration
-        return known.cut(context, self.rag.sort(context)) if known else context
+        return known.cut(context, self.rag.calibrated_sort(context)) if known else context
 
     def sources(self, kind: str) -> list[str]:
         """Names of the retrievers of one kind: similar, pages, graph or text."""

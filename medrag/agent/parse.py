@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.text import shorten
 from medrag.agent.state import Call
 from medrag.cite import keys_in
+from medrag.vlms._messages import spoken
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -26,7 +27,6 @@ DEEPEST = 20  # levels of arguments
 NAMES = ("tool", "name", "tool_name", "action", "function")
 ARGS = ("args", "arguments", "parameters", "action_input", "input", "params")
 THOUGHTS = ("thought", "thinking", "reason_why")
-_THINK = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _SAID = re.compile(r"^\s*THOUGHT\s*:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _QUOTES = str.maketrans("“”„‟‘’", '""""\'\'')
 _COMMA = re.compile(r",(\s*[}\]])")
@@ -38,7 +38,7 @@ _BARE = re.compile(r"([{,]\s*)([A-Za-z_]\w*)(\s*:)")
 def parse_call(reply: str, tools: Mapping[str, BaseTool]) -> Call:
     """The first call in a reply; ``fault`` says what to mend where there is none. Never raises."""
     raw = shorten(unbroken(reply), RAW)
-    text = _THINK.sub(" ", reply)
+    text = "".join(spoken([reply]))
     start = text.find("{")
     if start < 0:
         if keys_in(text) and "answer" in tools:  # it answered without saying that this is the answer

@@ -17,10 +17,10 @@ from pydantic import Field
 from medrag._util.files import sha256_text
 from medrag._util.places import share
 from medrag.errors import CorpusError
-from medrag.eval.page_questions import page_of_id
 from medrag.eval.tasks import Example, Task
 from medrag.score.overlap import means
 from medrag.settings import Strict, parse, read_yaml
+from medrag.types import page_id
 
 if TYPE_CHECKING:
     from medrag.score import Rows, Weights
@@ -77,7 +77,7 @@ def _row(
     pieces: Sequence[Mapping[str, Any]], reference: Mapping[str, Sequence[str]], details: Mapping[str, Any]
 ) -> list[float]:
     ids = [piece["id"] for piece in pieces]
-    names = {name for one in ids for name in (one, re.split("[#~]", one)[0], page_of_id(one))}
+    names = {name for one in ids for name in (one, re.split("[#~]", one)[0], page_id(one))}
     first, second = (bool(names & set(reference[hop])) for hop in ("first", "second"))
     words = sum(len(piece["text"].split()) for piece in pieces)
     searches = float(details.get("usage", {}).get("steps", 1))

@@ -25,7 +25,7 @@ from medrag.eval.tasks import Example, Output, Task
 from medrag.retrieve import fuse
 from medrag.score.overlap import means
 from medrag.settings import Strict, parse, read_yaml
-from medrag.types import Hit, Item, Passage, Query
+from medrag.types import Hit, Passage, Query, page_id
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -38,7 +38,6 @@ ASKED = 400  # hits asked of a retriever: a page has several passages
 FOLDERS = {"openstax": "open/openstax", "guidelines": "open/pdfs"}  # corpora of the recipe "books" → the pack's folders
 TEXTBOOKS = "openstax"
 DRAWN = {"definition": 80, "term": 40, "caption": 40}  # of the questions that the print gives
-_PAGE = re.compile(r"^(.*#p\d+)(?:f\d+|~\d+)?$")
 _NUMBER = re.compile(r"^(.*#p)(\d+)$")
 
 
@@ -136,19 +135,8 @@ def make_page_finder(name: str, rag: MedRAG, seed: int) -> Arm:
 
 def page_ids(hits: Sequence[Hit]) -> list[str]:
     """The pages that hits stand on, best first, each once."""
-    pages = (page_of(hit.item) for hit in hits)
+    pages = (page_id(hit.item.id) for hit in hits)
     return list(dict.fromkeys(page for page in pages if page))
-
-
-def page_of(item: Item) -> str:
-    """The id of the page that an item is, or stands on; "" for others."""
-    return page_of_id(item.id)
-
-
-def page_of_id(name: str) -> str:
-    """The page in an item's id; "" where it has none."""
-    match = _PAGE.match(name)
-    return match[1] if match else ""
 
 
 def ranking(pages: Sequence[str], example: Example) -> dict[str, float]:

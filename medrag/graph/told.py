@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from medrag.graph.said import MARK
-from medrag.types import page_of
+from medrag.types import page_id
 
 if TYPE_CHECKING:
     from medrag.graph.store import Edge, GraphStore, Step
@@ -65,7 +65,7 @@ def left(store: GraphStore, edge: Edge, exclude: Collection[str]) -> Edge | None
     rows = [
         row
         for row in step.rows
-        if not {(said := _passage(row[2])), page_of(said), *store.edge(step._replace(rows=[row])).docs} & set(exclude)
+        if not {(said := _passage(row[2])), page_id(said), *store.edge(step._replace(rows=[row])).docs} & set(exclude)
     ]
     return store.edge(step._replace(rows=rows)) if rows else None
 
@@ -80,7 +80,7 @@ def _steps(store: GraphStore, edge: Edge) -> Iterator[Step]:
 def _quoted(step: Step, exclude: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for _, doc, some in step.rows:
         meta = json.loads(some) if some else {}
-        if "quote" in meta and not {doc, said := str(meta.get("passage", "")), page_of(said)} & set(exclude):
+        if "quote" in meta and not {doc, said := str(meta.get("passage", "")), page_id(said)} & set(exclude):
             yield doc, meta
 
 

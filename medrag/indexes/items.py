@@ -15,7 +15,7 @@ from typing import Any
 from medrag.errors import IndexCorrupt
 from medrag.indexes.content import Tally
 from medrag.indexes.manifest import guess_name
-from medrag.types import Item, item_from_json, item_to_json, page_of
+from medrag.types import Item, item_from_json, item_to_json, page_id
 
 SCHEMA = """
 CREATE TABLE items (position INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, doc TEXT NOT NULL, kind TEXT NOT NULL,
@@ -91,7 +91,7 @@ class ItemStore:
         for name in names:
             if "#p" in name:
                 rows = self._all("SELECT id FROM items WHERE id > ? AND id < ?", (name, f"{name}\x7f"))
-                found |= {item for (item,) in rows if page_of(item) == name}
+                found |= {item for (item,) in rows if page_id(item) == name}
         return found
 
     def ids(self, corpora: Collection[str] = ()) -> list[str]:

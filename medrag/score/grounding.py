@@ -42,7 +42,7 @@ _EMPTY = STOPWORDS | frozenset(
 
 
 OWN = re.compile(  # what medrag's answerers say of themselves, not of the patient, and headings
-    r"(?:findings|impression)\W*$|this rests on their reports|drafted from |the sources say|i do not look at|the evidence says otherwise",
+    r"\W*(?:findings|impression)\W*$|this rests on their reports|drafted from |the sources say|i do not look at|the evidence says otherwise",
     re.IGNORECASE,
 )
 
