@@ -13,9 +13,10 @@ from medrag._util.render import page_of
 from medrag._util.text import sentences, words
 from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
+from medrag.vlms._ask import parse
 from medrag.vlms._consensus import marked
-from medrag.vlms._evidence import parse, says, stance
 from medrag.vlms._messages import spoken
+from medrag.vlms._stance import says, stance
 from medrag.vlms._words import stem_set
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)

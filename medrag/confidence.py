@@ -17,7 +17,9 @@ from medrag.private import shown
 from medrag.prompts import Prompt, make_prompt
 from medrag.route import question_kind
 from medrag.score import closed
-from medrag.vlms._evidence import ORDER, is_report, parse
+from medrag.vlms._ask import parse
+from medrag.vlms._evidence import is_report
+from medrag.vlms._stance import ORDER
 from medrag.vlms._vote import strongest_view
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ Rules over words, those of the extractive answerer: a closed question's finding,
 from __future__ import annotations
 
 from medrag.types import Context
-from medrag.vlms._evidence import collect, is_report, parse, stance
+from medrag.vlms._ask import parse
+from medrag.vlms._evidence import collect, is_report
+from medrag.vlms._stance import stance
 
 
 def disagreement(context: Context) -> str:

@@ -20,8 +20,10 @@ from medrag.score.checked import Checked, Verdict, check
 from medrag.score.grounding import OWN, stances, statements
 from medrag.score.grounding import Claim as Statement
 from medrag.types import Claim, Context, Hit
-from medrag.vlms._evidence import Ask, is_report, parse, says, stance
+from medrag.vlms._ask import Ask, parse
+from medrag.vlms._evidence import is_report
 from medrag.vlms._revise import SEEN
+from medrag.vlms._stance import says, stance
 from medrag.vlms._vote import strongest_view
 
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"

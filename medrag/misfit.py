@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from medrag.types import DOMAINS
-from medrag.vlms._evidence import closed_part
+from medrag.vlms._ask import closed_part
 
 _LOOKS = re.compile(
     r"^\W*(?:is|are|was|were)\s+(?:there|the|this|these|that|those|any|it|both)\b|^\W*(?:do|can|could)\s+(?:you|we|one)\s+(?:see|find|detect|identify)\b"

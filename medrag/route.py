@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from medrag._util.text import content_words, words
 from medrag.errors import SettingsError
 from medrag.types import DOMAINS, SURE, Query, Route
-from medrag.vlms._evidence import closed_part, defines
+from medrag.vlms._ask import closed_part, defines, parse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +184,7 @@ def question_kind(text: str, pictured: bool = True) -> str:
     tokens = words(text)
     if not tokens:
         return "open"
-    if tokens[0] in ("write", "generate", "describe", "report", "draft") or {"findings", "impression"} <= set(tokens):
+    if tokens[0] in ("write", "generate", "describe", "report", "draft") or parse(text).sort == "report":
         return "report"
     if tokens[0] in CLOSED_STARTS or closed_part(text)[1]:
         return "closed"

@@ -101,19 +101,50 @@ def label_of(question: str) -> str:
 
 # what a question may say beside the finding and still ask no more than whether it is there
 FRAME = frozenset(
-    "is are was there does do did any evidence sign signs of the a an this that chest x-ray xray radiograph film image study picture "
-    "scan show shows demonstrate have has present seen visible identified noted patient in on lung lungs free for negative no".split()
+    "is are was there does do did can you we be any evidence sign signs of the a an this that his her he she your chest x-ray xray radiograph film image study "
+    "picture scan show shows shown demonstrate demonstrates demonstrated reveal reveals revealed have has present see seen visible visualized identified noted "
+    "detected observed evident apparent appear appears appearing look looks like suggest suggests suggestive indicate indicates indicative contain contains "
+    "exhibit exhibits display displays finding findings patient patient's here in on at lung lungs free for negative no".split()
 )
+_DENYING = frozenset(
+    "no not free negative without never absent or".split()
+)  # with these a question about a state is left to its words
+_HEART = frozenset("heart cardiac silhouette shadow size sized width".split())
+_LARGE = frozenset(
+    "enlarged enlargement dilated increased big large larger too abnormal abnormally abnormality wide widened outside than greater".split()
+)
+_WELL = frozenset("normal unremarkable within limits".split())
+_ILL = frozenset("abnormal abnormality abnormalities".split())
+
+
+def reading_asked(question: str) -> tuple[str, bool]:
+    """The reader's label whose presence, and nothing else of it, a question asks about, and whether "yes" speaks against it; ("", False) for side, change and the rest.
+
+    "normal" is the whole film's. Whether a finding of `ASKED` is denied by the question is for its reader to tell.
+
+    >>> reading_asked("Does the chest X-ray show a nodule?"), reading_asked("Is the heart size normal?"), reading_asked("Is the nodule on the left?")
+    (('Nodule', False), ('Cardiomegaly', True), ('', False))
+    """
+    said = set(words(question))
+    if label := label_of(question):
+        own = {word for phrase, named in _phrases() if named == label for word in phrase}
+        if said <= FRAME | own:
+            return label, False
+    left = said - FRAME
+    if said & _DENYING or not left:
+        return "", False
+    if {"heart", "cardiac"} & left and (state := left - _HEART) and state <= _LARGE | _WELL:
+        return "Cardiomegaly", not state & _LARGE
+    if left <= _WELL | _ILL | {"anything", "something"} and left & (_WELL | _ILL) and not said & {"lung", "lungs"}:
+        return "normal", bool(left & _ILL)
+    return "", False
 
 
 def presence_asked(question: str) -> str:
-    """The label whose presence, and nothing else of it, a question asks about; empty for side, size, change and the rest.
+    """The finding of `ASKED` whose presence, and nothing else of it, a question asks about; empty for side, size, change and the rest.
 
-    >>> presence_asked("Does the chest X-ray show a nodule?"), presence_asked("Is the nodule on the left?")
-    ('Nodule', '')
+    >>> presence_asked("Does the chest X-ray show a nodule?"), presence_asked("Is the heart dilated?"), presence_asked("Is the nodule on the left?")
+    ('Nodule', 'Cardiomegaly', '')
     """
-    label = label_of(question)
-    if not label:
-        return ""
-    own = {word for phrase, named in _phrases() if named == label for word in phrase}
-    return label if set(words(question)) <= FRAME | own else ""
+    label, against = reading_asked(question)
+    return label if label in ASKED and not against else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from medrag._util.findings import presence_asked
 from medrag._util.text import content_words, words
 from medrag.vlms import _words
-from medrag.vlms._evidence import parse
+from medrag.vlms._ask import parse
 from medrag.vlms._vote import phrase
 
 _PARTS = re.compile(

@@ -15,7 +15,9 @@ from medrag._util.findings import ASKED, label_of
 from medrag.agent import asking
 from medrag.score.claims import Claim, claims
 from medrag.types import Hit, Study
-from medrag.vlms._evidence import ORDER, Ask, parse, split, stance
+from medrag.vlms._ask import Ask, parse
+from medrag.vlms._evidence import split
+from medrag.vlms._stance import ORDER, stance
 from medrag.vlms._vote import phrase
 
 if TYPE_CHECKING:

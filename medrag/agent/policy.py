@@ -18,7 +18,8 @@ from medrag.agent.state import Call, State, hit_of
 from medrag.agent.verify import LONG, verify
 from medrag.errors import SettingsError
 from medrag.types import Triple
-from medrag.vlms._evidence import READER, parse
+from medrag.vlms._ask import parse
+from medrag.vlms._evidence import READER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

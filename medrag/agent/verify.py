@@ -18,7 +18,9 @@ from medrag.prompts import describe
 from medrag.score.grounding import stances
 from medrag.types import Context, Hit, Query
 from medrag.vlms import _words as words
-from medrag.vlms._evidence import ORDER, Ask, collect, is_report, is_similar, parse, rank, stance, usable
+from medrag.vlms._ask import Ask, parse
+from medrag.vlms._evidence import collect, is_report, is_similar, rank, usable
+from medrag.vlms._stance import ORDER, stance
 
 FLOOR = 0.5  # of the question's weight that one sentence must hold, as of the extractive answerer
 LONG, COVERED = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from medrag._util.odds import logit
 from medrag._util.remember import remembered
 from medrag.types import Frequency, Hit, Query, Study, domain_of
-from medrag.vlms._evidence import Ask, parse
+from medrag.vlms._ask import Ask, parse
 from medrag.vlms._vote import phrase, strongest_view
 
 if TYPE_CHECKING:

@@ -22,10 +22,6 @@ from medrag.vlms import _small_layout as layout
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-REPORT_ASKS = (
-    "Write the findings and impression of this chest X-ray.", "Describe the findings and give an impression.",
-    "Generate a radiology report for this image.",
-)  # fmt: skip
 TRUST_NOISE = (
     0.3  # deviation, in units of a finding's own spread, that blurs the reader where it was trained on the study
 )
@@ -151,7 +147,7 @@ class Sequences:
         said = questions.from_report(study)
         for closed in chance.sample(said, min(2, len(said))):
             turns.append((layout.question_text(closed.question), f"{closed.answer.capitalize()}."))
-        turns.append((layout.question_text(chance.choice(REPORT_ASKS)), report(study)))
+        turns.append((layout.question_text(chance.choice(layout.REPORT_ASKS)), report(study)))
         return Packed(self.features.patches[rows], layout.before(line, evidence), tuple(turns))
 
     def _evidence(self, near: Sequence[str], own: str, chance: random.Random) -> list[str]:

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 WORDS_EACH = 60  # words of a piece of evidence that are shown
 LEVELS = ((0.6, "very likely"), (0.35, "likely"), (0.18, "possible"), (0.08, "doubtful"))
 MOST = 6  # findings that the reader's line names
+REPORT_ASKS = (
+    "Write the findings and impression of this chest X-ray.", "Describe the findings and give an impression.",
+    "Generate a radiology report for this image.",
+)  # fmt: skip
 
 
 def reader_line(probabilities: Mapping[str, float]) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from medrag._util.polarity import Polarity
 from medrag.types import Hit
 from medrag.vlms import _words as words
-from medrag.vlms._evidence import ORDER, Ask, split, stance, usable
+from medrag.vlms._ask import Ask
+from medrag.vlms._evidence import split, usable
+from medrag.vlms._stance import ORDER, stance
 
 MARGIN = 0.55  # share of the weight that makes a vote more than a draw
 LONGEST = 120  # characters of a finding that is named back

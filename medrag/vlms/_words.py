@@ -111,6 +111,9 @@ FRAME = _stemmed(
     "images image way indicative indicate possibility free grossly overall appearing consistent compared fully current degree "
     "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also"
 )
+SEEN = _stemmed(
+    "pathology pathologies pathological wrong seen shown show visible disease problem thing happening chest lung lungs name list most what's"
+)
 # places: they say where, not what
 SITES = _stemmed(
     "lung lungs pulmonary heart cardiac mediastinum mediastinal pleura pleural chest thorax thoracic spine rib ribs lobe lobes lobar "

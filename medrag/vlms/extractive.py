@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from medrag.prompts import REFUSAL, UNSEEN
+from medrag.vlms._ask import Ask, parse, sections
 from medrag.vlms._consensus import consensus
-from medrag.vlms._evidence import Ask, Sentence, collect, is_report, is_similar, parse, rank
+from medrag.vlms._evidence import Sentence, collect, is_report, is_similar, rank
 from medrag.vlms._vote import cite_keys, phrase, vote
 
 if TYPE_CHECKING:
@@ -45,12 +46,13 @@ class Extractive:
 
     def parts(self, prompt: Prompt, has_image: bool = False) -> tuple[list[str], list[str]]:
         """What it says itself (counts, drafts, what it cannot see), and the sentences that it quotes. Both may be empty."""
-        ask, alike = parse(prompt.question), [pair for pair in prompt.context if is_similar(pair[1])]
+        pictured = has_image or bool(prompt.context.query.images)
+        ask, alike = parse(prompt.question, pictured), [pair for pair in prompt.context if is_similar(pair[1])]
         if ask.sort == "report" or (alike and not ask.topic):
             return _report(ask, alike), []
         if ask.sort == "closed" and alike and (said := vote(ask, alike)):
             return said, self._passages(ask, prompt.context, 1, reports=False)
-        if ask.sort == "closed" and (has_image or prompt.context.query.images):
+        if ask.sort == "closed" and pictured:
             said = self._passages(ask, prompt.context, 2, reports=False)
             blind = UNSEEN.format(finding="this" if ask.of_a_state else phrase(ask))
             return ([blind, "The sources say:"] if said else []), said
@@ -111,12 +113,12 @@ def _quote(sentence: Sentence, keys: Sequence[str]) -> str:
 
 def _report(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     """What most look-alike reports say, section by section."""
-    count, sections = consensus(alike, [name for name in ("findings", "impression") if name in ask.text.lower()])
-    if not sections:
+    count, drafted = consensus(alike, sections(ask.text))
+    if not drafted:
         return []
     source = f"the reports of {count} look-alike studies" if count > 1 else "the report of one look-alike study"
     parts = [f"Drafted from {source}, not from the image itself.\n"]
-    for section, lines in sections:
+    for section, lines in drafted:
         parts += [f"{section.capitalize()}:\n", *(f"{text} {cite_keys(keys)}." for text, keys in lines)]
-        parts[-1] += "\n" if section != sections[-1][0] else ""
+        parts[-1] += "\n" if section != drafted[-1][0] else ""
     return parts

@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrag import models, plugins
 from medrag._util.files import sha256_text
-from medrag._util.findings import presence_asked
+from medrag._util.findings import presence_asked, reading_asked
 from medrag._util.odds import chance, logit
 from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
 from medrag.vlms import _small_layout as layout
+from medrag.vlms._ask import Ask, parse, sections
 from medrag.vlms._consensus import dice, marked
-from medrag.vlms._evidence import GIVEN, Ask, is_report, parse, says, split, usable
+from medrag.vlms._evidence import GIVEN, is_report, split, usable
 from medrag.vlms._hf import Turns
-from medrag.vlms._revise import revised, seen
+from medrag.vlms._revise import revised, seen, summary
+from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys, strongest_view
 from medrag.vlms.extractive import Extractive
 from medrag.vlms.transformers import Transformers
@@ -79,6 +81,9 @@ class MedragSmall:
         if self._blind(prompt, images):
             yield from self._words.stream(prompt, images)
             return
+        if noted := self._noted(prompt, images):
+            yield from self._sentences(prompt, [noted])
+            return
         if parse(prompt.question).sort == "closed":  # short, and its first word is to be known before
             yield from self._closed([prompt], [images])[0]
             return
@@ -92,6 +97,8 @@ class MedragSmall:
         found: dict[int, str] = {
             n: "".join(self._words.stream(*asked[n])) for n, sort in enumerate(sorts) if sort == "blind"
         }
+        noted = {n: text for n, one in enumerate(asked) if n not in found and (text := self._noted(*one))}
+        found |= {n: "".join(self._sentences(prompts[n], [text])) for n, text in noted.items()}
         closed = [n for n, sort in enumerate(sorts) if sort == "closed"]
         said = self._closed([prompts[n] for n in closed], [images[n] for n in closed])
         found |= {n: "".join(pieces) for n, pieces in zip(closed, said, strict=True)}
@@ -147,12 +154,12 @@ class MedragSmall:
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
         """Log of how much likelier than in training the reader finds what is asked about; 0 where it has no say."""
-        label = presence_asked(prompt.question) if self._reads(prompt) else ""
+        label, against = reading_asked(prompt.question) if self._reads(prompt) else ("", False)
         usual = self._usual.get(label) if label else None
         if usual is None:
             return 0.0
         shift = logit(self._read(images)[label]) - logit(usual)
-        return -shift if parse(prompt.question).negated else shift
+        return -shift if against or parse(prompt.question).negated else shift
 
     def evidence_shift(self, prompt: Prompt) -> float:
         """Log odds that pieces of evidence like those of the prompt add to "yes" on the mean of training questions, which tells nothing of this one.
@@ -171,11 +178,17 @@ class MedragSmall:
         """Whether the words of the evidence answer: nothing to look at, or a definition is asked."""
         return not images or parse(prompt.question).sort == "define"
 
+    def _noted(self, prompt: Prompt, images: Sequence[Image]) -> str:
+        """What the reader sees on a chest film, where a question asks for whatever is there; empty for others."""
+        asked = prompt.context.query.domain == "chest-xray" and self._reads(prompt) and parse(prompt.question).broad
+        return summary(seen(self._read(images))) if asked else ""
+
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
-        """A report's pieces, put right by what the reader sees; other texts as they are."""
-        if parse(prompt.question).sort != "report" or not self._reads(prompt):
+        """A report's pieces, put right by what the reader sees, nothing said twice; other texts as they are."""
+        if parse(prompt.question).sort != "report":
             return pieces
-        return (f"{sentence} " for sentence in revised(_whole(pieces), seen(self._read(images))))
+        found = seen(self._read(images)) if self._reads(prompt) else {}
+        return (f"{sentence} " for sentence in revised(_whole(pieces), found, sections(prompt.question)))
 
     def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "") -> Iterator[str]:
         """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise.
@@ -197,9 +210,11 @@ class MedragSmall:
         return Transformers(str(assembled(models.resolve(self.name))), layout=_layout, **self._options)
 
     def _told(self, prompt: Prompt, images: Sequence[Image]) -> Prompt:
-        """The prompt with the reader's line where a system text would stand, and no more evidence than it can use."""
-        context = dataclasses.replace(prompt.context, kept=_told_of(prompt))
-        return dataclasses.replace(prompt, system=self._reader_line(prompt, images), context=context)
+        """The prompt with the reader's line where a system text would stand, and no more evidence than it can use; a report asked for in words that it knows."""
+        context, question = dataclasses.replace(prompt.context, kept=_told_of(prompt)), prompt.question
+        if parse(question).sort == "report" and self._reads(prompt) and question not in layout.REPORT_ASKS:
+            question = layout.REPORT_ASKS[0]
+        return dataclasses.replace(prompt, question=question, system=self._reader_line(prompt, images), context=context)
 
     def _reader_line(self, prompt: Prompt, images: Sequence[Image]) -> str:
         return layout.reader_line(self._read(images)) if self._reads(prompt) else ""
@@ -215,7 +230,7 @@ class MedragSmall:
     def fingerprint(self) -> str:
         """Of the parts it is put together from, by `weights_id`, and of how it writes."""
         paths = [models.resolve(name) for name in (self.name, self._reader_name) if name]
-        return sha256_text("medrag-small/4", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
+        return sha256_text("medrag-small/5", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
 
     @functools.cached_property
     def _usual(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medrag._util.findings import ASKED, label_of, presence_asked
+from medrag._util.findings import ASKED, label_of, presence_asked, reading_asked
 
 
 @pytest.mark.parametrize("label", sorted(ASKED))
@@ -55,3 +55,25 @@ def test_the_frames_of_presence_ask_for_presence(label: str) -> None:
 )  # fmt: skip
 def test_side_size_and_change_are_other_questions(question: str) -> None:
     assert label_of(question) and presence_asked(question) == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "label", "against"),
+    [
+        ("Does this patient have cardiomegaly?", "Cardiomegaly", False),
+        ("Do you see a nodule?", "Nodule", False),
+        ("Is the cardiac silhouette enlarged?", "Cardiomegaly", False),
+        ("Is the heart larger than normal?", "Cardiomegaly", False),
+        ("Is the heart within normal limits?", "Cardiomegaly", True),
+        ("Is the chest X-ray normal?", "normal", False),
+        ("Is there any abnormality?", "normal", True),
+        ("Is the film free of abnormality?", "", False),
+        ("Is the heart normal or enlarged?", "", False),
+        ("Are the lungs normal?", "", False),
+        ("Is the heart on the left?", "", False),
+        ("Is the film rotated?", "", False),
+    ],
+)
+def test_states_of_the_heart_and_of_the_whole_film(question: str, label: str, against: bool) -> None:
+    assert reading_asked(question) == (label, against)
+    assert presence_asked(question) == (label if label in ASKED and not against else "")

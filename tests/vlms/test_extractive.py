@@ -18,7 +18,9 @@ from some_prompts import PRIMER, STUDIES, prompt, said, study
 from medrag.prompts import REFUSAL
 from medrag.types import ImageRecord, Passage
 from medrag.vlms import _evidence
-from medrag.vlms._evidence import flip, parse, split, stance
+from medrag.vlms._ask import parse
+from medrag.vlms._evidence import split
+from medrag.vlms._stance import flip, stance
 from medrag.vlms.extractive import Extractive
 
 EXTRACTIVE = Extractive()
@@ -410,12 +412,30 @@ def test_whether_yes_denies_the_finding(question: str, negated: bool) -> None:
         ("What is the abnormality in this film?", "open"),
         ("What is seen at the left base?", "open"),
         ("What is the abnormality?", "open"),
+        ("What is the heart size?", "open"),
+        ("What is the imaging modality?", "open"),
+        ("What is the most likely diagnosis?", "open"),
+        ("What are the multiple round hyperdensities?", "open"),
+        ("What is abnormal about the hila?", "open"),
+        ("What is the silhouette sign?", "define"),
+        ("What is the treatment of pneumonia?", "define"),
+        ("What are the symptoms of asthma?", "define"),
+        ("What is the hilum?", "define"),
+        ("What is pneumothorax?", "define"),
         ("Please write the findings", "report"),
         ("Impression?", "report"),
     ],
 )
 def test_sorts_of_questions(question: str, sort: str) -> None:
     assert parse(question).sort == sort
+
+
+def test_without_a_picture_the_thing_is_one_of_books() -> None:
+    assert (
+        parse("What is the lesser sac?").sort == "open"
+        and parse("What is the lesser sac?", pictured=False).sort == "define"
+    )
+    assert parse("What is the size of the heart?", pictured=False).sort == "open"
 
 
 @pytest.mark.data

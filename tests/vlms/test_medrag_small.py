@@ -18,6 +18,7 @@ from tiny_small import base, tiny
 
 from medrag.prompts import REFUSAL, Prompt
 from medrag.types import Context, Frequency, Hit, Passage, Query, Study
+from medrag.vlms import _small_layout as layout
 from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
 from medrag.vlms.small import YES_NO, MedragSmall
 
@@ -131,7 +132,7 @@ class Says(MedragSmall):
         return self
 
     def stream(self, prompt: Prompt, images: Any = ()) -> Iterator[str]:
-        if prompt.system == "":
+        if prompt.system == "" or prompt.system.startswith("Image reader"):
             self.seen.append(prompt)
             return iter(self.pieces)
         return super().stream(prompt, images)
@@ -189,7 +190,7 @@ class Weighs(Says):
 
     def __init__(self, reader: Reads, chance: float, *pieces: str) -> None:
         super().__init__(*pieces)
-        self.__dict__ |= {"_reader": reader, "_usual": {"Effusion": 0.05}, "_moves": {}}
+        self.__dict__ |= {"_reader": reader, "_usual": {"Effusion": 0.05, "Cardiomegaly": 0.05}, "_moves": {}}
         self.chance = chance
 
     def first_words(self, prompts: Any, images: Any, one: Any, other: Any) -> list[tuple[float, float]]:
@@ -207,10 +208,12 @@ def closed(question: str) -> Prompt:
         ("Is there a pleural effusion?", 0.5, 0.3, 0.3 * 19 / (0.3 * 19 + 0.7)),  # odds 19 times the usual ones
         ("Is the film free of a pleural effusion?", 0.5, 0.3, (0.3 / 19) / (0.3 / 19 + 0.7)),
         ("Is the film rotated?", 0.5, 0.3, 0.3),  # the reader has no say
+        ("Is the heart size abnormal?", 0.5, 0.3, 0.3 * 19 / (0.3 * 19 + 0.7)),
+        ("Is the heart size normal?", 0.5, 0.3, (0.3 / 19) / (0.3 / 19 + 0.7)),
     ],
 )
 def test_the_reader_moves_the_odds_as_bayes_says(question: str, seen: float, chance: float, moved: float) -> None:
-    model = Weighs(Reads(Effusion=seen), chance, "Yes.")
+    model = Weighs(Reads(Effusion=seen, Cardiomegaly=seen), chance, "Yes.")
     assert model.probabilities_yes([closed(question)], [[film(1)]])[0] == pytest.approx(moved, rel=1e-3)
 
 
@@ -267,6 +270,41 @@ def test_a_film_of_another_part_of_the_body_is_not_read_as_a_chest() -> None:
         context = dataclasses.replace(asked.context, query=Query(asked.question, domain=domain))
         shift = model.reader_shift(dataclasses.replace(asked, context=context), [film(1)])
         assert bool(shift) == bool(model.findings([film(1)], domain)) == moved
+
+
+@pytest.mark.parametrize(
+    ("question", "domain", "text"),
+    [
+        ("What abnormality is seen?", "chest-xray", "Pleural effusion."),
+        ("What is wrong?", "chest-xray", "Pleural effusion."),
+        ("What abnormality is seen?", "ct", "Words."),
+        ("Where is the abnormality?", "chest-xray", "Words."),
+    ],
+)
+def test_what_is_there_to_be_seen_is_told_by_the_reader(question: str, domain: str, text: str) -> None:
+    model, asked = Weighs(Reads(Effusion=0.9), 0.5, "Words."), prompt(question)
+    asked = dataclasses.replace(asked, context=dataclasses.replace(asked.context, query=Query(question, domain=domain)))
+    assert "".join(MedragSmall.stream(model, asked, [film(1)])) == text
+    clear = Weighs(Reads(), 0.5, "Words.")
+    assert "".join(MedragSmall.stream(clear, asked, [film(1)])) == (
+        "Words." if text == "Words." else "No abnormality is seen."
+    )
+
+
+def test_a_report_is_asked_for_in_words_that_the_model_knows_and_holds_the_sections_that_were_asked_for() -> None:
+    draft = "Findings: The heart is normal. Impression: No acute disease."
+    for question, text in {
+        "What are the findings?": "Findings: The heart is normal.",
+        "What is your impression?": "Impression: No acute disease.",
+        "Describe this chest X-ray.": draft,
+        layout.REPORT_ASKS[1]: draft,
+    }.items():
+        model = Weighs(Reads(), 0.5, draft)
+        assert "".join(MedragSmall.stream(model, prompt(question), [film(1)])) == text
+        told = model._told(prompt(question), [film(1)])
+        assert told.question == (question if question in layout.REPORT_ASKS else layout.REPORT_ASKS[0])
+    ct = dataclasses.replace(context(), query=Query("", domain="ct"))
+    assert model._told(Prompt("What are the findings?", ct), [film(1)]).question == "What are the findings?"
 
 
 def test_reports_are_read_and_counted() -> None:

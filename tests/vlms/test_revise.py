@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag._util.findings import ASKED
-from medrag.vlms._evidence import stance
 from medrag.vlms._revise import SEEN, revised, seen
+from medrag.vlms._stance import stance
 
 NORMAL = [
     "Findings: The heart is normal in size.", "The lungs are clear.", "There is no pleural effusion or pneumothorax.",
@@ -22,6 +23,32 @@ def test_what_is_seen_stands_first_and_is_not_denied_behind() -> None:
     assert text[:2] == ["Findings: There is a pleural effusion.", "There is cardiomegaly."]
     assert not any(stance(ask, sentence) == "absent" for sentence in text for ask in found.values())
     assert not any("No acute" in sentence or "clear" in sentence for sentence in text)
+    assert text[2:] == ["There is no pneumothorax.", "Impression: Pleural effusion and cardiomegaly."]
+
+
+@pytest.mark.parametrize(
+    ("drafted", "left"),
+    [
+        ("There are no pleural effusions or pneumothoraces.", ["There are no pneumothoraces."]),
+        ("No evidence of pneumothorax, pleural effusion, or consolidation.", ["No evidence of pneumothorax or consolidation."]),
+        ("No pleural effusion is seen.", []),
+        ("There is no acute bony abnormality.", ["There is no acute bony abnormality."]),
+    ],
+)  # fmt: skip
+def test_what_else_a_sentence_denies_is_kept(drafted: str, left: list[str]) -> None:
+    assert list(revised([drafted], seen({"Effusion": 0.6})))[1:] == left
+
+
+def test_nothing_is_said_twice_in_a_section() -> None:
+    drafted = [
+        *NORMAL[:3],
+        "No pneumothorax.",
+        NORMAL[2],
+        "There is a nodule.",
+        NORMAL[3],
+        NORMAL[3].removeprefix("Impression: "),
+    ]
+    assert list(revised(drafted, {})) == [*NORMAL[:3], "There is a nodule.", NORMAL[3]]
 
 
 def test_a_report_of_nothing_seen_is_left_as_it_is() -> None:

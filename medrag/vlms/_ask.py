@@ -1,0 +1,202 @@
+"""What a question asks for: its sort, the finding and the places that it names, from its words alone."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medrag._util.polarity import polarity
+from medrag._util.text import plain_marks
+from medrag.vlms import _words as words
+
+_WHAT = re.compile(r"^(?:what|which|who|when|where|why|how|define|describe|explain|list|name|tell)\b", re.IGNORECASE)
+_VERB = r"(?:(?:is|are|was|were|does|do|did|has|have)(?:n't)?|any)\b"
+_CLOSED = re.compile(rf"(?:^\W*|[,:;]\s*)(?P<verb>{_VERB})", re.IGNORECASE)
+_STOP = re.compile(
+    rf"[?!](?=\s|$)|\.(?=\s+(?:[A-Z0-9]|(?i:{_VERB}))|\s*$)|\n(?=[^\S\n]*(?i:{_VERB}))"
+)  # "3.5 cm" and "vs." go on
+_WHICH = re.compile(r"\b(?:what|which|why|how)\b", re.IGNORECASE)
+_REPORT = re.compile(
+    r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.{0,300}?\b(?:report|findings|impression)\b"
+    r"|^\W*(?:findings|impression|report)\b|^\W*what(?:'s| are| is) (?:the|your) (?:main |key )?(?:findings|impression)\b|^\W*describe (?:the|your) findings\b"
+    r"|^\W*(?:please )?(?:describe|interpret|read|report|summari[sz]e) (?:on )?(?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study)\W*$"
+    r"|^\W*what do(?:es)? (?:you see|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
+    re.IGNORECASE | re.DOTALL,
+)
+_BROAD = re.compile(r"^\W*(?:what|name|list|tell|describe)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
+_DEFINE = re.compile(r"^\W*(?:what(?:'s| is| are)|define|what does .{1,200}? mean|explain)\b", re.IGNORECASE)
+_MEANS = re.compile(r"^\W*(?:what(?:'s| is| are) an?|define)\b|\bmean(?:s|t|ing)?\b", re.IGNORECASE)
+_OF_PICTURE = re.compile(  # "what is …" asks of the picture: a place, the … of the …, "what is seen", "what is wrong"
+    r"\b(?:in|on|at|near|behind|about|around|within|inside) (?:the|his|her)(?: [\w-]+){1,4}\W*$|\b(?:size|shape|position|volumes?|cali\w+|contours?)\W*$|\bthe(?: [\w-]+){1,3} of (?:the|his|her)(?: [\w-]+){1,4}\W*$"
+    r"|^\W*what(?:'s| is| are) (?:in|on|at|near|behind|wrong|seen|shown|visible|present|there|happening|going|abnormal|most|indicated|represented|\w+er,)(?!\w)|\b(?:left|right|here)\b",
+    re.IGNORECASE,
+)
+_THE = re.compile(
+    r"^\W*what(?:'s| is| are) (?:the|your|his|her) ", re.IGNORECASE
+)  # a thing that is there to be seen, but for:
+_GENERAL = re.compile(  # what books say of a thing, names of signs and scales
+    r"\b(?:normal|usual|typical)\b|\b(?:causes?|treatments?|therap(?:y|ies)|symptoms?|signs?|functions?|roles?|definition|meaning|purpose|prevalence|incidence"
+    r"|risks?|risk factors?|prognosis|mechanisms?|complications?|differences?|types?|stages|patho\w+|epidemiology|outlook|genetics?) (?:of|for|between|in)\b"
+    r"|\w (?:signs?|syndrome|classification|scores?|criteri(?:a|on)|index|scale|doctrine|effect|phenomenon|test|law|triad)\W*$",
+    re.IGNORECASE,
+)
+_CHOICE = re.compile(r"\b(?:yes or no|no or yes|yes/no)\b|\bor not\b", re.IGNORECASE)
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
+_LISTED = re.compile(r",\s*(?:or\b)?|\bor\b", re.IGNORECASE)
+_ANOTHER = re.compile(r",\s*(?=(?:an?|any)\b)", re.IGNORECASE)  # "a small, round mass" is one thing
+_ADJECTIVE = re.compile(r"(?:.{3}(?:ic|al|ous|ive|ed|ar|ary|able|ible|oid|less|ute|ild|ere|use|ign|(?<!m)ent)|ignant|moderate|new|old)$", re.IGNORECASE)  # fmt: skip
+_CONTRACTED = re.compile(r"^\W*(?:is|are|was|were|do|does|did|has|have|had|can|could)n't\b", re.IGNORECASE)
+_AWAY = re.compile(
+    r"\b(?:in|on|at|of|that|which|indicat\w+|suggest\w*|consistent|due|with|without|from|along|near|throughout|to|as|for|within|over)\b",
+    re.IGNORECASE,
+)
+MOST = 8  # alternatives of one question
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question, taken apart: what sort it is, the finding and the places that it names."""
+
+    text: str
+    sort: str  # closed, define, open or report
+    stems: tuple[str, ...]  # all content stems
+    finding: tuple[str, ...]
+    head: str  # the stem of the finding that must be there ("nodule" of "calcified nodule in the apex")
+    sites: frozenset[str]
+    negated: bool  # "Are the lungs free of effusion?"
+    either: tuple[Ask, ...] = ()  # the findings of "A or B?", each by itself
+
+    @property
+    def topic(self) -> tuple[str, ...]:
+        """The stems that name something: all but the framing words."""
+        return tuple(stem for stem in self.stems if stem not in words.FRAME)
+
+    @property
+    def broad(self) -> bool:
+        """Whether it asks for whatever is there to be seen: "What abnormality is shown?"."""
+        return self.sort == "open" and bool(_BROAD.match(self.text)) and {*self.stems} <= words.FRAME | words.SEEN
+
+    @property
+    def of_a_state(self) -> bool:
+        """Whether it asks for a state of a place ("Is the heart enlarged?"), not for a thing."""
+        return bool(self.finding) and all(stem in words.STATES for stem in self.finding)
+
+
+def parse(question: str, pictured: bool = True) -> Ask:
+    """What a question asks for, from its first words and its content words; a closed one from its own clause alone. ``pictured``: as in `defines`."""
+    lead, part = closed_part(question)
+    if _REPORT.search(question):
+        return _ask(question, "report")
+    if part:
+        place = words.stem_set(lead)  # "In the left lung, is there …" says where; what else is said before is not asked
+        return _ask(part, "closed", place if place <= words.SITES | words.FRAME else frozenset())
+    return _ask(question, "define" if defines(question, pictured) else "open")
+
+
+def sections(question: str) -> tuple[str, ...]:
+    """The sections of a report that a question names; both where it names none.
+
+    >>> sections("Write the impression."), sections("Write a report.")
+    (('impression',), ('findings', 'impression'))
+    """
+    both = ("findings", "impression")
+    return tuple(name for name in both if name in question.lower()) or both
+
+
+def defines(question: str, pictured: bool = True) -> bool:
+    """Whether it asks what something is, not what this picture shows. Without a picture "what is the …" asks of no thing that is there to be seen.
+
+    >>> [defines(text) for text in ("What is the optic disc?", "What is the silhouette sign?", "What is the heart size?", "What is the modality?")]
+    [True, True, False, False]
+    """
+    if not _DEFINE.match(question) or re.search(r"\b(?:this|these)\b", question, re.IGNORECASE):
+        return False
+    if _MEANS.search(question):
+        return True
+    said = words.stem_set(question)
+    if _OF_PICTURE.search(question) or said <= words.FRAME:
+        return False
+    return (
+        not pictured or bool(_GENERAL.search(question)) or not _THE.match(question) or said <= words.FRAME | words.SITES
+    )
+
+
+def closed_part(question: str) -> tuple[str, str]:
+    """What a sentence says before its question, and the question from its verb on; both empty where none wants yes or no.
+
+    >>> closed_part("A man with cough. No prior film, is there an effusion? He has no fever.")
+    ('No prior film, ', 'is there an effusion?')
+    """
+    if _WHAT.match(question.strip()):
+        return "", ""
+    plain = plain_marks(question)
+    edges = [0, *(found.end() for found in _STOP.finditer(plain)), len(plain)]
+    begun = [
+        (*edge, verb.start("verb"))
+        for edge in itertools.pairwise(edges)
+        if (verb := _CLOSED.search(plain[slice(*edge)]))
+    ]
+    begun = [(low, low + at, high) for low, high, at in begun if not _WHICH.search(plain, low, low + at)]
+    asked = [one for one in begun if plain[one[2] - 1] == "?"] or [
+        one for one in begun if "?" not in plain or not plain[one[0] : one[1]].strip()
+    ]
+    low, at, high = asked[0] if asked else (0, 0, 0)
+    return question[low:at].lstrip(), question[at:high]
+
+
+def _ask(text: str, sort: str, places: frozenset[str] = frozenset()) -> Ask:
+    said = (word.stem for word in words.content(plain_marks(text)) if not word.stem.endswith("n't"))
+    stems = tuple(dict.fromkeys([*said, *sorted(places)]))
+    things = [s for s in stems if s in words.STATES or not (s in words.FRAME or s in words.SITES or s.isdigit())]
+    states = [s for s in things if s in words.STATES]
+    named = [s for s in things if s not in words.STATES] or [s for s in states if s in words.ILL] or states
+    sites = frozenset(s for s in stems if s in words.SITES)
+    head = _head(text, named)
+    either = _either(text, places) if sort == "closed" else ()
+    return Ask(text, sort, stems, tuple(named), head, sites, _negated(text, head), either)
+
+
+def _either(text: str, places: frozenset[str]) -> tuple[Ask, ...]:
+    """The findings of "A, B or C?", each asked for by itself; none where there is but one ("focal or diffuse opacity")."""
+    text = _CHOICE.sub("", text)
+    pieces = (_LISTED if _OR.search(text) else _ANOTHER).split(text)
+    if len(pieces) < 2:
+        return ()
+    tail = re.split(r"\b(?:in|on|at|within)\b", pieces[-1], maxsplit=1)[1:]
+    where = words.stem_set(" ".join(tail)) & words.SITES  # "a mass or nodule in the right lung": both there
+    own = [words.stem_set(piece) & words.SITES for piece in pieces]
+    found = [
+        _ask(piece, "closed", places | (frozenset() if sites else where))
+        for piece, sites in zip(pieces, own, strict=True)
+    ]
+    found = [one for one in found if _is_whole(one)]
+    return tuple(found) if 1 < len(found) <= MOST else ()
+
+
+def _is_whole(ask: Ask) -> bool:
+    """Whether it names a thing, or a state and its place, and no mere adjective."""
+    last = [ask.text[word.start : word.end] for word in words.content(ask.text) if word.stem in ask.finding][-1:]
+    return bool(last) and (bool(ask.sites) if ask.of_a_state else not _ADJECTIVE.search(last[0]))
+
+
+def _negated(question: str, head: str) -> bool:
+    """Whether "yes" denies the finding ("Are the lungs free of effusion?"); "yes or no" and "isn't there" turn nothing round."""
+    span = next((word[1:] for word in words.content(question) if word.stem == head), None)
+    if span is None:
+        return False
+    text = _CONTRACTED.sub(lambda found: f"{found[0][:-3]}   ", plain_marks(question))
+    text = _CHOICE.sub(lambda found: " " * len(found[0]), text)  # every letter keeps its place
+    low = max(text.rfind(mark, 0, span[0]) for mark in ".?!:") + 1
+    high = min((at + 1 for mark in ".?!" if (at := text.find(mark, span[1])) >= 0), default=len(text))
+    return polarity(text[low:high], (span[0] - low, span[1] - low)) == "absent"
+
+
+def _head(question: str, named: Sequence[str]) -> str:
+    """The last word of the finding before "in", "of", "that", "suggesting" and the like lead away from it."""
+    found = [word for word in words.content(question) if word.stem in named]
+    if not found:
+        return ""
+    turn = _AWAY.search(question, found[0].end)
+    return [word.stem for word in found if turn is None or word.start < turn.start()][-1]
