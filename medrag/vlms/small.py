@@ -30,6 +30,7 @@ from medrag.vlms._ask import Ask, parse, sections
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import GIVEN, is_report, split, usable
 from medrag.vlms._hf import Turns
+from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._revise import revised, seen, summary
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys, strongest_view
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 KEPT = 64  # readings of images, and beginnings of answers, that are remembered
 YES_NO = ("Yes", "yes"), ("No", "no")
 T = TypeVar("T")
+ROUTED = 4.5  # log odds that the router names the kind of picture rightly: 0.989 of pictures not trained on (`eval/tasks/routing.yaml`)
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
@@ -148,9 +150,10 @@ class MedragSmall:
         return [said.get(n, "") for n in range(len(prompts))]
 
     def _shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
-        """Log odds that the reader and the look-alike studies add to "yes"."""
-        counted = prompt.context.frequency
-        return self.reader_shift(prompt, images) + (counted.lift if counted else 0.0)
+        """Log odds that the reader and the look-alike studies add to "yes", and the router where the kind of picture is asked about."""
+        counted, kind = prompt.context.frequency, kind_is(prompt.question, prompt.context.query.domain)
+        routed = 0.0 if kind is None else ROUTED if kind else -ROUTED
+        return self.reader_shift(prompt, images) + (counted.lift if counted else 0.0) + routed
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
         """Log of how much likelier than in training the reader finds what is asked about; 0 where it has no say."""
@@ -179,9 +182,11 @@ class MedragSmall:
         return not images or parse(prompt.question).sort == "define"
 
     def _noted(self, prompt: Prompt, images: Sequence[Image]) -> str:
-        """What the reader sees on a chest film, where a question asks for whatever is there; empty for others."""
-        asked = prompt.context.query.domain == "chest-xray" and self._reads(prompt) and parse(prompt.question).broad
-        return summary(seen(self._read(images))) if asked else ""
+        """What the reader sees on a chest film, where a question asks for whatever is there, and what kind of picture it is; empty for others."""
+        domain = prompt.context.query.domain
+        if domain == "chest-xray" and self._reads(prompt) and parse(prompt.question).broad:
+            return summary(seen(self._read(images)))
+        return kind_told(prompt.question, domain)
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
         """A report's pieces, put right by what the reader sees, nothing said twice; other texts as they are."""

@@ -291,6 +291,28 @@ def test_what_is_there_to_be_seen_is_told_by_the_reader(question: str, domain: s
     )
 
 
+@pytest.mark.parametrize(
+    ("question", "domain", "yes"),
+    [
+        ("Is this a CT scan?", "ct", True),
+        ("Is this a CT scan?", "chest-xray", False),
+        ("Was this image taken via MRI?", "mr", True),
+        ("Is this a chest X-ray?", "chest-xray", True),
+        ("Is this a PA film?", "chest-xray", None),
+        ("Is this a CT or an MRI?", "ct", None),
+        ("Is this a CT scan?", "other", None),
+    ],
+)
+def test_the_router_says_what_kind_of_picture_it_is(question: str, domain: str, yes: bool | None) -> None:
+    model, asked = Weighs(Reads(), 0.5, "No."), prompt(question)
+    asked = dataclasses.replace(asked, context=dataclasses.replace(asked.context, query=Query(question, domain=domain)))
+    (chance,) = model.probabilities_yes([asked], [[film(1)]])
+    assert (chance > 0.95) == (yes is True) and (chance < 0.05) == (yes is False)
+    open_one = dataclasses.replace(asked, question="Which imaging modality is this?")
+    said = "".join(MedragSmall.stream(model, open_one, [film(1)]))
+    assert said == {"ct": "CT.", "chest-xray": "X-ray.", "mr": "MRI.", "other": "No."}[domain]
+
+
 def test_a_report_is_asked_for_in_words_that_the_model_knows_and_holds_the_sections_that_were_asked_for() -> None:
     draft = "Findings: The heart is normal. Impression: No acute disease."
     for question, text in {
