@@ -43,6 +43,10 @@ STRENGTHS = (
     1.0,
     3.0,
 )  # inverse ridge penalties over standardised signals; the best out of fold is taken
+FEW = (
+    ("given",),
+    ("given", "yes", "chest", "chest yes"),
+)  # signals that may foretell as well as all do; the best set out of fold is taken, too
 KINDS = ("closed", "open", "report")  # of tasks, those with answers that are right or wrong
 
 
@@ -115,7 +119,7 @@ def _sort(
     report = _figures(ours, outside, good, read) | {
         "errors_by_depth": {str(k): round(float(e), 4) for k, e in zip(depths, wrong.mean(0), strict=True)},
         "tokens_by_depth": {str(k): round(float(np.mean([one.tokens[n] for one in ours])), 1) for n, k in enumerate(depths)},
-        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": learned.strength, "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "learned_from": len(learned.some), "halves": halves(learned, risks, delta, seed),
+        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": learned.strength, "signals": learned.names, "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "learned_from": len(learned.some), "halves": halves(learned, risks, delta, seed),
     }  # fmt: skip
     return Sort(_fit(learned.names, learned.table, learned.good, learned.strength), thresholds, depths[read], report)
 
@@ -135,17 +139,19 @@ class _Learned:
 
 
 def _learned(some: Sequence[Observed], mine: NDArray[np.bool_], read: int, seed: int) -> _Learned:
-    """With the strength that foretells best out of fold."""
-    names, table = _table([one.signals[read] for one in some])
+    """With the signals and the strength that foretell best out of fold."""
+    every, whole = _table([one.signals[read] for one in some])
     good, groups = np.array([one.right[read] for one in some], float), [one.group for one in some]
 
-    def tried(strength: float) -> _Learned:
+    def tried(names: list[str], strength: float) -> _Learned:
+        table = whole[:, [every.index(name) for name in names]]
         outside = out_of_fold(table, good, groups, seed, strength)[mine]
         p = np.clip(outside, 1e-6, 1 - 1e-6)
         loss = float(-np.mean(good[mine] * np.log(p) + (1 - good[mine]) * np.log(1 - p)))
         return _Learned(some, mine, names, table, good, strength, outside, loss)
 
-    return min(map(tried, STRENGTHS), key=lambda one: one.loss)
+    few = [[name for name in names if name in every] for names in FEW if "given" in every]
+    return min((tried(names, strength) for names in (*few, every) for strength in STRENGTHS), key=lambda one: one.loss)
 
 
 def _one_of_each(some: Sequence[Observed], seed: int) -> NDArray[np.intp]:
