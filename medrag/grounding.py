@@ -30,6 +30,9 @@ UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the i
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _HEADED = re.compile(r"^\W*(?:findings|impression)\W*:\W*", re.IGNORECASE)  # a sentence on the line of its heading
+_EMPTY = re.compile(
+    r"(?:\bfindings|\bimpression)[ \t]*:\s*(?=(?:findings|impression)[ \t]*:|\Z)", re.IGNORECASE
+)  # a heading with nothing under it
 _OTHERWISE = "The evidence says otherwise."  # stands behind a yes or no, without its keys
 _CUT = "\0"
 
@@ -53,7 +56,7 @@ def held(text: str, found: Sequence[Claim], unsupported: str) -> str:
 
 
 def _without(text: str, gone: Container[str]) -> str:
-    """The text with these of its sentences cut out; headings and line breaks stay, but for a line that held nothing else."""
+    """The text with these of its sentences cut out; line breaks stay, and headings that something is left under; a line that held nothing else goes."""
     left, at = "", 0
     for one, words in statements(text):
         place = _place(_HEADED.sub("", words, count=1)).search(text, at)
@@ -63,7 +66,8 @@ def _without(text: str, gone: Container[str]) -> str:
             left += text[at : place.end()]
         at = place.end() if place else at
     left = re.sub(rf"(?m)^[ \t]*(?:{_CUT}[ \t]*)+(?:\n|\Z)", "", left + text[at:])
-    return re.sub(rf"(?m)[ \t]*(?:{_CUT}[ \t]*)+$|(?:{_CUT}[ \t]*)+", "", left).strip()
+    left = re.sub(rf"(?m)[ \t]*(?:{_CUT}[ \t]*)+$|(?:{_CUT}[ \t]*)+", "", left)
+    return _EMPTY.sub("", left).strip()
 
 
 def _place(sentence: str) -> re.Pattern[str]:
