@@ -22,6 +22,7 @@ from medrag.types import Context, Drop
 
 NAME = "calibration.json"
 NEVER = 1.01  # a confidence that no answer reaches
+SEEN = 30  # questions about a domain from which on a confidence speaks of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,13 @@ class Calibration:
         """What is known of such questions about this domain, by name; of all of the sort where there were too few of the domain."""
         own = of_domain(sort, domain)
         return own if own in self.sorts else sort
+
+    def knows(self, sort: str, domain: str) -> bool:
+        """Whether it can tell how sure such answers are: of pictures, where more than a few of this domain were among those it was learned from (which early files do not say)."""
+        if sort not in self.sorts:
+            return False
+        known = self.sorts[sort].report.get("domains")
+        return sort == "text" or known is None or known.get(domain, 0) >= SEEN
 
     def cut(self, context: Context, sort: str) -> Context:
         """The context with no more pieces than the confidences of this sort of question were learned from."""

@@ -87,7 +87,7 @@ def influence(generator: Any, context: Context, *, private: bool = False) -> dic
 
 
 def log_odds(generator: Any, contexts: Sequence[Context], *, private: bool = False) -> list[float | None]:
-    """Log odds of yes for each context; None throughout where the generator knows no probabilities. Those alike are asked once."""
+    """Log odds of yes for each context; None where the generator knows no probability. Those alike are asked once."""
     ask = getattr(generator, "probabilities_yes", None)
     if ask is None or not contexts:
         return [None] * len(contexts)
@@ -96,7 +96,7 @@ def log_odds(generator: Any, contexts: Sequence[Context], *, private: bool = Fal
     firsts = [contexts[wanted.index(n)] for n in range(len(places))]
     prompts = [_prompt(context, private) for context in firsts]
     chances = ask(prompts, [[image.image for image in context.query.images] for context in firsts])
-    return [logit(chances[n]) for n in wanted]
+    return [None if (p := chances[n]) is None else logit(p) for n in wanted]
 
 
 def _prompt(context: Context, private: bool) -> Prompt:
@@ -116,9 +116,9 @@ def _same(context: Context) -> tuple[Any, ...]:
 def confidence(
     calibration: Calibration, generator: Any, text: str, context: Context, route: Route, *, private: bool = False
 ) -> float | None:
-    """P(right) of an answer, 0–1; None for a sort of question that was not calibrated, and for a closed one that says neither yes nor no."""
+    """P(right) of an answer, 0–1; None for a sort of question, or a domain, that was not calibrated, and for a closed one that says neither yes nor no."""
     sort = sort_of(context)
-    if sort not in calibration.sorts:
+    if not calibration.knows(sort, context.query.domain):
         return None
     said = closed.parse(text) if sort == "closed" else ""
     if sort == "closed" and not said:

@@ -114,7 +114,9 @@ _LARGE = frozenset(
     "enlarged enlargement dilated increased big large larger too abnormal abnormally abnormality wide widened outside than greater".split()
 )
 _WELL = frozenset("normal unremarkable within limits".split())
-_ILL = frozenset("abnormal abnormality abnormalities".split())
+_ILL = frozenset(
+    "abnormal abnormality abnormalities disease pathology process wrong acute active cardiopulmonary significant anything".split()
+)
 
 
 def reading_asked(question: str) -> tuple[str, bool]:
@@ -135,8 +137,12 @@ def reading_asked(question: str) -> tuple[str, bool]:
         return "", False
     if {"heart", "cardiac"} & left and (state := left - _HEART) and state <= _LARGE | _WELL:
         return "Cardiomegaly", not state & _LARGE
-    if left <= _WELL | _ILL | {"anything", "something"} and left & (_WELL | _ILL) and not said & {"lung", "lungs"}:
-        return "normal", bool(left & _ILL)
+    plain, sought = (
+        left <= _WELL | {"abnormal", "abnormality", "abnormalities"},
+        bool(said & {"any", "there", "anything"}),
+    )
+    if (plain or (sought and left <= _ILL)) and not said & {"lung", "lungs"}:
+        return "normal", not left & _WELL
     return "", False
 
 

@@ -128,7 +128,7 @@ def outputs_of(rag: MedRAG, answers: Sequence[Answer]) -> list[Output]:
         for n, answer in enumerate(answers)
         if ask and answer.context.query.images and is_closed(answer.context.query.text)
     ]
-    chances: dict[int, float] = {}
+    chances: dict[int, float | None] = {}
     if ask and wanted:
         from medrag.prompts import make_prompt
 

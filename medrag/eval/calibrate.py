@@ -11,6 +11,7 @@ Guarantees take one question of each group, drawn with the seed: several about o
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,7 @@ def _sort(
     report = _figures(ours, outside, good, read) | {
         "errors_by_depth": {str(k): round(float(e), 4) for k, e in zip(depths, wrong.mean(0), strict=True)},
         "tokens_by_depth": {str(k): round(float(np.mean([one.tokens[n] for one in ours])), 1) for n, k in enumerate(depths)},
-        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": learned.strength, "signals": learned.names, "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "learned_from": len(learned.some), "halves": halves(learned, risks, delta, seed),
+        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": learned.strength, "signals": learned.names, "domains": dict(Counter(one.domain for one in ours)), "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "learned_from": len(learned.some), "halves": halves(learned, risks, delta, seed),
     }  # fmt: skip
     return Sort(_fit(learned.names, learned.table, learned.good, learned.strength), thresholds, depths[read], report)
 

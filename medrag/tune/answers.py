@@ -244,7 +244,8 @@ class _Speaker:
         if ask and closed:
             prompts = [make_prompt(contexts[n].query.text, contexts[n]) for n in closed]
             chances = ask(prompts, [[image.image for image in contexts[n].query.images] for n in closed])
-            found = {n: ("Yes." if p >= 0.5 else "No.", round(p, 4)) for n, p in zip(closed, chances, strict=True)}
+            known = ((n, p) for n, p in zip(closed, chances, strict=True) if p is not None)
+            found = {n: ("Yes." if p >= 0.5 else "No.", round(p, 4)) for n, p in known}
         others = [n for n in range(len(contexts)) if n not in found]
         answers = self.rag.answers_from([contexts[n] for n in others], [routes[n] for n in others])
         for n, answer in zip(others, answers, strict=True):

@@ -25,7 +25,7 @@ _REPORT = re.compile(
     r"|^\W*what do(?:es)? (?:you see|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
     re.IGNORECASE | re.DOTALL,
 )
-_BROAD = re.compile(r"^\W*(?:what|name|list|tell|describe)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
+_BROAD = re.compile(r"^\W*(?:(?:most|likely|differential|main|primary|your) )*diagnos[ie]s\W*$|^\W*(?:what|name|list|tell|describe)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
 _DEFINE = re.compile(r"^\W*(?:what(?:'s| is| are)|define|what does .{1,200}? mean|explain)\b", re.IGNORECASE)
 _MEANS = re.compile(r"^\W*(?:what(?:'s| is| are) an?|define)\b|\bmean(?:s|t|ing)?\b", re.IGNORECASE)
 _OF_PICTURE = re.compile(  # "what is …" asks of the picture: a place, the … of the …, "what is seen", "what is wrong"
@@ -87,7 +87,7 @@ class Ask:
 def parse(question: str, pictured: bool = True) -> Ask:
     """What a question asks for, from its first words and its content words; a closed one from its own clause alone. ``pictured``: as in `defines`."""
     lead, part = closed_part(question)
-    if _REPORT.search(question):
+    if _REPORT.search(question) or (pictured and not question.strip()):  # a picture alone: what is on it?
         return _ask(question, "report")
     if part:
         place = words.stem_set(lead)  # "In the left lung, is there …" says where; what else is said before is not asked

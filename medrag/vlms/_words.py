@@ -112,7 +112,7 @@ FRAME = _stemmed(
     "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also"
 )
 SEEN = _stemmed(
-    "pathology pathologies pathological wrong seen shown show visible disease problem thing happening chest lung lungs name list most what's"
+    "pathology pathologies pathological wrong seen shown show visible disease problem thing happening chest lung lungs name list most what's differential your"
 )
 # places: they say where, not what
 SITES = _stemmed(

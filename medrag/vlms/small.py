@@ -47,6 +47,10 @@ KEPT = 64  # readings of images, and beginnings of answers, that are remembered
 YES_NO = ("Yes", "yes"), ("No", "no")
 T = TypeVar("T")
 ROUTED = 4.5  # log odds that the router names the kind of picture rightly: 0.989 of pictures not trained on (`eval/tasks/routing.yaml`)
+UNTAUGHT = frozenset(
+    {"ultrasound", "fundus", "dermoscopy", "histology", "blood-smear"}
+)  # it was trained on chest films, and on the CT and MR of VQA-RAD
+REPORTED = frozenset({"", "chest-xray"})  # of which it was taught to write reports; "": nobody told
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
@@ -80,11 +84,11 @@ class MedragSmall:
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Sentences with their keys as they are finished. Raises ModelMissing until `medrag models get` fetched the base."""
+        if images and (noted := self._noted(prompt, images)):
+            yield from self._sentences(prompt, [noted])
+            return
         if self._blind(prompt, images):
             yield from self._words.stream(prompt, images)
-            return
-        if noted := self._noted(prompt, images):
-            yield from self._sentences(prompt, [noted])
             return
         if parse(prompt.question).sort == "closed":  # short, and its first word is to be known before
             yield from self._closed([prompt], [images])[0]
@@ -95,13 +99,11 @@ class MedragSmall:
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """One text for each prompt, those that look at an image written together."""
         asked = list(zip(prompts, images, strict=True))
-        sorts = ["blind" if self._blind(p, i) else parse(p.question).sort for p, i in asked]
-        found: dict[int, str] = {
-            n: "".join(self._words.stream(*asked[n])) for n, sort in enumerate(sorts) if sort == "blind"
-        }
-        noted = {n: text for n, one in enumerate(asked) if n not in found and (text := self._noted(*one))}
-        found |= {n: "".join(self._sentences(prompts[n], [text])) for n, text in noted.items()}
-        closed = [n for n, sort in enumerate(sorts) if sort == "closed"]
+        noted = {n: text for n, (p, i) in enumerate(asked) if i and (text := self._noted(p, i))}
+        found = {n: "".join(self._sentences(prompts[n], [text])) for n, text in noted.items()}
+        left = [n for n in range(len(asked)) if n not in found]
+        found |= {n: "".join(self._words.stream(*asked[n])) for n in left if self._blind(*asked[n])}
+        closed = [n for n in left if n not in found and parse(prompts[n].question).sort == "closed"]
         said = self._closed([prompts[n] for n in closed], [images[n] for n in closed])
         found |= {n: "".join(pieces) for n, pieces in zip(closed, said, strict=True)}
         others = [n for n in range(len(asked)) if n not in found]
@@ -119,9 +121,12 @@ class MedragSmall:
         decided = self._decided(prompts, images)
         return [self._sentences(p, [text], word) for p, text, word in zip(prompts, texts, decided, strict=True)]
 
-    def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float]:
-        """P(yes) of each closed question: of the model's first word, between "yes" and "no", moved by what the reader sees."""
-        return [p for p, _ in self._chances(prompts, images)]
+    def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float | None]:
+        """P(yes) of each closed question: of the model's first word, between "yes" and "no", moved by what the reader sees; None where it does not look."""
+        looked = [n for n, one in enumerate(zip(prompts, images, strict=True)) if not self._blind(*one)]
+        found = self._chances([prompts[n] for n in looked], [images[n] for n in looked]) if looked else []
+        chances = dict(zip(looked, found, strict=True))
+        return [chances[n][0] if n in chances else None for n in range(len(prompts))]
 
     def _chances(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[tuple[float, float]]:
         """P(yes) of each closed question, and the model's own probability that its answer begins with either word."""
@@ -178,8 +183,10 @@ class MedragSmall:
         return self._read(images) if self._reader is not None and domain in ("", "chest-xray") else {}
 
     def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
-        """Whether the words of the evidence answer: nothing to look at, or a definition is asked."""
-        return not images or parse(prompt.question).sort == "define"
+        """Whether the words of the evidence answer: nothing to look at, a definition is asked, or the picture is of a kind that the model was not taught to
+        read, or to report on: it would write of a heart and lungs all the same."""
+        domain, sort = prompt.context.query.domain, parse(prompt.question).sort
+        return not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED)
 
     def _noted(self, prompt: Prompt, images: Sequence[Image]) -> str:
         """What the reader sees on a chest film, where a question asks for whatever is there, and what kind of picture it is; empty for others."""

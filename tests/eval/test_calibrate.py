@@ -135,6 +135,17 @@ def test_each_domain_has_its_own_depth_and_threshold_where_there_are_enough_ques
     assert ct.report["halves"]["0.1"]["answered"] > 0.5 > chest.report["halves"].get("0.1", {}).get("answered", 0)
 
 
+def test_nothing_is_known_of_a_domain_that_hardly_any_question_was_about() -> None:
+    made = calibrated(by_domain(), {}, DEPTHS, (0.25,))
+    assert [made.knows("closed", domain) for domain in ("ct", "chest-xray", "fundus", "")] == [True, True, False, False]
+    assert not made.knows("report", "ct")
+    texts = calibrated([replace(one, sort="text") for one in by_domain()], {}, DEPTHS, (0.25,))
+    assert texts.knows("text", "fundus")  # the domain of words alone decides nothing
+    bare = {name: value for name, value in made.sorts["closed"].report.items() if name != "domains"}
+    early = replace(made, sorts={"closed": replace(made.sorts["closed"], report=bare)})
+    assert early.knows("closed", "fundus")
+
+
 def test_a_domain_learns_from_all_of_the_sort_where_that_foretells_better() -> None:
     draw, found = random.Random(2), []
     for k in range(1000):

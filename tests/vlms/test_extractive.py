@@ -424,6 +424,7 @@ def test_whether_yes_denies_the_finding(question: str, negated: bool) -> None:
         ("What is pneumothorax?", "define"),
         ("Please write the findings", "report"),
         ("Impression?", "report"),
+        ("", "report"),
     ],
 )
 def test_sorts_of_questions(question: str, sort: str) -> None:

@@ -277,6 +277,7 @@ def test_a_film_of_another_part_of_the_body_is_not_read_as_a_chest() -> None:
     [
         ("What abnormality is seen?", "chest-xray", "Pleural effusion."),
         ("What is wrong?", "chest-xray", "Pleural effusion."),
+        ("Differential diagnosis?", "chest-xray", "Pleural effusion."),
         ("What abnormality is seen?", "ct", "Words."),
         ("Where is the abnormality?", "chest-xray", "Words."),
     ],
@@ -289,6 +290,25 @@ def test_what_is_there_to_be_seen_is_told_by_the_reader(question: str, domain: s
     assert "".join(MedragSmall.stream(clear, asked, [film(1)])) == (
         "Words." if text == "Words." else "No abnormality is seen."
     )
+
+
+@pytest.mark.parametrize("domain", ["fundus", "histology", "ct", "other"])
+def test_no_heart_and_lungs_are_reported_of_what_is_no_chest_film(domain: str) -> None:
+    asked = prompt("Describe this image.", "Drusen at the macula.")
+    asked = dataclasses.replace(asked, context=dataclasses.replace(asked.context, query=Query("", domain=domain)))
+    model = Weighs(Reads(), 0.5, "Findings: The heart is normal.")
+    text = "".join(MedragSmall.stream(model, asked, [film(1)]))
+    assert "heart" not in text and text == "".join(MedragSmall.batch(model, [asked], [[film(1)]]))
+    assert "Drusen" in text and text.startswith("Drafted from the report of one look-alike study")
+
+
+def test_a_picture_that_it_was_not_taught_to_read_is_not_answered_from_it() -> None:
+    model, asked = Weighs(Reads(), 0.9, "Yes."), prompt("Is there a haemorrhage?")
+    for domain, looks in (("fundus", False), ("blood-smear", False), ("ct", True), ("", True)):
+        one = dataclasses.replace(asked, context=dataclasses.replace(asked.context, query=Query("", domain=domain)))
+        (chance,) = model.probabilities_yes([one], [[film(1)]])
+        assert (chance is not None) == looks
+        assert "".join(MedragSmall.stream(model, one, [film(1)])) == ("Yes." if looks else REFUSAL)
 
 
 @pytest.mark.parametrize(
