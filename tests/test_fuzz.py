@@ -84,6 +84,13 @@ def test_a_table_with_a_carriage_return_inside_a_cell(tmp_path: Path) -> None:
     assert read("radlex", tmp_path / "r.csv") == (1, ["1 cells where the header has 3"])
 
 
+def test_a_umls_row_that_begins_with_an_empty_field(tmp_path: Path) -> None:
+    """Empty is not the first CUI seen again."""
+    row = "|ENG|P|L0|PF|S0|Y|A0||||MSH|MH|D0|Lung|0|N||"
+    (tmp_path / "MRCONSO.RRF").write_text(f"{row}\n{row}\nC0024109{row}\n")
+    assert read("rrf", tmp_path) == (1, ["the first field is not a CUI"] * 2)
+
+
 def test_a_pdf_of_which_no_page_can_be_read(tmp_path: Path) -> None:
     raw, body = pdf(1), zlib.compress(b"[" * 3000)
     start, end = raw.index(b"stream\n") + 7, raw.index(b"\nendstream")

@@ -236,7 +236,7 @@ def _rows(path: Path, kind: str, report: Report, shown: int = 3) -> Iterator[lis
                     continue
                 if len(row) < wanted:
                     bad(f"the row has fewer than the {wanted} fields of {kind}")
-                elif row[0] != last and not CUI.fullmatch(row[0]):
+                elif not row[0] or (row[0] != last and not CUI.fullmatch(row[0])):
                     bad("the first field is not a CUI")
                 else:
                     last = row[0]
