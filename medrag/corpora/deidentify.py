@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ EDITION = "dicomfields_2024b"
 MARGIN = 2  # pixels painted around a piece of text
 SURE = 0.5  # of the recogniser, from which a piece of text is painted over
 ENLARGED = 1000  # pixels: smaller pictures are read at twice their size
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")  # several, or what is none, name no file
 METHOD, LOOKED = "PS3.15 basic profile", "printed text found by OCR painted over"
 
 
@@ -88,7 +90,8 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
     ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
         data.DeidentificationMethod = [METHOD, LOOKED]
         data.pop("BurnedInAnnotation", None)
-    name = _free(target, str(data.get("SOPInstanceUID") or secrets.token_hex(16)))
+    uid = str(data.get("SOPInstanceUID"))
+    name = _free(target, uid if _UID.fullmatch(uid) else secrets.token_hex(16))
     try:
         with atomic_open(name) as stream, quiet():
             data.save_as(stream, enforce_file_format=True)

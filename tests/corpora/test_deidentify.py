@@ -227,3 +227,14 @@ def test_files_that_share_a_uid_are_all_kept(tmp_path: Path) -> None:
     done = deidentify(tmp_path / "in", tmp_path / "out", key=SECRET, pixels=False)
     copies = [pydicom.dcmread(path).pixel_array[0, 0] for path in (tmp_path / "out").iterdir()]
     assert done.written == 3 and sorted(copies) == [0, 1, 2]
+
+
+def test_a_uid_that_is_none_names_no_file(tmp_path: Path) -> None:
+    """Many UIDs in one field are a name that no disk takes."""
+    good, odd = (film(np.zeros((4, 4), np.uint8), PatientName="Doe^Jane") for _ in range(2))
+    write(good, tmp_path / "in" / "a.dcm")
+    odd.SOPInstanceUID = [generate_uid() for _ in range(20)]
+    write(odd, tmp_path / "in" / "b.dcm")
+    done = deidentify(tmp_path / "in", tmp_path / "out", key=SECRET, pixels=False)
+    assert done.written + len(done.skipped) == 2 and done.written >= 1
+    assert all(len(path.stem) <= 64 and "Doe" not in str(pydicom.dcmread(path)) for path in (tmp_path / "out").iterdir())
