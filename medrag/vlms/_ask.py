@@ -21,7 +21,7 @@ _WHICH = re.compile(r"\b(?:what|which|why|how)\b", re.IGNORECASE)
 _REPORT = re.compile(
     r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.{0,300}?\b(?:report|findings|impression)\b"
     r"|^\W*(?:findings|impression|report)\b|^\W*what(?:'s| are| is) (?:the|your) (?:main |key )?(?:findings|impression)\b|^\W*describe (?:the|your) findings\b"
-    r"|^\W*(?:please )?(?:describe|interpret|read|report|summari[sz]e) (?:on )?(?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study)\W*$"
+    r"|^\W*(?:please )?(?:describe|interpret|read|report|summari[sz]e) (?:on )?(?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study|scans?|ct|mri?|slides?)(?=\W*$|,| (?:for|in|to|as|and)\b)"
     r"|^\W*what do(?:es)? (?:you see|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
     re.IGNORECASE | re.DOTALL,
 )

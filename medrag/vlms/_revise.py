@@ -35,6 +35,11 @@ def seen(probabilities: Mapping[str, float], least: float = SEEN) -> dict[str, A
     return {label: parse(f"Is there {ASKED[label][0]}?") for _, label in named}
 
 
+def headed(sentence: str) -> bool:
+    """Whether it begins a report: "Findings: …"."""
+    return bool(_HEAD.match(sentence))
+
+
 def revised(sentences: Iterable[str], found: Mapping[str, Ask], wanted: Collection[str] = SECTIONS) -> Iterator[str]:
     """A sentence for each finding, then the draft's sentences without those that deny one, repeat another of their section or, unless all are incidental, call all well.
 

@@ -7,6 +7,7 @@ what the reports of look-alike studies say, and it says so. Sentences are picked
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from medrag.prompts import Prompt
     from medrag.types import Context, Hit
+
+_HERE = re.compile(
+    r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b", re.IGNORECASE
+)  # on the picture itself
 
 
 class Extractive:
@@ -56,6 +61,11 @@ class Extractive:
             said = self._passages(ask, prompt.context, 2, reports=False)
             blind = UNSEEN.format(finding="this" if ask.of_a_state else phrase(ask))
             return ([blind, "The sources say:"] if said else []), said
+        if (
+            ask.sort == "open" and pictured and not alike and (ask.broad or _HERE.search(ask.text))
+        ):  # what no book knows
+            said = [] if ask.broad else self._passages(ask, prompt.context, 2, reports=False)
+            return ([UNSEEN.format(finding="this"), "The sources say:"] if said else []), said
         if ask.sort == "open" and alike:
             return [], self._passages(ask, prompt.context, self.sentences)
         most = min(self.sentences, 2) if ask.sort == "define" else self.sentences

@@ -25,13 +25,14 @@ from medrag._util.findings import presence_asked, reading_asked
 from medrag._util.odds import chance, logit
 from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
+from medrag.prompts import REFUSAL
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._ask import Ask, parse, sections
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import GIVEN, is_report, split, usable
 from medrag.vlms._hf import Turns
 from medrag.vlms._modality import kind_is, kind_told
-from medrag.vlms._revise import revised, seen, summary
+from medrag.vlms._revise import SECTIONS, headed, revised, seen, summary
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys, strongest_view
 from medrag.vlms.extractive import Extractive
@@ -196,11 +197,18 @@ class MedragSmall:
         return kind_told(prompt.question, domain)
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
-        """A report's pieces, put right by what the reader sees, nothing said twice; other texts as they are."""
-        if parse(prompt.question).sort != "report":
-            return pieces
-        found = seen(self._read(images)) if self._reads(prompt) else {}
-        return (f"{sentence} " for sentence in revised(_whole(pieces), found, sections(prompt.question)))
+        """A report's pieces, put right by what the reader sees, nothing said twice; a report is also what was not asked for and begins like one,
+        which of what is no chest film is refused. Other texts as they are."""
+        sentences = _whole(pieces)
+        first = next(sentences, "")
+        asked = parse(prompt.question).sort == "report"
+        whole: Iterator[str] = itertools.chain([first] if first else [], sentences)
+        if headed(first) and prompt.context.query.domain not in REPORTED:
+            return [REFUSAL]
+        if asked or headed(first):
+            found = seen(self._read(images)) if self._reads(prompt) else {}
+            whole = revised(whole, found, sections(prompt.question) if asked else SECTIONS)
+        return (f"{sentence} " for sentence in whole)
 
     def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "") -> Iterator[str]:
         """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise.

@@ -237,4 +237,6 @@ def test_a_uid_that_is_none_names_no_file(tmp_path: Path) -> None:
     write(odd, tmp_path / "in" / "b.dcm")
     done = deidentify(tmp_path / "in", tmp_path / "out", key=SECRET, pixels=False)
     assert done.written + len(done.skipped) == 2 and done.written >= 1
-    assert all(len(path.stem) <= 64 and "Doe" not in str(pydicom.dcmread(path)) for path in (tmp_path / "out").iterdir())
+    assert all(
+        len(path.stem) <= 64 and "Doe" not in str(pydicom.dcmread(path)) for path in (tmp_path / "out").iterdir()
+    )

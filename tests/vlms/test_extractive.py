@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from some_prompts import PRIMER, STUDIES, prompt, said, study
 
+from medrag._util import findings
 from medrag.prompts import REFUSAL
 from medrag.types import ImageRecord, Passage
-from medrag.vlms import _evidence
+from medrag.vlms import _ask, _modality, _revise
 from medrag.vlms._ask import parse
 from medrag.vlms._evidence import split
 from medrag.vlms._stance import flip, stance
@@ -378,7 +379,8 @@ def test_a_place_before_a_closed_question_is_asked() -> None:
 
 
 def test_examples() -> None:
-    assert doctest.testmod(_evidence).failed == 0
+    for module in (_ask, _modality, _revise, findings):
+        assert doctest.testmod(module).failed == 0 < doctest.testmod(module).attempted
 
 
 @pytest.mark.parametrize(
@@ -424,11 +426,21 @@ def test_whether_yes_denies_the_finding(question: str, negated: bool) -> None:
         ("What is pneumothorax?", "define"),
         ("Please write the findings", "report"),
         ("Impression?", "report"),
+        ("Summarize this X-ray for the patient in plain language.", "report"),
+        ("Describe this CT.", "report"),
+        ("Describe the image quality.", "open"),
         ("", "report"),
     ],
 )
 def test_sorts_of_questions(question: str, sort: str) -> None:
     assert parse(question).sort == sort
+
+
+def test_what_is_on_the_picture_stands_in_no_book() -> None:
+    told = ask("What is this rounded opacity?", alike=())
+    assert told.startswith("I do not look at the image itself") and "[E" in told
+    assert ask("What is wrong?", alike=()) == REFUSAL
+    assert not ask("Where does a pneumothorax show?", alike=()).startswith("I do not look")
 
 
 def test_without_a_picture_the_thing_is_one_of_books() -> None:

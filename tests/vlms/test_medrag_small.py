@@ -302,6 +302,21 @@ def test_no_heart_and_lungs_are_reported_of_what_is_no_chest_film(domain: str) -
     assert "Drusen" in text and text.startswith("Drafted from the report of one look-alike study")
 
 
+def test_a_report_that_nobody_asked_for_is_put_right_too() -> None:
+    model = Weighs(
+        Reads(Effusion=0.9),
+        0.5,
+        "Findings: There is no pleural effusion. The mediastinum is unremarkable. Impression: No acute disease.",
+    )
+    asked = prompt("Could you go over this with the patient?")
+    text = "".join(MedragSmall.stream(model, asked, [film(1)]))
+    assert (
+        text == "Findings: There is a pleural effusion. The mediastinum is unremarkable. Impression: Pleural effusion."
+    )
+    ct = dataclasses.replace(asked, context=dataclasses.replace(asked.context, query=Query("", domain="ct")))
+    assert "".join(MedragSmall.stream(model, ct, [film(1)])) == REFUSAL
+
+
 def test_a_picture_that_it_was_not_taught_to_read_is_not_answered_from_it() -> None:
     model, asked = Weighs(Reads(), 0.9, "Yes."), prompt("Is there a haemorrhage?")
     for domain, looks in (("fundus", False), ("blood-smear", False), ("ct", True), ("", True)):
