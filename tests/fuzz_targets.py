@@ -269,6 +269,7 @@ def _resealed(folder: Path) -> None:
 
 def _parsers() -> dict[str, Target]:
     """Code that takes what a model or a person wrote, however it is written."""
+    from medrag._util.findings import reading_asked
     from medrag._util.instructions import instruction_in
     from medrag._util.render import answer_text
     from medrag.agent.desk import Desk
@@ -282,7 +283,8 @@ def _parsers() -> dict[str, Target]:
     from medrag.settings import PipelineSettings
     from medrag.testing import FakeGenerator, ListRetriever
     from medrag.types import Answer, Context, Hit, Passage, Query, Route
-    from medrag.vlms import _evidence
+    from medrag.vlms import _ask
+    from medrag.vlms._modality import kind_is, kind_told
     from medrag.vlms.replay import Replay
 
     passage = Passage("b:1", "b", "A pleural effusion is fluid in the pleural space. It may be large.")
@@ -313,7 +315,9 @@ def _parsers() -> dict[str, Target]:
         json.dumps(call, ensure_ascii=False).encode()
 
     def questioned(text: str) -> None:
-        _evidence.parse(text)
+        _ask.parse(text)
+        _ask.sections(text)
+        kind_told(text, "ct"), kind_is(text, "ct"), reading_asked(text)
 
     answers = (
         "It is fluid [E1]. It may be large [E2, E3][E9]. See E1-E3.",
