@@ -15,8 +15,9 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrag import models, plugins
@@ -54,6 +55,7 @@ UNTAUGHT = frozenset(
 REPORTED = frozenset({"", "chest-xray"})  # of which it was taught to write reports; "": nobody told
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
+_CHOICE = re.compile(r"\W*(?:is|was) (?:this|it|that)\b", re.IGNORECASE)
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
 
 
@@ -147,11 +149,16 @@ class MedragSmall:
     def _decided(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
         """The first word of closed questions that the reader or look-alike studies have a say in: "Yes" or "No"; empty for others.
 
-        A model that would rather begin otherwise, as one tuned to refuse pictures that show nothing, is left to its words.
+        A model that would rather begin otherwise, as one tuned to refuse pictures that show nothing, is left to its words; but not where it would
+        choose between two findings that may both be there, or neither.
         """
         wanted = [n for n, p in enumerate(prompts) if parse(p.question).sort == "closed" and self._shift(p, images[n])]
         chances = self._chances([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
-        words = ("" if begun < 0.5 else "Yes" if p >= 0.5 else "No" for p, begun in chances)
+        several = [len(_labels(prompts[n].question)[0]) > 1 for n in wanted]
+        words = (
+            "" if begun < 0.5 and not many else "Yes" if p >= 0.5 else "No"
+            for (p, begun), many in zip(chances, several, strict=True)
+        )
         said = dict(zip(wanted, words, strict=True))
         return [said.get(n, "") for n in range(len(prompts))]
 
@@ -162,12 +169,11 @@ class MedragSmall:
         return self.reader_shift(prompt, images) + (counted.lift if counted else 0.0) + routed
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
-        """Log of how much likelier than in training the reader finds what is asked about; 0 where it has no say."""
-        label, against = reading_asked(prompt.question) if self._reads(prompt) else ("", False)
-        usual = self._usual.get(label) if label else None
-        if usual is None:
+        """Log of how much likelier than in training the reader finds what is asked about, any of it where several findings are named; 0 where it has no say."""
+        labels, against = _labels(prompt.question) if self._reads(prompt) else ((), False)
+        if not labels or not all(label in self._usual for label in labels):
             return 0.0
-        shift = logit(self._read(images)[label]) - logit(usual)
+        shift = logit(_any(self._read(images), labels)) - logit(_any(self._usual, labels))
         return -shift if against or parse(prompt.question).negated else shift
 
     def evidence_shift(self, prompt: Prompt) -> float:
@@ -280,6 +286,24 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def _labels(question: str) -> tuple[tuple[str, ...], bool]:
+    """The reader's labels that a question asks for the presence of, and whether "yes" speaks against them.
+
+    Several of "an effusion or a pneumothorax", but for "Is this pneumonia or atelectasis?", which wants one of them named.
+    """
+    either = parse(question).either
+    if either and not _CHOICE.match(question):
+        found = tuple(presence_asked(one.text) for one in either)
+        return (found, False) if all(found) else ((), False)
+    label, against = reading_asked(question)
+    return ((label,) if label else ()), against
+
+
+def _any(chances: Mapping[str, float], labels: Iterable[str]) -> float:
+    """The chance of any of them, as if they knew nothing of each other."""
+    return 1 - math.prod(1 - chances[label] for label in labels)
 
 
 def _told_of(prompt: Prompt) -> tuple[Hit, ...]:

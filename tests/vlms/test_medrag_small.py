@@ -208,6 +208,15 @@ def closed(question: str) -> Prompt:
         ("Is there a pleural effusion?", 0.5, 0.3, 0.3 * 19 / (0.3 * 19 + 0.7)),  # odds 19 times the usual ones
         ("Is the film free of a pleural effusion?", 0.5, 0.3, (0.3 / 19) / (0.3 / 19 + 0.7)),
         ("Is the film rotated?", 0.5, 0.3, 0.3),  # the reader has no say
+        ("Is there a pleural effusion or cardiomegaly?", 0.05, 0.3, 0.3),
+        (
+            "Is there a pleural effusion or cardiomegaly?",
+            0.5,
+            0.3,
+            0.3 * 3 / 0.0975 * 0.9025 / (0.3 * 3 / 0.0975 * 0.9025 + 0.7),
+        ),
+        ("Is there a pleural effusion or a mass on the left?", 0.5, 0.3, 0.3),
+        ("Is this a pleural effusion or cardiomegaly?", 0.5, 0.3, 0.3),
         ("Is the heart size abnormal?", 0.5, 0.3, 0.3 * 19 / (0.3 * 19 + 0.7)),
         ("Is the heart size normal?", 0.5, 0.3, (0.3 / 19) / (0.3 / 19 + 0.7)),
     ],
@@ -394,6 +403,14 @@ def test_the_text_says_what_was_decided() -> None:
     agrees = Weighs(Reads(Effusion=0.9), 0.9, "Yes", ", there is fluid.")
     decided = agrees._decided([asked], [[film(1)]])[0]
     assert "".join(agrees._sentences(asked, agrees.pieces, decided)) == "Yes, there is fluid."
+
+
+def test_of_two_findings_that_may_both_be_there_none_is_chosen() -> None:
+    asked = closed("Is there a pleural effusion or cardiomegaly?")
+    for seen, word in ((0.9, "Yes."), (0.01, "No.")):
+        model = Weighs(Reads(Effusion=seen, Cardiomegaly=0.01), 0.5, "Cardiomegaly.")
+        model.begun = 0.1
+        assert "".join(MedragSmall.stream(model, asked, [film(1)])) == word
 
 
 def test_a_model_that_would_rather_refuse_is_not_made_to_decide() -> None:
