@@ -116,7 +116,8 @@ def _same(context: Context) -> tuple[Any, ...]:
 def confidence(
     calibration: Calibration, generator: Any, text: str, context: Context, route: Route, *, private: bool = False
 ) -> float | None:
-    """P(right) of an answer, 0–1; None for a sort of question, or a domain, that was not calibrated, and for a closed one that says neither yes nor no."""
+    """P(right) of an answer, 0–1; None for a sort of question, or a domain, that was not calibrated, and for a closed one that says neither yes nor no, or whose
+    generator's odds are not known where the calibration rests on them."""
     sort = sort_of(context)
     if not calibration.knows(sort, context.query.domain):
         return None
@@ -125,7 +126,8 @@ def confidence(
         return None
     seen = closed_signals(generator, [context], [route], private=private)[0] if said else {}
     found = answer_signals(text, context, route, seen)
-    return calibration.sorts[calibration.named(sort, context.query.domain)].confidence.probability(found)
+    learned = calibration.sorts[calibration.named(sort, context.query.domain)].confidence
+    return None if "given" in learned.weights and "given" not in found else learned.probability(found)
 
 
 def answer_signals(text: str, context: Context, route: Route, seen: Mapping[str, float]) -> dict[str, float]:

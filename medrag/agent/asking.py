@@ -97,7 +97,7 @@ def completed(question: str, before: str) -> str:
     now, then = parse(rest), parse(before)
     if not words(rest) or not before:
         return question
-    if not now.finding and now.sites and led and not _VERB.search(rest):
+    if not now.finding and now.sites and (led or _PLACE.match(rest)) and not _VERB.search(rest):
         return _placed(before, rest) if now.sites - _ZONES <= then.sites else question
     named = _VERB.split(_PREDICATE.sub("", phrase(then)))[-1].strip()  # of "How large is an effusion?" the effusion
     named = named.removeprefix("an ").removeprefix("a ").removeprefix("the ")

@@ -15,7 +15,7 @@ from medrag._util.text import count_tokens
 from medrag.errors import SettingsError
 from medrag.prompts import evidence_block
 from medrag.types import Context, Drop, Hit, Query, item_from_json, item_to_json
-from medrag.vlms._evidence import READER
+from medrag.vlms._evidence import GIVEN, READER
 
 Row = dict[str, Any]  # one step of the trace
 
@@ -125,8 +125,9 @@ def context_of(state: State, query: Query) -> Context:
 
 def for_generator(state: State) -> State:
     """The state with the evidence in the order in which a generator reads it: what the expert model said comes last, for some see the image
-    through the same model already. Keys follow their pieces, in the conflicts and in the trace; what a policy's model was told stays as it was."""
-    places = sorted(range(len(state["evidence"])), key=lambda n: state["evidence"][n]["retriever"] == READER)
+    through the same model already; of several images what is of this patient comes first, for no look-alike knows what changed. Keys follow their pieces, in the conflicts and in the trace; what a policy's model was told stays as it was."""
+    own, several = [piece["retriever"] for piece in state["evidence"]], len(state["images"]) > 1
+    places = sorted(range(len(own)), key=lambda n: own[n] not in GIVEN if several else own[n] == READER)
     keys = {f"E{old + 1}": f"E{new}" for new, old in enumerate(places, 1)}
     return {
         **state,

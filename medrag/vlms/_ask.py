@@ -13,7 +13,9 @@ from medrag.vlms import _words as words
 
 _WHAT = re.compile(r"^(?:what|which|who|when|where|why|how|define|describe|explain|list|name|tell)\b", re.IGNORECASE)
 _VERB = r"(?:(?:is|are|was|were|does|do|did|has|have)(?:n't)?|any)\b"
-_CLOSED = re.compile(rf"(?:^\W*|[,:;]\s*)(?P<verb>{_VERB})", re.IGNORECASE)
+_CLOSED = re.compile(
+    rf"(?:^\W*(?:(?:and|but|so|then|ok|okay|now|also|well)\b[\s,]*)*|[,:;]\s*)(?P<verb>{_VERB})", re.IGNORECASE
+)
 _STOP = re.compile(
     rf"[?!](?=\s|$)|\.(?=\s+(?:[A-Z0-9]|(?i:{_VERB}))|\s*$)|\n(?=[^\S\n]*(?i:{_VERB}))"
 )  # "3.5 cm" and "vs." go on
@@ -30,7 +32,7 @@ _DEFINE = re.compile(r"^\W*(?:what(?:'s| is| are)|define|what does .{1,200}? mea
 _MEANS = re.compile(r"^\W*(?:what(?:'s| is| are) an?|define)\b|\bmean(?:s|t|ing)?\b", re.IGNORECASE)
 _OF_PICTURE = re.compile(  # "what is …" asks of the picture: a place, the … of the …, "what is seen", "what is wrong"
     r"\b(?:in|on|at|near|behind|about|around|within|inside) (?:the|his|her)(?: [\w-]+){1,4}\W*$|\b(?:size|shape|position|volumes?|cali\w+|contours?)\W*$|\bthe(?: [\w-]+){1,3} of (?:the|his|her)(?: [\w-]+){1,4}\W*$"
-    r"|^\W*what(?:'s| is| are) (?:in|on|at|near|behind|wrong|seen|shown|visible|present|there|happening|going|abnormal|most|indicated|represented|\w+er,)(?!\w)|\b(?:left|right|here)\b",
+    r"|^\W*what(?:'s| is| are) (?:in|on|at|near|behind|wrong|seen|shown|visible|present|there|happening|going|different|new|changed|abnormal|most|indicated|represented|\w+er,)(?!\w)|\b(?:left|right|here)\b",
     re.IGNORECASE,
 )
 _THE = re.compile(

@@ -29,6 +29,7 @@ from medrag._util.weights import weights_id
 from medrag.prompts import REFUSAL
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._ask import Ask, parse, sections
+from medrag.vlms._changed import asks_change, change_told
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import GIVEN, is_report, split, usable
 from medrag.vlms._hf import Turns
@@ -91,7 +92,7 @@ class MedragSmall:
             yield from self._sentences(prompt, [noted])
             return
         if self._blind(prompt, images):
-            yield from self._words.stream(prompt, images)
+            yield from self._by_words(prompt, images)
             return
         if parse(prompt.question).sort == "closed":  # short, and its first word is to be known before
             yield from self._closed([prompt], [images])[0]
@@ -105,7 +106,7 @@ class MedragSmall:
         noted = {n: text for n, (p, i) in enumerate(asked) if i and (text := self._noted(p, i))}
         found = {n: "".join(self._sentences(prompts[n], [text])) for n, text in noted.items()}
         left = [n for n in range(len(asked)) if n not in found]
-        found |= {n: "".join(self._words.stream(*asked[n])) for n in left if self._blind(*asked[n])}
+        found |= {n: "".join(self._by_words(*asked[n])) for n in left if self._blind(*asked[n])}
         closed = [n for n in left if n not in found and parse(prompts[n].question).sort == "closed"]
         said = self._closed([prompts[n] for n in closed], [images[n] for n in closed])
         found |= {n: "".join(pieces) for n, pieces in zip(closed, said, strict=True)}
@@ -191,9 +192,17 @@ class MedragSmall:
 
     def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
         """Whether the words of the evidence answer: nothing to look at, a definition is asked, or the picture is of a kind that the model was not taught to
-        read, or to report on: it would write of a heart and lungs all the same."""
+        read, or to report on (it would write of a heart and lungs all the same), or what changed is asked: it has seen no pair."""
         domain, sort = prompt.context.query.domain, parse(prompt.question).sort
-        return not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED)
+        if not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED):
+            return True
+        return asks_change(prompt.question) or bool(change_told(prompt.question, prompt.context))
+
+    def _by_words(self, prompt: Prompt, images: Sequence[Image]) -> Iterator[str]:
+        """What the evidence says: how two images differ, or, where it does not compare them, that this is not known; other questions as `extractive` answers them."""
+        if images and (told := change_told(prompt.question, prompt.context)):
+            return iter([told])
+        return iter([REFUSAL]) if images and asks_change(prompt.question) else self._words.stream(prompt, images)
 
     def _noted(self, prompt: Prompt, images: Sequence[Image]) -> str:
         """What the reader sees on a chest film, where a question asks for whatever is there, and what kind of picture it is; empty for others."""

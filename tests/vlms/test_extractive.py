@@ -402,6 +402,8 @@ def test_whether_yes_denies_the_finding(question: str, negated: bool) -> None:
     [
         ("Is there a mass?", "closed"),
         ("In this film, is there a mass?", "closed"),
+        ("And is there a mass?", "closed"),
+        ("Ok, so is it a mass?", "closed"),
         ("What is a mass?", "define"),
         ("Where is the mass?", "open"),
         ("What is the optic disc?", "define"),
