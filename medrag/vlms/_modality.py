@@ -29,7 +29,7 @@ _FURTHER = re.compile(r"\b(?:mri?|sequence|weight\w*|contrast|plane|view|not|pha
 _CLOSED = {
     domain: re.compile(
         rf"^\W*(?:is|was) (?:this|the|that|it)(?: {_WORDS})?(?: (?:taken|acquired|made|obtained|done))?(?: (?:by|with|via|using|from|through|on))?"
-        rf"(?: an?| the)?(?: (?:chest|head|brain|abdominal|medical))? (?:{names})(?: {_WORDS})?(?: of (?:the|a) \w+)?\W*$",
+        rf"(?: an?| the)?(?: (?P<part>chest|head|brain|abdominal|hand|pelvic|spine|knee))? (?:{names})(?: {_WORDS})?(?: of (?:the |a )?(?P<of>\w+))?\W*$",
         re.IGNORECASE,
     )
     for domain, (_, names) in KINDS.items()
@@ -48,11 +48,18 @@ def kind_told(question: str, domain: str) -> str:
 
 
 def kind_is(question: str, domain: str) -> bool | None:
-    """Whether a picture of the domain is what a closed question names; None for other questions and for a domain of no name.
+    """Whether a picture of the domain is what a closed question names; None for other questions, for a domain of no name, and where a part of the
+    body is named that the domain does not tell.
 
     >>> kind_is("Is this a CT scan?", "chest-xray"), kind_is("Is this a chest X-ray?", "chest-xray"), kind_is("Is this a PA film?", "chest-xray")
     (False, True, None)
     """
     if domain not in KINDS:
         return None
-    return next((domain == named for named, asked in _CLOSED.items() if asked.match(question)), None)
+    named, found = next(((name, m) for name, asked in _CLOSED.items() if (m := asked.match(question))), ("", None))
+    if found is None or domain != named:
+        return None if found is None else False
+    part = (found["part"] or found["of"] or "").lower()
+    if not part or domain == "chest-xray":
+        return part in ("", "chest", "thorax", "lung", "lungs")
+    return None

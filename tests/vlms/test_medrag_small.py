@@ -342,6 +342,10 @@ def test_a_picture_that_it_was_not_taught_to_read_is_not_answered_from_it() -> N
         ("Is this a CT scan?", "chest-xray", False),
         ("Was this image taken via MRI?", "mr", True),
         ("Is this a chest X-ray?", "chest-xray", True),
+        ("Is this an X-ray of the chest?", "chest-xray", True),
+        ("Is this an X-ray of the hand?", "chest-xray", False),
+        ("Is this a head CT?", "ct", None),  # of which part it is, the router does not say
+        ("Is this an MRI of the chest?", "chest-xray", False),
         ("Is this a PA film?", "chest-xray", None),
         ("Is this a CT or an MRI?", "ct", None),
         ("Is this a CT scan?", "other", None),
