@@ -15,6 +15,7 @@ from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms._ask import Ask, parse, sections
 from medrag.vlms._consensus import consensus
 from medrag.vlms._evidence import Sentence, collect, is_report, is_similar, rank
+from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._vote import cite_keys, phrase, vote
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class Extractive:
         """What it says itself (counts, drafts, what it cannot see), and the sentences that it quotes. Both may be empty."""
         pictured = has_image or bool(prompt.context.query.images)
         ask, alike = parse(prompt.question, pictured), [pair for pair in prompt.context if is_similar(pair[1])]
-        if ask.sort == "report" or (alike and not ask.topic):
+        if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
+            return [kind], []
+        if ask.sort == "report" or (alike and (ask.broad or not ask.topic)):
             return _report(ask, alike), []
         if ask.sort == "closed" and alike and (said := vote(ask, alike)):
             return said, self._passages(ask, prompt.context, 1, reports=False)
@@ -61,9 +64,9 @@ class Extractive:
             said = self._passages(ask, prompt.context, 2, reports=False)
             blind = UNSEEN.format(finding="this" if ask.of_a_state else phrase(ask))
             return ([blind, "The sources say:"] if said else []), said
-        if (
-            ask.sort == "open" and pictured and not alike and (ask.broad or _HERE.search(ask.text))
-        ):  # what no book knows
+        if ask.sort == "open" and pictured and (ask.broad or _HERE.search(ask.text)):  # what no book knows
+            if like := self._passages(ask, prompt.context, self.sentences, books=False):
+                return [], like
             said = [] if ask.broad else self._passages(ask, prompt.context, 2, reports=False)
             return ([UNSEEN.format(finding="this"), "The sources say:"] if said else []), said
         if ask.sort == "open" and alike:
@@ -71,9 +74,9 @@ class Extractive:
         most = min(self.sentences, 2) if ask.sort == "define" else self.sentences
         return [], self._passages(ask, prompt.context, most, reports=False) or self._passages(ask, prompt.context, most)
 
-    def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True) -> list[str]:
+    def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True, books: bool = True) -> list[str]:
         """The best sentences that do not repeat each other, in the order of the evidence, each with its keys."""
-        pool = [s for s in collect(context) if reports or not is_report(s.hit)]
+        pool = [s for s in collect(context) if (reports or not is_report(s.hit)) and (books or is_similar(s.hit))]
         ranked = rank(ask, pool) if ask.topic else []
         if ask.sort == "closed":
             ranked = [(n, s) for n, s in ranked if set(ask.finding) & (s.stems | s.carried | s.heading)]
@@ -88,6 +91,12 @@ class Extractive:
                 chosen += [s for s in _with_antecedent(sentence, pool) if s not in chosen]
         chosen = sorted(chosen[:most], key=lambda s: (int(s.key[1:]), s.place))
         return [_quote(s, [s.key, *_twins(s, pool)]) for s in chosen]
+
+
+def _kind(question: str, domain: str) -> str:
+    """What kind of picture it is, by its file or the router; empty where that is not asked."""
+    named = kind_is(question, domain)
+    return kind_told(question, domain) if named is None else "Yes." if named else "No."
 
 
 def _is_title(sentence: Sentence) -> bool:

@@ -442,6 +442,9 @@ def test_what_is_on_the_picture_stands_in_no_book() -> None:
     told = ask("What is this rounded opacity?", alike=())
     assert told.startswith("I do not look at the image itself") and "[E" in told
     assert ask("What is wrong?", alike=()) == REFUSAL
+    assert ask("What is wrong?").startswith(
+        "Drafted from the reports of 4 look-alike studies, not from the image itself."
+    )
     assert not ask("Where does a pneumothorax show?", alike=()).startswith("I do not look")
 
 
