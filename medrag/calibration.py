@@ -22,7 +22,7 @@ from medrag.types import Context, Drop
 
 NAME = "calibration.json"
 NEVER = 1.01  # a confidence that no answer reaches
-SEEN = 30  # questions about a domain from which on a confidence speaks of it
+KNOWN = 30  # questions about a domain from which on a confidence speaks of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Calibration:
         if sort not in self.sorts:
             return False
         known = self.sorts[sort].report.get("domains")
-        return sort == "text" or known is None or known.get(domain, 0) >= SEEN
+        return sort == "text" or known is None or known.get(domain, 0) >= KNOWN
 
     def cut(self, context: Context, sort: str) -> Context:
         """The context with no more pieces than the confidences of this sort of question were learned from."""

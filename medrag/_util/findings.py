@@ -106,9 +106,8 @@ FRAME = frozenset(
     "detected observed evident apparent appear appears appearing look looks like suggest suggests suggestive indicate indicates indicative contain contains "
     "exhibit exhibits display displays finding findings patient patient's here in on at lung lungs free for negative no".split()
 )
-_DENYING = frozenset(
-    "no not free negative without never absent or".split()
-)  # with these a question about a state is left to its words
+# with these a question about a state is left to its words
+_DENYING = frozenset("no not free negative without never absent or".split())
 _HEART = frozenset("heart cardiac silhouette shadow size sized width".split())
 _LARGE = frozenset(
     "enlarged enlargement dilated increased big large larger too abnormal abnormally abnormality wide widened outside than greater".split()
@@ -137,13 +136,9 @@ def reading_asked(question: str) -> tuple[str, bool]:
         return "", False
     if {"heart", "cardiac"} & left and (state := left - _HEART) and state <= _LARGE | _WELL:
         return "Cardiomegaly", not state & _LARGE
-    plain, sought = (
-        left <= _WELL | {"abnormal", "abnormality", "abnormalities"},
-        bool(said & {"any", "there", "anything"}),
-    )
-    if (plain or (sought and left <= _ILL)) and not said & {"lung", "lungs"}:
-        return "normal", not left & _WELL
-    return "", False
+    sought = said & {"any", "there", "anything"} and left <= _ILL  # "Any acute findings?"
+    whole = sought or left <= _WELL | {"abnormal", "abnormality", "abnormalities"}
+    return ("normal", not left & _WELL) if whole and not said & {"lung", "lungs"} else ("", False)
 
 
 def presence_asked(question: str) -> str:

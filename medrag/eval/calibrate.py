@@ -44,10 +44,8 @@ STRENGTHS = (
     1.0,
     3.0,
 )  # inverse ridge penalties over standardised signals; the best out of fold is taken
-FEW = (
-    ("given",),
-    ("given", "yes", "chest", "chest yes"),
-)  # signals that may foretell as well as all do; the best set out of fold is taken, too
+# signals that may foretell as well as all do; the best set out of fold is taken, too
+FEW = (("given",), ("given", "yes", "chest", "chest yes"))
 KINDS = ("closed", "open", "report")  # of tasks, those with answers that are right or wrong
 
 

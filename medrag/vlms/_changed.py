@@ -16,8 +16,10 @@ _SAID = re.compile(
     r"(?P<name>[A-Z][\w ,'-]*?) is (?P<word>new|resolved|unchanged): probability \d\.\d+ in the (?:first|earlier) image, \d\.\d+ in the (?:second|later)"
 )
 _NEITHER = re.compile(r"In neither image: (?P<names>[^.]*)")
-_OPEN = re.compile(
-    r"\b(?:chang\w+|compar\w+|differen(?:ces?|t)|progress\w*|evolution|evolved|interval)\b", re.IGNORECASE
+_OPEN = re.compile(  # "on different sides" compares no images
+    r"\b(?:chang\w+|compar\w+|progress\w*|evolution|evolved|interval)\b|^\W*what(?:'s| is| are) (?:the )?differen(?:ces?|t)\W*$"
+    r"|\bdifferen(?:ces?|t) (?:from|between the (?:two |both )?(?:films|images|pictures|studies|scans|x-?rays|radiographs))\b",
+    re.IGNORECASE,
 )
 _CLOSED = (  # how a finding's course is asked about, and the verdicts of which that is true
     (re.compile(r"\b(?:unchanged|stable|same)\b", re.IGNORECASE), ("unchanged", "")),

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from medrag.prompts import Prompt
     from medrag.types import Context, Hit
 
-_HERE = re.compile(
-    r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b", re.IGNORECASE
-)  # on the picture itself
+# on the picture itself
+_HERE = re.compile(r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b", re.IGNORECASE)
 
 
 class Extractive:

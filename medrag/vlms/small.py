@@ -50,9 +50,8 @@ KEPT = 64  # readings of images, and beginnings of answers, that are remembered
 YES_NO = ("Yes", "yes"), ("No", "no")
 T = TypeVar("T")
 ROUTED = 4.5  # log odds that the router names the kind of picture rightly: 0.989 of pictures not trained on (`eval/tasks/routing.yaml`)
-UNTAUGHT = frozenset(
-    {"ultrasound", "fundus", "dermoscopy", "histology", "blood-smear"}
-)  # it was trained on chest films, and on the CT and MR of VQA-RAD
+# it was trained on chest films, and on the CT and MR of VQA-RAD
+UNTAUGHT = frozenset({"ultrasound", "fundus", "dermoscopy", "histology", "blood-smear"})
 REPORTED = frozenset({"", "chest-xray"})  # of which it was taught to write reports; "": nobody told
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same

@@ -41,7 +41,23 @@ def test_the_course_of_a_finding(question: str, start: str) -> None:
     assert told.startswith(start) and bool(told) == bool(start)
 
 
-@pytest.mark.parametrize("question", ["What has changed?", "Compare the two films.", "What is different from before?"])
+@pytest.mark.parametrize(
+    "question", ["How do you know that they are on different sides?", "Is the effusion new?", "What is seen?"]
+)
+def test_what_compares_no_images(question: str) -> None:
+    assert not asks_change(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What has changed?",
+        "Compare the two films.",
+        "What is different?",
+        "What is different from before?",
+        "What is the difference between the two films?",
+    ],
+)
 def test_what_has_changed(question: str) -> None:
     assert asks_change(question)
     told = change_told(question, context())
