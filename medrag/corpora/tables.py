@@ -207,34 +207,47 @@ class Sssom:
 class EdgeList:
     """A network in two tables, as Hetionet ships: nodes (``id, name, kind``) and edges (``source, metaedge, target``).
 
-    ``path`` is the folder; ``nodes`` and ``edges`` name the files inside it.
+    ``path`` is the folder; ``nodes`` and ``edges`` name the files inside it. ``kinds`` keeps the nodes of these kinds, as the node table
+    spells them ("Disease", "Side Effect"), and the edges between them; without it everything is kept.
     """
 
     def __init__(
-        self, name: str, path: str | Path, *, nodes: str = "nodes.tsv.gz", edges: str = "edges.sif.gz"
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        nodes: str = "nodes.tsv.gz",
+        edges: str = "edges.sif.gz",
+        kinds: Sequence[str] = (),
     ) -> None:
-        self.name, self.path, self.nodes, self.edges = name, Path(path), nodes, edges
+        self.name, self.path, self.nodes, self.edges, self.kinds = name, Path(path), nodes, edges, tuple(kinds)
 
     def signature(self) -> str:
         tables = [signature(path) for path in (self.path / self.nodes, self.path / self.edges) if path.exists()]
-        return signature(self.path, "edges/2", self.name, self.nodes, self.edges, tables)
+        return signature(self.path, "edges/2", self.name, self.nodes, self.edges, self.kinds, tables)
 
     def read(self, report: Report) -> Iterator[Item]:
-        """Every node as a Concept, then every edge between known nodes as a Triple."""
+        """Every node as a Concept, then every edge between known nodes as a Triple. Raises CorpusError for ``kinds`` that no node has."""
         names: dict[str, str] = {}
+        left_out: set[str] = set()
         for where, row in _rows(self.path / self.nodes, report, ("id", "name", "kind"), "\t"):
             if not row["id"] or not row["name"]:
                 report(BadRecord(where, "not a row of id, name and kind"))
                 continue
             id = _node_curie(row["id"])
+            if self.kinds and row["kind"] not in self.kinds:
+                left_out.add(id)
+                continue
             names[id] = row["name"]
             cui = [id] if id.startswith("UMLS:") else []
             yield concept(self.name, Term(id, row["name"], xrefs=cui, types=[row["kind"]]))
+        if left_out and not names:
+            raise CorpusError(f"no node is of the kind {' or '.join(self.kinds)}", "correct the option 'kinds'")
         for where, row in _rows(self.path / self.edges, report, ("source", "metaedge", "target"), "\t"):
             subject, target = _node_curie(row["source"]), _node_curie(row["target"])
             if subject in names and target in names and row["metaedge"]:
                 yield triple(self.name, subject, names[subject], _metaedge(row["metaedge"]), target, names[target])
-            else:
+            elif subject not in left_out and target not in left_out:
                 report(BadRecord(where, "an edge between nodes that the node table does not hold"))
 
 

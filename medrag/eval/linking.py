@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from medrag.score import Rows, Weights
 
 Find = Callable[[str], list[str]]  # a name → nodes, the likeliest first
-CAUSES = ("code_not_in_graph", "ambiguous", "no_such_name", "another_concept", "not_linked")
+CAUSES = ("code_not_in_graph", "ambiguous", "narrower", "broader", "no_such_name", "another_concept", "not_linked")
 
 
 def terms(data: Path, split: str, task: Task) -> list[Example]:
@@ -80,16 +80,20 @@ def _linked(codes: Codes, find: Find, example: Example) -> Output:
     """What ``find`` makes of the name alone; the details say what the graph could have known, which `Linking` reads for the causes."""
     nodes = find(example.question)
     named = bool(exact(codes.store, example.question))
-    known = any(codes.store.by_code(code) for code in example.reference)
-    return Output([[node, *codes.of(node)] for node in nodes], details={"named": named, "known": known})
+    wanted = {node for code in example.reference for node in codes.store.by_code(code)}
+    details: dict[str, Any] = {"named": named, "known": bool(wanted)}
+    if nodes and nodes[0] not in wanted:
+        details["narrower"] = not wanted.isdisjoint(codes.above(nodes[0]))
+        details["broader"] = any(nodes[0] in codes.above(node) for node in wanted)
+    return Output([[node, *codes.of(node)] for node in nodes], details=details)
 
 
 def by_linker(store: GraphStore) -> Find:
-    """The concepts of the longest mention, then those that carry its name as a mere synonym; then the other mentions'."""
+    """The concepts of the longest mention that has a CUI, then those that carry its name as a mere synonym; then the other mentions'."""
     linker = Linker(store)
 
     def find(text: str) -> list[str]:
-        mentions = sorted(linker.link(text), key=lambda mention: mention.start - mention.end)
+        mentions = sorted(linker.link(text), key=lambda mention: (not mention.cuis, mention.start - mention.end))
         return list(dict.fromkeys(node for mention in mentions for node in (*mention.concepts, *mention.also)))
 
     return find
@@ -111,6 +115,7 @@ class Codes:
     def __init__(self, store: GraphStore) -> None:
         self.store = store
         self._known: dict[str, list[str]] = {}
+        self._parents: dict[str, list[str]] = {}
 
     def of(self, node: str) -> list[str]:
         if node not in self._known:
@@ -121,6 +126,20 @@ class Codes:
             cuis = (f"UMLS:{cui}" for walk in walks for cui in walk.get("UMLS", ()))
             self._known[node] = list(dict.fromkeys((*own, *cuis)))
         return self._known[node]
+
+    def above(self, node: str) -> set[str]:
+        """Every broader concept of a node, by ``is_a`` all the way up."""
+        found: set[str] = set()
+        front = [node]
+        while front:
+            front = [there for there in dict.fromkeys(p for one in front for p in self._is_a(one)) if there not in found]
+            found.update(front)
+        return found - {node}
+
+    def _is_a(self, node: str) -> list[str]:
+        if node not in self._parents:
+            self._parents[node] = [s.there for s in self.store.steps(node, ("is_a",)) if s.key[0] == node]
+        return self._parents[node]
 
 
 LINKERS: dict[str, Callable[[GraphStore], Find]] = {
@@ -140,7 +159,8 @@ class Linking:
     first that holds counts; accuracy and causes sum to 1.
 
     ``miss/code_not_in_graph``: no concept carries an annotated code; ``miss/ambiguous``: the right one is among the candidates, not first;
-    ``miss/no_such_name``: no concept has the name; ``miss/another_concept``; ``miss/not_linked``: nothing was found though the name is there.
+    ``miss/narrower``, ``miss/broader``: the first candidate stands below or above an annotated concept ("Charcot-Marie-Tooth disease type 2O",
+    annotated as the disease of all types); ``miss/no_such_name``: no concept has the name; ``miss/another_concept``; ``miss/not_linked``: nothing was found though the name is there.
     """
 
     name: str = "linking"
@@ -162,9 +182,10 @@ class Linking:
             rows[n, :2] = bool(found), bool(found) and found[0]
             if not rows[n, 1]:
                 holds = (
-                    not about.get("known", True), any(found), not about.get("named", True), bool(found), True,
+                    not about.get("known", True), any(found), about.get("narrower"), about.get("broader"),
+                    not about.get("named", True), bool(found), True,
                 )  # fmt: skip
-                rows[n, 2 + holds.index(True)] = 1
+                rows[n, 2 + [bool(one) for one in holds].index(True)] = 1
         return rows
 
     def totals(self, rows: Rows, weights: Weights) -> dict[str, NDArray[np.float64]]:

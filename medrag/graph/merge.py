@@ -3,24 +3,38 @@
 Three kinds of evidence, in this order, each in the order of the concepts:
 1. ``exact_match`` statements between concepts (SSSOM);
 2. a CUI that both carry (CUIs from ``exact_match`` statements included);
-3. a cross-reference from A to B, where A refers to no other term of B's ontology and no other term of A's ontology to B.
+3. a cross-reference from A to B, where A refers to no other term of B's ontology and no other term of A's ontology to B;
+4. the same preferred name (`medrag.graph.words.keys`), where one concept is nothing but a name with a CUI (a row of a node table) and the other
+   has no CUI at all: "Contusions" of MeSH gets the CUI of Hetionet's "Contusion".
 
 A node holds at most one concept of each ontology: two terms that an ontology keeps apart stay apart, even when it gives
-both the same CUI. That also keeps chains of doubtful references from joining unrelated things.
+both the same CUI. That also keeps chains of doubtful references from joining unrelated things. Concepts that are CUIs themselves join
+last, so that two ontologies that agree are not kept apart by the two CUIs that UMLS has for it.
 """
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
+
+from medrag.graph.words import keys
+
+UMLS = "UMLS"  # the ontology of concepts that are CUIs themselves
 
 
 def join_concepts(base: sqlite3.Connection) -> None:
     """Sets ``concepts.node`` to the first concept of each node, and adds the CUIs that statements give."""
     _stated_cuis(base)
     groups = _Groups(base)
+    umls = []
     for left, right in _pairs(base):
+        if UMLS in groups.of(left) or UMLS in groups.of(right):
+            umls.append((left, right))
+        else:
+            groups.join(left, right)
+    for left, right in itertools.chain(umls, _named_alike(base, groups)):
         groups.join(left, right)
     base.executemany("UPDATE concepts SET node = ? WHERE n = ?", sorted(groups.nodes()))
 
@@ -66,6 +80,25 @@ def _references(base: sqlite3.Connection) -> list[tuple[int, int]]:
     return sorted({(min(pair), max(pair)) for pair in single})
 
 
+def _named_alike(base: sqlite3.Connection, groups: _Groups) -> list[tuple[int, int]]:
+    """(concept without a CUI, bare concept with one) of the same preferred name; a name that two bare concepts have says nothing."""
+    coded = {n for (n,) in base.execute("SELECT n FROM concepts WHERE cuis != ''") if n in groups}
+    without: dict[str, list[int]] = defaultdict(list)
+    for n, name in base.execute("SELECT n, name FROM concepts WHERE cuis = '' ORDER BY n"):
+        if n not in groups or coded.isdisjoint(groups.of(n).values()):
+            for key in keys(name):
+                without[key].append(n)
+    bare: dict[str, list[int]] = defaultdict(list)
+    rows = (
+        "SELECT n, name FROM concepts WHERE cuis != '' AND synonyms = '' AND definition = '' AND xrefs = '' ORDER BY n"
+    )
+    for n, name in base.execute(rows) if without else ():
+        for key in keys(name):
+            if key in without:
+                bare[key].append(n)
+    return [(n, ns[0]) for key, ns in bare.items() if len(ns) == 1 for n in without[key]]
+
+
 def _ontology(curie: str) -> str:
     return curie.partition(":")[0]
 
@@ -77,14 +110,18 @@ class _Groups:
         self._base = base
         self._group: dict[int, dict[str, int]] = {}  # concept → its group: ontology → concept
 
-    def _of(self, concept: int) -> dict[str, int]:
+    def __contains__(self, concept: object) -> bool:
+        return concept in self._group
+
+    def of(self, concept: int) -> dict[str, int]:
+        """The concepts that are one with this one, itself among them, by ontology."""
         if concept not in self._group:
             (curie,) = self._base.execute("SELECT curie FROM concepts WHERE n = ?", (concept,)).fetchone()
             self._group[concept] = {_ontology(curie): concept}
         return self._group[concept]
 
     def join(self, left: int, right: int) -> None:
-        a, b = self._of(left), self._of(right)
+        a, b = self.of(left), self.of(right)
         if a is not b and not a.keys() & b.keys():
             a.update(b)
             for concept in b.values():

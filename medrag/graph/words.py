@@ -14,10 +14,11 @@ from medrag._util.remember import remembered
 
 TOKEN = re.compile(r"[^\W_]+")
 _BRITISH = (
-    ("haem", "hem"), ("oedema", "edema"), ("tumour", "tumor"), ("oesoph", "esoph"), ("aemia", "emia"), ("ischaem", "ischem"),
-    ("anaes", "anes"), ("aesthe", "esthe"), ("paed", "ped"), ("diarrhoea", "diarrhea"), ("dyspnoea", "dyspnea"), ("fibre", "fiber"), ("foetal", "fetal"),
-    ("foetus", "fetus"), ("colour", "color"), ("orthopnoea", "orthopnea"), ("apnoea", "apnea"), ("coeliac", "celiac"), ("grey", "gray"),
+    ("haem", "hem"), ("oedema", "edema"), ("tumour", "tumor"), ("oesoph", "esoph"), ("aemi", "emi"), ("ischaem", "ischem"),
+    ("anaes", "anes"), ("aesthe", "esthe"), ("paed", "ped"), ("rrhoea", "rrhea"), ("pnoea", "pnea"), ("fibre", "fiber"), ("foetal", "fetal"),
+    ("foetus", "fetus"), ("colour", "color"), ("behaviour", "behavior"), ("odour", "odor"), ("labour", "labor"), ("coeliac", "celiac"), ("grey", "gray"),
     ("leucocyt", "leukocyt"), ("calibre", "caliber"), ("centre", "center"), ("oestr", "estr"), ("sulph", "sulf"), ("uraemia", "uremia"),
+    ("faec", "fec"), ("caec", "cec"), ("gynaec", "gynec"), ("aetiol", "etiol"), ("isation", "ization"),
 )  # fmt: skip
 _ORGAN = {
     "pulmonary": "lung", "cardiac": "heart", "renal": "kidney", "hepatic": "liver", "cutaneous": "skin", "ocular": "eye",

@@ -324,6 +324,20 @@ def test_edge_list(tmp_path: Path) -> None:
     assert items[1].cuis == ("C0000737",) and len(bad) == 1
 
 
+def test_a_network_is_cut_to_kinds_of_nodes(tmp_path: Path) -> None:
+    written(
+        tmp_path / "n.tsv",
+        "id\tname\tkind\nDisease::DOID:1\tflu\tDisease\nDisease::DOID:2\tcold\tDisease\nGene::5\tG5\tGene\n",
+    )
+    rows = "source\tmetaedge\ttarget\nDisease::DOID:1\tDaG\tGene::5\nDisease::DOID:1\tDrD\tDisease::DOID:2\nDisease::DOID:1\tDrD\tDisease::DOID:9\n"
+    written(tmp_path / "e.sif", rows)
+    items, bad = read(EdgeList("net", tmp_path, nodes="n.tsv", edges="e.sif", kinds=["Disease"]))
+    assert [item.id for item in items] == ["net:DOID:1", "net:DOID:2", "net:DOID:1#resembles:DOID:2"]
+    assert len(bad) == 1  # the edge to a node that no table has; those to genes were not asked for
+    with pytest.raises(CorpusError, match="no node is of the kind Virus"):
+        read(EdgeList("net", tmp_path, nodes="n.tsv", edges="e.sif", kinds=["Virus"]))
+
+
 @pytest.mark.parametrize("reader", [RadLex, HpoAnnotations, Sssom])
 def test_a_table_with_other_columns(tmp_path: Path, reader: Any) -> None:
     with pytest.raises(CorpusError, match="no column"):

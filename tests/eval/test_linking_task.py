@@ -20,7 +20,7 @@ from medrag.eval.linking import CAUSES, Codes, Linking, exact, make_linker
 from medrag.eval.runner import Run, limited, run
 from medrag.eval.tasks import Example, load_task
 from medrag.graph import GraphStore
-from medrag.types import Concept
+from medrag.types import Concept, Triple
 
 FOCUS = "<Document id='1'><Focus>{}</Focus><UMLS><CUIs>{}</CUIs></UMLS><QAPairs></QAPairs></Document>"
 OTHER = "<doc><doctitle-focus>Gout</doctitle-focus><cui>C0000008</cui></doc>"
@@ -36,7 +36,7 @@ synonym: "Fluid around lungs" EXACT []
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> GraphStore:
     path = tmp_path_factory.mktemp("graph") / "g"
-    concepts = [
+    concepts: list[Concept | Triple] = [
         Concept("hpo:HP:0000002", "Pleural effusion", ("Fluid around lungs",), ("C0000002",)),
         Concept("mondo:MONDO:0000003", "Wandering bone disease", cuis=("C0000003",), xrefs=("MESH:D000004",)),
         Concept(
@@ -45,6 +45,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> GraphStore:
         Concept("mesh:MESH:D000004", "Another entry altogether", cuis=("C0000004",)),
         Concept("mondo:MONDO:0000005", "Cold sore", cuis=("C0000005",)),
         Concept("doid:DOID:6", "Herpes simplex labialis", ("Cold sore",), ("C0000006",)),
+        Concept("mesh:MESH:D000010", "Cats"),  # without a code
+        Concept("mondo:MONDO:0000011", "Gout", cuis=("C0000011",)),
+        Concept("mondo:MONDO:0000012", "Gout of the toe", cuis=("C0000012",)),
+        Concept("mondo:MONDO:0000013", "Gout of the great toe", cuis=("C0000013",)),
+    ]
+    concepts += [
+        Triple(f"t:{a}", "t", a, "is_a", b, f"MONDO:{a}", f"MONDO:{b}")
+        for a, b in (("0000013", "0000012"), ("0000012", "0000011"))
     ]
     with GraphStore.create(path) as builder:
         builder.add(concepts)
@@ -121,6 +129,9 @@ def test_exact_names_differ_in_case_alone_and_preferred_ones_come_first(store: G
         ("Cold sore", ["UMLS:C0000006"], "ambiguous"),
         ("Quite unheard of", ["UMLS:C0000005"], "no_such_name"),
         ("Pleural effusion", ["UMLS:C0000005"], "another_concept"),
+        ("Gout of the great toe", ["UMLS:C0000011"], "narrower"),
+        ("Gout", ["UMLS:C0000013"], "broader"),
+        ("Cats with gout", ["UMLS:C0000011"], "right"),
     ],
 )
 def test_a_name_is_right_or_missed_for_one_cause(store: GraphStore, name: str, codes: list[str], column: str) -> None:

@@ -222,7 +222,7 @@ def test_a_word_and_its_stem_meet(word: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("masses", "mass"), ("opacities", "opacity"), ("atelectasis", "atelectasis"), ("metastases", "metastasis"), ("tumours", "tumor"),
+    [("masses", "mass"), ("opacities", "opacity"), ("atelectasis", "atelectasis"), ("metastases", "metastasis"), ("tumours", "tumor"), ("faeces", "feces"), ("hypoglycaemic", "hypoglycemic"),
      ("diabetes", "diabetes"), ("lungs", "lung"), ("oedema", "edema"), ("abscess", "abscess"), ("bullae", "bulla"), ("Café".lower(), "cafe")],
 )  # fmt: skip
 def test_stems(word: str, expected: str) -> None:

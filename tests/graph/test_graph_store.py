@@ -174,6 +174,32 @@ def test_one_to_one_references_and_exact_matches_join(tmp_path: Path) -> None:
     assert store.by_cui("C3333333") == ["A:2"] and store.concept("A:2").cuis == ("C3333333",)
 
 
+def test_a_bare_name_with_a_code_gives_it_to_the_concept_of_that_name(tmp_path: Path) -> None:
+    items = [
+        concept("MESH:1", "Fecal Impaction", "mesh"),
+        concept("HP:1", "Bruise", "hpo", cuis=("C0000001",)),  # has a code of its own
+        concept("MESH:2", "Torpor", "mesh"),
+        concept("UMLS:C0000011", "Faecal impaction", "net", cuis=("C0000011",)),
+        concept("UMLS:C0000012", "Bruise", "net", cuis=("C0000012",)),
+        concept("UMLS:C0000013", "Torpor", "net", cuis=("C0000013",)),
+        concept("UMLS:C0000014", "torpor", "net", cuis=("C0000014",)),  # which of the two it is, nobody knows
+    ]
+    store = built(tmp_path / "g", items)
+    assert [store.node(f"UMLS:C000001{n}") for n in (1, 2, 3)] == ["MESH:1", "UMLS:C0000012", "UMLS:C0000013"]
+    assert store.by_code("C0000011") == ["MESH:1"] and not store.concept("MESH:2").cuis
+
+
+def test_two_cuis_keep_no_ontologies_apart(tmp_path: Path) -> None:
+    items = [
+        concept("HP:1", "Scotoma", "hpo", cuis=("C0000001", "C0000003")),
+        concept("UMLS:C0000001", "Scotoma", "net", cuis=("C0000001",)),
+        concept("UMLS:C0000002", "Blind spot", "net", cuis=("C0000002",)),
+        concept("MONDO:1", "scotoma", "mondo", cuis=("C0000002", "C0000003")),
+    ]
+    store = built(tmp_path / "g", items)
+    assert [store.node(id) for id in ("MONDO:1", "UMLS:C0000001", "UMLS:C0000002")] == ["HP:1", "HP:1", "UMLS:C0000002"]
+
+
 def test_a_concept_of_two_corpora_adds_up(tmp_path: Path) -> None:
     store = built(
         tmp_path / "g",
