@@ -77,8 +77,6 @@ def fill_index(
     if before and hasattr(index, "tuned_as") and not index.tuned_as(before):
         log.warnings.append(f"the index {name!r} is of another kind than before: tune it again (medrag index tune)")
     index.save(folder / name)
-    if not total:
-        log.warnings.append(f"the index {name!r} is empty: nothing read is one of {', '.join(settings.items)}")
     return sha256_text(settings.model_dump_json(), tally.digest)
 
 

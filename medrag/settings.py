@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from medrag._implied import implied, kinds_read
 from medrag._util.files import sha256_text
 from medrag._util.near import meant
 from medrag._util.places import every_built, placed, share
@@ -144,6 +145,7 @@ class Recipe(Strict):
     router: str = ""  # a router head of ``presets/models.yaml``; empty: the image's own metadata and the words decide
     pipeline: PipelineSettings = PipelineSettings()  # type: ignore[call-arg]
     expected: dict[str, int] = {}  # items by kind, checked after a build
+    implied: bool = False  # the file names no indexes: these are what its corpora call for (medrag/_implied.py)
 
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
@@ -195,12 +197,17 @@ def recipe_file(name_or_path: str | Path) -> Path:
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
-    """A recipe by the name of a folder under ``indexes/`` or by the path of a YAML file.
+    """A recipe by the name of a folder under ``indexes/`` or by the path of a YAML file; one that says nothing of indexes gets those that
+    its corpora call for.
 
     Raises SettingsError for a name that does not exist and for anything in it that nothing reads.
     """
     path = recipe_file(name_or_path)
-    recipe: Recipe = parse(Recipe, read_yaml(path), str(path))
+    values = read_yaml(path)
+    recipe: Recipe = parse(Recipe, values, str(path))
+    if "indexes" not in values and (missing := implied(kinds_read(corpus.reader for corpus in recipe.corpora))):
+        both = {**missing, **values, "encoders": {**missing.get("encoders", {}), **(values.get("encoders") or {})}}
+        recipe = parse(Recipe, {**both, "implied": True}, str(path))
     return recipe.placed(path.parent)
 
 

@@ -11,7 +11,7 @@ from medrag.errors import SettingsError
 if TYPE_CHECKING:
     from medrag.settings import CorpusSettings
 
-_TEXT_KINDS = {"document", "study", "page", "passage", "concept", "triple"}
+_TEXTS = {"document", "page", "passage"}
 
 
 def fragment(settings: CorpusSettings) -> str:
@@ -25,10 +25,14 @@ def fragment(settings: CorpusSettings) -> str:
 
 def _flow(settings: CorpusSettings) -> str:
     """The corpus on one line, which fits into a list of any style."""
+    return _in_flow(settings.model_dump(mode="json", exclude_defaults=True))
+
+
+def _in_flow(values: dict[str, Any]) -> str:
     import yaml
 
-    values = settings.model_dump(mode="json", exclude_defaults=True)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6).strip()
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6)
+    return text.strip()
 
 
 def add_to_recipe(path: Path, settings: CorpusSettings, kinds: set[str]) -> str:
@@ -83,16 +87,14 @@ def _load(text: str) -> Any:
 
 
 def new_recipe(path: Path, settings: CorpusSettings, kinds: set[str]) -> str:
-    """A recipe for one corpus: words and meaning of its text, looks of its images."""
+    """A recipe for one corpus, with the encoders and indexes that these kinds of items call for."""
+    from medrag._implied import implied
+
     name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-_") or "mine"
-    encoders, indexes = ["encoders:"], ["indexes:"]
-    if kinds & _TEXT_KINDS:
-        encoders.append("  text: {model: minilm}")
-        indexes += [
-            "  dense: {kind: faiss, encoder: text, items: [passage]}",
-            "  lexical: {kind: bm25, items: [passage]}",
-        ]
-    if "image" in kinds:
-        encoders.append("  image: {model: medrag-small}")
-        indexes.append("  similar: {kind: faiss, encoder: image, items: [image]}")
-    return "\n".join([f"name: {name}", fragment(settings).rstrip(), *encoders, *indexes, ""])
+    lines = [f"name: {name}", fragment(settings).rstrip()]
+    for part, value in implied({"passage" if kind in _TEXTS else kind for kind in kinds}).items():
+        if isinstance(value, dict):
+            lines += [f"{part}:", *(f"  {_in_flow({key: row})[1:-1]}" for key, row in value.items())]
+        else:
+            lines.append(f"{part}: {value}")
+    return "\n".join([*lines, ""])

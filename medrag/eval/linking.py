@@ -132,7 +132,9 @@ class Codes:
         found: set[str] = set()
         front = [node]
         while front:
-            front = [there for there in dict.fromkeys(p for one in front for p in self._is_a(one)) if there not in found]
+            front = [
+                there for there in dict.fromkeys(p for one in front for p in self._is_a(one)) if there not in found
+            ]
             found.update(front)
         return found - {node}
 

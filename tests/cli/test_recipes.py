@@ -63,7 +63,7 @@ def test_check_goes_on_after_a_corpus_that_cannot_be_read_and_agrees_with_a_buil
     text = (
         "name: mine\ncorpora:\n  - {name: bad, reader: reports-csv, path: reports.csv, options: {columns: {uid: nobody}}}\n"
         "  - {name: r, reader: reports-csv, path: reports.csv}\n  - {name: twice, reader: "
-        f"'{__name__}:Twice', path: reports.csv}}\n"
+        f"'{__name__}:Twice', path: reports.csv}}\nindexes: {{}}\n"
     )
     recipe.write_text(text)
     result = run("corpus", "check", str(recipe), "--json")
@@ -94,7 +94,9 @@ def test_add_makes_a_recipe_and_then_adds_to_it(reports):
     second = run("corpus", "add", "two", "reports-csv", str(reports), "--recipe", str(recipe), "--json")
     assert json.loads(second.stdout)["counts"]["study"] == 2
     assert [corpus.name for corpus in load_recipe(recipe).corpora] == ["two", "one"]
-    assert load_recipe(recipe).name == "my-recipe" and set(load_recipe(recipe).indexes) == {"dense", "lexical"}
+    assert load_recipe(recipe).name == "my-recipe" and set(load_recipe(recipe).indexes) == {
+        "reports", "reports-lexical", "similar-reports",
+    }  # fmt: skip
     assert recipe.read_text(encoding="utf-8").startswith("# mine, do not touch\n")
 
 
@@ -136,7 +138,7 @@ def test_a_recipe_written_otherwise_is_left_alone(tmp_path):
 def test_a_recipe_for_images_has_an_image_index(tmp_path):
     path = tmp_path / "r.yaml"
     add_to_recipe(path, CorpusSettings(name="b", reader="images", path="y"), {"image"})
-    assert set(load_recipe(path).indexes) == {"similar"}
+    assert set(load_recipe(path).indexes) == {"image"}
 
 
 def test_fragment_is_yaml():
