@@ -57,7 +57,7 @@ def closed_signals(
 ) -> list[dict[str, float]]:
     """Signals of closed questions about images, for each context: ``given`` and ``alone`` (log odds of yes with the evidence and
     without), ``reader``, ``votes``, ``alike`` (what look-alike studies add) and ``chest``. In privacy mode the generator is shown what it is shown when it answers."""
-    alone = [dataclasses.replace(context, kept=(), frequency=None) for context in contexts]
+    alone = [dataclasses.replace(context, kept=(), frequency=None, labelled=None) for context in contexts]
     odds = iter(log_odds(generator, [*contexts, *alone], private=private))
     first, second = ([next(odds) for _ in contexts] for _ in range(2))
     shift = getattr(generator, "reader_shift", None)

@@ -276,22 +276,26 @@ class MedRAG:
         return self.calibration.named(sort, context.query.domain) if self.calibration else sort
 
     def counted(self, context: Context, route: Route) -> Context:
-        """The context with how often look-alike studies report what is asked, where "similar" is among the sources that are asked."""
-        asked = self._frequencies is not None and route.weights.get(SIMILAR, 0.0) > 0
+        """The context with how often look-alike studies report what is asked, and how look-alike pictures are labelled, where "similar" is among the
+        sources that are asked."""
+        asked = self._counts is not None and route.weights.get(SIMILAR, 0.0) > 0
         if asked and self.calibration:
             asked = self.calibration.retrieves(self.calibrated_sort(context))
-        if not asked or self.misfit(context.query, route) or (found := self._frequencies.of(context.query)) is None:
+        if not asked or self.misfit(context.query, route):
             return context
-        return dataclasses.replace(context, frequency=found)
+        frequencies, labels = self._counts
+        return dataclasses.replace(context, frequency=frequencies.of(context.query), labelled=labels.of(context.query))
 
     @functools.cached_property
-    def _frequencies(self) -> Any:
+    def _counts(self) -> Any:
         from medrag.retrieve.frequency import Frequencies
+        from medrag.retrieve.labelled import Labels
 
         if self.store is None or SIMILAR not in self.retrievers or not self.settings.alike:
             return None
-        s = self.settings
-        return Frequencies(self.retrievers[SIMILAR], self.store.items, s.alike, s.select.same_image)
+        s, similar = self.settings, self.retrievers[SIMILAR]
+        same = s.select.same_image
+        return Frequencies(similar, self.store.items, s.alike, same), Labels(similar, self.store.items, same)
 
     def _generate(self, context: Context, route: Route) -> Iterator[str]:
         if not self._grounded(context, route):

@@ -37,9 +37,9 @@ def permitted(context: Context) -> Context:
 
 
 def shown(context: Context) -> Context:
-    """The context as the generator receives it: the same keys, and nothing of the hits but what stands above."""
+    """The context as the generator receives it: the same keys, nothing of the hits but what stands above, and no label of a picture."""
     context = permitted(context)
-    return dataclasses.replace(context, kept=tuple(visible(context.kept)), dropped=())
+    return dataclasses.replace(context, kept=tuple(visible(context.kept)), dropped=(), labelled=None)
 
 
 def readable(answer: Answer) -> Answer:

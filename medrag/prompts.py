@@ -60,7 +60,8 @@ class Prompt:
         evidence = "\n".join(evidence_block(key, hit) for key, hit in self.context)
         first = len(self.context.query.images) + 1
         evidence += "".join(f"\nImage {n} shows the page of [{key}]." for n, key in enumerate(self.pictured, first))
-        evidence += f"\nCounted: {unkeyed(counted.text)}." if (counted := self.context.frequency) else ""
+        counts = (counted for counted in (self.context.frequency, self.context.labelled) if counted)
+        evidence += "".join(f"\nCounted: {_TAG.sub('‹', unkeyed(visible(counted.text)))}." for counted in counts)
         return f"{evidence}\n\nQuestion: {self.question}" if evidence else f"Question: {self.question}"
 
 

@@ -351,6 +351,31 @@ class Frequency:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How the pictures that look most like the question's are labelled (see `medrag.retrieve.labelled`)."""
+
+    labels: tuple[tuple[str, int], ...]  # each label and how many of the look-alike pictures bear it, most first
+    alike: int  # look-alike pictures
+    asked: tuple[int, int] | None = (
+        None  # how many of them, and of the drawn ones, bear what a closed question asks about; None: no label tells
+    )
+    drawn: int = 0  # pictures drawn from the whole index
+
+    @property
+    def text(self) -> str:
+        """One sentence of it.
+
+        >>> Labelled((("Nevus", 12), ("Melanoma", 4)), 16).text
+        'of the 16 labelled pictures that look most alike 12 are labelled "Nevus", 4 "Melanoma"'
+        """
+        first, *others = [f'"{label}"' for label, _ in self.labels[:5]]
+        counts = [count for _, count in self.labels]
+        named = [f"{counts[0]} {'is' if counts[0] == 1 else 'are'} labelled {first}"]
+        named += [f"{count} {label}" for count, label in zip(counts[1:], others, strict=False)]
+        return f"of the {self.alike} labelled pictures that look most alike {', '.join(named)}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """The evidence that the generator sees: kept hits in order (E1 is ``kept[0]``), what was dropped and why."""
@@ -361,6 +386,7 @@ class Context:
     tokens: int = 0
     notes: tuple[str, ...] = ()  # e.g. where the gap rule fired
     frequency: Frequency | None = None  # of the finding asked about among look-alike studies
+    labelled: Labelled | None = None  # what look-alike pictures without a report are
 
     def __iter__(self) -> Iterator[tuple[str, Hit]]:
         """Evidence keys with their hits: ``("E1", hit), …``."""

@@ -54,9 +54,9 @@ def claim_lines(answer: Answer) -> list[str]:
 
 
 def counted_line(answer: Answer) -> str:
-    """How often look-alike studies report what was asked; empty where that was not counted."""
-    counted = answer.context.frequency
-    return f"{counted.text[:1].upper()}{counted.text[1:]}." if counted else ""
+    """How often look-alike studies report what was asked, and how look-alike pictures are labelled; empty where neither was counted."""
+    counts = (counted.text for counted in (answer.context.frequency, answer.context.labelled) if counted)
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in counts)
 
 
 def sureness(answer: Answer) -> str:
@@ -277,6 +277,7 @@ def context_dict(context: Context) -> dict[str, Any]:
         "tokens": context.tokens,
         "notes": list(context.notes),
         "frequency": dataclasses.asdict(context.frequency) if context.frequency else None,
+        "labelled": dataclasses.asdict(context.labelled) if context.labelled else None,
         "kept": [{"key": key, **hit_dict(hit)} for key, hit in context],
         "dropped": [{"reason": drop.reason, **hit_dict(drop.hit)} for drop in context.dropped],
     }

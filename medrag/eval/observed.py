@@ -104,7 +104,9 @@ def _observed(rag: MedRAG, examples: Sequence[Example], depths: Sequence[int], a
 
 def _at(context: Context, depth: int) -> Context:
     """The context with so many pieces; without any nothing was retrieved, and nothing counted."""
-    return replace(context, kept=context.kept[:depth], frequency=context.frequency if depth else None)
+    if not depth:
+        return replace(context, kept=(), frequency=None, labelled=None)
+    return replace(context, kept=context.kept[:depth])
 
 
 def _said(

@@ -205,7 +205,7 @@ def evidence_for(rag: MedRAG, asked: Asked) -> tuple[Context, Route]:
         stages[event.stage] = event.data
         if event.stage == "selected":
             break
-    context, route = dataclasses.replace(stages["selected"], frequency=None), stages["routed"]
+    context, route = dataclasses.replace(stages["selected"], frequency=None, labelled=None), stages["routed"]
     if asked.found_for:
         own = dataclasses.replace(
             make_query(list(asked.images), asked.question, asked.exclude), domain=context.query.domain

@@ -18,10 +18,14 @@ from medrag.vlms._stance import ORDER, stance
 MARGIN = 0.55  # share of the weight that makes a vote more than a draw
 LONGEST = 120  # characters of a finding that is named back
 NOTE = "This rests on their reports, not on the image itself."
+CAPTIONS = "This rests on their captions, not on the image itself."
 
 
 def vote(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
-    """What look-alike studies say of the finding, weighed by their scores; empty when none speaks of it."""
+    """What look-alike studies say of the finding, weighed by their scores; empty when none speaks of it.
+
+    A caption that does not mention the finding speaks of something else: it takes weight from either view, as a silent report does not.
+    """
     strongest: dict[str, tuple[Polarity, str, Hit, str]] = {}  # one view for each study, whatever its parts
     for key, hit in alike:
         found = strongest_view(ask, hit)
@@ -34,7 +38,8 @@ def vote(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
         return []
     weight = {view: sum(_weight(hit) for _, hit, _ in rows) for view, rows in views.items()}
     lead = max(reversed(ORDER), key=lambda view: weight[view])
-    clear = weight[lead] >= MARGIN * sum(weight.values()) and lead != "uncertain"
+    silent = [hit for _, hit in alike if hit.item.kind == "image" and hit.item.doc not in strongest]
+    clear = weight[lead] >= MARGIN * (sum(weight.values()) + sum(map(_weight, silent))) and lead != "uncertain"
     opening = ("Likely yes" if (lead == "present") != ask.negated else "Likely no") if clear else "Uncertain"
     others = [view for view in sorted(views, key=lambda view: -weight[view]) if view != lead and views[view]]
     counts = [_main(ask, lead, views[lead], speaking), *(_other(view, views[view]) for view in others)]
@@ -48,7 +53,8 @@ def vote(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
             else "Against: "
         )
         quotes += [_said(row, label) for row in views[view]]
-    return [f"{opening}: {'; '.join(counts)}.", *filter(None, quotes), NOTE]
+    note = NOTE if any(hit.item.kind != "image" for _, hit in alike) else CAPTIONS
+    return [f"{opening}: {'; '.join(counts)}.", *filter(None, quotes), note]
 
 
 def _said(row: tuple[str, Hit, str], label: str) -> str:
@@ -73,11 +79,16 @@ def strongest_view(ask: Ask, hit: Hit) -> tuple[Polarity, str] | None:
 def _main(ask: Ask, view: str, rows: Sequence[tuple[str, Hit, str]], total: int) -> str:
     """What the leading view says: "3 of 4 look-alike studies that mention it report no pleural effusion [E1][E2][E4]"."""
     one = len(rows) == 1
-    who = (
-        f"{len(rows)} of {total} look-alike studies that mention it"
-        if total > 1
+    captions = all(hit.item.kind == "image" for _, hit, _ in rows)
+    things, mention = (
+        ("look-alike pictures", "whose captions mention it") if captions else ("look-alike studies", "that mention it")
+    )
+    single = (
+        "the one look-alike picture whose caption mentions it"
+        if captions
         else "the one look-alike study that mentions it"
     )
+    who = f"{len(rows)} of {total} {things} {mention}" if total > 1 else single
     thing = phrase(ask)
     if view == "uncertain":
         said = f"{'leaves' if one else 'leave'} {thing} open"

@@ -35,6 +35,7 @@ _EQUALS = {  # what stands on the right is compared as what stands on the left
     "hemorrhage": "haemorrhage bleeding",
     "edema": "oedema",
     "tumor": "tumour",
+    "nevus": "nevi naevus naevi",
     "disc": "disk",
     "cell": "cellular",
     "aorta": "aortic",

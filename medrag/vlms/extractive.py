@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms._ask import Ask, parse, sections
+from medrag.vlms._classes import of_class
 from medrag.vlms._consensus import consensus
 from medrag.vlms._evidence import Sentence, collect, is_report, is_similar, rank
 from medrag.vlms._modality import kind_is, kind_told
@@ -55,6 +56,8 @@ class Extractive:
         ask, alike = parse(prompt.question, pictured), [pair for pair in prompt.context if is_similar(pair[1])]
         if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
             return [kind], []
+        if told := of_class(ask, prompt.context.labelled, alike):
+            return told, []
         if ask.sort == "report" or (alike and (ask.broad or not ask.topic)):
             return _report(ask, alike), []
         if ask.sort == "closed" and alike and (said := vote(ask, alike)):

@@ -504,5 +504,7 @@ def test_figures_of_a_book_are_no_look_alike_studies() -> None:
     figure = ImageRecord("p:1#f1", "p:1", "Chest radiograph with a lung mass in the left lung.", "p.pdf", page=3)
     case = ImageRecord("a:1", "a:1", "Chest radiograph with a lung mass.", "a.png")
     assert "look-alike" not in ask("Is there a lung mass?", alike=(figure,))
-    assert "look-alike study that mentions it reports lung mass" in ask("Is there a lung mass?", alike=(case,))
+    assert "look-alike picture whose caption mentions it reports lung mass" in ask(
+        "Is there a lung mass?", alike=(case,)
+    )
     assert 'caption of a look-alike image reads "Chest' in ask("Where is the lung mass?", alike=(case,), general=())

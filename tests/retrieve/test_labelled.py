@@ -1,0 +1,178 @@
+"""How look-alike pictures are labelled, and what is answered from that: a class, whether it is the one asked about, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from medrag import private
+from medrag.grounding import checked
+from medrag.indexes.items import ItemStore
+from medrag.prompts import REFUSAL, make_prompt
+from medrag.retrieve.labelled import FEWEST, MOST, Labels
+from medrag.types import Context, Hit, ImageRecord, Item, Labelled, Query, QueryImage, Study
+from medrag.vlms.extractive import Extractive
+
+SKIN = QueryImage(Image.new("RGB", (8, 8)), sha256="s")
+
+
+def picture(n: int, label: str = "", domain: str = "dermoscopy", page: int | None = None) -> ImageRecord:
+    meta = {"label": label} if label else {}
+    return ImageRecord(f"d:{n}", f"d:{n}", label or "a caption", "x.png", domain, page=page, meta=meta)
+
+
+class Alike:
+    """Pictures by how much they look like the question's: the first most."""
+
+    name = "similar"
+
+    def __init__(self, items: Sequence[Item], best: float = 0.9) -> None:
+        self.items, self.best = items, best
+
+    def retrieve(self, query: Query, k: int) -> list[Hit]:
+        found = [one for one in self.items if one.id not in query.exclude][:k]
+        return [Hit(one, self.best - n / 1000, n + 1, self.name) for n, one in enumerate(found)]
+
+
+def counted(
+    folder: Path, items: Sequence[Item], question: str = "What lesion is this?", **query: object
+) -> Labelled | None:
+    store = ItemStore.create(folder / "items.db")
+    store.put_many((one, "d") for one in items)
+    asked = Query(question, **{"images": (SKIN,), "domain": "dermoscopy", **query})  # type: ignore[arg-type]
+    return Labels(Alike(items), store, 0.9995).of(asked)
+
+
+NEAR = [
+    *(picture(n, "Melanocytic nevi") for n in range(4)),
+    picture(4, "Melanoma"),
+    *(picture(n, "Melanoma") for n in range(5, 20)),
+]
+
+
+def test_the_nearest_are_counted_and_all_of_them_told_beside(tmp_path: Path) -> None:
+    assert counted(tmp_path, NEAR) == Labelled((("Melanocytic nevi", 4), ("Melanoma", 1)), 5, None, 20)
+
+
+def test_a_closed_question_counts_those_that_are_it(tmp_path: Path) -> None:
+    found = counted(tmp_path, NEAR, "Is this a melanoma?")
+    assert found is not None and found.asked == (1, 16)
+    (tmp_path / "2").mkdir()
+    other = counted(tmp_path / "2", NEAR, "Is there a fracture?")
+    assert other is not None and other.asked is None  # no label speaks of it
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [picture(n, "Melanoma") for n in range(FEWEST - 1)],
+        [picture(n) for n in range(9)],  # captions are no labels
+        [picture(n, "Melanoma", "histology") for n in range(9)],
+        [picture(n, "Figure", page=3) for n in range(9)],  # figures of a book
+        [Study(f"d:{n}", {"findings": "Clear."}, domain="dermoscopy") for n in range(9)],
+    ],
+)
+def test_little_else_is_counted(tmp_path: Path, items: list[Item]) -> None:
+    assert counted(tmp_path, items) is None
+
+
+def test_without_a_picture_or_its_domain_nothing_is_counted(tmp_path: Path) -> None:
+    assert counted(tmp_path, NEAR, images=()) is None
+    (tmp_path / "2").mkdir()
+    assert counted(tmp_path / "2", NEAR, domain="") is None
+
+
+@given(n=st.integers(FEWEST, 900))
+def test_neighbours_are_a_root_of_the_pictures_within_bounds(tmp_path_factory: pytest.TempPathFactory, n: int) -> None:
+    class Store:
+        def sample(self, kind: str, most: int) -> list[Item]:
+            return [picture(i, "A") for i in range(min(n, most))]
+
+    found = Labels(Alike([picture(i, "A") for i in range(n)]), cast("ItemStore", Store()), 0.9995).of(
+        Query("What is this?", (SKIN,), domain="dermoscopy")
+    )  # type: ignore[arg-type]
+    assert found is not None and FEWEST <= found.alike <= MOST and found.alike <= n
+
+
+KEPT = tuple(Hit(one, 0.9, n, "similar") for n, one in enumerate((NEAR[4], NEAR[0]), 1))
+
+
+def said(question: str, labelled: Labelled | None, kept: tuple[Hit, ...] = KEPT) -> str:
+    context = Context(Query(question, (SKIN,), domain="dermoscopy"), kept, labelled=labelled)
+    return "".join(Extractive().stream(make_prompt(question, context), [SKIN.image]))
+
+
+FOUND = Labelled((("Melanocytic nevi", 7), ("Melanoma", 3)), 10, None, 40)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What lesion is this?", "What is the diagnosis?", "Describe this image.", "What type of skin lesion is shown?", "Classify this lesion."],
+)  # fmt: skip
+def test_a_class_is_told_with_its_count_and_its_evidence(question: str) -> None:
+    assert said(question, FOUND) == (
+        "Likely Melanocytic nevi: 7 of the 10 pictures that look most alike are labelled so [E2]; 3 Melanoma [E1]. "
+        "This rests on their labels, not on the image itself."
+    )
+
+
+def test_of_two_classes_the_commoner_is_told() -> None:
+    asked = dataclasses.replace(FOUND, asked=(10, 30))
+    assert said("Is the lesion a melanoma or a nevus?", asked).startswith("Likely Melanocytic nevi")
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where is the lesion?",
+        "What should be done next?",
+        "How many lesions are there?",
+        "What type of treatment is this?",
+    ],
+)
+def test_what_labels_do_not_tell_is_not_answered_by_them(question: str) -> None:
+    assert said(question, FOUND) == REFUSAL
+
+
+@pytest.mark.parametrize(
+    ("question", "asked", "begin"),
+    [
+        ("Is this a melanoma?", (3, 4), "Likely no: 3 of the 10 pictures that look most alike are labelled as such, where 10 % of all are"),
+        ("Is this a nevus?", (7, 30), "Likely yes: 7 of the 10"),
+        ("Is this a nevus?", (5, 30), "Uncertain: 5 of the 10"),
+        ("Is it free of melanoma?", (0, 4), "Likely yes: 0 of the 10"),
+    ],
+)  # fmt: skip
+def test_a_closed_question_is_answered_by_all_look_alikes(question: str, asked: tuple[int, int], begin: str) -> None:
+    assert said(question, dataclasses.replace(FOUND, asked=asked)).startswith(begin)
+
+
+def test_captions_that_speak_of_something_else_take_weight_from_those_that_mention_it() -> None:
+    kept = tuple(
+        Hit(dataclasses.replace(picture(n), text=text), 0.9, n, "similar")
+        for n, text in enumerate(("Melanoma of the back", "Nevus of the arm", "Wart of the toe"), 1)
+    )
+    text = said("Is this a melanoma?", None, kept)
+    assert text.startswith("Uncertain: the one look-alike picture whose caption mentions it reports melanoma.")
+    assert text.endswith("This rests on their captions, not on the image itself.")
+
+
+def test_counts_are_the_projects_own_words_and_no_claims_of_the_evidence() -> None:
+    text = said("Is this a melanoma?", dataclasses.replace(FOUND, asked=(3, 4)))
+    assert checked(text, Context(Query("Is this a melanoma?", (SKIN,)), KEPT)) == ()
+
+
+def test_a_model_is_told_the_counts_unless_private() -> None:
+    context = Context(Query("What is this?", (SKIN,)), KEPT, labelled=FOUND)
+    assert (
+        'Counted: of the 10 labelled pictures that look most alike 7 are labelled "Melanocytic nevi", 3 "Melanoma".'
+        in make_prompt("What is this?", context).user_text()
+    )
+    assert "labelled" not in make_prompt("What is this?", private.shown(context)).user_text()
