@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from medrag._util.text import content_words, words
 from medrag.errors import SettingsError
 from medrag.types import DOMAINS, SURE, Query, Route
-from medrag.vlms._ask import closed_part, defines, parse
+from medrag.vlms._ask import closed_part, defines, parse, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,6 +181,7 @@ class DomainRouter:
 
 def question_kind(text: str, pictured: bool = True) -> str:
     """report, closed, definition or open, from the question's first words. ``pictured``: "what is …" may ask of a picture, and then defines nothing."""
+    text = plain(text)
     tokens = words(text)
     if not tokens:
         return "open"

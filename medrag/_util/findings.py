@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 
+from medrag._util.manner import plainly
 from medrag._util.text import words
 
 CHEXPERT_TYPE = (
@@ -126,6 +127,7 @@ def reading_asked(question: str) -> tuple[str, bool]:
     >>> reading_asked("Does the chest X-ray show a nodule?"), reading_asked("Is the heart size normal?"), reading_asked("Is the nodule on the left?")
     (('Nodule', False), ('Cardiomegaly', True), ('', False))
     """
+    question = plainly(question)
     said = set(words(question))
     if label := label_of(question):
         own = {word for phrase, named in _phrases() if named == label for word in phrase}

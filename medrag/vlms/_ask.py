@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medrag._util.findings import label_of
+from medrag._util.manner import plainly
 from medrag._util.polarity import polarity
 from medrag._util.text import plain_marks
 from medrag.vlms import _words as words
@@ -24,10 +26,11 @@ _REPORT = re.compile(
     r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.{0,300}?\b(?:report|findings|impression)\b"
     r"|^\W*(?:findings|impression|report)\b|^\W*what(?:'s| are| is) (?:the|your) (?:main |key )?(?:findings|impression)\b|^\W*describe (?:the|your) findings\b"
     r"|^\W*(?:please )?(?:describe|interpret|read|report|summari[sz]e) (?:on )?(?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study|scans?|ct|mri?|slides?)(?=\W*$|,| (?:for|in|to|as|and)\b)"
-    r"|^\W*what do(?:es)? (?:you see|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
+    r"|^\W*describe\W*$|^\W*tell (?:me|us) (?:about|what (?:you|we) see (?:in|on)) (?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study|scans?)\W*$"
+    r"|^\W*what (?:do(?:es)?|can) (?:(?:you|we) see(?: (?:here|(?:in|on) (?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|scan)))?|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
     re.IGNORECASE | re.DOTALL,
 )
-_BROAD = re.compile(r"^\W*(?:(?:most|likely|differential|main|primary|your) )*diagnos[ie]s\W*$|^\W*(?:what|name|list|tell|describe)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
+_BROAD = re.compile(r"^\W*(?:(?:most|likely|differential|main|primary|your) )*diagnos[ie]s\W*$|^\W*(?:what|name|list|tell|describe|identify|find)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
 _DEFINE = re.compile(r"^\W*(?:what(?:'s| is| are)|define|what does .{1,200}? mean|explain)\b", re.IGNORECASE)
 _MEANS = re.compile(r"^\W*(?:what(?:'s| is| are) an?|define)\b|\bmean(?:s|t|ing)?\b", re.IGNORECASE)
 _OF_PICTURE = re.compile(  # "what is …" asks of the picture: a place, the … of the …, "what is seen", "what is wrong"
@@ -55,6 +58,7 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 MOST = 8  # alternatives of one question
+_BARE = re.compile(r"^\W*(?P<thing>[a-z][\w-]+(?: [\w-]+){0,3})\s*\?\W*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class Ask:
     @property
     def broad(self) -> bool:
         """Whether it asks for whatever is there to be seen: "What abnormality is shown?"."""
-        return self.sort == "open" and bool(_BROAD.match(self.text)) and {*self.stems} <= words.FRAME | words.SEEN
+        said = {*self.stems} - words.stem_set("identify find")
+        return self.sort == "open" and bool(_BROAD.match(self.text)) and said <= words.FRAME | words.SEEN
 
     @property
     def of_a_state(self) -> bool:
@@ -86,8 +91,24 @@ class Ask:
         return bool(self.finding) and all(stem in words.STATES for stem in self.finding)
 
 
+def plain(question: str) -> str:
+    """The question without its manners, and one that is nothing but a finding's name as a question.
+
+    >>> plain("Could you tell me if there is a nodule?"), plain("Pneumothorax?"), plain("Normal?"), plain("Modality?")
+    ('Is there a nodule?', 'Is there pneumothorax?', 'Is it normal?', 'Modality?')
+    """
+    text = plainly(question)
+    if not (bare := _BARE.match(text)) or _CLOSED.match(text) or _WHAT.match(text.strip()):
+        return text
+    thing = f"{bare['thing'][:1].lower()}{bare['thing'][1:]}" if not bare["thing"][:2].isupper() else bare["thing"]
+    if thing in ("normal", "abnormal"):
+        return f"Is it {thing}?"
+    return f"Is there {thing}?" if label_of(thing) else text
+
+
 def parse(question: str, pictured: bool = True) -> Ask:
     """What a question asks for, from its first words and its content words; a closed one from its own clause alone. ``pictured``: as in `defines`."""
+    question = plain(question)
     lead, part = closed_part(question)
     if _REPORT.search(question) or (pictured and not question.strip()):  # a picture alone: what is on it?
         return _ask(question, "report")
@@ -113,6 +134,7 @@ def defines(question: str, pictured: bool = True) -> bool:
     >>> [defines(text) for text in ("What is the optic disc?", "What is the silhouette sign?", "What is the heart size?", "What is the modality?")]
     [True, True, False, False]
     """
+    question = plain(question)
     if not _DEFINE.match(question) or re.search(r"\b(?:this|these)\b", question, re.IGNORECASE):
         return False
     if _MEANS.search(question):
@@ -131,18 +153,19 @@ def closed_part(question: str) -> tuple[str, str]:
     >>> closed_part("A man with cough. No prior film, is there an effusion? He has no fever.")
     ('No prior film, ', 'is there an effusion?')
     """
+    question = plain(question)
     if _WHAT.match(question.strip()):
         return "", ""
-    plain = plain_marks(question)
-    edges = [0, *(found.end() for found in _STOP.finditer(plain)), len(plain)]
+    bare = plain_marks(question)
+    edges = [0, *(found.end() for found in _STOP.finditer(bare)), len(bare)]
     begun = [
         (*edge, verb.start("verb"))
         for edge in itertools.pairwise(edges)
-        if (verb := _CLOSED.search(plain[slice(*edge)]))
+        if (verb := _CLOSED.search(bare[slice(*edge)]))
     ]
-    begun = [(low, low + at, high) for low, high, at in begun if not _WHICH.search(plain, low, low + at)]
-    asked = [one for one in begun if plain[one[2] - 1] == "?"] or [
-        one for one in begun if "?" not in plain or not plain[one[0] : one[1]].strip()
+    begun = [(low, low + at, high) for low, high, at in begun if not _WHICH.search(bare, low, low + at)]
+    asked = [one for one in begun if bare[one[2] - 1] == "?"] or [
+        one for one in begun if "?" not in bare or not bare[one[0] : one[1]].strip()
     ]
     low, at, high = asked[0] if asked else (0, 0, 0)
     return question[low:at].lstrip(), question[at:high]

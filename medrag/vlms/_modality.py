@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from medrag._util.manner import plainly
+
 # what a picture of each domain is called, and the names under which it is asked about
 KINDS: Mapping[str, tuple[str, str]] = {
     "chest-xray": ("X-ray", r"(?:plain )?x-?ray(?: film)?|x ray|(?:plain )?radiograph|plain film|cxr"),
@@ -42,6 +44,7 @@ def kind_told(question: str, domain: str) -> str:
     >>> kind_told("What is the imaging modality?", "chest-xray"), kind_told("What MRI sequence is this?", "mr")
     ('X-ray.', '')
     """
+    question = plainly(question)
     if domain not in KINDS or not _OPEN.search(question) or _FURTHER.search(question):
         return ""
     return f"{KINDS[domain][0]}."
@@ -56,6 +59,7 @@ def kind_is(question: str, domain: str) -> bool | None:
     """
     if domain not in KINDS:
         return None
+    question = plainly(question)
     named, found = next(((name, m) for name, asked in _CLOSED.items() if (m := asked.match(question))), ("", None))
     if found is None or domain != named:
         return None if found is None else False

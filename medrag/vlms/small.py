@@ -28,7 +28,8 @@ from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
 from medrag.prompts import REFUSAL
 from medrag.vlms import _small_layout as layout
-from medrag.vlms._ask import Ask, parse, sections
+from medrag.vlms._ask import Ask, parse, plain, sections
+from medrag.vlms._beyond import beyond
 from medrag.vlms._changed import asks_change, change_told
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import GIVEN, is_report, split, usable
@@ -191,9 +192,11 @@ class MedragSmall:
 
     def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
         """Whether the words of the evidence answer: nothing to look at, a definition is asked, or the picture is of a kind that the model was not taught to
-        read, or to report on (it would write of a heart and lungs all the same), or what changed is asked: it has seen no pair."""
+        read, or to report on (it would write of a heart and lungs all the same), or what no look at it tells is asked: what changed, what to do."""
         domain, sort = prompt.context.query.domain, parse(prompt.question).sort
         if not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED):
+            return True
+        if beyond(prompt.question):
             return True
         return asks_change(prompt.question) or bool(change_told(prompt.question, prompt.context))
 
@@ -245,7 +248,7 @@ class MedragSmall:
 
     def _told(self, prompt: Prompt, images: Sequence[Image]) -> Prompt:
         """The prompt with the reader's line where a system text would stand, and no more evidence than it can use; a report asked for in words that it knows."""
-        context, question = dataclasses.replace(prompt.context, kept=_told_of(prompt)), prompt.question
+        context, question = dataclasses.replace(prompt.context, kept=_told_of(prompt)), plain(prompt.question)
         if parse(question).sort == "report" and self._reads(prompt) and question not in layout.REPORT_ASKS:
             question = layout.REPORT_ASKS[0]
         return dataclasses.replace(prompt, question=question, system=self._reader_line(prompt, images), context=context)

@@ -1,0 +1,128 @@
+"""A question without its manners: "Hello, could you tell me whether there is a nodule?" asks "is there a nodule?".
+
+What is asked is left as it is, word for word; what cannot be turned is not. A text of several sentences is treated sentence by sentence.
+"""
+
+from __future__ import annotations
+
+import re
+
+from medrag._util.remember import remembered
+
+_GREETING = re.compile(
+    r"^\W*(?:(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|dear (?:doctor|colleagues?|all|sir|madam)|thanks|thank you)(?: there)?\s*(?:[,.!]\s*|$))+",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(
+    r"[\s,.]*\b(?:please|pls|thanks|thank you(?: (?:very|so) much)?)\s?(?P<end>[?.!]*)\s?$", re.IGNORECASE
+)
+_DO = (  # "would you describe the mass as cystic?" wants yes or no
+    r"(?:describe(?! [^?]{1,60} as )|explain|name|list|tell|say|check|see(?= if| whether)|determine|decide|verify|confirm|write|generate|draft|compose|give|provide|produce"
+    r"|create|dictate|report|read|interpret|summari[sz]e|classify|diagnose|identify|grade|label|compare|define|rule out|exclude|(?:evaluate|assess|look|screen|search"
+    r"|examine)(?= for| this)|let|find out|know)\b"
+)
+_PLEASE = re.compile(
+    rf"^\W*(?:(?:please|kindly|pls)[\s,]+|(?:(?:can|could|would|will) (?:you|u)|i(?: am|'m)? ?(?:'d like|would like|want|need|wish|wonder(?:ing)?|trying)"
+    rf"(?: (?:you|to know))?(?: to)?|help me(?: to)?|do you)(?: please| kindly| also)*[\s,]+(?={_DO}|if\b|whether\b))",
+    re.IGNORECASE,
+)
+_WHETHER = re.compile(
+    r"^\W*(?:(?:tell (?:me|us)|let (?:me|us) know|say|check|see|determine|decide|assess|verify|confirm|know|find out|any idea)(?: from (?:this|the) \w+)?,? )?"
+    r"(?:if|whether)(?: or not)? (?P<clause>[^,]+?)\W*$",
+    re.IGNORECASE,
+)
+_THING = r"(?!what\b|which\b|where\b|how\b|why\b|who\b|when\b|if\b|whether\b|the\b|all\b|both\b|this\b|it\b|that\b|me\b)(?P<thing>[^.?!;]{3,90}?)"
+_FOR = re.compile(
+    rf"^\W*(?:rule out|exclude|(?:evaluate|assess|look|check|screen|search|examine)(?: (?:this|the) (?:film|image|picture|x-?ray|scan|study|radiograph))? for) {_THING}\W*$",
+    re.IGNORECASE,
+)
+_SEE = re.compile(
+    rf"^\W*(?:can|could|would|might|do) (?:you|u|we|one|i) (?:see|appreciate|detect|find|spot|notice|make out|visuali[sz]e|recogni[sz]e|observe|identify|diagnose) {_THING}\W*$",
+    re.IGNORECASE,
+)
+_SEE_THE = re.compile(
+    r"^\W*(?:can|could|do) (?:you|u|we|one|i) (?:see|appreciate|make out|visuali[sz]e|recogni[sz]e) (?P<thing>(?:the|all|both) [^.?!;]{2,90}?)\W*$",
+    re.IGNORECASE,
+)
+_SEEN = re.compile(
+    r"^\W*(?:can|could) (?P<thing>(?:an?|any|the|both) [^.?!;]{2,90}?) be (?:seen|appreciated|detected|found|identified|visuali[sz]ed|recogni[sz]ed|observed)(?P<rest>[^.?!;]*?)\W*$",
+    re.IGNORECASE,
+)
+_COULD_BE = re.compile(
+    r"^\W*(?:can|could|may|might|would) (?P<subject>this|it|that|these|there) be (?P<rest>.+)$", re.IGNORECASE
+)
+_TAG = re.compile(
+    r"^\W*(?P<clause>(?:there|this|it|the [\w -]{2,40}?) (?:is|are) [^,]+?),? (?:right|correct|true|isn't (?:it|there)|aren't (?:they|there))\?\W*$",
+    re.IGNORECASE,
+)
+_BELIEVED = re.compile(
+    r"^\W*(?:i|we) (?:think|believe|suspect|suppose)(?: that)? (?P<clause>[^.?!,;]+)[.,;]\s*(?:do you agree|agreed?|(?:is that|am i|are we)? ?(?:right|correct))\W*$",
+    re.IGNORECASE,
+)
+_IS = re.compile(
+    r"^(?P<subject>there|this|it|that|these|they|(?:this|the|his|her|any|an?) (?:(?!is\b|are\b|has\b|have\b)[\w-]+ ){0,5}?(?!is\b|are\b)[\w-]+) (?P<verb>is|are|was|were) (?P<rest>.+)$",
+    re.IGNORECASE,
+)
+_HAS = re.compile(
+    r"^(?P<subject>he|she|it|this|(?:the|this|my) (?:patient|film|image|picture|scan|x-?ray|radiograph|study|slide)) (?:has|have|had|(?P<shows>shows?|demonstrates?)) (?P<rest>.+)$",
+    re.IGNORECASE,
+)
+LONGEST = 2000  # characters; a longer text is no question with manners
+_SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Za-z])")
+
+
+@remembered(4096)
+def plainly(question: str) -> str:
+    """The question as it would be asked without greeting, thanks and detours.
+
+    >>> plainly("Could you please tell me if there is a pneumothorax?"), plainly("Can you see an effusion?"), plainly("Could this be pneumonia?")
+    ('Is there a pneumothorax?', 'Is there an effusion?', 'Is this pneumonia?')
+    >>> plainly("Please describe this image."), plainly("Rule out rib fracture"), plainly("Can you name the organ?")
+    ('describe this image.', 'Is there rib fracture?', 'name the organ?')
+    """
+    if len(question) > LONGEST:
+        return question
+    if found := _BELIEVED.match(question):
+        return _inverted(found["clause"]) or question
+    told = _SENTENCE.split(question.strip())
+    turned = [_turned(one) for one in told]
+    return question if turned == told else " ".join(filter(None, turned)) or question
+
+
+def _turned(sentence: str) -> str:
+    text = _THANKS.sub(r"\g<end>", _GREETING.sub("", sentence.strip()))
+    text = re.sub(r"([.?!]) ?[.?!]$", r"\1", text)
+    while not _SEE.match(text) and text != (shorter := _PLEASE.sub("", text)):
+        text = shorter
+    if found := _WHETHER.match(text) or _TAG.match(text):
+        return _inverted(found["clause"]) or text
+    if found := _FOR.match(text) or _SEE.match(text):
+        return f"Is there {found['thing'].strip()}?"
+    if found := _SEE_THE.match(text):
+        return _visible(found["thing"])
+    if found := _SEEN.match(text):
+        indefinite = found["thing"].lower().startswith(("a ", "an ", "any "))
+        return f"Is there {found['thing']}{found['rest']}?" if indefinite else _visible(found["thing"], found["rest"])
+    if found := _COULD_BE.match(text):
+        return f"Is {found['subject'].lower()} {found['rest']}"
+    return text
+
+
+def _visible(thing: str, rest: str = "") -> str:
+    """Whether something is seen; where stands behind it ("the ribs on the left", "in this image")."""
+    first = re.split(r" (?:in|on|at|of) ", thing, maxsplit=1)[0].lower()
+    many = first.startswith(("all ", "both ")) or (first.endswith("s") and not first.endswith(("ss", "us", "is")))
+    return f"{'Are' if many else 'Is'} {thing} seen{rest}?"
+
+
+def _inverted(clause: str) -> str:
+    """A statement as a question; empty where it is not one that can be turned."""
+    if found := _IS.match(clause):
+        return f"{found['verb'].capitalize()} {_low(found['subject'])} {found['rest']}?"
+    if found := _HAS.match(clause):
+        return f"Does {_low(found['subject'])} {'show' if found['shows'] else 'have'} {found['rest']}?"
+    return ""
+
+
+def _low(subject: str) -> str:
+    return subject[:1].lower() + subject[1:]

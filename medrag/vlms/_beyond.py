@@ -1,0 +1,31 @@
+"""Questions that no look at a picture answers: what to do, how it will end, what to make of it, and what is no question at all.
+
+A small model guesses at them from the picture all the same ("Pacemaker." for a treatment); the words of the evidence answer, or nobody does.
+"""
+
+from __future__ import annotations
+
+import re
+
+from medrag._util.manner import plainly
+
+_BEYOND = re.compile(
+    r"^\W*(?:what|which|how)\b.*\b(?:treat(?:ed|ment|ments)?|therap(?:y|ies)|manag(?:e|ed|ement)|medications?|drugs?|antibiotics?|recommend\w*|advi[sc]e|prognosis|outlook"
+    r"|survival|next steps?|done next|do next|follow-?up|serious|urgent|dangerous|cured?)\b"
+    r"|^\W*what (?:should|shall|would|can|could|do) (?:i|we|you|he|she|they|one|the patient|be done)\b(?! (?:see|describe|call|make out|notice|find|identify|observe))"
+    r"|^\W*(?:should|shall|must|will|does|do|can|would) (?:i|we|you|he|she|they|(?:the|this|my) (?:patient|man|woman|child))\b.*\b(?:treat\w*|therapy|surgery|operat(?:ed|ion)"
+    r"|medications?|antibiotics?|worr(?:y|ied)|surviv\w+|die|hospitali[sz]ed|admitted|follow-?up|recommend|need|managed)\b"
+    r"|^\W*(?:is|are) (?:it|this|that|they|these|he|she|the \w+) (?:serious|dangerous|life-threatening|urgent|an emergency|curable|treatable|contagious|infectious)\W*$"
+    r"|\bworr(?:y|ied)\b|^\W*(?:do|don't) you agree\W*$|^\W*(?:are you|how) (?:sure|certain|confident)\b|^\W*what do you think\b"
+    r"|^\W*(?:who|what) are you\b|^\W*(?:hi|hello|hey|thanks?|thank you|ok(?:ay)?|bye|goodbye|yes|no|great|good|nice|cool|wow)(?: (?:there|you|very much|so much))*\W*$",
+    re.IGNORECASE,
+)
+
+
+def beyond(question: str) -> bool:
+    """Whether a question is of that sort.
+
+    >>> [beyond(q) for q in ("What treatment do you recommend?", "Is it serious?", "Thanks", "Are there surgical clips?", "What do you see?")]
+    [True, True, True, False, False]
+    """
+    return bool(_BEYOND.search(plainly(question)))

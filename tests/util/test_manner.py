@@ -1,0 +1,124 @@
+"""Questions without their manners: what is asked stays, what is around it goes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medrag._util.findings import ASKED, presence_asked
+from medrag._util.manner import plainly
+from medrag.route import question_kind
+from medrag.vlms._ask import parse, plain
+from medrag.vlms._beyond import beyond
+from medrag.vlms._modality import kind_is, kind_told
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Hello, could you please tell me whether there is a pleural effusion? Thank you!", "Is there a pleural effusion?"),
+        ("I would like to know if the heart is enlarged.", "Is the heart enlarged?"),
+        ("Please check if the patient has pneumonia", "Does the patient have pneumonia?"),
+        ("Let me know whether this film shows a mass", "Does this film show a mass?"),
+        ("Can you see any effusion?", "Is there any effusion?"),
+        ("Can you see both kidneys?", "Are both kidneys seen?"),
+        ("Can a pleural effusion be appreciated on the right side?", "Is there a pleural effusion on the right side?"),
+        ("Can the liver be seen in this image?", "Is the liver seen in this image?"),
+        ("Could this be pneumonia?", "Is this pneumonia?"),
+        ("Rule out rib fracture.", "Is there rib fracture?"),
+        ("Please evaluate this film for pneumothorax", "Is there pneumothorax?"),
+        ("There is a nodule, right?", "Is there a nodule?"),
+        ("I think this is pneumonia. Do you agree?", "Is this pneumonia?"),
+        ("A man with cough. Can you tell me if there is consolidation?", "A man with cough. Is there consolidation?"),
+        ("Would you please describe the film?", "describe the film?"),
+        ("I need you to write a report.", "write a report."),
+    ],
+)  # fmt: skip
+def test_what_is_around_a_question_goes(question: str, expected: str) -> None:
+    assert plainly(question) == expected
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there a nodule in the right lung?", "What do you see?", "Where is the mass?", "Thanks", "", "Would you describe the mass as cystic?",
+        "Can you see how many nodules there are?", "Does this film show pneumonia, yes or no?", "If there is a nodule, where is it?",
+        "What is the size of the heart?", "Should the patient have a CT?", "Dr. Smith asks if there is a nodule", "No effusion?",
+    ],
+)  # fmt: skip
+def test_a_plain_question_stays_as_it_is(question: str) -> None:
+    assert plainly(question) == question
+
+
+@pytest.mark.parametrize("wording", [wording for wordings in ASKED.values() for wording in wordings])
+@pytest.mark.parametrize(
+    "form",
+    ["Could you tell me if there is {}?", "Hi, can you see {}?", "Please check for {}.", "Do you see {}? Thanks."],
+)
+def test_a_finding_asked_for_politely_is_the_same_finding(form: str, wording: str) -> None:
+    question, direct = form.format(wording), f"Is there {wording}?"
+    assert presence_asked(question) == presence_asked(direct) != ""
+    assert question_kind(question) == parse(question).sort == "closed"
+
+
+@given(
+    st.text(max_size=80)
+    | st.sampled_from(["Hi! ", "Please ", "Can you see ", "Rule out "]).flatmap(
+        lambda lead: st.text(max_size=40).map(lambda rest: lead + rest)
+    )
+)
+def test_any_text_keeps_something_and_is_parsed(text: str) -> None:
+    assert bool(plainly(text).strip()) == bool(text.strip())
+    assert isinstance(parse(text).sort, str) and isinstance(question_kind(text), str)
+
+
+def test_names_alone_are_questions_where_the_reader_knows_them() -> None:
+    assert [parse(q).sort for q in ("Pneumothorax?", "Normal?", "Enlarged heart?")] == ["closed"] * 3
+    assert plain("No effusion?").endswith("no effusion?") and parse("No effusion?").negated
+    assert [parse(q).sort for q in ("Modality?", "Side?")] == ["open"] * 2 and parse("Findings?").sort == "report"
+
+
+def test_politely_asked_kinds_and_reports() -> None:
+    assert kind_told("Could you tell what the modality is?", "ct") == ""  # no question of a form that is known
+    assert (
+        kind_told("Hi, what is the modality?", "ct") == "CT."
+        and kind_is("Can you tell me if this is a CT scan?", "ct") is True
+    )
+    assert (
+        question_kind("Could you please describe this image?")
+        == parse("Could you please describe this image?").sort
+        == "report"
+    )
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What treatment do you recommend?",
+        "Should I be worried?",
+        "Is it serious?",
+        "Thanks!",
+        "How certain are you?",
+        "What should be done next?",
+        "What do you think?",
+    ],
+)
+def test_what_no_look_tells(question: str) -> None:
+    assert beyond(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Are there surgical clips?",
+        "Has the patient had surgery?",
+        "Is there a nodule?",
+        "What do you see?",
+        "Is this an emergency department film?",
+        "Can you see the ribs?",
+        "What can you make out?",
+    ],
+)
+def test_what_a_look_may_tell(question: str) -> None:
+    assert not beyond(question)
