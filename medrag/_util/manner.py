@@ -19,7 +19,7 @@ _THANKS = re.compile(
 _DO = (  # "would you describe the mass as cystic?" wants yes or no
     r"(?:describe(?! [^?]{1,60} as )|explain|name|list|tell|say|check|see(?= if| whether)|determine|decide|verify|confirm|write|generate|draft|compose|give|provide|produce"
     r"|create|dictate|report|read|interpret|summari[sz]e|classify|diagnose|identify|grade|label|compare|define|rule out|exclude|(?:evaluate|assess|look|screen|search"
-    r"|examine)(?= for| this)|let|find out|know)\b"
+    r"|examine)(?= for| this)|let|find out|know|show me)\b"
 )
 _PLEASE = re.compile(
     rf"^\W*(?:(?:please|kindly|pls)[\s,]+|(?:(?:can|could|would|will) (?:you|u)|i(?: am|'m)? ?(?:'d like|would like|want|need|wish|wonder(?:ing)?|trying)"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from medrag._util.findings import presence_asked
 from medrag._util.text import content_words, words
 from medrag.vlms import _words
-from medrag.vlms._ask import parse
+from medrag.vlms._ask import parse, plain
 from medrag.vlms._vote import phrase
 
 _PARTS = re.compile(
@@ -49,6 +49,11 @@ CHANGE = re.compile(
 _PREDICATE = re.compile(
     rf"(?:\s+(?:{CHANGE.pattern}|\w+ed))+$", re.IGNORECASE
 )  # "effusion new" of "Is an effusion new?"
+WHY = re.compile(  # asks what the last answer rests on
+    r"^\W*(?:(?:but|and|so)\b\W*)?(?:why(?: (?:do|did) you (?:think|say)(?: (?:so|that|this|it))?| is that(?: so)?| not| so)?|how (?:do|did|can|would) you (?:know|tell|get (?:to )?(?:that|this))"
+    r"|(?:what(?:'s| is| are)|show me|give me|tell me|list) (?:the|your) (?:evidence|sources?|reasons?|references?|proof)(?: for (?:this|that|it))?|based on what|says who|(?:any )?(?:evidence|sources?|references?|proof))\W*$",
+    re.IGNORECASE,
+)
 UNNAMED = re.compile(
     r"\b(?:diseases?|conditions?|disorders?|syndromes?|illness\w*|diagnos[ei]s|patholog(?:y|ies)|caus\w+)\b",
     re.IGNORECASE,
@@ -91,14 +96,17 @@ def completed(question: str, before: str) -> str:
     'Is there a pleural effusion on the left?'
     >>> completed("What about a mass?", "Is there a pleural effusion?")
     'Is there a mass?'
+    >>> completed("What about the heart?", "Is there a pleural effusion?")
+    'Is the heart normal?'
     """
+    question, before = plain(question), plain(before)
     rest = _LEAD.sub("", question, count=1).strip()
     led = len(rest) < len(question.strip())
     now, then = parse(rest), parse(before)
     if not words(rest) or not before:
         return question
     if not now.finding and now.sites and (led or _PLACE.match(rest)) and not _VERB.search(rest):
-        return _placed(before, rest) if now.sites - _ZONES <= then.sites else question
+        return _placed(before, rest) if now.sites - _ZONES <= then.sites else _of_a_place(rest) or question
     named = _VERB.split(_PREDICATE.sub("", phrase(then)))[-1].strip()  # of "How large is an effusion?" the effusion
     named = named.removeprefix("an ").removeprefix("a ").removeprefix("the ")
     clear = named != "this" and bool(set(then.finding) - _words.FRAME)
@@ -109,6 +117,15 @@ def completed(question: str, before: str) -> str:
     if led and now.finding and not _ASKS.match(rest):
         return _with_article(before, named, rest.rstrip("?. ")) if named != "this" else f"{rest.rstrip('?. ')}?"
     return question
+
+
+def _of_a_place(place: str) -> str:
+    """Whether a part of the body is normal, for "what about the heart?"; empty for a text that is more than its name."""
+    name = re.sub(r"^(?:the|his|her) ", "", place.strip(" ?.!"), flags=re.IGNORECASE)
+    if not words(name) or len(name.split()) > 3 or parse(name).topic != tuple(parse(name).stems):
+        return ""
+    many = name.endswith("s") and not name.endswith(("ss", "us", "is", "ax"))
+    return f"{'Are' if many else 'Is'} the {name} normal?"
 
 
 def _leans(question: str) -> bool:

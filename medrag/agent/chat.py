@@ -7,6 +7,7 @@ new question is there from the start. Memory ends with `Chat.close`, or with the
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
 from medrag.pipeline import IMAGE_SIDE
 from medrag.types import Answer, as_tuple
+from medrag.vlms._ask import plain
 from medrag.vlms._evidence import GIVEN
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class Chat:
             raise SettingsError("the session is closed", "begin another with rag.chat()")
         if not question.strip():
             raise SettingsError("there is no question", "ask one; an image alone is shown with it")
+        if self.turns and image is None and asking.WHY.match(plain(question)):
+            yield Event("answer", reasons(self.turns[-1][1]))
+            return
         whole = self.understood(question)
         given = list(as_tuple(image)) if image is not None else []
         looked, current = [*self.images, *self._new(given)], given or self._current
@@ -123,6 +128,18 @@ class Chat:
             if hit.item.id not in held
         ]
         self._known = [*base, *fresh][-REMEMBERED:]
+
+
+def reasons(answer: Answer) -> Answer:
+    """What an answer rests on, in the words of what it cites; nothing is searched for and no model is asked."""
+    quotes = [f"[{one.key}] “{one.quote or one.item.text}”" for one in answer.citations]
+    if quotes:
+        text = f"It cites {'; '.join(quotes)}."
+    elif answer.status == "abstained":
+        text = f"It was not answered: {answer.reason or 'nothing that was found answers it'}."
+    else:
+        text = "It cites nothing: what was found does not bear it out, and it comes from the image alone."
+    return dataclasses.replace(answer, text=text, claims=(), confidence=None)
 
 
 def _shows(image: Any) -> str:

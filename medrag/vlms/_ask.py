@@ -26,7 +26,7 @@ _REPORT = re.compile(
     r"\b(?:write|generate|draft|compose|give|provide|produce|create|dictate)\b.{0,300}?\b(?:report|findings|impression)\b"
     r"|^\W*(?:findings|impression|report)\b|^\W*what(?:'s| are| is) (?:the|your) (?:main |key )?(?:findings|impression)\b|^\W*describe (?:the|your) findings\b"
     r"|^\W*(?:please )?(?:describe|interpret|read|report|summari[sz]e) (?:on )?(?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study|scans?|ct|mri?|slides?)(?=\W*$|,| (?:for|in|to|as|and)\b)"
-    r"|^\W*describe\W*$|^\W*tell (?:me|us) (?:about|what (?:you|we) see (?:in|on)) (?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study|scans?)\W*$"
+    r"|^\W*describe(?: it| this)?\W*$|^\W*tell (?:me|us) (?:about|what (?:you|we) see (?:in|on)) (?:the |this |these |my )?(?:chest )?(?:images?|films?|x-?rays?|radiographs?|pictures?|study|scans?)\W*$"
     r"|^\W*what (?:do(?:es)?|can) (?:(?:you|we) see(?: (?:here|(?:in|on) (?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|scan)))?|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
     re.IGNORECASE | re.DOTALL,
 )
@@ -58,7 +58,10 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 MOST = 8  # alternatives of one question
-_BARE = re.compile(r"^\W*(?P<thing>[a-z][\w-]+(?: [\w-]+){0,3})\s*\?\W*$", re.IGNORECASE)
+_BARE = re.compile(
+    r"^\W*(?!(?:and|or|but|so|then|now|also|with|in|on|at)\b)(?P<thing>[a-z][\w-]+(?: [\w-]+){0,3})\s*\?\W*$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)

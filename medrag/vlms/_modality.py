@@ -38,6 +38,26 @@ _CLOSED = {
 }
 
 
+_ELSEWHERE = {  # answers that name what a picture of the domain cannot be
+    "chest-xray": r"axial|coronal|sagittal|mri?|ct|cat|t[12]|flair|dwi|ultrasound",
+    "ct": r"mri?|t[12]|flair|dwi|x-?ray|radiograph|ultrasound",
+    "mr": r"ct|cat|x-?ray|radiograph|ultrasound",
+}
+
+
+def misplaced(answer: str, domain: str) -> bool:
+    """Whether an answer is nothing but the name of a kind of picture, or of a plane, that pictures of the domain are not.
+
+    >>> misplaced("Axial.", "chest-xray"), misplaced("MRI.", "chest-xray"), misplaced("X-ray.", "chest-xray"), misplaced("A CT shows it better.", "chest-xray")
+    (True, True, False, False)
+    """
+    named = _ELSEWHERE.get(domain, "")
+    words = r"(?: (?:weighted|scan|image|plane|view|section|film|with contrast|without contrast))*"
+    return bool(named) and bool(
+        re.fullmatch(rf"\W*(?:an? )?(?:{named})(?:[- ]weighted)?{words}\W*", answer, re.IGNORECASE)
+    )
+
+
 def kind_told(question: str, domain: str) -> str:
     """What kind of picture it is, as a sentence, for an open question about that; empty for others and for a domain of no name.
 

@@ -110,7 +110,7 @@ FRAME = _stemmed(
     "mean means definition define significant exhibit display currently common commonly usually often typical typically main acute "
     "between difference differences differ distinguish one two some other visualized evident observed visible prior previous previously remaining age according accord since last limits limit within "
     "images image way indicative indicate possibility free grossly overall appearing consistent compared fully current degree "
-    "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also"
+    "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also me us if know think agree"
 )
 SEEN = _stemmed(
     "pathology pathologies pathological wrong seen shown show visible disease problem thing happening chest lung lungs name list most what's differential your"

@@ -34,7 +34,7 @@ from medrag.vlms._changed import asks_change, change_told
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import GIVEN, is_report, split, usable
 from medrag.vlms._hf import Turns
-from medrag.vlms._modality import kind_is, kind_told
+from medrag.vlms._modality import kind_is, kind_told, misplaced
 from medrag.vlms._revise import SECTIONS, headed, revised, seen, summary
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys, strongest_view
@@ -215,12 +215,14 @@ class MedragSmall:
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
         """A report's pieces, put right by what the reader sees, nothing said twice; a report is also what was not asked for and begins like one,
-        which of what is no chest film is refused. Other texts as they are."""
+        which of what is no chest film is refused, as is the name of a picture that it is not. Other texts as they are."""
         sentences = _whole(pieces)
         first = next(sentences, "")
         asked = parse(prompt.question).sort == "report"
         whole: Iterator[str] = itertools.chain([first] if first else [], sentences)
-        if headed(first) and prompt.context.query.domain not in REPORTED:
+        if (headed(first) and prompt.context.query.domain not in REPORTED) or misplaced(
+            first, prompt.context.query.domain
+        ):
             return [REFUSAL]
         if asked or headed(first):
             found = seen(self._read(images)) if self._reads(prompt) else {}
@@ -267,7 +269,7 @@ class MedragSmall:
     def fingerprint(self) -> str:
         """Of the parts it is put together from, by `weights_id`, and of how it writes."""
         paths = [models.resolve(name) for name in (self.name, self._reader_name) if name]
-        return sha256_text("medrag-small/5", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
+        return sha256_text("medrag-small/6", *map(weights_id, paths), str(sorted(self._options.items())))[:16]
 
     @functools.cached_property
     def _usual(self) -> dict[str, float]:

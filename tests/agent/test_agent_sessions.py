@@ -206,3 +206,14 @@ def test_a_film_that_is_given_again_is_not_compared_with_itself():
 def test_an_empty_question_is_refused():
     with pytest.raises(SettingsError, match="no question"):
         small_rag().chat().ask("  ")
+
+
+@pytest.mark.parametrize(
+    "question", ["Why do you think so?", "How do you know?", "Can you show me the evidence?", "Sources?"]
+)
+def test_why_is_answered_by_what_the_last_answer_cites(question):
+    chat = small_rag().chat()
+    first = chat.ask(WHAT)
+    why = chat.ask(question)
+    assert first.citations and why.citations == first.citations and len(chat.turns) == 1
+    assert all(f"[{one.key}] “{one.quote or one.item.text}”" in why.text for one in first.citations)

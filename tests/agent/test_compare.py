@@ -81,7 +81,7 @@ def test_images_are_compared_by_the_dates_of_their_files(turned):
         ("Is the left lung clear?", "and the right lung?", "Is the right lung clear?"),
         ("Is there a left nodule?", "and in the right lower lobe?", "Is there a nodule in the right lower lobe?"),
         ("Is there a nodule in the left upper lobe?", "and in the lower lobe?", "Is there a nodule in the lower lobe?"),
-        ("Is there a left pleural effusion?", "What about the heart?", "What about the heart?"),
+        ("Is there a left pleural effusion?", "What about the heart?", "Is the heart normal?"),
         ("Is there a pleural effusion?", "on the left?", "Is there a pleural effusion on the left?"),
         ("Is there a nodule?", "in the heart?", "in the heart?"),
     ],

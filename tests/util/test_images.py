@@ -36,6 +36,14 @@ TYPES = st.sampled_from(
 )
 
 
+def test_the_largest_numbers_there_are_make_a_picture() -> None:
+    ends = np.finfo(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = load_image(np.array([[ends.min, 0.0, ends.max]]))
+    assert np.asarray(shown.image).tolist()[0] in ([0, 127, 255], [0, 128, 255])
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_array_becomes_an_8_bit_picture(data: st.DataObject) -> None:

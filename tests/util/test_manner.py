@@ -11,7 +11,7 @@ from medrag._util.manner import plainly
 from medrag.route import question_kind
 from medrag.vlms._ask import parse, plain
 from medrag.vlms._beyond import beyond
-from medrag.vlms._modality import kind_is, kind_told
+from medrag.vlms._modality import kind_is, kind_told, misplaced
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,14 @@ def test_names_alone_are_questions_where_the_reader_knows_them() -> None:
     assert [parse(q).sort for q in ("Pneumothorax?", "Normal?", "Enlarged heart?")] == ["closed"] * 3
     assert plain("No effusion?").endswith("no effusion?") and parse("No effusion?").negated
     assert [parse(q).sort for q in ("Modality?", "Side?")] == ["open"] * 2 and parse("Findings?").sort == "report"
+
+
+@pytest.mark.parametrize(
+    ("answer", "domain", "wrong"),
+    [("MRI.", "chest-xray", True), ("Axial", "chest-xray", True), ("Axial.", "ct", False), ("X-ray.", "mr", True), ("T2 weighted image.", "ct", True), ("Right lung.", "chest-xray", False), ("CT", "", False)],
+)  # fmt: skip
+def test_a_picture_is_not_said_to_be_of_another_kind(answer: str, domain: str, wrong: bool) -> None:
+    assert misplaced(answer, domain) is wrong
 
 
 def test_politely_asked_kinds_and_reports() -> None:
