@@ -253,16 +253,18 @@ def halves(learned: _Learned, risks: Sequence[float], delta: float, seed: int = 
 def _figures(
     some: Sequence[Observed], outside: NDArray[np.float64], good: NDArray[np.float64], read: int
 ) -> dict[str, Any]:
-    """What the confidence is worth, out of fold, beside the generator's own probability and a constant; intervals over groups."""
+    """What the confidence is worth, out of fold, beside the generator's own probability, where it has one, and a constant; intervals over groups."""
     groups = [one.group for one in some]
     found: dict[str, Any] = {"n": len(some), "groups": len(set(groups)), "accuracy": round(float(good.mean()), 4)}
     kinds = {"calibrated": outside, "constant": np.full(len(good), good.mean())}
-    own = [one.raw[read] for one in some]
-    if all(p is not None for p in own):
-        kinds["generator"] = np.array(own, float)
+    own = np.array([one.raw[read] for one in some], float)  # NaN where it has none: what it leaves to the words of the evidence
+    if np.isfinite(own).any():
+        kinds["generator"] = own
     measure: Any = Abstention(coverages=(COVERED,), bins=10)
     for name, chances in kinds.items():
-        scores = interval(measure, measure.rows(list(chances), list(good)), groups, draws=1000)
+        known = np.isfinite(chances)
+        rows = measure.rows(list(chances[known]), list(good[known]))
+        scores = interval(measure, rows, [group for group, k in zip(groups, known, strict=True) if k], draws=1000)
         found[name] = {
             key: [round(float(v), 4) for v in scores[key]]
             for key in ("ece", f"accuracy@{100 * COVERED:.0f}", "aurc", "brier")
