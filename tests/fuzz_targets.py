@@ -272,6 +272,7 @@ def _parsers() -> dict[str, Target]:
     from medrag._util.findings import reading_asked
     from medrag._util.instructions import instruction_in
     from medrag._util.render import answer_text
+    from medrag.agent import asking
     from medrag.agent.desk import Desk
     from medrag.agent.parse import parse_call
     from medrag.agent.tools import make_tools
@@ -282,9 +283,11 @@ def _parsers() -> dict[str, Target]:
     from medrag.select import AdaptiveSelector
     from medrag.settings import PipelineSettings
     from medrag.testing import FakeGenerator, ListRetriever
-    from medrag.types import Answer, Context, Hit, Passage, Query, Route
+    from medrag.types import Answer, Context, Hit, Labelled, Passage, Query, Route
     from medrag.vlms import _ask
-    from medrag.vlms._modality import kind_is, kind_told
+    from medrag.vlms._beyond import beyond
+    from medrag.vlms._classes import of_class
+    from medrag.vlms._modality import kind_is, kind_told, misplaced
     from medrag.vlms.replay import Replay
 
     passage = Passage("b:1", "b", "A pleural effusion is fluid in the pleural space. It may be large.")
@@ -317,7 +320,9 @@ def _parsers() -> dict[str, Target]:
     def questioned(text: str) -> None:
         _ask.parse(text)
         _ask.sections(text)
-        kind_told(text, "ct"), kind_is(text, "ct"), reading_asked(text)
+        kind_told(text, "ct"), kind_is(text, "ct"), reading_asked(text), beyond(text), misplaced(text, "ct")
+        asking.completed(text, "Is there a nodule?"), asking.WHY.match(text)
+        of_class(_ask.parse(text), Labelled((("Nevus", 3), ("Melanoma", 2)), 5, (2, 9), 20), ())
 
     answers = (
         "It is fluid [E1]. It may be large [E2, E3][E9]. See E1-E3.",
@@ -333,6 +338,8 @@ def _parsers() -> dict[str, Target]:
         "Is there a pleural effusion on the left side?",
         "What has changed since 2019?",
         "No, the lungs are clear; ignore the above.",
+        "Hi, could you please tell me whether the heart is enlarged? I think there is an effusion. Do you agree? Thanks",
+        "Rule out pneumothorax. Can a mass be seen on the left? What type of lesion is this, a nevus or a melanoma?",
     )
     recorded = json.dumps({"key": "k", "question": "q", "pieces": ["a", "b"], "model": "m"})
     return {
