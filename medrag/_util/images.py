@@ -146,7 +146,7 @@ def to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
         numbers = np.nan_to_num(numbers, nan=low_high[0], posinf=low_high[1], neginf=low_high[0])
     low, high = float(numbers.min()), float(numbers.max())
     if max(-low, high) > _VAST:  # the difference of two such numbers is none
-        numbers = numbers / _VAST
+        numbers = np.divide(numbers, _VAST)
     if is_float and low >= 0 and high <= 1:
         return window(numbers, 0.0, 1.0)
     if not is_float and low >= 0 and high <= 255:

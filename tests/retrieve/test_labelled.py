@@ -144,7 +144,7 @@ def test_what_labels_do_not_tell_is_not_answered_by_them(question: str) -> None:
 @pytest.mark.parametrize(
     ("question", "asked", "begin"),
     [
-        ("Is this a melanoma?", (3, 4), "Likely no: 3 of the 10 pictures that look most alike are labelled as such, where 10 % of all are"),
+        ("Is this a melanoma?", (3, 4), "Likely no: 3 of the 10 pictures that look most alike are labelled as such [E1], where 10 % of all are; the commonest label among them is Melanocytic nevi, 7 [E2]."),
         ("Is this a nevus?", (7, 30), "Likely yes: 7 of the 10"),
         ("Is this a nevus?", (5, 30), "Uncertain: 5 of the 10"),
         ("Is it free of melanoma?", (0, 4), "Likely yes: 0 of the 10"),
