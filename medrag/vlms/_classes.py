@@ -34,15 +34,10 @@ def of_class(ask: Ask, labelled: Labelled | None, alike: Sequence[tuple[str, Hit
         return []
     if ask.sort == "closed" and labelled.asked is not None and not ask.either:
         return _whether(ask, labelled, alike)
-    whole = ask.sort == "report" and all(
-        isinstance(hit.item, ImageRecord) for _, hit in alike
-    )  # there is no report to draft from
-    chosen = bool(ask.either) and labelled.asked is not None  # "melanoma or nevus?"
-    return (
-        _which(labelled, alike)
-        if whole or chosen or (ask.sort == "open" and (ask.broad or _ASKS.match(ask.text)))
-        else []
-    )
+    unwritten = all(isinstance(hit.item, ImageRecord) for _, hit in alike)  # there is no report to draft from
+    named = ask.sort == "open" and (ask.broad or _ASKS.match(ask.text))
+    chosen = ask.either and labelled.asked is not None  # "melanoma or nevus?"
+    return _which(labelled, alike) if named or chosen or (ask.sort == "report" and unwritten) else []
 
 
 def _which(labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> list[str]:
