@@ -361,6 +361,7 @@ class Labelled:
         None  # how many of them, and of the drawn ones, bear what a closed question asks about; None: no label tells
     )
     drawn: int = 0  # pictures drawn from the whole index
+    nearest: tuple[str, ...] = ()  # ids of the look-alike pictures, the most alike first
 
     @property
     def text(self) -> str:

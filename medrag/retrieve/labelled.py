@@ -32,16 +32,19 @@ class Labels:
 
     def of(self, query: Query) -> Labelled | None:
         """None without a picture or its domain, and where fewer than `FEWEST` labelled pictures of the domain are there."""
-        usual = _labels(self.drawn, query.domain) if query.images and query.domain else []
+        usual = [label for _, label in _labels(self.drawn, query.domain)] if query.images and query.domain else []
         if len(usual) < FEWEST:
             return None
         wanted = min(max(round(math.sqrt(len(usual))), FEWEST), MOST)
         hits = self.similar.retrieve(query, 2 * MOST)
-        near = _labels((hit.item for hit in hits if hit.score < self.same), query.domain)[:wanted]
-        if len(near) < FEWEST:
+        found = _labels((hit.item for hit in hits if hit.score < self.same), query.domain)[:wanted]
+        if len(found) < FEWEST:
             return None
+        near = [label for _, label in found]
         counted = tuple(sorted(Counter(near).items(), key=lambda pair: (-pair[1], near.index(pair[0]))))
-        return Labelled(counted, len(near), _asked(parse(query.text), near, usual), len(usual))
+        return Labelled(
+            counted, len(near), _asked(parse(query.text), near, usual), len(usual), tuple(id for id, _ in found)
+        )
 
     @functools.cached_property
     def drawn(self) -> Sequence[Item]:
@@ -59,9 +62,11 @@ def _asked(ask: Ask, near: Sequence[str], usual: Sequence[str]) -> tuple[int, in
     return sum(views[label] == "present" for label in near), sum(views[label] == "present" for label in usual)
 
 
-def _labels(items: Iterable[Item], domain: str) -> list[str]:
-    """The labels of the pictures among the items that stand for themselves, of the domain or of none."""
+def _labels(items: Iterable[Item], domain: str) -> list[tuple[str, str]]:
+    """Id and label of the pictures among the items that stand for themselves, of the domain or of none."""
     pictures = (one for one in items if isinstance(one, ImageRecord) and one.page is None)
     return [
-        str(one.meta["label"]) for one in pictures if one.meta.get("label") and domain_of(one) in ("", "other", domain)
+        (one.id, str(one.meta["label"]))
+        for one in pictures
+        if one.meta.get("label") and domain_of(one) in ("", "other", domain)
     ]

@@ -43,8 +43,8 @@ def of_class(ask: Ask, labelled: Labelled | None, alike: Sequence[tuple[str, Hit
 def _which(labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     (best, count), *others = labelled.labels[:NAMED]
     opening = "Likely" if count >= LIKELY * labelled.alike else "Uncertain, most often"
-    said = f"{opening} {best}: {count} of the {labelled.alike} pictures that look most alike are labelled so{_keys(best, alike)}"
-    rest = [f"{number} {label}{_keys(label, alike)}" for label, number in others]
+    said = f"{opening} {best}: {count} of the {labelled.alike} pictures that look most alike are labelled so{_keys(best, labelled, alike)}"
+    rest = [f"{number} {label}{_keys(label, labelled, alike)}" for label, number in others]
     return [f"{said}{'; ' if rest else ''}{', '.join(rest)}.", NOTE]
 
 
@@ -56,16 +56,17 @@ def _whether(ask: Ask, labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> 
     opening = "Uncertain" if not clear else "Likely no" if there == ask.negated else "Likely yes"
     best, count = labelled.labels[0]
     borne = [label for label, _ in labelled.labels if stance(ask, label) == "present"]
-    such = "".join(_keys(label, alike).strip() for label in borne)
+    such = "".join(_keys(label, labelled, alike).strip() for label in borne)
     said = (
         f"{near} of the {labelled.alike} pictures that look most alike are labelled as such{f' {such}' if such else ''}"
     )
     base = f"{100 * usual / max(labelled.drawn, 1):.0f} % of all are"
-    most = "" if best in borne else f"; the commonest label among them is {best}, {count}{_keys(best, alike)}"
+    most = "" if best in borne else f"; the commonest label among them is {best}, {count}{_keys(best, labelled, alike)}"
     return [f"{opening}: {said}, where {base}{most}.", NOTE]
 
 
-def _keys(label: str, alike: Sequence[tuple[str, Hit]]) -> str:
-    """The evidence that bears the label."""
-    found = [key for key, hit in alike if isinstance(hit.item, ImageRecord) and hit.item.meta.get("label") == label]
+def _keys(label: str, labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> str:
+    """The evidence that bears the label, of the pictures that were counted."""
+    counted = (pair for pair in alike if pair[1].item.id in labelled.nearest)
+    found = [key for key, hit in counted if hit.item.meta.get("label") == label]
     return f" {cite_keys(found)}" if found else ""

@@ -58,7 +58,9 @@ NEAR = [
 
 
 def test_the_nearest_are_counted_and_all_of_them_told_beside(tmp_path: Path) -> None:
-    assert counted(tmp_path, NEAR) == Labelled((("Melanocytic nevi", 4), ("Melanoma", 1)), 5, None, 20)
+    assert counted(tmp_path, NEAR) == Labelled(
+        (("Melanocytic nevi", 4), ("Melanoma", 1)), 5, None, 20, tuple(f"d:{n}" for n in range(5))
+    )
 
 
 def test_a_closed_question_counts_those_that_are_it(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def said(question: str, labelled: Labelled | None, kept: tuple[Hit, ...] = KEPT)
     return "".join(Extractive().stream(make_prompt(question, context), [SKIN.image]))
 
 
-FOUND = Labelled((("Melanocytic nevi", 7), ("Melanoma", 3)), 10, None, 40)
+FOUND = Labelled((("Melanocytic nevi", 7), ("Melanoma", 3)), 10, None, 40, ("d:0", "d:4"))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,10 @@ def test_a_class_is_told_with_its_count_and_its_evidence(question: str) -> None:
         "Likely Melanocytic nevi: 7 of the 10 pictures that look most alike are labelled so [E2]; 3 Melanoma [E1]. "
         "This rests on their labels, not on the image itself."
     )
+
+
+def test_what_was_not_counted_is_not_cited() -> None:
+    assert "[E" not in said("What lesion is this?", dataclasses.replace(FOUND, nearest=("d:7",)))
 
 
 def test_of_two_classes_the_commoner_is_told() -> None:
