@@ -362,6 +362,7 @@ class Labelled:
     )
     drawn: int = 0  # pictures drawn from the whole index
     nearest: tuple[str, ...] = ()  # ids of the look-alike pictures, the most alike first
+    such: tuple[str, ...] = ()  # the labels that say that what a closed question asks about is there
 
     @property
     def text(self) -> str:

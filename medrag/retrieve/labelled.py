@@ -9,18 +9,21 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medrag.types import ImageRecord, Item, Labelled, Query, domain_of
 from medrag.vlms._ask import Ask, parse
 from medrag.vlms._stance import stance
+from medrag.vlms._words import stem_set
 
 if TYPE_CHECKING:
     from medrag.indexes.items import ItemStore
     from medrag.protocols import Retriever
 
 DRAWN = 500  # pictures that tell how often a label is given at all
+_GENERAL = stem_set("lesion lesions disease type grade stage class tissue tumor")  # of "Is this lesion a melanoma?"
 FEWEST, MOST = 5, 25  # neighbours: the square root of the labelled pictures, within these; fewer say nothing
 
 
@@ -42,9 +45,12 @@ class Labels:
             return None
         near = [label for _, label in found]
         counted = tuple(sorted(Counter(near).items(), key=lambda pair: (-pair[1], near.index(pair[0]))))
-        return Labelled(
-            counted, len(near), _asked(parse(query.text), near, usual), len(usual), tuple(id for id, _ in found)
-        )
+        told = Labelled(counted, len(near), None, len(usual), tuple(id for id, _ in found))
+        such = _such(parse(query.text), {*near, *usual})
+        if such is None:
+            return told
+        both = sum(label in such for label in near), sum(label in such for label in usual)
+        return replace(told, asked=both, such=tuple(sorted(such)))
 
     @functools.cached_property
     def drawn(self) -> Sequence[Item]:
@@ -52,14 +58,15 @@ class Labels:
         return self.items.sample("image", DRAWN)
 
 
-def _asked(ask: Ask, near: Sequence[str], usual: Sequence[str]) -> tuple[int, int] | None:
-    """How many of the labels say that what a closed question asks about is there; None where not one speaks of it."""
+def _such(ask: Ask, labels: Collection[str]) -> set[str] | None:
+    """The labels that say that what a closed question asks about is there; None where not one speaks of it. Classes differ by every word: a
+    label that lacks a word of the question that others have is another class ("moderate" of "Severe retinopathy")."""
     if ask.sort != "closed" or not ask.finding:
         return None
-    views = {label: stance(ask, label) for label in {*near, *usual}}
-    if not any(views.values()):
-        return None
-    return sum(views[label] == "present" for label in near), sum(views[label] == "present" for label in usual)
+    said = {label: stem_set(label) for label in labels}
+    needed = set(ask.finding) & set[str]().union(*said.values()) - _GENERAL
+    views = {label: stance(ask, label) for label in labels if needed <= said[label]}
+    return {label for label, view in views.items() if view == "present"} if any(views.values()) else None
 
 
 def _labels(items: Iterable[Item], domain: str) -> list[tuple[str, str]]:

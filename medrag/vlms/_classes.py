@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from medrag.types import Hit, ImageRecord, Labelled
 from medrag.vlms._ask import Ask
-from medrag.vlms._stance import stance
 from medrag.vlms._vote import cite_keys
 
 NOTE = "This rests on their labels, not on the image itself."
@@ -55,13 +54,16 @@ def _whether(ask: Ask, labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> 
     clear = there or share <= 1 - LIKELY
     opening = "Uncertain" if not clear else "Likely no" if there == ask.negated else "Likely yes"
     best, count = labelled.labels[0]
-    borne = [label for label, _ in labelled.labels if stance(ask, label) == "present"]
-    such = "".join(_keys(label, labelled, alike).strip() for label in borne)
+    such = "".join(_keys(label, labelled, alike).strip() for label in labelled.such)
     said = (
         f"{near} of the {labelled.alike} pictures that look most alike are labelled as such{f' {such}' if such else ''}"
     )
     base = f"{100 * usual / max(labelled.drawn, 1):.0f} % of all are"
-    most = "" if best in borne else f"; the commonest label among them is {best}, {count}{_keys(best, labelled, alike)}"
+    most = (
+        ""
+        if best in labelled.such
+        else f"; the commonest label among them is {best}, {count}{_keys(best, labelled, alike)}"
+    )
     return [f"{opening}: {said}, where {base}{most}.", NOTE]
 
 

@@ -65,10 +65,28 @@ def test_the_nearest_are_counted_and_all_of_them_told_beside(tmp_path: Path) -> 
 
 def test_a_closed_question_counts_those_that_are_it(tmp_path: Path) -> None:
     found = counted(tmp_path, NEAR, "Is this a melanoma?")
-    assert found is not None and found.asked == (1, 16)
+    assert found is not None and found.asked == (1, 16) and found.such == ("Melanoma",)
     (tmp_path / "2").mkdir()
     other = counted(tmp_path / "2", NEAR, "Is there a fracture?")
     assert other is not None and other.asked is None  # no label speaks of it
+
+
+@pytest.mark.parametrize(
+    ("question", "such"),
+    [
+        ("Is there moderate retinopathy?", ("Moderate retinopathy with maculopathy",)),
+        ("Is there maculopathy?", ("Moderate retinopathy with maculopathy",)),
+        ("Is there retinopathy?", ("Mild retinopathy without maculopathy", "Moderate retinopathy with maculopathy")),
+        (
+            "Is this lesion a retinopathy?",
+            ("Mild retinopathy without maculopathy", "Moderate retinopathy with maculopathy"),
+        ),
+    ],
+)
+def test_classes_differ_by_every_word(tmp_path: Path, question: str, such: tuple[str, ...]) -> None:
+    labels = ["Moderate retinopathy with maculopathy", "Mild retinopathy without maculopathy", "No retinopathy"] * 4
+    found = counted(tmp_path, [picture(n, label) for n, label in enumerate(labels)], question)
+    assert found is not None and found.such == such and found.asked is not None
 
 
 @pytest.mark.parametrize(
@@ -157,7 +175,8 @@ def test_what_labels_do_not_tell_is_not_answered_by_them(question: str) -> None:
     ],
 )  # fmt: skip
 def test_a_closed_question_is_answered_by_all_look_alikes(question: str, asked: tuple[int, int], begin: str) -> None:
-    assert said(question, dataclasses.replace(FOUND, asked=asked)).startswith(begin)
+    such = ("Melanocytic nevi",) if "nevus" in question else ("Melanoma",)
+    assert said(question, dataclasses.replace(FOUND, asked=asked, such=such)).startswith(begin)
 
 
 def test_captions_that_speak_of_something_else_take_weight_from_those_that_mention_it() -> None:
