@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 80_000_000
+_VAST = 1e150  # numbers beyond are scaled first: the difference of two of them is infinite
 NEAR_SIDE = 2.25  # see `reduced`
 AT_ONCE = 1 << 16  # values that are looked up together: their places stay in the processor's cache
 ASKED = 8  # pictures of questions that are remembered, of at most 13 MB each
@@ -145,16 +146,13 @@ def to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
         low_high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         numbers = np.nan_to_num(numbers, nan=low_high[0], posinf=low_high[1], neginf=low_high[0])
     low, high = float(numbers.min()), float(numbers.max())
-    if max(-low, high) > _VAST:  # the difference of two such numbers is none
+    if max(-low, high) > _VAST:
         numbers = np.divide(numbers, _VAST)
     if is_float and low >= 0 and high <= 1:
         return window(numbers, 0.0, 1.0)
     if not is_float and low >= 0 and high <= 255:
         return values.astype(np.uint8)
     return window(numbers, *spread(numbers))
-
-
-_VAST = 1e150
 
 
 def spread(numbers: NDArray[Any]) -> tuple[float, float]:

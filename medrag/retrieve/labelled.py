@@ -34,9 +34,10 @@ class Labels:
         self.similar, self.items, self.same = similar, items, same
 
     def of(self, query: Query) -> Labelled | None:
-        """None without a picture or its domain, and where fewer than `FEWEST` labelled pictures of the domain are there."""
+        """None without a picture or its domain, where fewer than `FEWEST` labelled pictures of the domain are there, and where all have one label,
+        which is no class then but the name of their folder."""
         usual = [label for _, label in _labels(self.drawn, query.domain)] if query.images and query.domain else []
-        if len(usual) < FEWEST:
+        if len(usual) < FEWEST or len(set(usual)) < 2:
             return None
         wanted = min(max(round(math.sqrt(len(usual))), FEWEST), MOST)
         hits = self.similar.retrieve(query, 2 * MOST)

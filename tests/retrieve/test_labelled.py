@@ -92,10 +92,11 @@ def test_classes_differ_by_every_word(tmp_path: Path, question: str, such: tuple
 @pytest.mark.parametrize(
     "items",
     [
-        [picture(n, "Melanoma") for n in range(FEWEST - 1)],
+        [picture(n, "Melanoma" if n else "Nevus") for n in range(FEWEST - 1)],
         [picture(n) for n in range(9)],  # captions are no labels
-        [picture(n, "Melanoma", "histology") for n in range(9)],
-        [picture(n, "Figure", page=3) for n in range(9)],  # figures of a book
+        [picture(n, "pngs") for n in range(9)],  # nor is the name of the one folder that they lie in
+        [picture(n, f"Grade {n % 2}", "histology") for n in range(9)],
+        [picture(n, f"Figure {n}", page=3) for n in range(9)],  # figures of a book
         [Study(f"d:{n}", {"findings": "Clear."}, domain="dermoscopy") for n in range(9)],
     ],
 )
@@ -113,7 +114,7 @@ def test_without_a_picture_or_its_domain_nothing_is_counted(tmp_path: Path) -> N
 def test_neighbours_are_a_root_of_the_pictures_within_bounds(tmp_path_factory: pytest.TempPathFactory, n: int) -> None:
     class Store:
         def sample(self, kind: str, most: int) -> list[Item]:
-            return [picture(i, "A") for i in range(min(n, most))]
+            return [picture(i, "AB"[i % 2]) for i in range(min(n, most))]
 
     found = Labels(Alike([picture(i, "A") for i in range(n)]), cast("ItemStore", Store()), 0.9995).of(
         Query("What is this?", (SKIN,), domain="dermoscopy")
