@@ -32,6 +32,7 @@ from medrag._filling import encode_spread, fill_index
 from medrag._growing import Growing, Grown
 from medrag._origin import refuse_to_replace, remember
 from medrag._saying import add_said
+from medrag._shortfalls import shortfalls
 from medrag._stages import Log, Reading, Skip, Storing, by_kind
 from medrag._swap import one_line, recover, swap
 from medrag._util.files import sha256_text
@@ -322,11 +323,7 @@ class _Build:
         dims: Mapping[str, int],
         deleted: Collection[str],
     ) -> Manifest:
-        self.log.warnings += [
-            *_unexpected(self.recipe, by_kind(counts)),
-            *_unfound(self.recipe, counts),
-            *_empty(self.recipe, counts),
-        ]
+        self.log.warnings += shortfalls(self.recipe, counts)
         return Manifest(
             name=self.recipe.name,
             recipe=self.recipe.model_dump(mode="json", exclude={"pipeline"}),
@@ -404,38 +401,6 @@ def _version() -> str:
         return importlib.metadata.version("medrag")
     except importlib.metadata.PackageNotFoundError:  # run from a folder that was not installed
         return "unknown"
-
-
-def _unexpected(recipe: Recipe, counts: Mapping[str, int]) -> list[str]:
-    """One line for each kind of which there are more or fewer than the recipe says."""
-    return [
-        f"expected {number:,} of kind {kind}, found {counts.get(kind, 0):,}"
-        for kind, number in recipe.expected.items()
-        if counts.get(kind, 0) != number
-    ]
-
-
-def _unfound(recipe: Recipe, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """One line for each corpus of which nothing went into an index or the graph."""
-    indexed = {
-        (kind, name) for index in recipe.indexes.values() for kind in index.items for name in index.corpora or counts
-    }
-    return [
-        f"nothing of the corpus {name!r} can be found: no index of the recipe takes its {' or '.join(found)}; add one under indexes:, "
-        "or leave indexes: out for those that the corpora call for"
-        for name, found in counts.items()
-        if found and not any(kind in ("concept", "triple") or (kind, name) in indexed for kind in found)
-    ]
-
-
-def _empty(recipe: Recipe, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """One line for each index that the recipe's file asks for and that holds nothing."""
-    return [
-        f"the index {name!r} is empty: nothing read is one of {', '.join(index.items)}"
-        for name, index in recipe.indexes.items()
-        if not recipe.implied
-        and not any(counts[corpus].get(kind) for corpus in index.corpora or counts for kind in index.items)
-    ]
 
 
 def _unchanged(manifest: Manifest, folder: Path) -> BuildReport:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from medrag._implied import implied, kinds_read
+from medrag._shortfalls import shortfalls
 from medrag.build import build
 from medrag.cli.recipes import new_recipe
 from medrag.settings import CorpusSettings, Recipe, load_recipe, parse
@@ -61,6 +62,10 @@ def test_a_corpus_that_no_index_takes_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
     unfound = [line for line in build(load_recipe(written(tmp_path, indexes={}))).warnings if "can be found" in line]
     assert len(unfound) == 1 and "'notes'" in unfound[0] and "passage" in unfound[0]
+    said = load_recipe(written(tmp_path, indexes={}, graph={"said": ["passages"]}, corpora=[
+        {"name": "notes", "reader": "text", "path": "notes"},
+    ]))  # fmt: skip
+    assert shortfalls(said, {"notes": {"passage": 1, "statement": 2}}) == []  # the graph finds it
     lexical = {"lexical": {"kind": "bm25"}, "pictures": {"kind": "bm25", "items": ["image"]}}
     (warning,) = build(load_recipe(written(tmp_path, indexes=lexical))).warnings
     assert "'pictures' is empty" in warning

@@ -138,7 +138,8 @@ def reasons(answer: Answer) -> Answer:
     elif answer.status == "abstained":
         text = f"It was not answered: {answer.reason or 'nothing that was found answers it'}."
     else:
-        text = "It cites nothing: what was found does not bear it out, and it comes from the image alone."
+        whence = "it comes from the image alone" if answer.context.query.images else "it comes from the model alone"
+        text = f"It cites nothing: what was found does not bear it out, and {whence}."
     return dataclasses.replace(answer, text=text, claims=(), confidence=None)
 
 

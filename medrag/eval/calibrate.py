@@ -257,9 +257,8 @@ def _figures(
     groups = [one.group for one in some]
     found: dict[str, Any] = {"n": len(some), "groups": len(set(groups)), "accuracy": round(float(good.mean()), 4)}
     kinds = {"calibrated": outside, "constant": np.full(len(good), good.mean())}
-    own = np.array(
-        [one.raw[read] for one in some], float
-    )  # NaN where it has none: what it leaves to the words of the evidence
+    # NaN where it has none: what it leaves to the words of the evidence
+    own = np.array([one.raw[read] for one in some], float)
     if np.isfinite(own).any():
         kinds["generator"] = own
     measure: Any = Abstention(coverages=(COVERED,), bins=10)

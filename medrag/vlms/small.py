@@ -196,9 +196,11 @@ class MedragSmall:
         domain, sort = prompt.context.query.domain, parse(prompt.question).sort
         if not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED):
             return True
-        if beyond(prompt.question):
-            return True
-        return asks_change(prompt.question) or bool(change_told(prompt.question, prompt.context))
+        return (
+            beyond(prompt.question)
+            or asks_change(prompt.question)
+            or bool(change_told(prompt.question, prompt.context))
+        )
 
     def _by_words(self, prompt: Prompt, images: Sequence[Image]) -> Iterator[str]:
         """What the evidence says: how two images differ, or, where it does not compare them, that this is not known; other questions as `extractive` answers them."""
