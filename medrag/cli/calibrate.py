@@ -12,7 +12,7 @@ import typer
 from medrag.cli.output import Json, emit, note, options_of, table
 
 if TYPE_CHECKING:
-    from medrag.eval.tasks import Example
+    from medrag.eval.tasks import Example, Task
     from medrag.pipeline import MedRAG
 
 
@@ -22,7 +22,7 @@ def calibrate(
         list[str],
         typer.Option(
             "--task",
-            help="Labelled questions: a task of `medrag eval list` or its YAML file; NAME=NUMBER for so many patients. Repeat for several. Of kind selection: chooses what is kept.",
+            help="Labelled questions: a task of `medrag eval list`, its YAML file, or a file of your own (.csv, .jsonl …); NAME=NUMBER for so many patients. Repeat for several. Of kind selection: chooses what is kept.",
         ),
     ],
     data: Annotated[
@@ -58,31 +58,33 @@ def calibrate(
     from medrag.cli.ask import open_index
     from medrag.corpora import twins
     from medrag.errors import SettingsError
-    from medrag.eval import runner, sources
+    from medrag.eval import runner
     from medrag.eval.calibrate import KINDS, calibrated, check_asked, check_numbers
     from medrag.eval.observed import observe
-    from medrag.eval.tasks import load_task
 
-    tasks, risks = [_named(one, limit) for one in task], risk or [0.05, 0.1, 0.15, 0.2, 0.3]
+    named = [_named(one, limit) for one in task]
+    tasks, risks = (
+        [(one, n) for name, n in named for one in runner.tasks_named(name)],
+        risk or [0.05, 0.1, 0.15, 0.2, 0.3],
+    )
     depths = sorted(set(depth or (0, 3, 6)))
     check_numbers(depths, risks, delta, alpha)
-    if load_task(tasks[0][0]).kind == "selection" and (out or work or depth or risk):
+    if tasks[0][0].kind == "selection" and (out or work or depth or risk):
         raise SettingsError(
             "a task of kind selection chooses settings and writes no calibration",
             "leave out --out, --work, --depth and --risk",
         )
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off", "risk": None})
     path = out or beside(rag.recipe.name if rag.recipe else index, NAME)
-    folder = data or sources.training_data()
-    if load_task(tasks[0][0]).kind == "selection":
-        _selection(rag, tasks, folder, split, seed, as_json)
+    if tasks[0][0].kind == "selection":
+        _selection(rag, tasks, data, split, seed, as_json)
         return
     examples: list[Example] = []
-    for name, most in tasks:
-        one = runner.plan(name, folder, split=split, limit=most, seed=seed)
+    for wanted, most in tasks:
+        one = runner.plan(wanted, data, split=split, recipe=index, limit=most, seed=seed)
         if one.task.kind not in KINDS:
             raise SettingsError(
-                f"{name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
+                f"{wanted.name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
             )
         examples += [replace(example, id=f"{one.task.name}/{example.id}") for example in one.examples]
     check_asked(examples)
@@ -112,16 +114,16 @@ def _named(task: str, limit: int) -> tuple[str, int]:
 
 
 def _selection(
-    rag: MedRAG, tasks: list[tuple[str, int]], folder: Path, split: str, seed: int, as_json: bool
-) -> None:  # fmt: skip
+    rag: MedRAG, tasks: list[tuple[Task, int]], data: Path | None, split: str, seed: int, as_json: bool
+) -> None:
     """Settings of fusion and selector, chosen on judged queries; nothing is written: they are for the recipe's ``pipeline``."""
     from medrag.eval import runner
     from medrag.eval.tune_selection import tune_selection
 
     results = []
-    for name, most in tasks:
-        one = runner.plan(name, folder, split=split, limit=most, seed=seed)
-        results.append(tune_selection(one.task, folder, split, one.examples, rag.settings, seed=seed))
+    for task, most in tasks:
+        one = runner.plan(task, data, split=split, limit=most, seed=seed)
+        results.append(tune_selection(one.task, one.data, split, one.examples, rag.settings, seed=seed))
     if as_json:
         emit(results)
         return

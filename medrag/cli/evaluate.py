@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,12 @@ def list_tasks(as_json: Json = False) -> None:
 
 @app.command("run")
 def run(
-    task: Annotated[str, typer.Argument(help="A task by name, or its YAML file.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="A task by name, its YAML file, or a file of your own questions or reports (.csv, .tsv, .jsonl, .json)."
+        ),
+    ],
     arm: Annotated[
         list[str], typer.Option("--arm", help="What answers: an arm, or module:function. Repeat for several.")
     ],
@@ -68,33 +74,34 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run arms through a task. A run that was cut off goes on where it stopped."""
-    from medrag.eval import runner, sources
+    from medrag.eval import runner
 
-    planned = runner.plan(
-        task, data or sources.training_data(), split=split, model=model or None, recipe=recipe, limit=limit, seed=seed,
-        options=options_of(option or []),
-    )  # fmt: skip
-    found = {}
-    for name in arm:
-        path = _path(out, planned, name, len(arm))
-        found[name] = runner.run(planned, name, path, draws=draws, at_once=at_once, workers=workers, restart=restart)
+    plans = [
+        runner.plan(one, data, split=split, model=model or None, recipe=recipe, limit=limit, seed=seed, options=options_of(option or []))
+        for one in runner.tasks_named(task)
+    ]  # fmt: skip
+    several, found = len(plans) * len(arm) > 1, {}
+    for planned, name in itertools.product(plans, arm):
+        path = _path(out, planned, name, several)
+        result = runner.run(planned, name, path, draws=draws, at_once=at_once, workers=workers, restart=restart)
+        found[name if len(plans) == 1 else f"{planned.task.kind} {name}"] = result
         if not as_json:
-            _show(found[name])
+            _show(result)
             note(f"written: {path}")
-        if failed := found[name]["failed"]:
-            note(f"{failed} of {found[name]['n']} failed and count as wrong, the first with: {found[name]['problem']}")
+        if failed := result["failed"]:
+            note(f"{failed} of {result['n']} failed and count as wrong, the first with: {result['problem']}")
     if as_json:
-        emit(found[arm[0]] if len(arm) == 1 else found)
+        emit(found if several else next(iter(found.values())))
 
 
-def _path(out: Path | None, planned: Any, arm: str, arms: int) -> Path:
+def _path(out: Path | None, planned: Any, arm: str, several: bool) -> Path:
     usual = f"{planned.task.name}-{planned.split}-{arm.replace(':', '.')}.json"
     if out is None:
         return Path("eval-results") / usual
     if out.suffix != ".json":
         return out / usual
-    if arms > 1:
-        raise typer.BadParameter("--out names one file, but several arms are asked for: name a folder")
+    if several:
+        raise typer.BadParameter("--out names one file, but there are several results: name a folder")
     return out
 
 

@@ -16,7 +16,8 @@ app = typer.Typer(no_args_is_help=True, help="Teach a model when to trust what w
 def pairs(
     out: Annotated[Path, typer.Argument(help="Folder for answers, pairs and pictures.")],
     questions: Annotated[
-        Path | None, typer.Option("--questions", help="Your own questions as JSON lines (default: the pack's).")
+        Path | None,
+        typer.Option("--questions", help="Your own questions, as `medrag eval run` takes them (default: the pack's)."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with the pack's layout (default: MEDRAG_DATA).")

@@ -1,4 +1,4 @@
-"""Pictures of an index that are those of a question in other bytes: saved again, made smaller. Their studies are kept from answering it.
+"""Studies of an index that must not answer a question: its own, others of its patient, and those that hold its picture in other bytes (saved again, made smaller).
 
 The difference hash (Krawetz, 2013) of 16 × 16 comparisons of neighbouring grey values. At `NEAR` of its 256 bits: of 6,203 chest films (19 million pairs of
 different studies) none are taken for each other, the nearest differ in 13; copies as JPEG of quality 50 and at half the size differ in 12 at most (150 of each).
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medrag.corpora._files import safe_id
 from medrag.errors import BadRecord
-from medrag.types import ImageRecord, Item
+from medrag.types import ImageRecord, Item, Study
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,6 +75,29 @@ def _read(path: str, frame: int) -> NDArray[np.bool_] | None:
         return None
 
 
+def apart_from_kin(examples: Sequence[One], items: Iterable[Item]) -> list[One]:
+    """The examples, each without the studies of its ``patient`` and without its own ``study``, where it says whose and which it is.
+
+    A study goes by its id, with the corpus' name before it or without.
+    """
+    named = [(str(getattr(one, "patient", "")), str(getattr(one, "study", ""))) for one in examples]
+    if not any(patient or study for patient, study in named):
+        return list(examples)
+    of_patient, called = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for item in items:
+        if isinstance(item, Study | ImageRecord):
+            patient = item.patient if isinstance(item, Study) else str(item.meta.get("patient", ""))
+            of_patient[patient].add(item.doc)
+            for name in (item.doc, item.doc.partition(":")[2], str(item.meta.get("uid", ""))):
+                called[name].add(item.doc)
+    found = []
+    for one, (patient, study) in zip(examples, named, strict=True):
+        kin = (of_patient[patient] if patient else set()) | (called[safe_id(study)] if study else set())
+        more = sorted(kin - set(one.exclude))
+        found.append(dataclasses.replace(one, exclude=(*one.exclude, *more)) if more else one)
+    return found
+
+
 def apart(examples: Sequence[One], items: Iterable[Item]) -> tuple[list[One], int]:
     """The examples, each without the studies that hold one of its pictures; and how many were left out so that its own ids had not named."""
     indexed = [
@@ -89,10 +114,11 @@ def apart(examples: Sequence[One], items: Iterable[Item]) -> tuple[list[One], in
 
 
 def apart_in(store: Any, examples: Sequence[One]) -> list[One]:
-    """The same for an opened index (`medrag.indexes.store.Store`), or none; it is not read where no example has a picture."""
-    if store is None or not any(example.images for example in examples):
+    """Both for an opened index (`medrag.indexes.store.Store`), or none; its pictures are not read where no example has one."""
+    if store is None:
         return list(examples)
-    return apart(examples, store.items.iterate(["image"]))[0]
+    found = apart_from_kin(examples, store.items.iterate(["study", "image"]))
+    return apart(found, store.items.iterate(["image"]))[0] if any(one.images for one in found) else found
 
 
 def _with_twins(example: One, docs: Sequence[str], matrix: NDArray[np.bool_]) -> One:

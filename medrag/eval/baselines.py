@@ -3,7 +3,7 @@
 ``majority`` says what training answers most often say. ``question-only`` is TF-IDF and logistic regression over the training
 questions: it never sees an image. ``constant-report`` gives everyone the training report that is most like all others.
 ``nearest-report`` copies the report of the training study that looks most alike. They learn from the folder that MEDRAG_DATA
-names, never from what is measured.
+names, never from what is measured; of a task made of one's own file as `medrag.eval.own` says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from medrag._util.files import sha256_file, sha256_text
 from medrag._util.findings import ASKED
 from medrag.corpora import pictures, questions, realdata
 from medrag.errors import MissingDependency, SettingsError
-from medrag.eval import routing, sources
+from medrag.eval import own, routing, sources
 from medrag.eval.tasks import Example, Output, Task
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ TABLES = (  # of the training data, what baselines read of IU X-Ray and VQA-RAD
 )  # fmt: skip
 
 
-def learned_from(name: str, task: Task, rag: Callable[[], MedRAG]) -> dict[str, str]:
-    """What the answers of a baseline depend on beside the examples: the index, or the training data and the encoder."""
+def learned_from(name: str, task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> dict[str, str]:
+    """What the answer to one example depends on beside it: the index, the other examples, or the training data and the encoder."""
     if name in SEARCHING:
         return {"fingerprint": rag().fingerprint}
+    if task.source == own.SOURCE:
+        told = [f"{example.group}\0{example.question}\0{example.reference}" for example in examples]
+        return {"examples": sha256_text(*told)[:16]}
     data = sources.training_data()
     parts = [sha256_file(data / table) if (data / table).is_file() else "" for table in TABLES]
     if task.kind == "routing":
@@ -49,31 +52,49 @@ def majority(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG])
     """The commonest answer of the training questions to every question; for closed ones their share of yes as P(yes)."""
     if task.kind == "routing":
         return routing.majority(sources.training_data(), examples)
+    taught = taught_by(examples) if task.source == own.SOURCE else None
     if task.kind == "closed":
-        _, answers = training_questions(task)
+        _, answers = taught or training_questions(task)
         share = sum(answer == "yes" for answer in answers) / len(answers)
         return [Output("yes" if share >= 0.5 else "no", share)] * len(examples)
-    commonest = Counter(answer for _, answer in _open_questions()).most_common(1)[0][0]
-    return [Output(commonest)] * len(examples)
+    _, answers = taught or _open_questions()
+    return [Output(Counter(answers).most_common(1)[0][0])] * len(examples)
 
 
 def question_only(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
-    """Its answers to closed questions, and to open ones the commonest answer of the most similar training question."""
+    """Its answers to closed questions, and to open ones the commonest answer of the most similar training questions."""
+    if task.source == own.SOURCE:
+        return own.out_of_fold(examples, lambda others, these: _by_question(task, *taught_by(others), these))
+    return _by_question(task, *(training_questions(task) if task.kind == "closed" else _open_questions()), examples)
+
+
+def taught_by(examples: Sequence[Example]) -> tuple[list[str], list[str]]:
+    """(questions, answers) of examples."""
+    return [one.question for one in examples], [str(one.reference) for one in examples]
+
+
+def _by_question(task: Task, seen: list[str], answers: list[str], examples: Sequence[Example]) -> Answers:
     asked = [example.question for example in examples]
-    if task.kind == "closed":
-        seen, answers = training_questions(task)
-        model = _pipeline("logistic").fit(seen, [answer == "yes" for answer in answers])
-        return [Output("yes" if p >= 0.5 else "no", float(p)) for p in model.predict_proba(asked)[:, 1]]
-    pairs = _open_questions()
-    model = _pipeline("nearest").fit([q for q, _ in pairs], [a for _, a in pairs])
-    return [Output(str(answer)) for answer in model.predict(asked)]
+    if task.kind != "closed":
+        model = _pipeline("nearest", len(seen)).fit(seen, answers)
+        return [Output(str(answer)) for answer in model.predict(asked)]
+    if len(set(answers)) == 1:  # nothing to tell apart
+        return [Output(answers[0], float(answers[0] == "yes"))] * len(asked)
+    model = _pipeline("logistic").fit(seen, [answer == "yes" for answer in answers])
+    return [Output("yes" if p >= 0.5 else "no", float(p)) for p in model.predict_proba(asked)[:, 1]]
 
 
 def constant_report(task: Task, examples: Sequence[Example], rag: Callable[[], MedRAG]) -> Answers:
     """The medoid of the training reports under TF-IDF's cosine."""
+    if task.source == own.SOURCE:
+        return own.out_of_fold(examples, lambda others, these: _medoid([str(one.reference) for one in others], these))
+    texts = [study.text for study in realdata.studies(sources.training_data(), "train") if study.text]
+    return _medoid(texts, examples)
+
+
+def _medoid(texts: Sequence[str], examples: Sequence[Example]) -> Answers:
     import numpy as np
 
-    texts = [study.text for study in realdata.studies(sources.training_data(), "train") if study.text]
     vectors = _sklearn("feature_extraction.text").TfidfVectorizer(sublinear_tf=True).fit_transform(texts)
     mean = np.asarray(vectors.mean(axis=0)).ravel()
     return [Output(texts[int(np.argmax(vectors @ mean))])] * len(examples)
@@ -114,8 +135,9 @@ def training_questions(task: Task) -> tuple[list[str], list[str]]:
     return [question for question, _ in pairs], [answer for _, answer in pairs]
 
 
-def _open_questions() -> list[tuple[str, str]]:
-    return [(q, a) for q, a in _vqa_rad_train() if a.lower() not in ("yes", "no")]
+def _open_questions() -> tuple[list[str], list[str]]:
+    pairs = [(q, a) for q, a in _vqa_rad_train() if a.lower() not in ("yes", "no")]
+    return [question for question, _ in pairs], [answer for _, answer in pairs]
 
 
 def _vqa_rad_train() -> list[tuple[str, str]]:
@@ -126,12 +148,13 @@ def _vqa_rad_train() -> list[tuple[str, str]]:
     ]
 
 
-def _pipeline(last: str) -> Any:
+def _pipeline(last: str, most: int = 5) -> Any:
+    """TF-IDF and a model; ``most`` bounds the neighbours."""
     text, joined = _sklearn("feature_extraction.text"), _sklearn("pipeline").make_pipeline
     if last == "logistic":
         model = _sklearn("linear_model").LogisticRegression(C=10, max_iter=2000)
     else:
-        model = _sklearn("neighbors").KNeighborsClassifier(5, metric="cosine", weights="distance")
+        model = _sklearn("neighbors").KNeighborsClassifier(min(5, most), metric="cosine", weights="distance")
     return joined(text.TfidfVectorizer(ngram_range=(1, 2), min_df=1), model)
 
 

@@ -22,13 +22,13 @@ from medrag._util.files import appending, sha256_text, write_error, write_json
 from medrag._util.progress import track
 from medrag.corpora import twins
 from medrag.errors import CorpusError, IndexMissing, MedragError, SettingsError
-from medrag.eval import linking, page_questions, routing, scoring, selection
+from medrag.eval import linking, own, page_questions, routing, scoring, selection
 from medrag.eval.arms import Arm, check_named, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS
 from medrag.eval.lines import latest, whole_lines
 from medrag.eval.rankers import make_finder, make_ranker
-from medrag.eval.sources import SOURCES
+from medrag.eval.sources import SOURCES, training_data
 from medrag.eval.tasks import Example, Output, Task, load_task
 from medrag.pipeline import MedRAG
 
@@ -48,21 +48,37 @@ class Run:
 
 
 def plan(
-    task: str | Path | Task, data: Path, *, split: str = "", model: Any = None, recipe: str = "", limit: int = 0,
+    task: str | Path | Task, data: Path | None = None, *, split: str = "", model: Any = None, recipe: str = "", limit: int = 0,
     seed: int = 0, options: Mapping[str, Any] | None = None,
 ) -> Run:  # fmt: skip
-    """Reads the examples; the pipeline is opened when an arm first needs it. ``limit`` keeps a part drawn with the seed, whole groups at once."""
-    found = task if isinstance(task, Task) else load_task(task)
+    """Reads the examples; the pipeline is opened when an arm first needs it. ``limit`` keeps a part drawn with the seed, whole groups at once.
+
+    ``task`` may be a file of questions of one kind (`tasks_named` tells several apart). ``data`` is the folder that MEDRAG_DATA names where none is given.
+    """
+    found, *more = [task] if isinstance(task, Task) else tasks_named(task)
+    if more:
+        kinds = ", ".join(one.kind for one in (found, *more))
+        raise SettingsError(f"{task} holds questions of several kinds: {kinds}", "plan each of its tasks_named(…)")
     if found.source not in SOURCES:
         raise SettingsError(f"{found.name}: there is no source {found.source!r}", f"known: {', '.join(SOURCES)}")
-    split = split or found.split
+    split, recipe = split or found.split, recipe or found.recipe
+    if found.source == own.SOURCE:
+        data = data or Path(found.options.get("file", "")).parent
+        if not recipe:
+            raise SettingsError(f"{found.name} names no index that is asked", "name one with --recipe")
+    data = data or training_data()
     examples = limited(SOURCES[found.source](data, split, found), limit, seed)
     if not examples:
         raise CorpusError(
             f"{found.name}: the split {split!r} of {data} holds no example", "name another split with --split"
         )
-    opened = functools.cache(lambda: MedRAG.open(recipe or found.recipe, model=model, **(options or {})))
+    opened = functools.cache(lambda: MedRAG.open(recipe, model=model, **(options or {})))
     return Run(found, data, split, tuple(examples), opened, seed)
+
+
+def tasks_named(task: str | Path) -> list[Task]:
+    """The task of a name or a YAML file; of a file of questions one for each kind that it holds."""
+    return own.own_tasks(task) if own.is_file(task) else [load_task(task)]
 
 
 def limited(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
@@ -113,18 +129,20 @@ def run(
 
 
 def _apart(planned: Run, arm: str) -> tuple[Run, int]:
-    """The examples without near-duplicates of their pictures in the index, and how many documents that leaves out."""
+    """The examples without near-duplicates of their pictures in the index, and how many documents that leaves out beside those of the same patient."""
     names = (arm, *planned.task.baselines)
     asks = planned.task.kind in PICTURED and any(name not in BASELINES or name in SEARCHING for name in names)
     try:
-        store = planned.rag().store if asks and any(example.images for example in planned.examples) else None
+        store = planned.rag().store if asks else None
     except IndexMissing:
         if ":" not in arm:
             raise
         store = None  # a function of one's own need not ask an index
     if store is None:
         return planned, 0
-    examples, count = twins.apart(planned.examples, store.items.iterate(["image"]))
+    known = twins.apart_from_kin(planned.examples, store.items.iterate(["study", "image"]))
+    pictured = any(example.images for example in known)
+    examples, count = twins.apart(known, store.items.iterate(["image"])) if pictured else (known, 0)
     return dataclasses.replace(planned, examples=tuple(examples)), count
 
 
@@ -274,7 +292,7 @@ def _baseline(planned: Run, name: str) -> Arm:
             )
         )
     )
-    settings = learned_from(name, planned.task, planned.rag)
+    settings = learned_from(name, planned.task, planned.examples, planned.rag)
     return Arm(name, settings, one_by_one(lambda example: said()[example.id]))
 
 

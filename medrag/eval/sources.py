@@ -11,7 +11,7 @@ from pathlib import Path
 
 from medrag.corpora import questions, realdata
 from medrag.errors import CorpusError
-from medrag.eval import collections, hops, linking, page_questions, routing
+from medrag.eval import collections, hops, linking, own, page_questions, routing
 from medrag.eval.tasks import Example, Task
 
 Source = Callable[[Path, str, Task], list[Example]]
@@ -27,7 +27,7 @@ def iu_reports(data: Path, split: str, task: Task) -> list[Example]:
             task.question,
             study.text,
             _views(study, task),
-            own(study),
+            own_ids(study),
             _tags(study, twins),
             study.text,
         )
@@ -64,7 +64,7 @@ def _closed(task: Task, known: dict[str, realdata.Study], asked: list[tuple[str,
             question,
             answer,
             _views(known[uid], task),
-            own(known[uid]),
+            own_ids(known[uid]),
             (topic,) if topic else (),
             known[uid].text,
         )
@@ -107,7 +107,7 @@ def iu_similar(data: Path, split: str, task: Task) -> list[Example]:
         grades = {name: grade for name, grade in shared.items() if grade}
         tags = ("normal" if "normal" in study.positive else "abnormal",)
         if grades:
-            made.append(Example(study.uid, study.uid, task.question, grades, _views(study, task), own(study), tags))
+            made.append(Example(study.uid, study.uid, task.question, grades, _views(study, task), own_ids(study), tags))
     return made
 
 
@@ -116,7 +116,7 @@ def _grade(one: frozenset[str], other: frozenset[str]) -> int:
     return 2 if overlap == 1 else int(overlap >= 0.5)
 
 
-def own(study: realdata.Study) -> tuple[str, ...]:
+def own_ids(study: realdata.Study) -> tuple[str, ...]:
     """The ids under which the index may know this very study."""
     return (f"iu_xray:{study.uid}", f"openi:CXR{study.uid}", f"openi:{study.uid}")
 
@@ -152,6 +152,6 @@ def training_data() -> Path:
 
 SOURCES: dict[str, Source] = {
     "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "iu_similar": iu_similar, "vqa_rad": vqa_rad,
-    "terms": linking.terms, "held_pictures": routing.held, "pages": page_questions.questions, "hops": hops.questions,
+    "terms": linking.terms, "held_pictures": routing.held, "pages": page_questions.questions, "hops": hops.questions, own.SOURCE: own.questions,
     **{name: collections.source(name) for name in collections.COLLECTIONS},
 }  # fmt: skip

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from medrag._util.files import sha256_file
 from medrag._util.near import meant
-from medrag._util.places import share
+from medrag._util.places import expand, share
 from medrag.errors import SettingsError
 from medrag.settings import Strict, parse, read_yaml
 
@@ -34,6 +34,8 @@ class Example:
     exclude: tuple[str, ...] = ()  # ids that must not be retrieved: the study itself
     tags: tuple[str, ...] = ()  # parts of the task that are scored alone
     truth: str = ""  # the study's own report, for the arm oracle-context alone
+    patient: str = ""  # whose studies in the index never answer
+    study: str = ""  # the same, by its id with the corpus' name before it or without
 
     def asked(self) -> dict[str, Any]:
         """What an answer answers, as JSON has it: one that was kept is taken over where this is the same. Pictures go by their content."""
@@ -85,6 +87,8 @@ def load_task(name_or_path: str | Path) -> Task:
         known = sorted(p.stem for p in folder.glob("*.yaml"))
         raise SettingsError(f"there is no task {str(name_or_path)!r}", meant(str(name_or_path), known))
     task: Task = parse(Task, read_yaml(path), str(path))
+    if file := task.options.get("file"):  # a relative one starts from the task's own folder
+        task = task.model_copy(update={"options": {**task.options, "file": str(expand(str(file), path.parent))}})
     return task
 
 

@@ -1,21 +1,21 @@
 """Training questions with their answers and pictures: what preference pairs and rewards are made from.
 
 Of the real-data pack: published and label-made questions about IU X-Ray's training studies, their reports, and VQA-RAD's questions
-without the pictures that are held back. Own questions come as JSON lines of the same fields. It asks nobody anything.
+without the pictures that are held back. Own questions come from a file (`medrag.corpora.own`). It asks nobody anything.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from medrag.corpora import questions, realdata
+from medrag.corpora.own import Kind, read_own
 from medrag.errors import SettingsError
 
-Kind = Literal["closed", "open", "report"]
 REPORT_ASK = "Write the findings and impression of this chest X-ray."
 
 
@@ -36,6 +36,8 @@ class Asked:
     exclude: tuple[str, ...] = ()
     report: str = ""
     found_for: tuple[str, ...] = ()
+    patient: str = ""  # whose studies in the index are never evidence
+    study: str = ""  # the same, by its id
 
 
 def training_questions(data: Path, sets: Sequence[str], limit: int = 0, seed: int = 0) -> list[Asked]:
@@ -84,16 +86,14 @@ def with_others_evidence(asked: Iterable[Asked], seed: int = 0) -> list[Asked]:
 
 
 def read_questions(path: Path) -> list[Asked]:
-    """Own questions: JSON lines with the fields of `Asked`. Raises SettingsError, naming the line that lacks one or has another's id."""
-    mends = f"each line has {', '.join(field.name for field in fields(Asked))}, and an id of its own"
-    found: dict[str, Asked] = {}
-    for place, raw in realdata.json_lines(path, mends, SettingsError):
-        with realdata.told(place, mends, SettingsError):
-            one = asked_of(raw)
-            if one.id in found:
-                raise ValueError(f"there is another question with the id {one.id!r}")
-        found[one.id] = one
-    return list(found.values())
+    """Own questions, from a file as `medrag.corpora.own` reads it. Raises CorpusError, naming the line that is no question."""
+    return [
+        Asked(
+            one.id, one.group, one.question or REPORT_ASK, one.reference, tuple(map(str, one.images)), one.kind, one.exclude, one.report,
+            tuple(map(str, one.found_for)), one.patient, one.study,
+        )
+        for one in read_own(path)
+    ]  # fmt: skip
 
 
 def asked_of(raw: dict[str, object]) -> Asked:

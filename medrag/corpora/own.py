@@ -1,0 +1,231 @@
+"""A user's own questions or reports as one file: what evaluation asks, a calibration is learned from, and preference pairs are made of.
+
+A table (.csv, .tsv) or JSON (.jsonl, .ndjson, or a list in .json), one question a row: `NAMES` lists what columns may be called, other columns are not looked
+at. A file is read whole or not at all: what is measured must not depend on which rows could be read. It asks nobody anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from medrag._util.near import meant as near
+from medrag.corpora import questions, realdata
+from medrag.corpora._files import read_table
+from medrag.errors import BadRecord, CorpusError, SettingsError
+
+Kind = Literal["closed", "open", "report"]
+NAMES: dict[
+    str, tuple[str, ...]
+] = {  # what a column is for → what it may be called, in any case, with blanks or - for _
+    "id": ("id", "qid", "question_id"),
+    "question": ("question", "query"),
+    "reference": ("answer", "reference", "ground_truth"),
+    "report": ("report", "report_text"),
+    "findings": ("findings",),
+    "impression": ("impression",),
+    "images": ("images", "image", "image_path", "image_name", "image_file", "file", "filename", "path"),
+    "kind": ("kind",),
+    "group": ("group",),
+    "patient": ("patient", "patient_id", "subject", "subject_id"),
+    "study": ("study", "study_id", "uid", "accession", "accession_number"),
+    "split": ("split",),
+    "tags": ("tags", "tag"),
+    "exclude": ("exclude",),
+    "found_for": ("found_for",),
+}
+TABLES, LINES = {".csv": ",", ".tsv": "\t"}, (".jsonl", ".ndjson")
+SUFFIXES = (*TABLES, *LINES, ".json")
+MENDS = (
+    "each row has an image and a question with its answer, or an image and a report; a task file maps columns of other names "
+    "(options: {columns: {answer: NAME}})"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """One row. ``reference`` is yes or no, a short answer, or a report; ``report`` the study's own, beside a question.
+
+    ``group`` is what intervals are drawn over: the patient, else the study, else the first picture, else the question itself.
+    """
+
+    id: str
+    group: str
+    question: str  # empty where a report alone is given
+    reference: str
+    images: tuple[Path, ...]
+    kind: Kind
+    report: str = ""
+    patient: str = ""
+    study: str = ""
+    split: str = ""
+    tags: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    found_for: tuple[Path, ...] = ()
+
+
+def read_own(path: Path, columns: Mapping[str, str] | None = None, images: str = "") -> list[Own]:
+    """The rows of a file, in its order. Pictures are looked for beside the file and in images/ there, or in the folder ``images``; several are a list, or stand in one cell with ``;``
+    between them. ``columns`` names the column of a role of `NAMES` ("answer" for reference, too).
+
+    An answer is closed where it is yes or no, or where each of the file is one of `medrag.corpora.questions.LABELS` (present, absent, 1, 0 …). Raises
+    SettingsError for a role that there is not, CorpusError, naming the line, for a row that is no question, an id that comes twice, and pictures that are not there.
+    """
+    rows = [(place, _by_role(row, columns or {})) for place, row in _rows(path)]
+    if not rows:
+        raise CorpusError(f"{path}: holds no question", MENDS)
+    labels = all(_is_label(row.get("reference")) for _, row in rows if row.get("question"))
+    folder = path.parent / images
+    found: dict[str, Own] = {}
+    for number, (place, row) in enumerate(rows, 1):
+        with realdata.told(place, MENDS):
+            one = _own(row, str(number), folder, labels)
+            if one.id in found:
+                raise ValueError(f"there is another question with the id {one.id!r}")
+        found[one.id] = one
+    _check_pictures(path, folder, found.values())
+    return list(found.values())
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, cells) of each row."""
+    suffix = path.suffix.lower()
+    if suffix in TABLES:
+        for line, row in read_table(path, delimiter=_delimiter(path, TABLES[suffix])):
+            if isinstance(row, BadRecord):
+                raise CorpusError(row.message, row.hint)
+            yield f"{path}, line {line}", row
+    elif suffix in LINES:
+        yield from realdata.json_lines(path, MENDS)
+    elif suffix == ".json":
+        with realdata.told(path, MENDS):
+            rows = json.loads(path.read_text(encoding="utf-8-sig"))
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise TypeError("is no list of objects with fields")
+        yield from ((f"{path}, question {n}", row) for n, row in enumerate(rows, 1))
+    else:
+        raise CorpusError(f"{path}: is no file of questions", f"write {', '.join(SUFFIXES)}")
+
+
+def _delimiter(path: Path, usual: str) -> str:
+    """A semicolon where the header of a .csv holds no comma: so spreadsheets save where the comma is decimal."""
+    with realdata.told(path, MENDS), path.open(encoding="utf-8-sig", errors="replace") as stream:
+        header = stream.readline(65536)
+    return ";" if usual == "," and "," not in header and ";" in header else usual
+
+
+def _by_role(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """What a row gives, by what it is for; of several names the first that is not empty."""
+    spelled = {_folded(name): value for name, value in row.items() if value not in (None, "", [])}
+    given = {_role(role): column for role, column in columns.items()}
+    if lacking := [column for column in given.values() if column not in row]:
+        raise CorpusError(f"there is no column {lacking[0]!r}", f"found: {', '.join(map(str, list(row)[:12]))}")
+    found: dict[str, Any] = {}
+    for role, names in NAMES.items():
+        value = row[given[role]] if role in given else next((spelled[n] for n in names if n in spelled), None)
+        if value not in (None, "", []):
+            found[role] = value
+    return found
+
+
+def _folded(name: object) -> str:
+    return "_".join(str(name).strip().lower().replace("-", " ").replace("_", " ").split())
+
+
+def _role(named: str) -> str:
+    for role, names in NAMES.items():
+        if named == role or named in names:
+            return role
+    raise SettingsError(f"columns: there is no role {named!r}", near(named, NAMES))
+
+
+def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool) -> Own:
+    question, answer, report = _text(row, "question"), row.get("reference"), _report(row)
+    if answer is None and not report:
+        raise ValueError("there is neither an answer nor a report")
+    if answer is not None and not question:
+        raise ValueError("the answer has no question")
+    kind = _kind(row, answer, labels)
+    pictures = _pictures(row, "images", folder)
+    patient, study, id = (_text(row, name) for name in ("patient", "study", "id"))
+    if kind == "report":
+        reference = report or questions.as_text(answer)
+    else:
+        reference = questions.meant(answer) if kind == "closed" else questions.as_text(answer)
+    if not reference:
+        raise ValueError("the answer is empty")
+    return Own(
+        id or number,
+        _text(row, "group") or patient or study or (str(pictures[0]) if pictures else id or number),
+        question,
+        reference,
+        pictures,
+        kind,
+        "" if kind == "report" else report,
+        patient,
+        study,
+        _text(row, "split"),
+        tuple(_names(row.get("tags"))),
+        tuple(_names(row.get("exclude"))),
+        _pictures(row, "found_for", folder),
+    )
+
+
+def _kind(row: Mapping[str, Any], answer: object, labels: bool) -> Kind:
+    if given := _text(row, "kind"):
+        if given not in get_args(Kind):
+            raise ValueError(f"there is no kind {given!r}; known: {', '.join(get_args(Kind))}")
+        return given  # type: ignore[return-value]
+    if answer is None:
+        return "report"
+    return "closed" if labels or questions.as_text(answer) in ("yes", "no") else "open"
+
+
+def _is_label(answer: object) -> bool:
+    try:
+        return len(questions.as_text(answer).split()) == 1 and bool(questions.meant(answer))
+    except (TypeError, ValueError):
+        return False
+
+
+def _report(row: Mapping[str, Any]) -> str:
+    """A report in one text, or its findings and impression."""
+    return _text(row, "report") or " ".join(filter(None, (_text(row, name) for name in ("findings", "impression"))))
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name, "")
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"{name} is no text")
+    return str(value).strip()
+
+
+def _pictures(row: Mapping[str, Any], role: str, folder: Path) -> tuple[Path, ...]:
+    """Where its pictures lie: in the folder, or in one called images inside it."""
+    named = _names(row.get(role))
+    return tuple(
+        inner if (inner := folder / "images" / n).is_file() and not (folder / n).exists() else folder / n for n in named
+    )
+
+
+def _names(value: object) -> list[str]:
+    """Several names of one cell: a list, or text with ; between them."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part for one in value.split(";") if (part := one.strip())]
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"{json.dumps(value, default=str)[:40]} is no list of names")
+    return value
+
+
+def _check_pictures(path: Path, folder: Path, found: Any) -> None:
+    missing = [picture for one in found for picture in (*one.images, *one.found_for) if not picture.exists()]
+    if missing:
+        raise CorpusError(
+            f"{path}: {len(missing)} of its pictures are not there, the first {missing[0]}",
+            f"put them where they are named, beside the file, or name their folder in a task file (options: {{images: FOLDER}}); now they are looked for in {folder}",
+        )

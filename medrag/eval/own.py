@@ -1,0 +1,89 @@
+"""Tasks made of a user's own file (`medrag.corpora.own`), its examples, and baselines that need no training data but that file.
+
+``question-only`` and ``constant-report`` answer each fifth of the groups from the other four. ``majority`` is the commonest answer of the file itself:
+a constant that was chosen from what is measured, which makes it harder to beat and never easier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from medrag.corpora.own import SUFFIXES, Kind, Own, read_own
+from medrag.errors import CorpusError, SettingsError
+from medrag.eval.tasks import Example, Task
+
+SOURCE, ALL = "own", "all"  # the name of the source, and of the split of all rows
+FOLDS = 5
+REPORT_ASK = "Write the findings and impression of this image."
+_SCORED: dict[Kind, dict[str, Any]] = {
+    "closed": {"measures": ("closed", "abstention", "grounding"), "headline": "accuracy", "baselines": ("majority", "question-only")},
+    "open": {"measures": ("open", "grounding"), "headline": "token_f1", "baselines": ("majority", "question-only")},
+    "report": {
+        "measures": ("factuality", "findings", "entities", "bleu", "rouge-l", "meteor", "cider", "grounding"), "headline": "factuality",
+        "baselines": ("constant-report", "nearest-report"),
+    },
+}  # fmt: skip
+
+
+def is_file(named: str | Path) -> bool:
+    """Whether a task is named by a file of questions."""
+    return Path(named).suffix.lower() in SUFFIXES
+
+
+def own_tasks(path: str | Path) -> list[Task]:
+    """A task for each kind of question that a file holds, each with the usual measures and baselines. Raises CorpusError as `read_own` does."""
+    file = Path(path).expanduser().resolve()
+    kinds = sorted({one.kind for one in read_own(file)})
+    return [
+        Task(
+            name=file.stem if len(kinds) == 1 else f"{file.stem}-{kind}",
+            kind=kind,
+            about=f"{'Reports' if kind == 'report' else f'{kind.capitalize()} questions'} of {file.name}",
+            source=SOURCE,
+            split=ALL,
+            question=REPORT_ASK,
+            licence="",
+            options={"file": str(file)},
+            **_SCORED[kind],
+        )
+        for kind in kinds
+    ]
+
+
+def questions(data: Path, split: str, task: Task) -> list[Example]:
+    """The rows of the task's kind, of its ``file`` (with ``columns`` and ``images``); of a ``split`` other than all, those whose column says so.
+
+    ``data`` is not looked at.
+    """
+    known = {"file", "columns", "images"}
+    if strange := sorted(set(task.options) - known):
+        raise SettingsError(f"{task.name}: there is no option {strange[0]!r}", f"known: {', '.join(sorted(known))}")
+    if "file" not in task.options:
+        raise SettingsError(f"{task.name}: its options name no file", "options: {file: questions.csv}")
+    rows = read_own(Path(task.options["file"]), task.options.get("columns"), str(task.options.get("images", "")))
+    splits = sorted({one.split for one in rows} - {""})
+    if split not in (ALL, *splits):
+        raise CorpusError(f"{task.options['file']}: there is no split {split!r}", f"known: {', '.join((ALL, *splits))}")
+    return [_example(one, task) for one in rows if one.kind == task.kind and split in (ALL, one.split)]
+
+
+def _example(one: Own, task: Task) -> Example:
+    truth = one.reference if one.kind == "report" else one.report
+    return Example(
+        one.id, one.group, one.question or task.question, one.reference, one.images, one.exclude, one.tags, truth, one.patient, one.study
+    )  # fmt: skip
+
+
+def out_of_fold(
+    examples: Sequence[Example], answer: Callable[[Sequence[Example], Sequence[Example]], list[Any]]
+) -> list[Any]:
+    """What ``answer`` makes of (others, these) for each fifth of the groups, in the examples' order; of one group alone the others are itself."""
+    folds = {group: n % FOLDS for n, group in enumerate(dict.fromkeys(example.group for example in examples))}
+    said: dict[str, Any] = {}
+    for fold in range(FOLDS):
+        these = [one for one in examples if folds[one.group] == fold]
+        others = [one for one in examples if folds[one.group] != fold] or these
+        said |= zip((one.id for one in these), answer(others, these) if these else [], strict=True)
+    return [said[example.id] for example in examples]
