@@ -139,7 +139,10 @@ def _role(named: str) -> str:
     for role, names in NAMES.items():
         if named == role or named in names:
             return role
-    raise SettingsError(f"columns: there is no role {named!r}", near(named, NAMES))
+    raise SettingsError(
+        f"columns: there is no role {named!r}",
+        near(named, [name for names in NAMES.values() for name in names], f"known: {', '.join(NAMES)}"),
+    )
 
 
 def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool) -> Own:

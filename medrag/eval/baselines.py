@@ -19,6 +19,7 @@ from medrag.corpora import pictures, questions, realdata
 from medrag.errors import MissingDependency, SettingsError
 from medrag.eval import own, routing, sources
 from medrag.eval.tasks import Example, Output, Task
+from medrag.types import Study
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -111,8 +112,8 @@ def nearest_report(task: Task, examples: Sequence[Example], rag: Callable[[], Me
     finder = limited_to(opened, {name: opened.retrievers[name] for name in names})
     made = []
     for example in examples:
-        hits = finder.retrieve(example.question, list(example.images), k=5, exclude=example.exclude)
-        found = next((hit for hit in hits if hit.item.text), None)
+        hits = finder.retrieve(example.question, list(example.images), k=20, exclude=example.exclude)
+        found = next((hit for hit in hits if isinstance(hit.item, Study) and hit.item.text), None)
         made.append(Output(found.item.text if found else ""))
     return made
 

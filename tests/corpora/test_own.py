@@ -1,0 +1,129 @@
+"""A user's own questions: tables and JSON lines with the names people give their columns, read whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from medrag.corpora.own import NAMES, Own, read_own
+from medrag.errors import CorpusError, MedragError, SettingsError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for path in (tmp_path / "a.png", tmp_path / "images/b.png"):
+        Image.new("L", (8, 8)).save(path)
+    return tmp_path
+
+
+def read(folder: Path, text: str, name: str = "own.csv", **options: Any) -> list[Own]:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return read_own(path, **options)
+
+
+def test_columns_may_be_called_what_people_call_them(folder: Path) -> None:
+    closed, open_ = read(
+        folder,
+        "Patient ID,Image-Path,Question,Answer,age\n7,a.png,Is there a mass?,Yes.,40\n7,b.png,Which lobe?,lower,40\n",
+    )
+    assert closed == Own("1", "7", "Is there a mass?", "yes", (folder / "a.png",), "closed", patient="7")
+    assert (open_.kind, open_.reference, open_.images) == ("open", "lower", (folder / "images/b.png",))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("own.csv", "image,question,answer\na.png;b.png,Is there a mass?,no\n"),
+        ("own.csv", "\ufeffimage;question;answer\n\"a.png;b.png\";Is there a mass?;no\n"),
+        ("own.tsv", "image\tquestion\tanswer\na.png;b.png\tIs there a mass?\tno\n"),
+        ("own.jsonl", '{"images": ["a.png", "b.png"], "question": "Is there a mass?", "answer": false}\n'),
+        ("own.json", '[{"images": ["a.png", "b.png"], "question": "Is there a mass?", "answer": "No"}]'),
+    ],
+)  # fmt: skip
+def test_every_form_gives_the_same(folder: Path, name: str, text: str) -> None:
+    (one,) = read(folder, text, name)
+    pictures = (folder / "a.png", folder / "images/b.png")
+    assert one == Own("1", str(pictures[0]), "Is there a mass?", "no", pictures, "closed")
+
+
+def test_reports_stand_alone_or_beside_a_question(folder: Path) -> None:
+    alone, beside = read(
+        folder,
+        "uid,image,findings,impression,question,answer\n3,a.png,Clear lungs.,Normal.,,\n4,b.png,A mass.,,Is there a mass?,yes\n",
+    )
+    assert (alone.kind, alone.reference, alone.report, alone.group) == ("report", "Clear lungs. Normal.", "", "3")
+    assert (beside.kind, beside.reference, beside.report, beside.study) == ("closed", "yes", "A mass.", "4")
+
+
+def test_labels_are_yes_and_no_where_all_answers_are_labels(folder: Path) -> None:
+    head = "image,question,answer\n"
+    assert [one.reference for one in read(folder, f"{head}a.png,q?,present\nb.png,q?,absent\nb.png,r?,1\n")] == ["yes", "no", "yes"]  # fmt: skip
+    assert [one.kind for one in read(folder, f"{head}a.png,How many?,1\nb.png,Where?,left lung\n")] == ["open", "open"]
+
+
+def test_columns_of_other_names_are_mapped(folder: Path) -> None:
+    text = "picture,ask,diagnosis\na.png,Is it benign?,yes\n"
+    columns = {"image": "picture", "question": "ask", "answer": "diagnosis"}
+    assert read(folder, text, columns=columns)[0].reference == "yes"
+    with pytest.raises(SettingsError, match=r"no role 'anser'.*did you mean"):
+        read(folder, text, columns={"anser": "diagnosis"})
+    with pytest.raises(CorpusError, match=r"no column 'diag'.*found: picture, ask, diagnosis"):
+        read(folder, text, columns={"answer": "diag"})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("image,question\na.png,q?\n", "line 2: there is neither an answer nor a report"),
+        ("image,answer\na.png,yes\n", "line 2: the answer has no question"),
+        ("id,question,answer\n1,q?,yes\n1,r?,no\n", "line 3: there is another question with the id '1'"),
+        ("question,answer,kind\nq?,yes,close\n", "line 2: there is no kind 'close'; known: closed, open, report"),
+        ("question,answer,kind\nq?,blue,closed\n", "line 2: the answer 'blue' is neither yes nor no"),
+        ("question,answer\n", "holds no question"),
+        ("image,question,answer\nx.png,q?,yes\na.png,q?,yes\n", "1 of its pictures are not there, the first .*x.png"),
+        ("question,answer\nq?,yes,more\n", ":2.*as many fields as the header"),
+        ("", "is empty"),
+    ],
+)
+def test_what_is_no_question_is_told_with_its_line(folder: Path, text: str, told: str) -> None:
+    with pytest.raises(CorpusError, match=told):
+        read(folder, text)
+
+
+def test_files_that_cannot_be_read(folder: Path) -> None:
+    with pytest.raises(CorpusError, match="No such file"):
+        read_own(folder / "gone.csv")
+    with pytest.raises(CorpusError, match=r"is no file of questions → write .csv"):
+        read(folder, "", "own.xlsx")
+    with pytest.raises(CorpusError, match="is no list of objects"):
+        read(folder, '{"a": 1}', "own.json")
+    (folder / "own.csv").write_bytes("question,answer\nGröße?,yes\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"no utf-8 text|not utf-8"):
+        read_own(folder / "own.csv")
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.lists(st.text(max_size=5), max_size=2)
+)
+ROLES = st.sampled_from([name for names in NAMES.values() for name in names])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.dictionaries(ROLES, VALUES, max_size=6), max_size=4))
+def test_any_row_is_a_question_or_one_clear_error(folder: Path, rows: list[dict[str, Any]]) -> None:
+    try:
+        found = read(folder, "\n".join(map(json.dumps, rows)), "own.jsonl")
+    except MedragError as error:
+        assert error.hint
+        return
+    assert len(found) == len(rows) == len({one.id for one in found})
+    assert all(one.reference and one.group and (one.question or one.kind == "report") for one in found)
+    assert all(one.reference in ("yes", "no") for one in found if one.kind == "closed")

@@ -1,0 +1,175 @@
+"""A user's own file as a task: measured without the data pack, beside baselines made of the file itself."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from medrag import MedRAG
+from medrag.cli.app import app
+from medrag.corpora.twins import apart_from_kin
+from medrag.errors import CorpusError, SettingsError
+from medrag.eval import own
+from medrag.eval.baselines import BASELINES
+from medrag.eval.runner import plan, run, tasks_named
+from medrag.eval.tasks import Example
+from medrag.testing import FakeGenerator, ListRetriever
+from medrag.types import ImageRecord, Study
+
+HEAD = ("patient", "image", "question", "answer", "split")
+
+
+@pytest.fixture(autouse=True)
+def no_pack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDRAG_DATA", raising=False)
+
+
+def table(folder: Path, rows: list[tuple[str, ...]], head: tuple[str, ...] = HEAD) -> Path:
+    path = folder / "mine.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([head, *rows])
+    return path
+
+
+def questions(folder: Path, more: list[tuple[str, ...]] | None = None) -> Path:
+    Image.effect_noise((64, 64), 60).save(folder / "a.png")
+    rows = [
+        (f"p{n % 6}", "a.png", "Is there a mass?", "yes" if n % 3 else "no", "val" if n < 6 else "test")
+        for n in range(12)
+    ]
+    return table(folder, [*rows, *(more or [])])
+
+
+def pipeline() -> MedRAG:
+    from medrag.route import DomainRouter
+    from medrag.select import AdaptiveSelector
+
+    retrievers = {"reports": ListRetriever([Study("films:1", {"findings": "There is a mass."})], "reports")}
+    return MedRAG(retrievers, DomainRouter(list(retrievers)), AdaptiveSelector(), FakeGenerator(("Yes.",)))
+
+
+def test_a_file_is_measured_without_the_pack(tmp_path: Path) -> None:
+    planned = plan(questions(tmp_path), recipe="mine")
+    planned = dataclasses.replace(planned, rag=pipeline)
+    result = run(planned, "none", tmp_path / "out.json", draws=100)
+    assert result["n"] == 12 and result["groups"] == 6
+    assert result["scores"]["accuracy"] == pytest.approx(8 / 12, abs=1e-4)
+    assert result["baselines"]["majority"]["accuracy"][0] == pytest.approx(8 / 12, abs=1e-4)
+    assert set(result["baselines"]) == {"majority", "question-only"}
+
+
+def test_questions_of_two_kinds_are_two_tasks(tmp_path: Path) -> None:
+    path = questions(tmp_path, [("p9", "a.png", "Where is it?", "left lung", "val")])
+    closed, open_ = tasks_named(path)
+    assert (closed.name, open_.name) == ("mine-closed", "mine-open")
+    assert len(plan(open_, recipe="mine").examples) == 1
+    with pytest.raises(SettingsError, match="several kinds: closed, open"):
+        plan(path, recipe="mine")
+
+
+def test_splits_are_those_of_the_column(tmp_path: Path) -> None:
+    path = questions(tmp_path)
+    assert len(plan(path, recipe="mine", split="val").examples) == 6
+    with pytest.raises(CorpusError, match=r"no split 'train' → known: all, test, val"):
+        plan(path, recipe="mine", split="train")
+    with pytest.raises(SettingsError, match=r"no index.*--recipe"):
+        plan(path)
+
+
+def test_a_task_file_maps_columns_and_names_the_folder_of_pictures(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "films/a.png")
+    (tmp_path / "q.tsv").write_text("pic\task\tdx\na\tq?\tyes\n".replace("\na\t", "\na.png\t"), encoding="utf-8")
+    text = """
+name: ours
+kind: closed
+about: our questions
+source: own
+split: all
+recipe: mine
+options: {file: q.tsv, images: films, columns: {image: pic, question: ask, answer: dx}}
+measures: [closed]
+headline: accuracy
+licence: ours
+"""
+    (tmp_path / "ours.yaml").write_text(text, encoding="utf-8")
+    (example,) = plan(tmp_path / "ours.yaml").examples
+    assert example.images == (tmp_path / "films/a.png",) and example.reference == "yes"
+    (tmp_path / "ours.yaml").write_text(text.replace("images: films", "imges: films"), encoding="utf-8")
+    with pytest.raises(SettingsError, match="no option 'imges'"):
+        plan(tmp_path / "ours.yaml")
+
+
+def test_reports_are_measured_against_reports(tmp_path: Path) -> None:
+    Image.effect_noise((64, 64), 60).save(tmp_path / "a.png")
+    rows = [(f"s{n}", "a.png", "A mass in the left lung." if n % 2 else "The lungs are clear.", "") for n in range(10)]
+    (task,) = tasks_named(table(tmp_path, rows, ("study", "image", "findings", "impression")))
+    assert (task.kind, task.headline) == ("report", "factuality")
+    planned = plan(task, recipe="mine")
+    assert planned.examples[0].truth == planned.examples[0].reference == "The lungs are clear."
+    said = BASELINES["constant-report"](task, planned.examples, pipeline)
+    assert {one.value for one in said} <= {one.reference for one in planned.examples} and len(said) == 10
+
+
+def some(n: int, **changes: Any) -> Example:
+    return dataclasses.replace(Example(str(n), f"g{n}", f"question {n}", "yes" if n % 2 else "no"), **changes)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 7, 23])
+def test_no_group_is_answered_from_itself(groups: int) -> None:
+    examples = [some(n, group=f"g{n % groups}") for n in range(40)]
+
+    def answer(others: Any, these: Any) -> list[str]:
+        assert groups == 1 or not {one.group for one in others} & {one.group for one in these}
+        return [one.id for one in these]
+
+    assert own.out_of_fold(examples, answer) == [one.id for one in examples]
+
+
+def test_the_question_only_baseline_sees_other_groups_alone() -> None:
+    task = own.Task(name="t", kind="closed", about="", source=own.SOURCE, split="all", measures=("closed",), headline="accuracy", licence="")  # fmt: skip
+    unlike = [some(n, question=f"word{n}") for n in range(10)]
+    assert len({one.probability for one in BASELINES["question-only"](task, unlike, pipeline)}) <= own.FOLDS
+    alone = [some(n, reference="yes") for n in range(10)]
+    assert {one.value for one in BASELINES["question-only"](task, alone, pipeline)} == {"yes"}
+    few = own.Task.model_validate(task.model_dump() | {"kind": "open"})
+    said = BASELINES["question-only"](few, [some(1, reference="left"), some(2, reference="right")], pipeline)
+    assert [one.value for one in said] == ["right", "left"]
+
+
+def test_studies_of_the_same_patient_and_the_study_itself_are_no_evidence() -> None:
+    items = [
+        Study("films:1", {"findings": "x"}, patient="p1"),
+        Study("films:2", {"findings": "x"}, patient="p1"),
+        Study("films:3", {"findings": "x"}, patient="p2", meta={"uid": "CXR3"}),
+        ImageRecord("shots:a", "shots:a", "", "a.png", meta={"patient": "p2"}),
+        Study("films:4", {"findings": "x"}),
+    ]
+    asked = [
+        some(1, patient="p1"),
+        some(2, study="3"),
+        some(3, study="CXR3", patient="p2"),
+        some(4),
+        some(5, patient="p9"),
+    ]
+    found = [one.exclude for one in apart_from_kin(asked, items)]
+    assert found == [("films:1", "films:2"), ("films:3",), ("films:3", "shots:a"), (), ()]
+    assert apart_from_kin([some(1, patient="p1", exclude=("films:1",))], items)[0].exclude == ("films:1", "films:2")
+
+
+def test_the_command_takes_a_file(tmp_path: Path) -> None:
+    path = questions(tmp_path, [("p9", "a.png", "Where is it?", "left lung", "val")])
+    said = CliRunner().invoke(app, ["eval", "run", str(path), "--recipe", "sample", "--arm", "majority", "--out", str(tmp_path / "r"), "--json"])  # fmt: skip
+    assert said.exit_code == 0, said.output
+    assert set(json.loads(said.stdout)) == {"closed majority", "open majority"}
+    assert {one.name for one in (tmp_path / "r").glob("*.json")} == {
+        "mine-closed-all-majority.json",
+        "mine-open-all-majority.json",
+    }
