@@ -15,8 +15,10 @@ from typing import Literal
 from medrag._util.findings import ASKED, presence_asked
 from medrag._util.polarity import OPPOSITE
 from medrag._util.remember import remembered
+from medrag._util.text import words as words_of
 from medrag.prompts import REFUSAL
 from medrag.score.checked import Checked, Verdict, check
+from medrag.score.closed import parse as parse_closed
 from medrag.score.grounding import OWN, stances, statements
 from medrag.score.grounding import Claim as Statement
 from medrag.types import Claim, Context, Hit
@@ -28,6 +30,7 @@ from medrag.vlms._vote import strongest_view
 
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
+_LEAD = re.compile(r"\W*(?:yes|no)\s*[,.:;–—]\s*", re.IGNORECASE)  # before the sentence itself
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _HEADED = re.compile(r"^\W*(?:findings|impression)\W*:\W*", re.IGNORECASE)  # a sentence on the line of its heading
 _EMPTY = re.compile(
@@ -40,7 +43,11 @@ _CUT = "\0"
 def checked(text: str, context: Context, seen: Mapping[str, float] | None = None) -> tuple[Claim, ...]:
     """The claims of an answer in order, each checked; ``seen`` are the reader's probabilities by label, 0–1."""
     ask, hits = parse(context.query.text), dict(context)
-    return tuple(_claim(one, ask, hits, seen or {}) for one, _ in statements(text) if _claims(one.text, ask))
+    return tuple(
+        _claim(one, ask, hits, seen or {}, bool(context.query.images))
+        for one, _ in statements(text)
+        if _claims(one.text, ask)
+    )
 
 
 def held(text: str, found: Sequence[Claim], unsupported: str) -> str:
@@ -86,15 +93,27 @@ def _claims(sentence: str, ask: Ask) -> bool:
     return bool(not OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
 
 
-def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float]) -> Claim:
+def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float], pictured: bool) -> Claim:
     answer = _answer(ask, one.text)
     cited = {key: hits[key] for key in one.keys if key in hits} or hits
-    told = {key: _asked(ask, answer, hit) if answer else check(one.text, hit.item.text) for key, hit in cited.items()}
+    of_patient = pictured and bool(parse_closed(_LEAD.sub("", one.text)))
+    told = {key: _held_against(hit, one.text, ask, answer, of_patient) for key, hit in cited.items()}
     key = _deciding(told)
     verdict, quote = told.get(key, Checked("absent"))
     label = presence_asked(ask.text) if answer else ""
     views = {label: answer} if label else _views(one.text)
     return Claim(one.text, one.keys, verdict, key, quote, _by_image(views, seen))
+
+
+def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bool) -> Checked:
+    """What one piece of evidence says of a sentence. What a textbook defines says nothing of what one patient has: it bears out what was copied from it."""
+    if answer:
+        return _asked(ask, answer, hit)
+    found = check(sentence, hit.item.text)
+    if not of_patient or is_report(hit):
+        return found
+    copied = found.verdict == "supported" and " ".join(words_of(sentence)) in " ".join(words_of(found.quote))
+    return found if copied else Checked("absent")
 
 
 def _deciding(told: Mapping[str, Checked]) -> str:

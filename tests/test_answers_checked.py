@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from medrag import MedRAG
 from medrag.grounding import borne_out, checked, held
+from medrag.pipeline import make_query
 from medrag.prompts import REFUSAL
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
@@ -59,6 +61,28 @@ def test_a_bare_yes_is_what_the_reports_say_of_the_finding_asked_about() -> None
     ]  # by E2
     book = (Passage("book:1#p1", "book:1", "A pleural effusion is fluid in the pleural space."),)
     assert [one.verdict for one in checked("Yes [E1].", context("Is there a pleural effusion?", book))] == ["absent"]
+
+
+def test_what_a_textbook_defines_says_nothing_of_a_patient() -> None:
+    book = Passage(
+        "book:1#p1", "book:1", "A pneumothorax is air in the pleural space. There is often no lung marking beside it."
+    )
+    film, asked = Image.new("L", (8, 8)), "Is there a pneumothorax?"
+    seen = dataclasses.replace(context(asked, (book,)), query=make_query(film, asked))
+    for text in (
+        "No, there is no pneumothorax [E1].",
+        "Yes, there is a pneumothorax [E1].",
+        "A pneumothorax is seen [E1].",
+    ):
+        assert [one.verdict for one in checked(text, seen)] == ["absent"], text
+    quoted = "There is often no lung marking beside it [E1]. A pneumothorax is air in the pleural space [E1]."
+    assert [one.verdict for one in checked(quoted, seen)] == ["supported", "supported"]
+    report = Study("iu:1", {"findings": "There is a small pneumothorax."})
+    with_report = dataclasses.replace(context(asked, (report,)), query=seen.query)
+    assert [one.verdict for one in checked("No, there is no pneumothorax [E1].", with_report)] == ["contradicted"]
+    assert [one.verdict for one in checked("There is no pneumothorax [E1].", context(asked, (book,)))] == [
+        "contradicted"
+    ]
 
 
 def test_the_image_speaks_apart_from_the_text() -> None:
