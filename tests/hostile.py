@@ -163,7 +163,7 @@ def make_hostile(folder: Path) -> list[Hostile]:
     put("medquad", "broken.xml", "<Document><QAPairs>", "XML that is not well-formed")
     put("medquad", "other.xml", "<html/>", "XML of another kind")
 
-    put("reports-csv", "columns.csv", "id,text\n1,clear\n", "CSV with wrong columns")
+    put("reports-csv", "columns.csv", "id,words\n1,clear\n", "CSV with wrong columns")
     put(
         "reports-csv",
         "latin.csv",

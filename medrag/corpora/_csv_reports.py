@@ -8,21 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from medrag._util.files import sha256_text
 from medrag._util.images import check_image
 from medrag._util.places import expand
 from medrag.corpora import _files as files
-from medrag.corpora._report_parts import SECTIONS, bare_uid, clean
+from medrag.corpora._report_parts import SECTIONS, bare_uid, clean, sections_of
+from medrag.corpora.images import SUFFIXES
 from medrag.errors import BadRecord, CorpusError
 from medrag.protocols import Report
 from medrag.types import ImageRecord, Item, Study
 
+PICTURES = (*SUFFIXES, ".dcm", ".dicom")
+
 
 @dataclass(frozen=True, slots=True)
 class CsvReports:
-    """Studies from a table, their images from a second one: ``path`` is the reports' CSV, or a folder that holds it.
+    """Studies from a table, their images from a second one (``projections``) or from a column of the same: ``path`` is the reports' CSV, or a
+    folder that holds it.
 
-    ``columns`` maps uid, findings, impression, indication, comparison, labels, patient, date to column names;
-    ``image_columns`` maps uid, image, view. ``images`` is the folder of the files. ``labels`` is a table of 0/1
+    ``columns`` maps uid, findings, impression, text (a whole report, divided by its headings), indication, comparison, labels, patient, date and image to column
+    names, ``image_columns`` uid, image, view; what neither maps goes by its usual names (`medrag.corpora._files.USUAL`). Without a uid a study is called as its
+    image; rows that repeat a study with another image add it. ``images`` is the folder of the files; those of the same table may also lie beside it. ``labels`` is a table of 0/1
     columns whose positive names go to ``meta["positive"]``. ``split`` keeps, ``exclude_split`` leaves out the uids
     that ``splits`` (JSON: name → list of uids) lists; ``uids`` keeps those of a list. All of these may write a uid with
     CXR before it or without. Other files are named relative to the corpus' folder. ``prefix`` goes before the uid in ids.
@@ -49,29 +55,50 @@ class CsvReports:
 
     _COLUMNS: ClassVar[dict[str, str]] = {
         "uid": "uid", "findings": "findings", "impression": "impression", "indication": "indication",
-        "comparison": "comparison", "labels": "MeSH", "patient": "patient", "date": "date",
+        "comparison": "comparison", "labels": "MeSH", "patient": "patient", "date": "date", "text": "report", "image": "image",
     }  # fmt: skip
     _IMAGE_COLUMNS: ClassVar[dict[str, str]] = {"uid": "uid", "image": "image", "view": "projection"}
 
     def signature(self) -> str:
         named = [spelling for spelling in (self.projections, self.labels, self.splits, self.uids) if spelling]
         listed = [self._table(), *(files.option_path(spelling, self.path) for spelling in named)]
-        pictures = {self._folder() / name for rows in self._views(lambda _: None).values() for name, _ in rows}
-        return files.signature_of(self, [*listed, *sorted(pictures)])
+        pictures = {self._placed(name) for rows in self._views(lambda _: None).values() for name, _ in rows}
+        signature, columns = files.signature_of(self, [*listed, *sorted(pictures)]), self._columns()
+        plain = columns == files.mapped(self._COLUMNS, self.columns, "columns") and (self.projections or not pictures)
+        return (
+            signature if plain else sha256_text(signature, *columns.values())
+        )  # an earlier medrag passed over these columns
+
+    def _columns(self) -> dict[str, str]:
+        """The column of each role; of a study without a uid that of its image."""
+        header = files.header_of(self._table(), self.encoding, self.delimiter)
+        columns = files.called(files.mapped(self._COLUMNS, self.columns, "columns"), self.columns, header)
+        if (
+            "uid" not in self.columns
+            and columns["uid"] not in header
+            and columns["image"] in header
+            and not self.projections
+        ):
+            columns["uid"] = columns["image"]
+        return columns
 
     def read(self, report: Report) -> Iterator[Item]:
         """Each study, followed by its images; then what the other tables say of reports that are not there."""
         limits = self._limits()
         views, positive = self._views(report), self._positive(report)
-        columns = files.mapped(self._COLUMNS, self.columns, "columns")
-        seen: set[str] = set()
-        for where, row in self._rows(self._table(), columns, ("uid", "findings", "impression"), "columns", report):
-            uid = row[columns["uid"]]
+        columns, seen = self._columns(), dict[str, list[str]]()
+        for where, row in self._rows(self._table(), columns, self._needed(columns), "columns", report):
+            uid, said = (
+                self._uid(row, columns),
+                [row.get(columns[name], "") for name in ("findings", "impression", "text")],
+            )
+            if uid and seen.get(uid) == said and not self.projections and self._names(row, columns):
+                continue  # one more image of the study
             if not uid or uid in seen:
                 problem = f"the uid {uid} comes a second time" if uid else "the row has no uid"
                 report(BadRecord(where, problem, "mend or remove the row"))
                 continue
-            seen.add(uid)
+            seen[uid] = said
             bare = bare_uid(uid)
             if all((bare in uids) == (option != "exclude_split") for option, (_, uids) in limits.items()):
                 yield from self._study(uid, row, columns, views.get(bare, ()), positive.get(bare, ()), report)
@@ -96,9 +123,12 @@ class CsvReports:
             if (record := self._image(identity, uid, image, view, report, whole=stems[Path(image).stem] > 1))
         ]
         labels = tuple(dict.fromkeys(filter(None, (x.strip() for x in cells["labels"].split(self.label_separator)))))
+        sections = {name: cells[name] for name in SECTIONS if cells[name]}
+        if not cells["findings"] and not cells["impression"]:
+            sections |= sections_of(cells["text"])
         yield Study(
             id=identity,
-            sections={name: cells[name] for name in SECTIONS if cells[name]},
+            sections=sections,
             images=tuple(record.id for record in pictures),
             labels=labels,
             patient=cells["patient"],
@@ -114,7 +144,7 @@ class CsvReports:
     def _image(self, study: str, uid: str, name: str, view: str, report: Report, *, whole: bool) -> ImageRecord | None:
         """One view, or None when its file cannot be read (reported). Its id holds the ``whole`` name where the study has
         another file of the same stem."""
-        path = self._folder() / name
+        path = self._placed(name)
         try:
             columns, rows = check_image(path)
         except BadRecord as error:
@@ -137,6 +167,26 @@ class CsvReports:
         root = self.path if self.path.is_dir() else self.path.parent
         return expand(self.images, root)
 
+    def _placed(self, name: str) -> Path:
+        """Where an image lies: in the folder of images, or beside the table that names it."""
+        inside, beside = self._folder() / name, self._table().parent / name
+        return beside if not self.projections and not inside.exists() and beside.exists() else inside
+
+    def _uid(self, row: Mapping[str, str], columns: Mapping[str, str]) -> str:
+        uid = row[columns["uid"]]
+        return Path(uid.split(";")[0]).stem if columns["uid"] == columns["image"] else uid
+
+    def _names(self, row: Mapping[str, str], columns: Mapping[str, str]) -> list[str]:
+        """The image files that a row of the reports' table names; words about an image are none."""
+        named = (one.strip() for one in row.get(columns["image"], "").split(";"))
+        return [one for one in named if one.lower().endswith(PICTURES)]
+
+    def _needed(self, columns: Mapping[str, str]) -> tuple[str, ...]:
+        """The roles without which the table holds no reports: findings and impression, of which a usual name of one, or a whole text, is enough."""
+        header = files.header_of(self._table(), self.encoding, self.delimiter)
+        some = any(columns[role] in header for role in ("findings", "impression", "text"))
+        return ("uid", *self.columns) if some else ("uid", "findings", "impression")
+
     def _rows(
         self, path: Path, columns: Mapping[str, str], needed: tuple[str, ...], option: str, report: Report
     ) -> Iterator[tuple[str, dict[str, str]]]:
@@ -151,9 +201,16 @@ class CsvReports:
     def _views(self, report: Report) -> dict[str, list[tuple[str, str]]]:
         """uid without a CXR prefix → (file name, view) of its images, in the table's order."""
         views: dict[str, list[tuple[str, str]]] = {}
-        if self.projections:
+        if not self.projections:
+            named = self._columns()
+            for _, row in self._rows(self._table(), named, ("uid",), "columns", lambda _: None):
+                some = [(name, "") for name in self._names(row, named)]
+                if some:
+                    views.setdefault(bare_uid(self._uid(row, named)), []).extend(some)
+        else:
             columns = files.mapped(self._IMAGE_COLUMNS, self.image_columns, "image_columns")
             path = files.option_path(self.projections, self.path)
+            columns = files.called(columns, self.image_columns, files.header_of(path, self.encoding, self.delimiter))
             for _, row in self._rows(path, columns, ("uid", "image"), "image_columns", report):
                 view = row.get(columns["view"], "")
                 views.setdefault(bare_uid(row[columns["uid"]]), []).append((row[columns["image"]], view))

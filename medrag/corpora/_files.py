@@ -22,6 +22,14 @@ from medrag.errors import BadRecord, CorpusError, SettingsError
 
 ENCODING_HINT = "set the option encoding, e.g. encoding: cp1252, or store the file as UTF-8"
 
+_PICTURE = ("image", "images", "image_path", "image_name", "image_file", "file", "filename", "file_name", "path")
+_STUDY = ("study", "study_id", "uid", "accession", "accession_number")
+USUAL: dict[str, tuple[str, ...]] = {  # what a column is for → what people call it, `folded`
+    "file": (*_PICTURE, "image_id"), "image": _PICTURE, "images": _PICTURE, "study": _STUDY, "uid": ("uid", "id", *_STUDY, "report_id"),
+    "patient": ("patient", "patient_id", "subject", "subject_id"), "caption": ("caption", "description", "text"),
+    "label": ("label", "class", "category", "diagnosis", "dx"), "labels": ("labels", "label"), "view": ("view", "projection", "view_position"),
+    "text": ("report", "report_text", "text"), "report": ("report", "report_text"), "date": ("date", "study_date"),
+}  # fmt: skip
 LONGEST = 1 << 24  # characters of one cell of a table
 AGAIN = 1_000_000  # lines of a table that are read a second time for what is wrong with the first
 
@@ -163,6 +171,14 @@ def read_table(
         raise CorpusError(str(os_problem(path, error).message), "check the path") from error
 
 
+def header_of(path: Path, encoding: str = "utf-8", delimiter: str = ",") -> list[str]:
+    """The names of a table's columns. Raises as `read_table` does."""
+    for _, row in read_table(path, encoding, delimiter):
+        if not isinstance(row, BadRecord):
+            return list(row)
+    return []
+
+
 def _records(handle: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """(number of the first line, cells) of each record. One that is not CSV ends with its first line: a quote that is
     never closed takes no other row with it, as long as not too much has to be read again."""
@@ -245,6 +261,21 @@ def mapped(defaults: Mapping[str, str], given: Mapping[str, str], option: str) -
     if strange := sorted(set(given) - set(defaults)):
         raise SettingsError(f"{option}: nothing is called {strange[0]!r}", f"known: {', '.join(defaults)}")
     return {**defaults, **given}
+
+
+def folded(name: object) -> str:
+    """A column's name in lower case, with _ for blanks and hyphens."""
+    return "_".join(str(name).strip().lower().replace("-", " ").replace("_", " ").split())
+
+
+def called(columns: Mapping[str, str], given: Mapping[str, str], found: Iterable[str]) -> dict[str, str]:
+    """The column of each role: where there is none of its name, and no option maps it, one that people call so (`USUAL`)."""
+    have = {folded(column): column for column in reversed(list(found))}
+    names = {**columns}
+    for role, column in columns.items():
+        if role not in given and column not in have.values():
+            names[role] = next((have[name] for name in (folded(column), *USUAL.get(role, ())) if name in have), column)
+    return names
 
 
 def load_json(text: str, where: str) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from medrag._util.files import sha256_text
 from medrag._util.images import check_image
 from medrag._util.places import expand
 from medrag.corpora import _files as files
@@ -20,8 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """Every image below a folder. ``table`` is a CSV whose ``columns`` file, caption, label, domain, study, patient
-    and view are mapped to column names; its files may lack their suffix, and their folders where each name is that of
+    """Every image below a folder. ``table`` is a CSV whose columns are called file, caption, label, domain, study, patient
+    and view, or what people call them (`medrag.corpora._files.USUAL`), or what ``columns`` says; its files may lack their suffix, and their folders where each name is that of
     one file only. Without a table, or for a file that it does not list, the name of the folder that holds the image is
     its label (a leading "3 - " is cut).
 
@@ -46,9 +47,17 @@ class ImageFolder:
     def signature(self) -> str:
         if self._is_list():
             named = [expand(spelling, self.path.parent) for spelling in self._rows(lambda _: None)]
-            return files.signature_of(self, [self.path, *named])
+            return self._read_as(files.signature_of(self, [self.path, *named]))
         listed = [files.option_path(self.table, self.path)] if self.table else []
-        return files.signature_of(self, [*files.discover(self.path, SUFFIXES), *listed])
+        return self._read_as(files.signature_of(self, [*files.discover(self.path, SUFFIXES), *listed]))
+
+    def _read_as(self, signature: str) -> str:
+        """Another signature where columns are read that go by other names: an earlier medrag passed over them."""
+        if not self.table and not self._is_list():
+            return signature
+        plain = files.mapped(self._COLUMNS, self.columns, "columns")
+        columns = self._table()[1]
+        return signature if columns == plain else sha256_text(signature, *columns.values())
 
     def read(self, report: Report) -> Iterator[Item]:
         """One record for each readable image, in the order of the paths; of a list, in the order of its rows."""
@@ -84,13 +93,18 @@ class ImageFolder:
         """Whether the corpus is a table that names its files."""
         return self.path.is_file() and self.path.suffix.lower() == ".csv"
 
+    def _table(self) -> tuple[Path, dict[str, str]]:
+        """The table, and its column of each role."""
+        path = self.path if self._is_list() else files.option_path(self.table, self.path)
+        columns = files.mapped(self._COLUMNS, self.columns, "columns")
+        return path, files.called(columns, self.columns, files.header_of(path, self.encoding, self.delimiter))
+
     def _rows(self, report: Report) -> dict[str, dict[str, str]]:
         """The table's rows by the file that they name."""
         rows: dict[str, dict[str, str]] = {}
         if not self.table and not self._is_list():
             return rows
-        columns = files.mapped(self._COLUMNS, self.columns, "columns")
-        path = self.path if self._is_list() else files.option_path(self.table, self.path)
+        path, columns = self._table()
         for line, row in files.read_table(path, self.encoding, self.delimiter):
             if isinstance(row, BadRecord):
                 report(row)

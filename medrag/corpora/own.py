@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from medrag._util.near import meant as near
 from medrag.corpora import questions, realdata
-from medrag.corpora._files import read_table
+from medrag.corpora._files import USUAL, folded, read_table
 from medrag.errors import BadRecord, CorpusError, SettingsError
 
 Kind = Literal["closed", "open", "report"]
@@ -24,14 +24,14 @@ NAMES: dict[
     "id": ("id", "qid", "question_id"),
     "question": ("question", "query"),
     "reference": ("answer", "reference", "ground_truth"),
-    "report": ("report", "report_text"),
+    "report": USUAL["report"],
     "findings": ("findings",),
     "impression": ("impression",),
-    "images": ("images", "image", "image_path", "image_name", "image_file", "file", "filename", "path"),
+    "images": USUAL["images"],
     "kind": ("kind",),
     "group": ("group",),
-    "patient": ("patient", "patient_id", "subject", "subject_id"),
-    "study": ("study", "study_id", "uid", "accession", "accession_number"),
+    "patient": USUAL["patient"],
+    "study": USUAL["study"],
     "split": ("split",),
     "tags": ("tags", "tag"),
     "exclude": ("exclude",),
@@ -119,7 +119,7 @@ def _delimiter(path: Path, usual: str) -> str:
 
 def _by_role(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     """What a row gives, by what it is for; of several names the first that is not empty."""
-    spelled = {_folded(name): value for name, value in row.items() if value not in (None, "", [])}
+    spelled = {folded(name): value for name, value in row.items() if value not in (None, "", [])}
     given = {_role(role): column for role, column in columns.items()}
     if lacking := [column for column in given.values() if column not in row]:
         raise CorpusError(f"there is no column {lacking[0]!r}", f"found: {', '.join(map(str, list(row)[:12]))}")
@@ -129,10 +129,6 @@ def _by_role(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, An
         if value not in (None, "", []):
             found[role] = value
     return found
-
-
-def _folded(name: object) -> str:
-    return "_".join(str(name).strip().lower().replace("-", " ").replace("_", " ").split())
 
 
 def _role(named: str) -> str:

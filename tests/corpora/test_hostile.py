@@ -63,7 +63,7 @@ def test_the_message_says_what_is_wrong(broken: list[Hostile]) -> None:
     wanted = {
         "encrypted PDF": "encrypted", "zero-byte PDF": "empty", "100-megapixel PNG": "100 megapixels", "link to nowhere": "nowhere",
         "DICOM without pixels": "no pixels", "DICOM with truncated pixels": "cut short", "XML with an entity bomb": "entities",
-        "CSV with wrong columns": "found: id, text", "CSV that is not UTF-8": "encoding", "JSON nested too deeply": "deep",
+        "CSV with wrong columns": "found: id, words", "CSV that is not UTF-8": "encoding", "JSON nested too deeply": "deep",
         "DICOM that says RLE but is not": "RLE", "empty folder": "no files",
     }  # fmt: skip
     for one in broken:

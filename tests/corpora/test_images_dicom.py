@@ -53,6 +53,20 @@ def test_table_gives_captions_studies_and_domains(tmp_path: Path) -> None:
         list(ImageFolder("d", tmp_path, table="t.csv", columns={"file": "img", "caption": "nope"}).read(never))
 
 
+def test_columns_may_be_called_what_people_call_them(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png())
+    (tmp_path / "t.csv").write_text("Image ID,dx,Patient-ID\na,nevus,p1\nb,melanoma,p2\n")
+    reader = ImageFolder("d", tmp_path, table="t.csv")
+    items = list(reader.read(never))
+    assert [(i.text, i.meta["label"], i.meta["patient"]) for i in items] == [
+        ("nevus", "nevus", "p1"),
+        ("melanoma", "melanoma", "p2"),
+    ]
+    (tmp_path / "t.csv").write_text("file,dx,label\na,nevus,benign\nb,melanoma,malignant\n")
+    assert [i.text for i in reader.read(never)] == ["benign", "malignant"]  # its own name comes first
+
+
 def put(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -186,6 +186,44 @@ def test_csv_columns_and_encoding_are_mapped(tmp_path: Path) -> None:
         list(CsvReports("c", path, columns={"finding": "Befund"}).read(never))
 
 
+def test_one_table_of_images_and_reports_in_the_names_people_use(tmp_path: Path) -> None:
+    for name in ("images/a1.png", "a2.png", "b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png())
+    table = tmp_path / "r.csv"
+    table.write_text(
+        "Patient ID,Study-ID,Image Path,Findings,Impression\np1,s1,a1.png,A mass.,Mass.\np1,s1,a2.png,A mass.,Mass.\np2,s2,b.png;gone.png,Clear.,\n"
+    )
+    told: list[BadRecord] = []
+    reader = CsvReports("c", table)
+    first, *films, second, last = reader.read(told.append)
+    assert isinstance(first, Study) and isinstance(second, Study)
+    assert (first.id, first.patient, first.images) == ("c:s1", "p1", ("c:s1#a1", "c:s1#a2"))
+    assert [film.id for film in (*films, last)] == ["c:s1#a1", "c:s1#a2", "c:s2#b"]
+    assert second.sections == {"findings": "Clear."} and len(told) == 1 and "gone.png" in str(told[0])
+    before = reader.signature()
+    (tmp_path / "b.png").write_bytes(png(30, 20))
+    assert reader.signature() != before
+    table.write_text("image,report\na1.png,INDICATION: cough. FINDINGS: Clear lungs. IMPRESSION: Normal.\n")
+    study, film = CsvReports("c", table).read(never)
+    assert (study.id, study.sections["findings"], study.sections["impression"]) == ("c:a1", "Clear lungs.", "Normal.")
+    assert film.doc == "c:a1"
+
+
+def test_words_about_an_image_name_no_file_and_a_second_table_counts_first(tmp_path: Path) -> None:
+    table = tmp_path / "r.csv"
+    table.write_text("uid,image,findings,impression\n1,Xray Chest PA and Lateral,Clear.,Normal.\n")
+    (study,) = CsvReports("c", table).read(never)
+    assert study.images == ()
+    table.write_text("uid,image,findings,impression\n1,a.png,Clear.,Normal.\n1,b.png,Clear.,Normal.\n")
+    (tmp_path / "p.csv").write_text("uid,filename\n1,c.png\n")
+    told: list[BadRecord] = []
+    list(CsvReports("c", table, projections="p.csv").read(told.append))
+    assert [bad.problem.partition(" ")[0] for bad in told if "c.png" in str(bad)] and any(
+        "second time" in str(bad) for bad in told
+    )
+
+
 def test_csv_rows_that_repeat_a_uid_are_reported(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("uid,findings,impression\n1,a,b\n1,c,d\n,e,f\n2,g,h\n")
     errors: list[BadRecord] = []
