@@ -80,8 +80,11 @@ def run(
         runner.plan(one, data, split=split, model=model or None, recipe=recipe, limit=limit, seed=seed, options=options_of(option or []))
         for one in runner.tasks_named(task)
     ]  # fmt: skip
-    several, found = len(plans) * len(arm) > 1, {}
-    for planned, name in itertools.product(plans, arm):
+    pairs = [
+        (one, name) for one, name in itertools.product(plans, arm) if len(plans) == 1 or runner.fits(one.task, name)
+    ]
+    several, found = len(pairs) > 1, {}
+    for planned, name in pairs or [(plans[0], arm[0])]:
         path = _path(out, planned, name, several)
         result = runner.run(planned, name, path, draws=draws, at_once=at_once, workers=workers, restart=restart)
         found[name if len(plans) == 1 else f"{planned.task.kind} {name}"] = result

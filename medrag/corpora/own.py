@@ -1,4 +1,4 @@
-"""A user's own questions or reports as one file: what evaluation asks, a calibration is learned from, and preference pairs are made of.
+"""A user's own questions, reports or judged queries as one file: what evaluation asks, a calibration is learned from, and preference pairs are made of.
 
 A table (.csv, .tsv) or JSON (.jsonl, .ndjson, or a list in .json), one question a row: `NAMES` lists what columns may be called, other columns are not looked
 at. A file is read whole or not at all: what is measured must not depend on which rows could be read. It asks nobody anything.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,6 +28,7 @@ NAMES: dict[
     "findings": ("findings",),
     "impression": ("impression",),
     "images": USUAL["images"],
+    "relevant": ("relevant", "relevant_docs", "relevant_ids"),
     "kind": ("kind",),
     "group": ("group",),
     "patient": USUAL["patient"],
@@ -40,14 +41,15 @@ NAMES: dict[
 TABLES, LINES = {".csv": ",", ".tsv": "\t"}, (".jsonl", ".ndjson")
 SUFFIXES = (*TABLES, *LINES, ".json")
 MENDS = (
-    "each row has an image and a question with its answer, or an image and a report; a task file maps columns of other names "
+    "each row has a question with its answer or its relevant documents, or an image with its report; a task file maps columns of other names "
     "(options: {columns: {answer: NAME}})"
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """One row. ``reference`` is yes or no, a short answer, or a report; ``report`` the study's own, beside a question.
+    """One row. ``reference`` is yes or no, a short answer, or a report; ``report`` the study's own, beside a question; ``relevant`` {document or page: grade}.
+    A row with relevant documents and no answer is of kind ranking.
 
     ``group`` is what intervals are drawn over: the patient, else the study, else the first picture, else the question itself.
     """
@@ -57,7 +59,7 @@ class Own:
     question: str  # empty where a report alone is given
     reference: str
     images: tuple[Path, ...]
-    kind: Kind
+    kind: Kind | Literal["ranking"]
     report: str = ""
     patient: str = ""
     study: str = ""
@@ -65,6 +67,7 @@ class Own:
     tags: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     found_for: tuple[Path, ...] = ()
+    relevant: dict[str, int] = field(default_factory=dict)
 
 
 def read_own(path: Path, columns: Mapping[str, str] | None = None, images: str = "") -> list[Own]:
@@ -77,7 +80,11 @@ def read_own(path: Path, columns: Mapping[str, str] | None = None, images: str =
     rows = [(place, _by_role(row, columns or {})) for place, row in _rows(path)]
     if not rows:
         raise CorpusError(f"{path}: holds no question", MENDS)
-    labels = all(_is_label(row.get("reference")) for _, row in rows if row.get("question"))
+    labels = all(
+        _is_label(row.get("reference"))
+        for _, row in rows
+        if "question" in row and {"reference", "relevant"} & row.keys() != {"relevant"}
+    )
     folder = path.parent / images
     found: dict[str, Own] = {}
     for number, (place, row) in enumerate(rows, 1):
@@ -143,18 +150,20 @@ def _role(named: str) -> str:
 
 def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool) -> Own:
     question, answer, report = _text(row, "question"), row.get("reference"), _report(row)
-    if answer is None and not report:
-        raise ValueError("there is neither an answer nor a report")
+    relevant, pictures = _grades(row.get("relevant")), _pictures(row, "images", folder)
+    if answer is None and not report and not relevant:
+        raise ValueError("there is no answer, no report and no relevant document")
     if answer is not None and not question:
         raise ValueError("the answer has no question")
-    kind = _kind(row, answer, labels)
-    pictures = _pictures(row, "images", folder)
+    if answer is None and not report and not question and not pictures:
+        raise ValueError("nothing is asked")
+    kind = _kind(row, answer, report, labels)
     patient, study, id = (_text(row, name) for name in ("patient", "study", "id"))
-    if kind == "report":
-        reference = report or questions.as_text(answer)
+    if kind in ("report", "ranking"):
+        reference = report or questions.as_text(answer or "")
     else:
         reference = questions.meant(answer) if kind == "closed" else questions.as_text(answer)
-    if not reference:
+    if not reference and kind != "ranking":
         raise ValueError("the answer is empty")
     return Own(
         id or number,
@@ -170,10 +179,13 @@ def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool) -> Own
         tuple(_names(row.get("tags"))),
         tuple(_names(row.get("exclude"))),
         _pictures(row, "found_for", folder),
+        relevant,
     )
 
 
-def _kind(row: Mapping[str, Any], answer: object, labels: bool) -> Kind:
+def _kind(row: Mapping[str, Any], answer: object, report: str, labels: bool) -> Kind | Literal["ranking"]:
+    if answer is None and not report:
+        return "ranking"
     if given := _text(row, "kind"):
         if given not in get_args(Kind):
             raise ValueError(f"there is no kind {given!r}; known: {', '.join(get_args(Kind))}")
@@ -193,6 +205,13 @@ def _is_label(answer: object) -> bool:
 def _report(row: Mapping[str, Any]) -> str:
     """A report in one text, or its findings and impression."""
     return _text(row, "report") or " ".join(filter(None, (_text(row, name) for name in ("findings", "impression"))))
+
+
+def _grades(value: object) -> dict[str, int]:
+    """Relevant documents with their grades: an object, or names, each of grade 1."""
+    if isinstance(value, dict):
+        return {str(name): int(grade) for name, grade in value.items()}
+    return dict.fromkeys(_names(value), 1)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

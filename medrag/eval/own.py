@@ -6,13 +6,15 @@ a constant that was chosen from what is measured, which makes it harder to beat 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medrag.corpora.own import SUFFIXES, Kind, Own, read_own
+from medrag.corpora.own import SUFFIXES, Own, read_own
 from medrag.errors import CorpusError, SettingsError
-from medrag.eval.tasks import Example, Task
+from medrag.eval.tasks import Example, Kind, Task
+from medrag.types import Item, page_id
 
 SOURCE, ALL = "own", "all"  # the name of the source, and of the split of all rows
 FOLDS = 5
@@ -24,7 +26,10 @@ _SCORED: dict[Kind, dict[str, Any]] = {
         "measures": ("factuality", "findings", "entities", "bleu", "rouge-l", "meteor", "cider", "grounding"), "headline": "factuality",
         "baselines": ("constant-report", "nearest-report"),
     },
+    "ranking": {"measures": ("ranking",), "headline": "ndcg@10", "baselines": ("random",)},
 }  # fmt: skip
+
+_ABOUT = {"report": "Reports", "ranking": "Judged queries"}
 
 
 def is_file(named: str | Path) -> bool:
@@ -35,12 +40,13 @@ def is_file(named: str | Path) -> bool:
 def own_tasks(path: str | Path) -> list[Task]:
     """A task for each kind of question that a file holds, each with the usual measures and baselines. Raises CorpusError as `read_own` does."""
     file = Path(path).expanduser().resolve()
-    kinds = sorted({one.kind for one in read_own(file)})
+    rows = read_own(file)
+    kinds: list[Kind] = sorted({one.kind for one in rows} | {"ranking" for one in rows if one.relevant})
     return [
         Task(
             name=file.stem if len(kinds) == 1 else f"{file.stem}-{kind}",
             kind=kind,
-            about=f"{'Reports' if kind == 'report' else f'{kind.capitalize()} questions'} of {file.name}",
+            about=f"{_ABOUT.get(kind, f'{kind.capitalize()} questions')} of {file.name}",
             source=SOURCE,
             split=ALL,
             question=REPORT_ASK,
@@ -66,7 +72,10 @@ def questions(data: Path, split: str, task: Task) -> list[Example]:
     splits = sorted({one.split for one in rows} - {""})
     if split not in (ALL, *splits):
         raise CorpusError(f"{task.options['file']}: there is no split {split!r}", f"known: {', '.join((ALL, *splits))}")
-    return [_example(one, task) for one in rows if one.kind == task.kind and split in (ALL, one.split)]
+    wanted = [one for one in rows if split in (ALL, one.split)]
+    if task.kind == "ranking":
+        return [replace(_example(one, task), reference=one.relevant) for one in wanted if one.relevant]
+    return [_example(one, task) for one in wanted if one.kind == task.kind]
 
 
 def _example(one: Own, task: Task) -> Example:
@@ -74,6 +83,33 @@ def _example(one: Own, task: Task) -> Example:
     return Example(
         one.id, one.group, one.question or task.question, one.reference, one.images, one.exclude, one.tags, truth, one.patient, one.study
     )  # fmt: skip
+
+
+def in_index(examples: Sequence[Example], items: Iterable[Item]) -> list[Example]:
+    """Judged queries with their documents as an index calls them: ``corpus:document``, or its page, ``corpus:document#p3``.
+
+    A file may leave the corpus out where the rest is of one document alone. What must not be found is not judged. Raises CorpusError for a document that
+    the index does not hold, or holds in several corpora.
+    """
+    known: dict[str, set[str]] = {}
+    for item in items:
+        for name in {item.doc, page_id(item.id)} - {""}:
+            for spelled in (name, name.partition(":")[2]):
+                known.setdefault(spelled, set()).add(name)
+    found = []
+    for example in examples:
+        grades = {}
+        for name, grade in example.reference.items():
+            meant = known.get(page_id(name) or name, set())
+            if len(meant) != 1:
+                problem = f"holds {name!r} in several corpora" if meant else f"does not hold {name!r}"
+                raise CorpusError(
+                    f"the index {problem}, which is relevant to {example.question!r}",
+                    "name documents as `medrag index search` does",
+                )
+            grades[next(iter(meant))] = grade
+        found.append(replace(example, reference={name: g for name, g in grades.items() if name not in example.exclude}))
+    return found
 
 
 def out_of_fold(

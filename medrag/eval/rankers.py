@@ -30,7 +30,7 @@ from medrag.indexes.flat import FlatIndex
 from medrag.retrieve import fuse
 from medrag.retrieve.expand import Expander
 from medrag.settings import EncoderSettings
-from medrag.types import Hit, Passage, Query
+from medrag.types import Hit, Item, Passage, Query, page_id
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -61,10 +61,19 @@ def make_ranker(name: str, task: Task, data: Path, split: str, seed: int, encode
     return Arm(name, settings, one_by_one(lambda example: Output(RANKERS[plain](parts, example))))
 
 
-def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
-    """An arm over a built index: one of its retrievers by name, ``fused`` (all that the route asks), or ``random`` studies."""
+def make_finder(name: str, rag: MedRAG, seed: int, judged: Sequence[str] = ()) -> Arm:
+    """An arm over a built index: one of its retrievers by name, ``fused`` (all that the route asks), or ``random`` studies.
+
+    Of queries of one's own, ``judged`` are the documents and pages that are relevant to any of them: where pages are among these, pages are ranked, and ``random``
+    draws from all that the index holds.
+    """
+    paged = any(page_id(one) for one in judged)
+
+    def named(item: Item) -> str:
+        return (paged and page_id(item.id)) or item.doc
+
     if name == "random":
-        ids = study_ids(rag)
+        ids = sorted({named(item) for item in rag.store.items.iterate()}) if judged and rag.store else study_ids(rag)
         return Arm(name, {"seed": seed}, one_by_one(lambda example: Output(_drawn(ids, seed, example))))
     if name != "fused" and name not in rag.retrievers:
         raise SettingsError(
@@ -75,7 +84,7 @@ def make_finder(name: str, rag: MedRAG, seed: int) -> Arm:
     def call(example: Example) -> Output:
         found: Ranking = {}
         for hit in finder.retrieve(example.question, list(example.images) or None, k=DEPTH, exclude=example.exclude):
-            found.setdefault(hit.item.doc, float(hit.score))
+            found.setdefault(named(hit.item), float(hit.score))
         return Output(found)
 
     return Arm(name, {"fingerprint": rag.fingerprint, "seed": seed}, one_by_one(call))

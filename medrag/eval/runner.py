@@ -23,7 +23,7 @@ from medrag._util.progress import track
 from medrag.corpora import twins
 from medrag.errors import CorpusError, IndexMissing, MedragError, SettingsError
 from medrag.eval import linking, own, page_questions, routing, scoring, selection
-from medrag.eval.arms import Arm, check_named, make_arm, one_by_one
+from medrag.eval.arms import ARMS, Arm, check_named, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS
 from medrag.eval.lines import latest, whole_lines
@@ -81,6 +81,11 @@ def tasks_named(task: str | Path) -> list[Task]:
     return own.own_tasks(task) if own.is_file(task) else [load_task(task)]
 
 
+def fits(task: Task, arm: str) -> bool:
+    """Whether an arm answers what a task of a file of several kinds asks: retrievers rank documents, all others answer in words."""
+    return (arm in ARMS or arm in BASELINES or ":" in arm) != (task.kind == "ranking")
+
+
 def limited(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
     """At most ``limit`` groups, in their order."""
     import random
@@ -131,7 +136,10 @@ def run(
 def _apart(planned: Run, arm: str) -> tuple[Run, int]:
     """The examples without near-duplicates of their pictures in the index, and how many documents that leaves out beside those of the same patient."""
     names = (arm, *planned.task.baselines)
-    asks = planned.task.kind in PICTURED and any(name not in BASELINES or name in SEARCHING for name in names)
+    judged = planned.task.source == own.SOURCE and planned.task.kind == "ranking"
+    asks = judged or (
+        planned.task.kind in PICTURED and any(name not in BASELINES or name in SEARCHING for name in names)
+    )
     try:
         store = planned.rag().store if asks else None
     except IndexMissing:
@@ -143,6 +151,8 @@ def _apart(planned: Run, arm: str) -> tuple[Run, int]:
     known = twins.apart_from_kin(planned.examples, store.items.iterate(["study", "image"]))
     pictured = any(example.images for example in known)
     examples, count = twins.apart(known, store.items.iterate(["image"])) if pictured else (known, 0)
+    if judged:
+        examples = own.in_index(examples, store.items.iterate())
     return dataclasses.replace(planned, examples=tuple(examples)), count
 
 
@@ -165,7 +175,9 @@ def _arm(planned: Run, name: str) -> Arm:
     if task.source in COLLECTIONS and ":" not in name:
         return make_ranker(name, task, planned.data, planned.split, planned.seed)
     if task.kind == "ranking" and ":" not in name:
-        return make_finder(name, planned.rag(), planned.seed)
+        mine = task.source == own.SOURCE
+        judged = {document for one in planned.examples for document in one.reference} if mine else ()
+        return make_finder(name, planned.rag(), planned.seed, sorted(judged))
     return make_arm(name, planned.rag, planned.examples, planned.seed)
 
 

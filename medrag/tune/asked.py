@@ -86,13 +86,17 @@ def with_others_evidence(asked: Iterable[Asked], seed: int = 0) -> list[Asked]:
 
 
 def read_questions(path: Path) -> list[Asked]:
-    """Own questions, from a file as `medrag.corpora.own` reads it. Raises CorpusError, naming the line that is no question."""
+    """Own questions, from a file as `medrag.corpora.own` reads it; a row without an answer or a report teaches nothing and is left out.
+
+    Raises CorpusError, naming the line that is no question.
+    """
     return [
         Asked(
             one.id, one.group, one.question or REPORT_ASK, one.reference, tuple(map(str, one.images)), one.kind, one.exclude, one.report,
             tuple(map(str, one.found_for)), one.patient, one.study,
         )
         for one in read_own(path)
+        if one.kind != "ranking"
     ]  # fmt: skip
 
 

@@ -79,10 +79,23 @@ def test_columns_of_other_names_are_mapped(folder: Path) -> None:
         read(folder, text, columns={"answer": "diag"})
 
 
+def test_relevant_documents_make_judged_queries(folder: Path) -> None:
+    listed, graded, both = read(
+        folder,
+        '{"question": "a?", "relevant": "book:1#p2; book:2"}\n{"images": ["a.png"], "relevant": {"films:3": 2}}\n'
+        '{"question": "Is there a mass?", "answer": "yes", "relevant": ["films:4"]}\n',
+        "own.jsonl",
+    )
+    assert (listed.kind, listed.relevant) == ("ranking", {"book:1#p2": 1, "book:2": 1})
+    assert (graded.kind, graded.relevant, graded.question) == ("ranking", {"films:3": 2}, "")
+    assert (both.kind, both.relevant) == ("closed", {"films:4": 1})
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("image,question\na.png,q?\n", "line 2: there is neither an answer nor a report"),
+        ("image,question\na.png,q?\n", "line 2: there is no answer, no report and no relevant document"),
+        ("relevant\nbook:a\n", "line 2: nothing is asked"),
         ("image,answer\na.png,yes\n", "line 2: the answer has no question"),
         ("id,question,answer\n1,q?,yes\n1,r?,no\n", "line 3: there is another question with the id '1'"),
         ("question,answer,kind\nq?,yes,close\n", "line 2: there is no kind 'close'; known: closed, open, report"),
@@ -125,5 +138,6 @@ def test_any_row_is_a_question_or_one_clear_error(folder: Path, rows: list[dict[
         assert error.hint
         return
     assert len(found) == len(rows) == len({one.id for one in found})
-    assert all(one.reference and one.group and (one.question or one.kind == "report") for one in found)
+    assert all(one.group and (one.reference or one.kind == "ranking") for one in found)
+    assert all(one.question or one.kind in ("report", "ranking") for one in found)
     assert all(one.reference in ("yes", "no") for one in found if one.kind == "closed")

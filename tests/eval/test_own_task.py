@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +19,12 @@ from medrag.corpora.twins import apart_from_kin
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import own
 from medrag.eval.baselines import BASELINES
-from medrag.eval.runner import plan, run, tasks_named
+from medrag.eval.runner import fits, plan, run, tasks_named
 from medrag.eval.tasks import Example
+from medrag.route import DomainRouter
+from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import ImageRecord, Study
+from medrag.types import ImageRecord, Passage, Study
 
 HEAD = ("patient", "image", "question", "answer", "split")
 
@@ -48,9 +51,6 @@ def questions(folder: Path, more: list[tuple[str, ...]] | None = None) -> Path:
 
 
 def pipeline() -> MedRAG:
-    from medrag.route import DomainRouter
-    from medrag.select import AdaptiveSelector
-
     retrievers = {"reports": ListRetriever([Study("films:1", {"findings": "There is a mass."})], "reports")}
     return MedRAG(retrievers, DomainRouter(list(retrievers)), AdaptiveSelector(), FakeGenerator(("Yes.",)))
 
@@ -162,6 +162,45 @@ def test_studies_of_the_same_patient_and_the_study_itself_are_no_evidence() -> N
     found = [one.exclude for one in apart_from_kin(asked, items)]
     assert found == [("films:1", "films:2"), ("films:3",), ("films:3", "shots:a"), (), ()]
     assert apart_from_kin([some(1, patient="p1", exclude=("films:1",))], items)[0].exclude == ("films:1", "films:2")
+
+
+def test_judged_queries_measure_the_retrievers_of_an_index(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        [("effusion?", "a#p2", ""), ("nodule?", "book:a#p3;films:1", ""), ("Is it?", "2", "yes")],
+        ("question", "relevant", "answer"),
+    )
+    closed, ranking = tasks_named(path)
+    assert (closed.kind, ranking.kind, ranking.baselines) == ("closed", "ranking", ("random",))
+    items = [Passage(f"book:a#p{n}~0", "book:a", f"page {n}", page=n) for n in range(1, 5)]
+    items += [Study(f"films:{n}", {"findings": "x"}) for n in (1, 2)]
+    planned = plan(ranking, recipe="mine")
+    assert len(planned.examples) == 3
+    rag = pipeline()
+    held = SimpleNamespace(iterate=lambda kinds=(): [one for one in items if not kinds or one.kind in kinds])
+    rag.store = SimpleNamespace(items=held, manifest=SimpleNamespace(content_hash="x", content={}))  # type: ignore[assignment]
+    rag.retrievers = {"dense": ListRetriever(items, "dense")}
+    rag.router = DomainRouter(["dense"])
+    result = run(dataclasses.replace(planned, rag=lambda: rag), "dense", tmp_path / "out.json", draws=100)
+    assert result["scores"]["recall@10"] == 1.0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["reference"] for line in lines] == [{"book:a#p2": 1}, {"book:a#p3": 1, "films:1": 1}, {"films:2": 1}]
+    assert set(lines[0]["value"]) == {"book:a#p1", "book:a#p2", "book:a#p3", "book:a#p4", "films:1", "films:2"}
+    assert (
+        fits(ranking, "dense")
+        and not fits(ranking, "adaptive")
+        and fits(closed, "majority")
+        and not fits(closed, "fused")
+    )
+
+
+def test_a_judged_document_that_the_index_lacks_or_holds_twice_is_told() -> None:
+    items = [Study("a:1", {"findings": "x"}), Study("b:1", {"findings": "x"})]
+    with pytest.raises(CorpusError, match="does not hold '7'"):
+        own.in_index([some(1, reference={"7": 1})], items)
+    with pytest.raises(CorpusError, match="in several corpora"):
+        own.in_index([some(1, reference={"1": 1})], items)
+    assert own.in_index([some(1, reference={"a:1": 2, "b:1": 1}, exclude=("b:1",))], items)[0].reference == {"a:1": 2}
 
 
 def test_the_command_takes_a_file(tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ def test_a_line_that_is_no_question_is_named_with_what_mends_it(
     path = tmp_path / "own.jsonl"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(CorpusError, match=rf"{told}.* → each row has an image"):
+    with pytest.raises(CorpusError, match=rf"{told}.* → each row has a question"):
         read_questions(path)
 
 
