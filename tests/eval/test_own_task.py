@@ -167,7 +167,7 @@ def test_studies_of_the_same_patient_and_the_study_itself_are_no_evidence() -> N
 def test_judged_queries_measure_the_retrievers_of_an_index(tmp_path: Path) -> None:
     path = table(
         tmp_path,
-        [("effusion?", "a#p2", ""), ("nodule?", "book:a#p3;films:1", ""), ("Is it?", "2", "yes")],
+        [("effusion?", "a#p2", ""), ("nodule?", "book:a#p3;films:1", ""), ("Is there a mass?", "2", "yes")],
         ("question", "relevant", "answer"),
     )
     closed, ranking = tasks_named(path)
