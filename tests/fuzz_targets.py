@@ -75,6 +75,7 @@ TABLES = {
     "reports-jsonl": '{"id": "1", "sections": {"findings": "Clear."}, "labels": ["normal"], "images": ["a.png"], "patient": "p", "date": "2020-01-02"}\n{"id": "2", "text": "FINDINGS: x\\nIMPRESSION: y"}\n',
     "text": "# Lungs\n\nThe lungs are clear. E.g. no effusion (3.5 cm).\n\n## Heart\n\nNot enlarged.\n",
 }
+ONE_TABLE = 'Patient-ID,Study ID,image_path,Report\np,s1,a.png;b.dcm,"FINDINGS: Clear. IMPRESSION: Normal."\np,s1,c.png,x\n,,d.png,A mass.\n'
 RECIPE = {
     "name": "fuzzed",
     "corpora": [{"name": "notes", "reader": "text", "path": "notes.txt"}, {"name": "terms", "reader": "obo", "path": "terms.obo"}],
@@ -117,6 +118,10 @@ def targets() -> dict[str, Target]:
     made["openi"] = _corpus(
         "openi", {"1.xml": hostile.OPENI.format(uid=1).encode(), "a.tgz": hostile.archive(3)}, file=True
     )
+    made["reports-csv"] = _corpus(
+        "reports-csv", {"reports.csv": TABLES["reports-csv"].encode(), "table.csv": ONE_TABLE.encode()}
+    )
+    made["questions"] = _own()
     made["medquad"] = _corpus("medquad", {"1.xml": hostile.MEDQUAD.encode()})
     made["rrf"] = Target({name: text.encode() for name, text in RRF.items()}, partial(_read, "rrf", {}), alone=False)
     edges = {"n.tsv": b"id\tname\tkind\nDisease::DOID:1\tflu\tDisease\nGene::5\tG5\tGene\n", "e.sif": b"source\tmetaedge\ttarget\nDisease::DOID:1\tDaG\tGene::5\n"}  # fmt: skip
@@ -350,6 +355,30 @@ def _parsers() -> dict[str, Target]:
         "instruction guard": _texts(instruction_in, questions),
         "recorded answers": Target({"r.jsonl": recorded.encode()}, lambda folder: Replay(str(next(folder.iterdir())))),
     }
+
+
+def _own() -> Target:
+    """A user's own questions: a table, JSON lines, a list."""
+    from medrag.corpora.own import SUFFIXES, read_own
+
+    rows = [
+        {"id": "1", "patient": "p", "question": "Is there a mass?", "answer": "yes", "tags": ["x"]},
+        {"uid": 2, "findings": "Clear.", "impression": "Normal.", "split": "val"},
+        {"question": "Which lobe?", "relevant": {"book:a#p2": 2}, "exclude": "b:1;b:2"},
+    ]
+    files = {
+        "a.csv": b"Patient ID,Question,Answer,Relevant\np1,Is there a mass?,yes,a#p2;b\np2,Which lobe?,lower,\n",
+        "b.csv": b"\xef\xbb\xbfquestion;answer;report\nq?;1;A mass.\nr?;0;\n",
+        "c.jsonl": "\n".join(map(json.dumps, rows)).encode(),
+        "d.json": json.dumps(rows).encode(),
+    }
+
+    def read(folder: Path) -> None:
+        for path in folder.iterdir():
+            if path.suffix in SUFFIXES:
+                read_own(path)
+
+    return Target(files, read)
 
 
 def _texts(work: Callable[[str], Any], texts: tuple[str, ...]) -> Target:
