@@ -38,8 +38,12 @@ def calibrate(
         list[float] | None,
         typer.Option("--risk", help="Shares of wrong answers to keep to (default: 0.05, 0.1, 0.15, 0.2, 0.3)."),
     ] = None,
-    alpha: Annotated[float, typer.Option("--alpha", help="Error that reading so many pieces may have.")] = 0.3,
-    delta: Annotated[float, typer.Option("--delta", help="Chance that a guarantee fails.")] = 0.1,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Error that reading so many pieces may have (default: 0.3).")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="Chance that a guarantee fails (default: 0.1).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The calibration (default: beside the index, where it is found).")
     ] = None,
@@ -63,20 +67,21 @@ def calibrate(
     from medrag.eval.observed import observe
 
     named = [_named(one, limit) for one in task]
-    tasks, risks = (
-        [(one, n) for name, n in named for one in runner.tasks_named(name)],
-        risk or [0.05, 0.1, 0.15, 0.2, 0.3],
-    )
+    found_tasks = [(runner.tasks_named(name), most) for name, most in named]
+    tasks = [(one, most) for some, most in found_tasks for one in some if len(some) == 1 or one.kind in KINDS]
+    risks = risk or [0.05, 0.1, 0.15, 0.2, 0.3]
     depths = sorted(set(depth or (0, 3, 6)))
+    chosen = {"--out": out, "--work": work, "--depth": depth, "--risk": risk, "--alpha": alpha, "--delta": delta}
+    alpha, delta = 0.3 if alpha is None else alpha, 0.1 if delta is None else delta
     check_numbers(depths, risks, delta, alpha)
-    if tasks[0][0].kind == "selection" and (out or work or depth or risk):
+    selects = tasks[0][0].kind == "selection"
+    if selects and (named_too := [name for name, value in chosen.items() if value]):
         raise SettingsError(
-            "a task of kind selection chooses settings and writes no calibration",
-            "leave out --out, --work, --depth and --risk",
+            "a task of kind selection chooses settings and writes no calibration", f"leave out {', '.join(named_too)}"
         )
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off", "risk": None})
     path = out or beside(rag.recipe.name if rag.recipe else index, NAME)
-    if tasks[0][0].kind == "selection":
+    if selects:
         _selection(rag, tasks, data, split, seed, as_json)
         return
     examples: list[Example] = []

@@ -365,8 +365,8 @@ def test_an_index_that_asks_for_a_risk_is_calibrated_without_copies_of_the_pictu
         (["--task", "vqa_rad"], "59 questions about 59 patients are too few"),
         (["--task", "vqa_rad", "--task", "vqa_rad"], "59 questions about 59 patients are too few"),
         (["--task", "selection", "--out", "x.json"], "leave out --out"),
-        (["--task", "selection", "--depth", "1"], "leave out --out"),
-        (["--task", "selection", "--risk", "0.1"], "leave out --out"),
+        (["--task", "selection", "--depth", "1"], "leave out --depth"),
+        (["--task", "selection", "--risk", "0.1", "--delta", "0.2"], "leave out --risk, --delta"),
     ],
 )
 def test_what_cannot_be_calibrated_is_said_before_anything_is_asked(
