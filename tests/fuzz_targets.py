@@ -368,6 +368,7 @@ def _own() -> Target:
     ]
     files = {
         "a.csv": b"Patient ID,Question,Answer,Relevant\np1,Is there a mass?,yes,a#p2;b\np2,Which lobe?,lower,\n",
+        "e.csv": b"image,question,answer,found_for\n../case/a.csv;a.png,q?,yes,e.csv\n",
         "b.csv": b"\xef\xbb\xbfquestion;answer;report\nq?;1;A mass.\nr?;0;\n",
         "c.jsonl": "\n".join(map(json.dumps, rows)).encode(),
         "d.json": json.dumps(rows).encode(),

@@ -170,7 +170,7 @@ class CsvReports:
     def _placed(self, name: str) -> Path:
         """Where an image lies: in the folder of images, or beside the table that names it."""
         inside, beside = self._folder() / name, self._table().parent / name
-        return beside if not self.projections and not inside.exists() and beside.exists() else inside
+        return beside if not self.projections and not files.present(inside) and files.present(beside) else inside
 
     def _uid(self, row: Mapping[str, str], columns: Mapping[str, str]) -> str:
         uid = row[columns["uid"]]

@@ -144,6 +144,14 @@ def os_problem(path: Path, error: OSError) -> BadRecord:
     )
 
 
+def present(path: Path) -> bool:
+    """Whether there is such a file or folder; no name is too long to be asked for."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def read_table(
     path: Path, encoding: str = "utf-8", delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str] | BadRecord]]:

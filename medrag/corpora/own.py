@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from medrag._util.near import meant as near
 from medrag.corpora import questions, realdata
-from medrag.corpora._files import USUAL, folded, read_table
+from medrag.corpora._files import USUAL, folded, present, read_table
 from medrag.errors import BadRecord, CorpusError, SettingsError
 
 Kind = Literal["closed", "open", "report"]
@@ -223,10 +223,11 @@ def _text(row: Mapping[str, Any], name: str) -> str:
 
 def _pictures(row: Mapping[str, Any], role: str, folder: Path) -> tuple[Path, ...]:
     """Where its pictures lie: in the folder, or in one called images inside it."""
-    named = _names(row.get(role))
-    return tuple(
-        inner if (inner := folder / "images" / n).is_file() and not (folder / n).exists() else folder / n for n in named
-    )
+    found = []
+    for name in _names(row.get(role)):
+        inner = folder / "images" / name
+        found.append(inner if present(inner) and not present(folder / name) else folder / name)
+    return tuple(found)
 
 
 def _names(value: object) -> list[str]:
@@ -241,7 +242,7 @@ def _names(value: object) -> list[str]:
 
 
 def _check_pictures(path: Path, folder: Path, found: Any) -> None:
-    missing = [picture for one in found for picture in (*one.images, *one.found_for) if not picture.exists()]
+    missing = [picture for one in found for picture in (*one.images, *one.found_for) if not present(picture)]
     if missing:
         raise CorpusError(
             f"{path}: {len(missing)} of its pictures are not there, the first {missing[0]}",

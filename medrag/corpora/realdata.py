@@ -50,7 +50,9 @@ def told(place: Path | str, mends: str = MENDS, kind: type[MedragError] = Corpus
     """What is wrong with a file, as one error that names its place and what mends it."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except RecursionError as error:
+        raise kind(f"{place}: is JSON nested too deeply", mends) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, csv.Error) as error:
         problem = (
             f"{error.args[0]} is missing" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         )

@@ -102,6 +102,7 @@ def test_relevant_documents_make_judged_queries(folder: Path) -> None:
         ("question,answer,kind\nq?,blue,closed\n", "line 2: the answer 'blue' is neither yes nor no"),
         ("question,answer\n", "holds no question"),
         ("image,question,answer\nx.png,q?,yes\na.png,q?,yes\n", "1 of its pictures are not there, the first .*x.png"),
+        (f"image,question,answer\n{'a' * 300}.png,q?,yes\n", "1 of its pictures are not there"),
         ("question,answer\nq?,yes,more\n", ":2.*as many fields as the header"),
         ("", "is empty"),
     ],
@@ -109,6 +110,19 @@ def test_relevant_documents_make_judged_queries(folder: Path) -> None:
 def test_what_is_no_question_is_told_with_its_line(folder: Path, text: str, told: str) -> None:
     with pytest.raises(CorpusError, match=told):
         read(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("own.jsonl", "[" * 5000, "line 1: is JSON nested too deeply"),
+        ("own.json", '{"a":' * 5000, "is JSON nested too deeply"),
+        ("own.jsonl", '{"question": "q?", "relevant": {"a": 1e999}}', "line 1: cannot convert float infinity"),
+    ],
+)  # found by the fuzzer
+def test_json_that_no_parser_bears_is_told(folder: Path, name: str, text: str, told: str) -> None:
+    with pytest.raises(CorpusError, match=told):
+        read(folder, text, name)
 
 
 def test_files_that_cannot_be_read(folder: Path) -> None:

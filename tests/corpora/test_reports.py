@@ -210,6 +210,16 @@ def test_one_table_of_images_and_reports_in_the_names_people_use(tmp_path: Path)
     assert film.doc == "c:a1"
 
 
+def test_a_name_that_no_file_can_have_is_one_image_skipped(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(
+        f"uid,image,report\n1,{'a' * 300}.png,Clear.\n2,b.png,A mass.\n"
+    )  # found by the fuzzer
+    told: list[BadRecord] = []
+    assert [item.id for item in CsvReports("c", tmp_path / "r.csv").read(told.append)] == ["c:1", "c:2"] and len(
+        told
+    ) == 2
+
+
 def test_words_about_an_image_name_no_file_and_a_second_table_counts_first(tmp_path: Path) -> None:
     table = tmp_path / "r.csv"
     table.write_text("uid,image,findings,impression\n1,Xray Chest PA and Lateral,Clear.,Normal.\n")
