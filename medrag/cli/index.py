@@ -180,13 +180,16 @@ def tune_index(
     ] = 0.98,
     questions: Annotated[
         Path | None,
-        typer.Option("--questions", help="A file with a question a line (default: the index's own vectors ask)."),
+        typer.Option(
+            "--questions",
+            help="A text with a question a line, or a file as `medrag eval run` takes it (default: the index's own vectors ask).",
+        ),
     ] = None,
     sample: Annotated[int, typer.Option("--sample", min=10, help="Vectors or questions that are tried.")] = 200,
     as_json: Json = False,
 ) -> None:
     """Set the least search effort that reaches a recall, measured on the index itself."""
-    asked = _lines(questions)[:sample] if questions else []
+    asked = _questions(questions)[:sample] if questions else []
     found = tuned(name, part, recall, asked, sample)
     if as_json:
         emit(found)
@@ -229,7 +232,11 @@ def tuned(name: str, part: str, recall: float, asked: list[str], sample: int) ->
     return found
 
 
-def _lines(path: Path) -> list[str]:
+def _questions(path: Path) -> list[str]:
+    from medrag.corpora.own import SUFFIXES, read_own
+
+    if path.suffix.lower() in SUFFIXES:
+        return list(dict.fromkeys(one.question for one in read_own(path) if one.question))
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

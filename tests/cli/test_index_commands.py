@@ -163,7 +163,9 @@ def test_effort_is_tuned_and_the_manifest_still_fits(tmp_path, monkeypatch):
     made = run("index", "build", str(path))
     assert made.exit_code == 0, made.output
     (tmp_path / "questions.txt").write_text("a mass of the lung\n\nhow large is the nodule?\n", encoding="utf-8")
-    for more in ((), ("--questions", str(tmp_path / "questions.txt")), ("--part", "text")):
+    (tmp_path / "judged.csv").write_text("question,relevant\na mass of the lung,notes:1\n", encoding="utf-8")
+    asked = [("--questions", str(tmp_path / name)) for name in ("questions.txt", "judged.csv")]
+    for more in ((), *asked, ("--part", "text")):
         result = run("index", "tune", str(path), "--recall", "0.95", "--json", *more)
         assert result.exit_code == 0, result.output
         told = json.loads(result.stdout)
