@@ -295,7 +295,7 @@ def _blank_none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together
 
 
 def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Together:
-    """Answers with evidence that is put there rather than found."""
+    """Answers with evidence that is put there rather than found; reports are put there as an image finds them."""
     from medrag.pipeline import make_query
 
     def together(examples: Asked) -> list[Output]:
@@ -322,7 +322,7 @@ def _random_context(rag: MedRAG, examples: Sequence[Example], seed: int) -> Toge
             for one in random.Random(f"{seed}/{example.id}").sample(ids, min(K + 1, len(ids)))
             if one not in example.exclude
         ][:K]
-        return [Hit(item, 0.0, n, "random") for n, item in enumerate(rag.store.items.get(drawn), 1)]  # type: ignore[union-attr]
+        return [Hit(item, 0.0, n, "similar-random") for n, item in enumerate(rag.store.items.get(drawn), 1)]  # type: ignore[union-attr]
 
     return _told(rag, evidence)
 
@@ -364,7 +364,7 @@ def _oracle(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
 
     def evidence(example: Example) -> list[Hit]:
         text = example.truth
-        return [Hit(Study(f"oracle:{example.group}", {"findings": text}), 1.0, 1, "oracle")] if text else []
+        return [Hit(Study(f"oracle:{example.group}", {"findings": text}), 1.0, 1, "similar-own")] if text else []
 
     return _told(rag, evidence)
 
