@@ -2,6 +2,7 @@
 
     MEDRAG_DATA=/path/to/pack python pipelines/05_evaluate.py --out eval/results
     … --data HELD_OUT --split test      measures other studies with the index of the training ones
+    … --tasks mine.csv --recipe mine    your own questions, reports or judged queries (docs/evaluation.md); no pack is needed
 
 Builds the indexes that the tasks ask first, where they are not there. Hardware: 2 CPU cores, 6 GB of memory. The header of each result says how long its
 arm took; a run that was cut off goes on. --limit draws so many studies of each task; --quick leaves the sanity arms out.
@@ -17,11 +18,10 @@ from typing import Any
 
 from medrag import MedRAG
 from medrag.errors import MedragError
-from medrag.eval import runner
+from medrag.eval import own, runner
 from medrag.eval.report import write
 from medrag.eval.scoring import spread
-from medrag.eval.sources import training_data
-from medrag.eval.tasks import Task, known_tasks, load_task
+from medrag.eval.tasks import Task, known_tasks
 
 ARMS = {
     "report": ("none", "adaptive", "fixed-k", "adaptive+graph"),
@@ -36,13 +36,19 @@ ARMS = {
 
 
 def arms_of(task: Task, quick: bool = False) -> tuple[str, ...]:
-    """Whom a task is put to; pages are found by their own retriever, and the others are its baselines."""
-    return (*(("pages",) if task.source == "pages" else ARMS[task.kind]), *(() if quick else task.sanity))
+    """Whom a task is put to; pages are found by their own retriever, and the others are its baselines. A recipe of one's own need have no graph."""
+    arms = ("pages",) if task.source == "pages" else ARMS[task.kind]
+    if task.source == own.SOURCE:
+        arms = tuple(arm for arm in arms if arm != "adaptive+graph")
+    return (*arms, *(() if quick else task.sanity))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="*", default=[], help="names of tasks (default: all)")
+    parser.add_argument(
+        "--tasks", nargs="*", default=[], help="names of tasks, or files of your own (default: all that ship)"
+    )
+    parser.add_argument("--recipe", default="", help="index that is asked (default: each task's)")
     parser.add_argument("--data", type=Path, default=None, help="default: MEDRAG_DATA")
     parser.add_argument("--split", default="", help="default: each task's own")
     parser.add_argument("--out", type=Path, default=Path("eval-results"))
@@ -59,12 +65,14 @@ def main() -> int:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Runs everything and writes the page."""
-    data = options.data or training_data()
-    tasks = [load_task(name) for name in options.tasks] or known_tasks()
-    for name in dict.fromkeys(task.recipe for task in tasks if task.recipe):
-        MedRAG.open(name, build=True)
+    tasks = [task for name in options.tasks for task in runner.tasks_named(name)] or known_tasks()
+    for name in dict.fromkeys(options.recipe or task.recipe for task in tasks):
+        if name:
+            MedRAG.open(name, build=True)
     for task in tasks:
-        planned = runner.plan(task, data, split=options.split, model=options.model, limit=options.limit)
+        planned = runner.plan(
+            task, options.data, split=options.split, model=options.model, recipe=options.recipe, limit=options.limit
+        )
         for arm in arms_of(task, options.quick):
             out = options.out / f"{task.name}-{planned.split}-{arm}.json"
             result = runner.run(planned, arm, out)

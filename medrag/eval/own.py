@@ -20,11 +20,11 @@ SOURCE, ALL = "own", "all"  # the name of the source, and of the split of all ro
 FOLDS = 5
 REPORT_ASK = "Write the findings and impression of this image."
 _SCORED: dict[Kind, dict[str, Any]] = {
-    "closed": {"measures": ("closed", "abstention", "grounding"), "headline": "accuracy", "baselines": ("majority", "question-only")},
+    "closed": {"measures": ("closed", "abstention", "grounding"), "headline": "accuracy", "baselines": ("majority", "question-only"), "sanity": ("blank-image-none", "wrong-patient-context")},
     "open": {"measures": ("open", "grounding"), "headline": "token_f1", "baselines": ("majority", "question-only")},
     "report": {
         "measures": ("factuality", "findings", "entities", "bleu", "rouge-l", "meteor", "cider", "grounding"), "headline": "factuality",
-        "baselines": ("constant-report", "nearest-report"),
+        "baselines": ("constant-report", "nearest-report"), "sanity": ("blank-image", "wrong-patient-context", "oracle-context"),
     },
     "ranking": {"measures": ("ranking",), "headline": "ndcg@10", "baselines": ("random",)},
 }  # fmt: skip
