@@ -18,7 +18,6 @@ from medrag._util.remember import remembered
 from medrag._util.text import words as words_of
 from medrag.prompts import REFUSAL
 from medrag.score.checked import Checked, Verdict, check
-from medrag.score.closed import parse as parse_closed
 from medrag.score.grounding import OWN, stances, statements
 from medrag.score.grounding import Claim as Statement
 from medrag.types import Claim, Context, Hit
@@ -30,7 +29,10 @@ from medrag.vlms._vote import strongest_view
 
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
-_LEAD = re.compile(r"\W*(?:yes|no)\s*[,.:;–—]\s*", re.IGNORECASE)  # before the sentence itself
+_GENERAL = re.compile(
+    r"^\W*(?:can|could|may|might|do|should|would)\b|\b(?:usually|often|always|typical\w*|common\w*|cause[sd]?|associated|risk|treat\w*|suggest\w*)\b",
+    re.IGNORECASE,
+)  # of what books know
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _HEADED = re.compile(r"^\W*(?:findings|impression)\W*:\W*", re.IGNORECASE)  # a sentence on the line of its heading
 _EMPTY = re.compile(
@@ -96,13 +98,18 @@ def _claims(sentence: str, ask: Ask) -> bool:
 def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float], pictured: bool) -> Claim:
     answer = _answer(ask, one.text)
     cited = {key: hits[key] for key in one.keys if key in hits} or hits
-    of_patient = pictured and bool(parse_closed(_LEAD.sub("", one.text)))
+    of_patient = pictured and _of_patient(ask)
     told = {key: _held_against(hit, one.text, ask, answer, of_patient) for key, hit in cited.items()}
     key = _deciding(told)
     verdict, quote = told.get(key, Checked("absent"))
     label = presence_asked(ask.text) if answer else ""
     views = {label: answer} if label else _views(one.text)
     return Claim(one.text, one.keys, verdict, key, quote, _by_image(views, seen))
+
+
+def _of_patient(ask: Ask) -> bool:
+    """Whether a question about a picture asks what is there to be seen, not what a thing is, looks like, causes or needs."""
+    return ask.sort == "report" or ask.broad or (ask.sort == "closed" and not _GENERAL.search(ask.text))
 
 
 def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bool) -> Checked:

@@ -65,14 +65,14 @@ def main() -> int:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Runs everything and writes the page."""
-    tasks = [task for name in options.tasks for task in runner.tasks_named(name)] or known_tasks()
-    for name in dict.fromkeys(options.recipe or task.recipe for task in tasks):
-        if name:
-            MedRAG.open(name, build=True)
-    for task in tasks:
-        planned = runner.plan(
-            task, options.data, split=options.split, model=options.model, recipe=options.recipe, limit=options.limit
-        )
+    named = options.tasks or [task.name for task in known_tasks()]
+    tasks = [task for name in named for task in runner.tasks_named(name)]
+    for recipe in dict.fromkeys(options.recipe or task.recipe for task in tasks):
+        if recipe:
+            MedRAG.open(recipe, build=True)
+    asked = {"split": options.split, "model": options.model, "recipe": options.recipe, "limit": options.limit}
+    for planned in (one for name in named for one in runner.plans(name, options.data, **asked)):
+        task = planned.task
         for arm in arms_of(task, options.quick):
             out = options.out / f"{task.name}-{planned.split}-{arm}.json"
             result = runner.run(planned, arm, out)

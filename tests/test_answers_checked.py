@@ -77,6 +77,16 @@ def test_what_a_textbook_defines_says_nothing_of_a_patient() -> None:
         assert [one.verdict for one in checked(text, seen)] == ["absent"], text
     quoted = "There is often no lung marking beside it [E1]. A pneumothorax is air in the pleural space [E1]."
     assert [one.verdict for one in checked(quoted, seen)] == ["supported", "supported"]
+    asks = {
+        "What is a pneumothorax?": "supported",
+        "Can a pneumothorax be small?": "supported",
+        "What abnormality is shown?": "absent",
+    }
+    for other, verdict in asks.items():
+        about = dataclasses.replace(context(other, (book,)), query=make_query(film, other))
+        assert [one.verdict for one in checked("In pneumothorax there is air in the pleural space [E1].", about)] == [
+            verdict
+        ]
     report = Study("iu:1", {"findings": "There is a small pneumothorax."})
     with_report = dataclasses.replace(context(asked, (report,)), query=seen.query)
     assert [one.verdict for one in checked("No, there is no pneumothorax [E1].", with_report)] == ["contradicted"]

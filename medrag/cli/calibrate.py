@@ -91,7 +91,13 @@ def calibrate(
             raise SettingsError(
                 f"{wanted.name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
             )
-        examples += [replace(example, id=f"{one.task.name}/{example.id}") for example in one.examples]
+        name = one.task.name  # two files may be called alike
+        other = sum(
+            task.name == name and task.options != wanted.options for task, _ in tasks[: tasks.index((wanted, most))]
+        )
+        examples += [
+            replace(example, id=f"{name}{f'@{other}' if other else ''}/{example.id}") for example in one.examples
+        ]
     check_asked(examples)
     examples = twins.apart_in(rag.store, examples)
     observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)

@@ -76,10 +76,9 @@ def run(
     """Run arms through a task. A run that was cut off goes on where it stopped."""
     from medrag.eval import runner
 
-    plans = [
-        runner.plan(one, data, split=split, model=model or None, recipe=recipe, limit=limit, seed=seed, options=options_of(option or []))
-        for one in runner.tasks_named(task)
-    ]  # fmt: skip
+    plans = runner.plans(
+        task, data, split=split, model=model or None, recipe=recipe, limit=limit, seed=seed, options=options_of(option or [])
+    )  # fmt: skip
     pairs = [
         (one, name) for one, name in itertools.product(plans, arm) if len(plans) == 1 or runner.fits(one.task, name)
     ]

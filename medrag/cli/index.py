@@ -233,10 +233,10 @@ def tuned(name: str, part: str, recall: float, asked: list[str], sample: int) ->
 
 
 def _questions(path: Path) -> list[str]:
-    from medrag.corpora.own import SUFFIXES, read_own
+    from medrag.corpora.own import SUFFIXES, only_questions
 
     if path.suffix.lower() in SUFFIXES:
-        return list(dict.fromkeys(one.question for one in read_own(path) if one.question))
+        return only_questions(path)
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -13,12 +13,9 @@ from medrag._util.images import check_image
 from medrag._util.places import expand
 from medrag.corpora import _files as files
 from medrag.corpora._report_parts import SECTIONS, bare_uid, clean, sections_of
-from medrag.corpora.images import SUFFIXES
 from medrag.errors import BadRecord, CorpusError
 from medrag.protocols import Report
 from medrag.types import ImageRecord, Item, Study
-
-PICTURES = (*SUFFIXES, ".dcm", ".dicom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +85,7 @@ class CsvReports:
         views, positive = self._views(report), self._positive(report)
         columns, seen = self._columns(), dict[str, list[str]]()
         for where, row in self._rows(self._table(), columns, self._needed(columns), "columns", report):
-            uid, said = (
-                self._uid(row, columns),
-                [row.get(columns[name], "") for name in ("findings", "impression", "text")],
-            )
+            uid, said = self._uid(row, columns), self._said(row, columns)
             if uid and seen.get(uid) == said and not self.projections and self._names(row, columns):
                 continue  # one more image of the study
             if not uid or uid in seen:
@@ -169,17 +163,26 @@ class CsvReports:
 
     def _placed(self, name: str) -> Path:
         """Where an image lies: in the folder of images, or beside the table that names it."""
-        inside, beside = self._folder() / name, self._table().parent / name
-        return beside if not self.projections and not files.present(inside) and files.present(beside) else inside
+        if self.projections:
+            return self._folder() / name
+        return files.picture_named(name, (self._folder(), self._table().parent)) or self._folder() / name
 
     def _uid(self, row: Mapping[str, str], columns: Mapping[str, str]) -> str:
         uid = row[columns["uid"]]
-        return Path(uid.split(";")[0]).stem if columns["uid"] == columns["image"] else uid
+        return (
+            Path(uid.split(";")[0].strip()).with_suffix("").as_posix()
+            if uid and columns["uid"] == columns["image"]
+            else uid
+        )
+
+    def _said(self, row: Mapping[str, str], columns: Mapping[str, str]) -> list[str]:
+        """What rows of one study have in common."""
+        return [row.get(columns[name], "") for name in ("patient", "findings", "impression", "text")]
 
     def _names(self, row: Mapping[str, str], columns: Mapping[str, str]) -> list[str]:
         """The image files that a row of the reports' table names; words about an image are none."""
-        named = (one.strip() for one in row.get(columns["image"], "").split(";"))
-        return [one for one in named if one.lower().endswith(PICTURES)]
+        named = filter(None, (one.strip() for one in row.get(columns["image"], "").split(";")))
+        return [one for one in named if one.lower().endswith(files.PICTURES) or files.present(self._placed(one))]
 
     def _needed(self, columns: Mapping[str, str]) -> tuple[str, ...]:
         """The roles without which the table holds no reports: findings and impression, of which a usual name of one, or a whole text, is enough."""
@@ -202,11 +205,11 @@ class CsvReports:
         """uid without a CXR prefix → (file name, view) of its images, in the table's order."""
         views: dict[str, list[tuple[str, str]]] = {}
         if not self.projections:
-            named = self._columns()
+            named, first = self._columns(), dict[str, list[str]]()
             for _, row in self._rows(self._table(), named, ("uid",), "columns", lambda _: None):
-                some = [(name, "") for name in self._names(row, named)]
-                if some:
-                    views.setdefault(bare_uid(self._uid(row, named)), []).extend(some)
+                uid, said = self._uid(row, named), self._said(row, named)
+                if uid and first.setdefault(uid, said) == said and (some := self._names(row, named)):
+                    views.setdefault(bare_uid(uid), []).extend((name, "") for name in some)
         else:
             columns = files.mapped(self._IMAGE_COLUMNS, self.image_columns, "image_columns")
             path = files.option_path(self.projections, self.path)

@@ -22,10 +22,24 @@ from medrag.errors import BadRecord, CorpusError, SettingsError
 
 ENCODING_HINT = "set the option encoding, e.g. encoding: cp1252, or store the file as UTF-8"
 
-_PICTURE = ("image", "images", "image_path", "image_name", "image_file", "file", "filename", "file_name", "path")
+_PICTURE = (
+    "image",
+    "images",
+    "image_path",
+    "image_name",
+    "image_file",
+    "img",
+    "img_path",
+    "file",
+    "filename",
+    "file_name",
+    "path",
+    "image_id",
+)
 _STUDY = ("study", "study_id", "uid", "accession", "accession_number")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom")
 USUAL: dict[str, tuple[str, ...]] = {  # what a column is for → what people call it, `folded`
-    "file": (*_PICTURE, "image_id"), "image": _PICTURE, "images": _PICTURE, "study": _STUDY, "uid": ("uid", "id", *_STUDY, "report_id"),
+    "file": _PICTURE, "image": _PICTURE, "images": _PICTURE, "study": _STUDY, "uid": (*_STUDY, "report_id", "id"),
     "patient": ("patient", "patient_id", "subject", "subject_id"), "caption": ("caption", "description", "text"),
     "label": ("label", "class", "category", "diagnosis", "dx"), "labels": ("labels", "label"), "view": ("view", "projection", "view_position"),
     "text": ("report", "report_text", "text"), "report": ("report", "report_text"), "date": ("date", "study_date"),
@@ -142,6 +156,15 @@ def os_problem(path: Path, error: OSError) -> BadRecord:
     return BadRecord(
         str(path), f"cannot be read: {error.strerror or one_line(error)}", "check that it is there and readable"
     )
+
+
+def picture_named(name: str, folders: Iterable[Path]) -> Path | None:
+    """The file that a cell names, in the first folder that holds it; its name may lack the suffix of a picture."""
+    for folder in folders:
+        for spelled in (name, *(f"{name}{suffix}" for suffix in PICTURES)):
+            if present(folder / spelled):
+                return folder / spelled
+    return None
 
 
 def present(path: Path) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from medrag._util.near import meant as near
 from medrag.corpora import questions, realdata
-from medrag.corpora._files import USUAL, folded, present, read_table
+from medrag.corpora._files import USUAL, folded, picture_named, present, read_table
 from medrag.errors import BadRecord, CorpusError, SettingsError
 
 Kind = Literal["closed", "open", "report"]
@@ -70,26 +70,36 @@ class Own:
     relevant: dict[str, int] = field(default_factory=dict)
 
 
-def read_own(path: Path, columns: Mapping[str, str] | None = None, images: str = "") -> list[Own]:
-    """The rows of a file, in its order. Pictures are looked for beside the file and in images/ there, or in the folder ``images``; several are a list, or stand in one cell with ``;``
-    between them. ``columns`` names the column of a role of `NAMES` ("answer" for reference, too).
+def read_own(
+    path: Path,
+    columns: Mapping[str, str] | None = None,
+    images: str = "",
+    *,
+    kind: str = "",
+    encoding: str = "utf-8",
+    delimiter: str = "",
+) -> list[Own]:
+    """The rows of a file, in its order. Pictures are looked for beside the file and in images/ there, or in the folder ``images``; several are a list, or stand in one cell
+    with ``;`` between them. ``columns`` names the column of a role of `NAMES` ("answer" for reference, too).
 
-    An answer is closed where it is yes or no, or where each of the file is one of `medrag.corpora.questions.LABELS` (present, absent, 1, 0 …). Raises
-    SettingsError for a role that there is not, CorpusError, naming the line, for a row that is no question, an id that comes twice, and pictures that are not there.
+    An answer is closed where it is yes or no, or another of `medrag.corpora.questions.LABELS` (present, absent …; 1 and 0 where each of the file is a label), unless ``kind`` or
+    a column of this name says what all are. Rows that repeat a report with another picture are one study. Raises SettingsError for a role that there is not, CorpusError,
+    naming the line, for a row that is no question, an id that comes twice, and pictures that are not there.
     """
-    rows = [(place, _by_role(row, columns or {})) for place, row in _rows(path)]
-    if not rows:
-        raise CorpusError(f"{path}: holds no question", MENDS)
+    rows = _named_rows(path, columns or {}, encoding, delimiter)
+    judged = {"reference", "relevant"}
     labels = all(
-        _is_label(row.get("reference"))
-        for _, row in rows
-        if "question" in row and {"reference", "relevant"} & row.keys() != {"relevant"}
+        _is_label(row.get("reference")) for _, row in rows if "question" in row and judged & row.keys() != {"relevant"}
     )
-    folder = path.parent / images
-    found: dict[str, Own] = {}
+    folder, found, studies = path.parent / images, dict[str, Own](), dict[tuple[str, str], str]()
     for number, (place, row) in enumerate(rows, 1):
         with realdata.told(place, MENDS):
-            one = _own(row, str(number), folder, labels)
+            one = _own(row, str(number), folder, labels, kind)
+            if one.kind == "report" and one.study and not one.question:
+                again = found.get(studies.setdefault((one.study, one.reference), one.id))
+                if again:  # one more picture of the study
+                    found[again.id] = replace(again, images=(*again.images, *one.images))
+                    continue
             if one.id in found:
                 raise ValueError(f"there is another question with the id {one.id!r}")
         found[one.id] = one
@@ -97,11 +107,36 @@ def read_own(path: Path, columns: Mapping[str, str] | None = None, images: str =
     return list(found.values())
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def only_questions(path: Path) -> list[str]:
+    """What a file asks, each question once, with an answer or without one."""
+    rows = _named_rows(path, {}, "utf-8", "")
+    found = list(dict.fromkeys(str(row["question"]).strip() for _, row in rows if "question" in row))
+    if not found:
+        raise CorpusError(
+            f"{path}: has no column of questions", "call it question, or give a text file with a question a line"
+        )
+    return found
+
+
+def _named_rows(
+    path: Path, columns: Mapping[str, str], encoding: str, delimiter: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """(place, values by role) of each row. Raises CorpusError for a file without rows, and for a column that none of them has."""
+    raw = list(_rows(path, encoding, delimiter))
+    if not raw:
+        raise CorpusError(f"{path}: holds no question", MENDS)
+    given = {_role(role): column for role, column in columns.items()}
+    have = list(dict.fromkeys(str(name) for _, row in raw for name in row))
+    if lacking := [column for column in given.values() if column not in have]:
+        raise CorpusError(f"{path}: there is no column {lacking[0]!r}", f"found: {', '.join(have[:12])}")
+    return [(place, _by_role(row, given)) for place, row in raw]
+
+
+def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, cells) of each row."""
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        for line, row in read_table(path, delimiter=_delimiter(path, TABLES[suffix])):
+        for line, row in read_table(path, encoding, delimiter or _delimiter(path, TABLES[suffix])):
             if isinstance(row, BadRecord):
                 raise CorpusError(row.message, row.hint)
             yield f"{path}, line {line}", row
@@ -124,18 +159,19 @@ def _delimiter(path: Path, usual: str) -> str:
     return ";" if usual == "," and "," not in header and ";" in header else usual
 
 
-def _by_role(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """What a row gives, by what it is for; of several names the first that is not empty."""
-    spelled = {folded(name): value for name, value in row.items() if value not in (None, "", [])}
-    given = {_role(role): column for role, column in columns.items()}
-    if lacking := [column for column in given.values() if column not in row]:
-        raise CorpusError(f"there is no column {lacking[0]!r}", f"found: {', '.join(map(str, list(row)[:12]))}")
+def _by_role(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """What a row gives, by what it is for; of several names the first that is not empty. A column that is mapped to a role has no other."""
+    free = {folded(name): value for name, value in row.items() if name not in given.values() and not _empty(value)}
     found: dict[str, Any] = {}
     for role, names in NAMES.items():
-        value = row[given[role]] if role in given else next((spelled[n] for n in names if n in spelled), None)
-        if value not in (None, "", []):
+        value = row.get(given[role]) if role in given else next((free[n] for n in names if n in free), None)
+        if not _empty(value):
             found[role] = value
     return found
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value in ("", []) or value != value  # NaN, as tables of numbers are saved
 
 
 def _role(named: str) -> str:
@@ -148,19 +184,22 @@ def _role(named: str) -> str:
     )
 
 
-def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool) -> Own:
+def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool, wanted: str) -> Own:
     question, answer, report = _text(row, "question"), row.get("reference"), _report(row)
     relevant, pictures = _grades(row.get("relevant")), _pictures(row, "images", folder)
+    kind = _kind(row, answer, report, labels, wanted)
     if answer is None and not report and not relevant:
         raise ValueError("there is no answer, no report and no relevant document")
-    if answer is not None and not question:
+    if answer is not None and not question and kind != "report":
         raise ValueError("the answer has no question")
     if answer is None and not report and not question and not pictures:
         raise ValueError("nothing is asked")
-    kind = _kind(row, answer, report, labels)
     patient, study, id = (_text(row, name) for name in ("patient", "study", "id"))
-    if kind in ("report", "ranking"):
-        reference = report or questions.as_text(answer or "")
+    if kind == "ranking":
+        reference = ""
+    elif kind == "report":
+        reference = report or questions.as_text(answer)
+        study = study or id  # a table of reports calls its studies so
     else:
         reference = questions.meant(answer) if kind == "closed" else questions.as_text(answer)
     if not reference and kind != "ranking":
@@ -183,16 +222,17 @@ def _own(row: Mapping[str, Any], number: str, folder: Path, labels: bool) -> Own
     )
 
 
-def _kind(row: Mapping[str, Any], answer: object, report: str, labels: bool) -> Kind | Literal["ranking"]:
+def _kind(row: Mapping[str, Any], answer: object, report: str, labels: bool, wanted: str) -> Kind | Literal["ranking"]:
     if answer is None and not report:
         return "ranking"
-    if given := _text(row, "kind"):
+    if given := _text(row, "kind") or wanted:
         if given not in get_args(Kind):
             raise ValueError(f"there is no kind {given!r}; known: {', '.join(get_args(Kind))}")
         return given  # type: ignore[return-value]
     if answer is None:
         return "report"
-    return "closed" if labels or questions.as_text(answer) in ("yes", "no") else "open"
+    number = questions.as_text(answer) in ("0", "1")  # of things, perhaps
+    return "closed" if labels or (_is_label(answer) and not number) else "open"
 
 
 def _is_label(answer: object) -> bool:
@@ -218,22 +258,22 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name, "")
     if not isinstance(value, str | int | float):
         raise TypeError(f"{name} is no text")
-    return str(value).strip()
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip()
 
 
 def _pictures(row: Mapping[str, Any], role: str, folder: Path) -> tuple[Path, ...]:
     """Where its pictures lie: in the folder, or in one called images inside it."""
-    found = []
-    for name in _names(row.get(role)):
-        inner = folder / "images" / name
-        found.append(inner if present(inner) and not present(folder / name) else folder / name)
-    return tuple(found)
+    named = _names(row.get(role))
+    return tuple(picture_named(name, (folder, folder / "images")) or folder / name for name in named)
 
 
 def _names(value: object) -> list[str]:
     """Several names of one cell: a list, or text with ; between them."""
     if value is None:
         return []
+    if isinstance(value, int | float):
+        value = str(int(value))
     if isinstance(value, str):
         return [part for one in value.split(";") if (part := one.strip())]
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):

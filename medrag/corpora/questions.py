@@ -19,7 +19,7 @@ from medrag.corpora.realdata import Study
 
 FRAMES = ("Is there {}?", "Does the chest X-ray show {}?", "Is there evidence of {}?", "Is {} present?")
 LABELS = {
-    "yes": "yes", "no": "no", "true": "yes", "false": "no", "present": "yes", "absent": "no", "positive": "yes", "negative": "no", "1": "yes", "0": "no",
+    "yes": "yes", "no": "no", "true": "yes", "false": "no", "present": "yes", "absent": "no", "positive": "yes", "negative": "no", "1": "yes", "0": "no", "y": "yes", "n": "no",
 }  # fmt: skip
 LEAST = 5  # studies with a finding, and without it, that a balanced set needs to ask about it
 

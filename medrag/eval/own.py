@@ -51,7 +51,7 @@ def own_tasks(path: str | Path) -> list[Task]:
             split=ALL,
             question=REPORT_ASK,
             licence="",
-            options={"file": str(file)},
+            options={"file": str(file), "only": True},
             **_SCORED[kind],
         )
         for kind in kinds
@@ -59,19 +59,20 @@ def own_tasks(path: str | Path) -> list[Task]:
 
 
 def questions(data: Path, split: str, task: Task) -> list[Example]:
-    """The rows of the task's kind, of its ``file`` (with ``columns`` and ``images``); of a ``split`` other than all, those whose column says so.
+    """The rows of a ``file`` (with ``columns``, ``images``, ``encoding``, ``delimiter``), read as the task's kind; with ``only`` those alone that are of this kind by themselves.
 
-    ``data`` is not looked at.
+    Of a ``split`` other than all those whose column says so. ``data`` is not looked at.
     """
-    known = {"file", "columns", "images"}
-    if strange := sorted(set(task.options) - known):
-        raise SettingsError(f"{task.name}: there is no option {strange[0]!r}", f"known: {', '.join(sorted(known))}")
-    if "file" not in task.options:
+    options, read = {**task.options}, ("columns", "images", "encoding", "delimiter")
+    if strange := sorted(set(options) - {"file", "only", *read}):
+        raise SettingsError(f"{task.name}: there is no option {strange[0]!r}", f"known: file, only, {', '.join(read)}")
+    if "file" not in options:
         raise SettingsError(f"{task.name}: its options name no file", "options: {file: questions.csv}")
-    rows = read_own(Path(task.options["file"]), task.options.get("columns"), str(task.options.get("images", "")))
+    kind = "" if options.get("only") or task.kind == "ranking" else task.kind
+    rows = read_own(Path(options["file"]), kind=kind, **{name: options[name] for name in read if name in options})
     splits = sorted({one.split for one in rows} - {""})
     if split not in (ALL, *splits):
-        raise CorpusError(f"{task.options['file']}: there is no split {split!r}", f"known: {', '.join((ALL, *splits))}")
+        raise CorpusError(f"{options['file']}: there is no split {split!r}", f"known: {', '.join((ALL, *splits))}")
     wanted = [one for one in rows if split in (ALL, one.split)]
     if task.kind == "ranking":
         return [replace(_example(one, task), reference=one.relevant) for one in wanted if one.relevant]
@@ -81,7 +82,7 @@ def questions(data: Path, split: str, task: Task) -> list[Example]:
 def _example(one: Own, task: Task) -> Example:
     truth = one.reference if one.kind == "report" else one.report
     return Example(
-        one.id, one.group, one.question or task.question, one.reference, one.images, one.exclude, one.tags, truth, one.patient, one.study
+        one.id, one.group, one.question or task.question or REPORT_ASK, one.reference, one.images, one.exclude, one.tags, truth, one.patient, one.study
     )  # fmt: skip
 
 
@@ -93,14 +94,16 @@ def in_index(examples: Sequence[Example], items: Iterable[Item]) -> list[Example
     """
     known: dict[str, set[str]] = {}
     for item in items:
-        for name in {item.doc, page_id(item.id)} - {""}:
-            for spelled in (name, name.partition(":")[2]):
+        page = page_id(item.id)
+        for name, spelled in ((item.doc, item.doc), (page, page), (page or item.doc, item.id)):
+            if name:
                 known.setdefault(spelled, set()).add(name)
+                known.setdefault(spelled.partition(":")[2], set()).add(name)
     found = []
     for example in examples:
         grades = {}
         for name, grade in example.reference.items():
-            meant = known.get(page_id(name) or name, set())
+            meant = known.get(name) or known.get(page_id(name)) or set()
             if len(meant) != 1:
                 problem = f"holds {name!r} in several corpora" if meant else f"does not hold {name!r}"
                 raise CorpusError(
@@ -108,7 +111,10 @@ def in_index(examples: Sequence[Example], items: Iterable[Item]) -> list[Example
                     "name documents as `medrag index search` does",
                 )
             grades[next(iter(meant))] = grade
-        found.append(replace(example, reference={name: g for name, g in grades.items() if name not in example.exclude}))
+        if kept := {name: grade for name, grade in grades.items() if name not in example.exclude}:
+            found.append(replace(example, reference=kept))
+    if not found:
+        raise CorpusError("every relevant document is of the very study or patient that asks", "name others")
     return found
 
 

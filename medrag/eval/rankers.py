@@ -30,7 +30,7 @@ from medrag.indexes.flat import FlatIndex
 from medrag.retrieve import fuse
 from medrag.retrieve.expand import Expander
 from medrag.settings import EncoderSettings
-from medrag.types import Hit, Item, Passage, Query, page_id
+from medrag.types import Hit, Passage, Query, page_id
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -64,16 +64,12 @@ def make_ranker(name: str, task: Task, data: Path, split: str, seed: int, encode
 def make_finder(name: str, rag: MedRAG, seed: int, judged: Sequence[str] = ()) -> Arm:
     """An arm over a built index: one of its retrievers by name, ``fused`` (all that the route asks), or ``random`` studies.
 
-    Of queries of one's own, ``judged`` are the documents and pages that are relevant to any of them: where pages are among these, pages are ranked, and ``random``
+    Of queries of one's own, ``judged`` are the documents and pages that are relevant to any of them: a query to which a page is relevant ranks pages, and ``random``
     draws from all that the index holds.
     """
-    paged = any(page_id(one) for one in judged)
-
-    def named(item: Item) -> str:
-        return (paged and page_id(item.id)) or item.doc
-
     if name == "random":
-        ids = sorted({named(item) for item in rag.store.items.iterate()}) if judged and rag.store else study_ids(rag)
+        named = list(rag.store.items.iterate()) if judged and rag.store else []
+        ids = sorted({one for item in named for one in (item.doc, page_id(item.id)) if one}) or study_ids(rag)
         return Arm(name, {"seed": seed}, one_by_one(lambda example: Output(_drawn(ids, seed, example))))
     if name != "fused" and name not in rag.retrievers:
         raise SettingsError(
@@ -83,8 +79,11 @@ def make_finder(name: str, rag: MedRAG, seed: int, judged: Sequence[str] = ()) -
 
     def call(example: Example) -> Output:
         found: Ranking = {}
+        paged = any(map(page_id, example.reference))
         for hit in finder.retrieve(example.question, list(example.images) or None, k=DEPTH, exclude=example.exclude):
-            found.setdefault(named(hit.item), float(hit.score))
+            page = page_id(hit.item.id) if paged else ""
+            for one in {page or hit.item.doc, hit.item.doc if hit.item.doc in example.reference else ""} - {""}:
+                found.setdefault(one, float(hit.score))
         return Output(found)
 
     return Arm(name, {"fingerprint": rag.fingerprint, "seed": seed}, one_by_one(call))

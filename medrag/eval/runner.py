@@ -35,6 +35,10 @@ from medrag.pipeline import MedRAG
 PICTURED = ("report", "closed", "open")  # kinds of tasks whose examples may show pictures that the index holds
 
 
+class NoExample(CorpusError):
+    """The split of a task holds none."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
     """What is measured on what."""
@@ -69,7 +73,7 @@ def plan(
     data = data or training_data()
     examples = limited(SOURCES[found.source](data, split, found), limit, seed)
     if not examples:
-        raise CorpusError(
+        raise NoExample(
             f"{found.name}: the split {split!r} of {data} holds no example", "name another split with --split"
         )
     opened = functools.cache(lambda: MedRAG.open(recipe, model=model, **(options or {})))
@@ -79,6 +83,20 @@ def plan(
 def tasks_named(task: str | Path) -> list[Task]:
     """The task of a name or a YAML file; of a file of questions one for each kind that it holds."""
     return own.own_tasks(task) if own.is_file(task) else [load_task(task)]
+
+
+def plans(task: str | Path, data: Path | None = None, **options: Any) -> list[Run]:
+    """`plan` of each task of a name; of a file of several kinds of questions those that the split has any of."""
+    tasks = tasks_named(task)
+    found, problem = [], None
+    for one in tasks:
+        try:
+            found.append(plan(one, data, **options))
+        except NoExample as error:
+            problem = error
+    if problem and not found:
+        raise problem
+    return found
 
 
 def fits(task: Task, arm: str) -> bool:
@@ -151,6 +169,11 @@ def _apart(planned: Run, arm: str) -> tuple[Run, int]:
     known = twins.apart_from_kin(planned.examples, store.items.iterate(["study", "image"]))
     pictured = any(example.images for example in known)
     examples, count = twins.apart(known, store.items.iterate(["image"])) if pictured else (known, 0)
+    if planned.task.source == own.SOURCE and not any(name.startswith("similar") for name in planned.rag().retrievers):
+        baselines = tuple(
+            name for name in planned.task.baselines if name != "nearest-report"
+        )  # no film is alike another there
+        planned = dataclasses.replace(planned, task=planned.task.model_copy(update={"baselines": baselines}))
     if judged:
         examples = own.in_index(examples, store.items.iterate())
     return dataclasses.replace(planned, examples=tuple(examples)), count
@@ -197,6 +220,13 @@ def answers(
     wanted = [example for example in planned.examples if example.id not in done]
     failed = 0
     with appending(path) as stream:
+        for (
+            example
+        ) in planned.examples:  # what intervals are drawn over is the example's, not what it was when it was asked
+            now = {"group": example.group, "tags": list(example.tags)}
+            if (line := done.get(example.id)) and not now.items() <= line.items():
+                done[example.id] = line | now
+                stream.write(json.dumps(done[example.id], ensure_ascii=False) + "\n")
         for line in track(_lines(arm, wanted, key, at_once, workers), f"{planned.task.name}: {arm.name}", len(wanted)):
             failed = failed + 1 if line["status"] == "failed" else 0
             if failed >= min(10, len(planned.examples)):

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medrag.corpora.own import NAMES, Own, read_own
+from medrag.corpora.own import NAMES, Own, only_questions, read_own
 from medrag.errors import CorpusError, MedragError, SettingsError
 
 
@@ -63,10 +63,41 @@ def test_reports_stand_alone_or_beside_a_question(folder: Path) -> None:
     assert (beside.kind, beside.reference, beside.report, beside.study) == ("closed", "yes", "A mass.", "4")
 
 
-def test_labels_are_yes_and_no_where_all_answers_are_labels(folder: Path) -> None:
+def test_labels_are_yes_and_no_and_numbers_where_all_answers_are_labels(folder: Path) -> None:
     head = "image,question,answer\n"
-    assert [one.reference for one in read(folder, f"{head}a.png,q?,present\nb.png,q?,absent\nb.png,r?,1\n")] == ["yes", "no", "yes"]  # fmt: skip
-    assert [one.kind for one in read(folder, f"{head}a.png,How many?,1\nb.png,Where?,left lung\n")] == ["open", "open"]
+    assert [one.reference for one in read(folder, f"{head}a.png,q?,present\nb.png,q?,N\nb.png,r?,1\n")] == [
+        "yes",
+        "no",
+        "yes",
+    ]
+    mixed = read(folder, f"{head}a.png,How many?,1\nb.png,Where?,left lung\nb.png,q?,absent\n")
+    assert [one.kind for one in mixed] == ["open", "open", "closed"]
+
+
+def test_a_kind_that_is_named_is_that_of_every_row(folder: Path) -> None:
+    text = "question,dx\nq?,present\nr?,unclear\n"
+    with pytest.raises(CorpusError, match="line 3: the answer 'unclear' is neither yes nor no"):
+        read(folder, text, columns={"answer": "dx"}, kind="closed")
+    assert [one.kind for one in read(folder, text, columns={"answer": "dx"}, kind="open")] == ["open", "open"]
+
+
+def test_films_of_a_study_in_rows_of_their_own_are_one_report(folder: Path) -> None:
+    first, other = read(folder, "id,image,findings\n7,a.png,A mass.\n7,b.png,A mass.\n8,b.png,Clear.\n")
+    assert (first.study, len(first.images), other.study) == ("7", 2, "8")
+    (one,) = read(folder, "reference,image\nClear lungs.,a.png\n", columns={"report": "reference"})
+    assert (one.kind, one.reference) == ("report", "Clear lungs.")
+
+
+def test_tables_saved_by_programs(folder: Path) -> None:
+    rows = '[{"patient": 1.0, "question": "q?", "answer": "yes", "report": NaN}, {"patient": NaN, "question": "r?", "answer": "no", "img": "a"}]'
+    one, other = read(folder, rows, "own.json")
+    assert (one.patient, one.report, other.patient, other.images) == ("1", "", "", (folder / "a.png",))
+    (folder / "own.csv").write_bytes("Frage;answer\nGröße?;1\n".encode("cp1252"))
+    (read_,) = read_own(folder / "own.csv", {"question": "Frage"}, encoding="cp1252")
+    assert read_.question == "Größe?"
+    assert only_questions(folder / "own.json") == ["q?", "r?"]
+    (folder / "own.csv").write_text("question\nq?\nq?\n")
+    assert only_questions(folder / "own.csv") == ["q?"]
 
 
 def test_columns_of_other_names_are_mapped(folder: Path) -> None:

@@ -210,6 +210,28 @@ def test_one_table_of_images_and_reports_in_the_names_people_use(tmp_path: Path)
     assert film.doc == "c:a1"
 
 
+def test_patients_whose_files_are_called_alike_stay_apart(tmp_path: Path) -> None:
+    for n in (17, 18, 19):
+        (tmp_path / f"{n}").mkdir()
+        (tmp_path / f"{n}/pa.png").write_bytes(png())
+    (tmp_path / "r.csv").write_text(
+        "patient,image,findings\n17,17/pa.png,Clear.\n18,18/pa.png,Clear.\n19,19/pa.png,A mass.\n"
+    )
+    studies = [item for item in CsvReports("c", tmp_path / "r.csv").read(never) if isinstance(item, Study)]
+    assert [(one.id, one.patient, one.images) for one in studies] == [
+        (f"c:{n}/pa", str(n), (f"c:{n}/pa#pa",)) for n in (17, 18, 19)
+    ]
+
+
+def test_the_image_of_a_row_that_is_left_out_goes_with_it(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png())
+    (tmp_path / "r.csv").write_text("uid,image,findings,impression\n1,a,A mass.,\n1,b,Clear.,\n")
+    told: list[BadRecord] = []
+    study, film = CsvReports("c", tmp_path / "r.csv").read(told.append)
+    assert isinstance(study, Study) and study.images == (film.id,) == ("c:1#a",) and len(told) == 1
+
+
 def test_a_name_that_no_file_can_have_is_one_image_skipped(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(
         f"uid,image,report\n1,{'a' * 300}.png,Clear.\n2,b.png,A mass.\n"

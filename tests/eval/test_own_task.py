@@ -19,7 +19,9 @@ from medrag.corpora.twins import apart_from_kin
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import own
 from medrag.eval.baselines import BASELINES
-from medrag.eval.runner import fits, plan, run, tasks_named
+from medrag.eval.compare import load
+from medrag.eval.rankers import make_finder
+from medrag.eval.runner import fits, plan, plans, run, tasks_named
 from medrag.eval.tasks import Example
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
@@ -198,9 +200,51 @@ def test_a_judged_document_that_the_index_lacks_or_holds_twice_is_told() -> None
     items = [Study("a:1", {"findings": "x"}), Study("b:1", {"findings": "x"})]
     with pytest.raises(CorpusError, match="does not hold '7'"):
         own.in_index([some(1, reference={"7": 1})], items)
+    with pytest.raises(CorpusError, match="the very study"):
+        own.in_index([some(1, reference={"a:1": 1}, exclude=("a:1",))], items)
     with pytest.raises(CorpusError, match="in several corpora"):
         own.in_index([some(1, reference={"1": 1})], items)
     assert own.in_index([some(1, reference={"a:1": 2, "b:1": 1}, exclude=("b:1",))], items)[0].reference == {"a:1": 2}
+
+
+def test_a_query_about_a_document_is_not_lost_beside_one_about_a_page(tmp_path: Path) -> None:
+    items = [Passage(f"book:a#p{n}~0", "book:a", f"page {n}", page=n) for n in (1, 2)]
+    rag = pipeline()
+    rag.retrievers, rag.router = {"dense": ListRetriever(items, "dense")}, DomainRouter(["dense"])
+    arm = make_finder("dense", rag, 0, ["book:a", "book:a#p2"])
+    assert set(arm(some(1, question="effusion?", reference={"book:a": 1})).value) == {"book:a"}
+    assert set(arm(some(2, question="effusion?", reference={"book:a#p2": 1})).value) == {"book:a#p1", "book:a#p2"}
+
+
+def test_a_split_that_holds_one_kind_alone_is_one_task(tmp_path: Path) -> None:
+    path = questions(tmp_path, [("p9", "a.png", "Where is it?", "left lung", "train")])
+    assert [one.task.kind for one in plans(path, recipe="mine", split="val")] == ["closed"]
+    assert [one.task.kind for one in plans(path, recipe="mine")] == ["closed", "open"]
+
+
+def test_answers_are_kept_and_their_groups_are_those_of_now(tmp_path: Path) -> None:
+    path = table(tmp_path, [("Is it there?", "yes")] * 4, ("question", "answer"))
+    run(dataclasses.replace(plan(path, recipe="mine"), rag=pipeline), "none", tmp_path / "out.json", draws=100)
+    rows = [("Is it there?", "yes", patient, "x") for patient in ("p1", "p1", "p1", "p2")]
+    path = table(tmp_path, rows, ("question", "answer", "patient", "tags"))
+    before = (tmp_path / "out.jsonl").read_text()
+    result = run(dataclasses.replace(plan(path, recipe="mine"), rag=pipeline), "none", tmp_path / "out.json", draws=100)
+    assert result["groups"] == 2 and (tmp_path / "out.jsonl").read_text().startswith(before)
+    assert [one["group"] for one in load(tmp_path / "out.json")[1]] == ["p1", "p1", "p1", "p2"]
+
+
+def test_reports_over_an_index_without_pictures_have_no_nearest_one(tmp_path: Path) -> None:
+    path = table(tmp_path, [(f"s{n}", "Clear lungs." if n else "A mass.") for n in range(4)], ("study", "report"))
+    planned = dataclasses.replace(plan(path, recipe="mine"), rag=lambda: stored())
+    result = run(planned, "none", tmp_path / "out.json", draws=100)
+    assert set(result["baselines"]) == {"constant-report"}
+
+
+def stored() -> MedRAG:
+    rag = pipeline()
+    held = SimpleNamespace(iterate=lambda kinds=(): [])
+    rag.store = SimpleNamespace(items=held, manifest=SimpleNamespace(content_hash="x", content={}))  # type: ignore[assignment]
+    return rag
 
 
 def test_the_command_takes_a_file(tmp_path: Path) -> None:
