@@ -262,13 +262,13 @@ def rows(data: Path) -> list[Row]:
     return found
 
 
-def features(data: Path, work: Path) -> tuple[list[Row], np.ndarray]:
+def features(data: Path, work: Path, encoder_name: str = ENCODER) -> tuple[list[Row], np.ndarray]:
     """The rows with their (n, d) unit embeddings. ``work`` keeps them, so that what was embedded once is not again."""
     whole = work / "all.npz"
     if whole.exists():
         kept = np.load(whole)
         return [Row(*names, int(copy)) for *names, copy in kept["rows"].tolist()], kept["vectors"]
-    found, encoder = rows(data), open_encoder(EncoderSettings(model=ENCODER))
+    found, encoder = rows(data), open_encoder(EncoderSettings(model=encoder_name))
     work.mkdir(parents=True, exist_ok=True)
     names = np.array([[row.domain, row.source, row.group, row.part, str(row.copy)] for row in found])
     blocks = [block(encoder, found[n : n + CHUNK], names[n : n + CHUNK], work / f"{n:06d}.npz") for n in range(0, len(found), CHUNK)]  # fmt: skip
@@ -335,9 +335,9 @@ def centroids(x: np.ndarray, found: list[Row]) -> np.ndarray:
     return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def main(target: Path, data: Path, work: Path) -> dict[str, Any]:
+def main(target: Path, data: Path, work: Path, encoder_name: str = ENCODER) -> dict[str, Any]:
     """Embeds, fits, sets temperature and threshold, writes; returns what to print."""
-    found, x = features(data, work)
+    found, x = features(data, work, encoder_name)
     mine = np.array([row.part == "train" for row in found])
     kept, x = [row for row, one in zip(found, mine, strict=True) if one], x[mine]
     labels = sorted({row.domain for row in kept})
@@ -351,7 +351,7 @@ def main(target: Path, data: Path, work: Path) -> dict[str, Any]:
     weight, bias = fit(x, y, kept, len(labels))
     tensors = {"weight": weight / temperature, "bias": bias / temperature, "centroids": centroids(x, kept)}
     half = {name: value.astype(np.float16) for name, value in tensors.items()}
-    save_file({**half, "threshold": np.array([threshold], dtype=np.float32)}, target, metadata={"labels": ",".join(labels), "encoder": ENCODER})  # fmt: skip
+    save_file({**half, "threshold": np.array([threshold], dtype=np.float32)}, target, metadata={"labels": ",".join(labels), "encoder": encoder_name})  # fmt: skip
     return {
         "trained on": {"/".join(key): n for key, n in sorted(Counter((row.domain, row.source) for row in kept if row.copy == 0 or row.source in MADE).items())},
         "pictures and changed copies": len(kept),
@@ -375,5 +375,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path)
     parser.add_argument("--work", type=Path, required=True, help="where the embeddings are kept")
+    parser.add_argument(
+        "--encoder", default=ENCODER, help="whose embeddings the head is trained on; each has its own --work"
+    )
     options = parser.parse_args()
-    print(json.dumps(main(options.target, Path(os.environ["MEDRAG_DATA"]), options.work), indent=1))
+    print(json.dumps(main(options.target, Path(os.environ["MEDRAG_DATA"]), options.work, options.encoder), indent=1))
