@@ -30,7 +30,7 @@ from medrag.vlms._vote import strongest_view
 UNFOUNDED = "what the model wrote is borne out by neither the evidence nor the image"
 UNSEEN = 0.1  # probability below which the reader speaks against a finding
 _GENERAL = re.compile(
-    r"^\W*(?:can|could|may|might|do|should|would)\b|\b(?:usually|often|always|typical\w*|common\w*|cause[sd]?|associated|risk|treat\w*|suggest\w*)\b",
+    r"^\W*(?:can|could|may|might|do|should|would)\b|\b(?:usually|often|always|typically|commonly|causes?|risk|treatments?)\b",
     re.IGNORECASE,
 )  # of what books know
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)

@@ -85,19 +85,15 @@ def calibrate(
         _selection(rag, tasks, data, split, seed, as_json)
         return
     examples: list[Example] = []
+    files: dict[str, list[dict[str, Any]]] = {}
     for wanted, most in tasks:
         one = runner.plan(wanted, data, split=split, recipe=index, limit=most, seed=seed)
         if one.task.kind not in KINDS:
             raise SettingsError(
                 f"{wanted.name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
             )
-        name = one.task.name  # two files may be called alike
-        other = sum(
-            task.name == name and task.options != wanted.options for task, _ in tasks[: tasks.index((wanted, most))]
-        )
-        examples += [
-            replace(example, id=f"{name}{f'@{other}' if other else ''}/{example.id}") for example in one.examples
-        ]
+        name = _told_apart(one.task, files)
+        examples += [replace(example, id=f"{name}/{example.id}") for example in one.examples]
     check_asked(examples)
     examples = twins.apart_in(rag.store, examples)
     observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
@@ -122,6 +118,15 @@ def _named(task: str, limit: int) -> tuple[str, int]:
     if sign and not (most.isascii() and most.isdigit()):
         raise typer.BadParameter(f"{task!r} is not NAME or NAME=NUMBER")
     return name, int(most) if sign else limit
+
+
+def _told_apart(task: Task, files: dict[str, list[dict[str, Any]]]) -> str:
+    """The task's name, with a number where another file was called so; one that is named twice is one. ``files`` remembers them."""
+    alike = files.setdefault(task.name, [])
+    if task.options not in alike:
+        alike.append(task.options)
+    place = alike.index(task.options)
+    return f"{task.name}@{place}" if place else task.name
 
 
 def _selection(

@@ -62,9 +62,8 @@ class CsvReports:
         pictures = {self._placed(name) for rows in self._views(lambda _: None).values() for name, _ in rows}
         signature, columns = files.signature_of(self, [*listed, *sorted(pictures)]), self._columns()
         plain = columns == files.mapped(self._COLUMNS, self.columns, "columns") and (self.projections or not pictures)
-        return (
-            signature if plain else sha256_text(signature, *columns.values())
-        )  # an earlier medrag passed over these columns
+        # an earlier medrag passed over columns of other names
+        return signature if plain else sha256_text(signature, *columns.values())
 
     def _columns(self) -> dict[str, str]:
         """The column of each role; of a study without a uid that of its image."""

@@ -170,9 +170,8 @@ def _apart(planned: Run, arm: str) -> tuple[Run, int]:
     pictured = any(example.images for example in known)
     examples, count = twins.apart(known, store.items.iterate(["image"])) if pictured else (known, 0)
     if planned.task.source == own.SOURCE and not any(name.startswith("similar") for name in planned.rag().retrievers):
-        baselines = tuple(
-            name for name in planned.task.baselines if name != "nearest-report"
-        )  # no film is alike another there
+        # no film is alike another there
+        baselines = tuple(name for name in planned.task.baselines if name != "nearest-report")
         planned = dataclasses.replace(planned, task=planned.task.model_copy(update={"baselines": baselines}))
     if judged:
         examples = own.in_index(examples, store.items.iterate())
@@ -220,9 +219,8 @@ def answers(
     wanted = [example for example in planned.examples if example.id not in done]
     failed = 0
     with appending(path) as stream:
-        for (
-            example
-        ) in planned.examples:  # what intervals are drawn over is the example's, not what it was when it was asked
+        # intervals are drawn over what the groups are now, not what they were when the question was asked
+        for example in planned.examples:
             now = {"group": example.group, "tags": list(example.tags)}
             if (line := done.get(example.id)) and not now.items() <= line.items():
                 done[example.id] = line | now

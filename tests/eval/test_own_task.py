@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from medrag import MedRAG
 from medrag.cli.app import app
+from medrag.cli.calibrate import _told_apart
 from medrag.corpora.twins import apart_from_kin
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import own
@@ -245,6 +246,15 @@ def stored() -> MedRAG:
     held = SimpleNamespace(iterate=lambda kinds=(): [])
     rag.store = SimpleNamespace(items=held, manifest=SimpleNamespace(content_hash="x", content={}))  # type: ignore[assignment]
     return rag
+
+
+def test_files_of_one_name_are_told_apart_when_they_calibrate(tmp_path: Path) -> None:
+    tasks = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        tasks += tasks_named(table(tmp_path / name, [("Is it there?", "yes")], ("question", "answer")))
+    files: dict[str, list[dict[str, Any]]] = {}
+    assert [_told_apart(one, files) for one in (*tasks, tasks[0], tasks[1])] == ["mine", "mine@1", "mine", "mine@1"]
 
 
 def test_the_command_takes_a_file(tmp_path: Path) -> None:
