@@ -29,6 +29,7 @@ PAGES = [
     "indexes",
     "models",
     "evaluation",
+    "results",
     "tuning",
     "agent",
     "serving",
