@@ -6,6 +6,7 @@ Knows nothing of any format's content.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -44,6 +45,7 @@ USUAL: dict[str, tuple[str, ...]] = {  # what a column is for → what people ca
     "label": ("label", "class", "category", "diagnosis", "dx"), "labels": ("labels", "label"), "view": ("view", "projection", "view_position"),
     "text": ("report", "report_text", "text"), "report": ("report", "report_text"), "date": ("date", "study_date"),
 }  # fmt: skip
+SIGNS = ",;\t|"  # between the columns of a table, the usual one first
 LONGEST = 1 << 24  # characters of one cell of a table
 AGAIN = 1_000_000  # lines of a table that are read a second time for what is wrong with the first
 
@@ -180,14 +182,18 @@ def read_table(
 ) -> Iterator[tuple[int, dict[str, str] | BadRecord]]:
     """Rows of a CSV with a header: (number of the first line, row), or a BadRecord for a row that cannot be read.
 
-    Raises CorpusError when the file as a whole cannot be read, SettingsError for an option that is no encoding or delimiter.
+    Where the delimiter is a comma and the header holds none, it is the semicolon, tab or bar that the header holds: a spreadsheet saves a CSV so where the comma
+    is decimal. Raises CorpusError when the file as a whole cannot be read, SettingsError for an option that is no encoding or delimiter.
     """
     codec = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise SettingsError(f"{delimiter!r} is no delimiter", "write one character, e.g. delimiter: ';'")
     try:
         with path.open(encoding=codec, errors="surrogateescape", newline="") as handle:
-            rows = _records(handle, delimiter)
+            first = handle.readline()
+            if delimiter == ",":
+                delimiter = next((sign for sign in SIGNS if sign in first), delimiter)
+            rows = _records(itertools.chain([first] if first else [], handle), delimiter)
             header = _header(path, encoding, next(rows, (1, []))[1])
             for line, cells in rows:
                 if cells:
@@ -278,12 +284,9 @@ def need_columns(
     if lacking:
         shown = ", ".join(have[:12]) or "none"
         role, column = next(role for role in needed if mapping[role] in lacking), have[0] if have else "name"
-        other = next((sign for sign in ";\t|," if len(have) == 1 and sign in have[0]), "")
         raise CorpusError(
             f"{path}: no column {', '.join(map(repr, lacking))}; found: {' '.join(shown.split())}",
-            f"set the option delimiter: {json.dumps(other)}"
-            if other
-            else f"map the columns with the option {option}, e.g. {option}: {{{role}: {column}}}",
+            f"map the columns with the option {option}, e.g. {option}: {{{role}: {column}}}",
         )
 
 

@@ -136,7 +136,7 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[str, dict
     """(place, cells) of each row."""
     suffix = path.suffix.lower()
     if suffix in TABLES:
-        for line, row in read_table(path, encoding, delimiter or _delimiter(path, TABLES[suffix])):
+        for line, row in read_table(path, encoding, delimiter or TABLES[suffix]):
             if isinstance(row, BadRecord):
                 raise CorpusError(row.message, row.hint)
             yield f"{path}, line {line}", row
@@ -150,13 +150,6 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[str, dict
         yield from ((f"{path}, question {n}", row) for n, row in enumerate(rows, 1))
     else:
         raise CorpusError(f"{path}: is no file of questions", f"write {', '.join(SUFFIXES)}")
-
-
-def _delimiter(path: Path, usual: str) -> str:
-    """A semicolon where the header of a .csv holds no comma: so spreadsheets save where the comma is decimal."""
-    with realdata.told(path, MENDS), path.open(encoding="utf-8-sig", errors="replace") as stream:
-        header = stream.readline(65536)
-    return ";" if usual == "," and "," not in header and ";" in header else usual
 
 
 def _by_role(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

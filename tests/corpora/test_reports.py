@@ -161,12 +161,14 @@ def test_one_bad_row_of_a_table_costs_no_other(tmp_path: Path) -> None:
     assert all(word in bad.problem for word, bad in zip(words, told, strict=True))
 
 
-def test_the_hint_of_a_table_with_another_delimiter_names_the_option(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+def test_a_header_without_a_comma_tells_its_delimiter(sign: str, tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
-    path.write_text("uid;findings;impression\n1;clear;none\n")
-    with pytest.raises(CorpusError) as caught:
-        list(CsvReports("c", path).read(never))
-    assert caught.value.hint == 'set the option delimiter: ";"'
+    path.write_text(
+        sign.join(("uid", "findings", "impression")) + "\n" + sign.join(("1", "clear, no mass", "none")) + "\n"
+    )
+    (study,) = CsvReports("c", path).read(never)
+    assert study.sections == {"findings": "clear, no mass", "impression": "none"}
     with pytest.raises(SettingsError, match="no delimiter"):
         list(CsvReports("c", path, delimiter=";;").read(never))
 
