@@ -6,14 +6,19 @@ evidence on purpose: what is lost there is lost by the generator, not by retriev
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import importlib
+import inspect
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.files import sha256_text
 from medrag._util.near import meant
 from medrag.errors import GeneratorError, SettingsError
 from medrag.eval.tasks import Example, Output
@@ -78,11 +83,14 @@ def check_named(name: str) -> None:
 
 
 def _own(name: str) -> Arm:
+    """A function of one's own. Where its file is changed it is another arm: what it answered before is not its answer any more."""
     module, _, attribute = name.partition(":")
     try:
         function = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"arm {name!r}: {error}", "name a function that Python can import") from error
+    if not callable(function):
+        raise SettingsError(f"arm {name!r} is a {type(function).__name__}, no function", "name one that can be called")
 
     def call(example: Example) -> Output:
         try:
@@ -91,9 +99,22 @@ def _own(name: str) -> Arm:
             raise GeneratorError(
                 f"{name}: {type(error).__name__}: {error}", "mend the function, then run again"
             ) from error
+        if not isinstance(said, str | Answer):
+            raise GeneratorError(f"{name} returned {said!r:.80}, which is no answer", "return a text, or an Answer")
         return output_of(said) if isinstance(said, Answer) else Output(str(said))
 
-    return Arm(name, {"callable": name}, one_by_one(call))
+    return Arm(name, {"callable": name, "source": _source(module, function)}, one_by_one(call))
+
+
+def _source(module: str, function: Any) -> str:
+    """A hash of the files that a function and the module that it was named in come from; of its text where there is no file (a notebook)."""
+    within = {module, getattr(inspect.unwrap(function), "__module__", "") or module}
+    files = {Path(getattr(sys.modules.get(one), "__file__", None) or "") for one in within}
+    if found := sorted(file.read_bytes().hex() for file in files if file.is_file()):
+        return sha256_text(*found)[:16]
+    with contextlib.suppress(OSError, TypeError):
+        return sha256_text(inspect.getsource(function))[:16]
+    return ""
 
 
 def output_of(answer: Answer, chance: float | None = None) -> Output:

@@ -105,9 +105,11 @@ def fits(task: Task, arm: str) -> bool:
 
 
 def limited(examples: Sequence[Example], limit: int, seed: int) -> list[Example]:
-    """At most ``limit`` groups, in their order."""
+    """At most ``limit`` groups, in their order; all of them for 0."""
     import random
 
+    if limit < 0:
+        raise SettingsError(f"a limit of {limit} examples", "give a number above 0, or 0 for all")
     groups = list(dict.fromkeys(example.group for example in examples))
     if not limit or limit >= len(groups):
         return list(examples)
@@ -116,18 +118,27 @@ def limited(examples: Sequence[Example], limit: int, seed: int) -> list[Example]
 
 
 def run(
-    planned: Run, arm: str, out: Path, *, draws: int = 1000, at_once: int = 8, workers: int = 1, restart: bool = False
+    planned: Run,
+    arm: str,
+    out: str | Path,
+    *,
+    draws: int = 1000,
+    at_once: int = 8,
+    workers: int = 1,
+    restart: bool = False,
 ) -> dict[str, Any]:
     """Runs, scores, and writes ``out`` (a .json path) and the answers beside it; returns what it wrote.
 
     ``at_once`` examples are given to the generator together. One that fails is scored as wrong; a generator that always
     fails ends the run. Examples of an earlier run that this one does not ask for stay in the file of answers, and ``examples``
     of the result names those that count; ``failures`` tells what failed, which the file of answers lacks. What the task or its baselines
-    lack is told before anything is asked.
+    lack is told before anything is asked. ``arm`` is a name, also ``module:function`` of a system of one's own, whose answers are asked anew when its
+    file has changed. Raises SettingsError for a path that does not end in .json.
     """
     began = time.time()
-    if out.is_dir():
-        raise SettingsError(f"{out} is a folder", "name a file with --out")
+    if not isinstance(arm, str):
+        raise SettingsError(f"the arm is a {type(arm).__name__}, not a name", "write a function as 'module:function'")
+    out = _result_file(out)
     scoring.check(planned.task, planned.examples[0])
     if planned.task.kind in PICTURED and arm not in BASELINES and ":" not in arm:
         check_named(arm)
@@ -149,6 +160,16 @@ def run(
     result["seconds_of_this_run"] = round(time.time() - began, 1)
     write_json(out, result)
     return result
+
+
+def _result_file(out: str | Path) -> Path:
+    """The path of a result; another ending than .json could name the file of its own answers."""
+    out = Path(out)
+    if out.is_dir():
+        raise SettingsError(f"{out} is a folder", "name a file with --out")
+    if out.suffix != ".json":
+        raise SettingsError(f"{out} does not end in .json", f"name the result {out.with_suffix('.json')}")
+    return out
 
 
 def _apart(planned: Run, arm: str) -> tuple[Run, int]:

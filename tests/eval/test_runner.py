@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -419,6 +421,48 @@ def test_a_callable_is_an_arm(planned: Run, tmp_path: Path, monkeypatch: pytest.
     assert result["scores"]["accuracy"] == 0.5
     with pytest.raises(SettingsError, match="mine:nothing"):
         run(planned, "mine:nothing", tmp_path / "out.json")
+
+
+def test_a_callable_whose_file_has_changed_is_asked_again(
+    planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for answer in ("Yes.", "No, there is none."):
+        (tmp_path / "mine4.py").write_text(f"def says(images, question):\n    return {answer!r}\n")
+        sys.modules.pop("mine4", None)
+        importlib.invalidate_caches()
+        if answer != "Yes.":
+            with pytest.raises(SettingsError, match="another model"):
+                run(planned, "mine4:says", tmp_path / "out.json", draws=10)
+        run(planned, "mine4:says", tmp_path / "out.json", draws=10, restart=True)
+        lines = [json.loads(line) for line in whole_lines(tmp_path / "out.jsonl")]
+        assert {line["value"] for line in lines} == {answer}
+
+
+@pytest.mark.parametrize("said", [None, {"answer": "yes"}, True])
+def test_what_is_no_answer_is_a_failure_with_a_reason(
+    said: Any, planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine5.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("mine5.says", lambda images, question: said, raising=False)
+    with pytest.raises(GeneratorError, match="mine5:says returned .*, which is no answer"):
+        make_arm("mine5:says", planned.rag, planned.examples)(planned.examples[0])
+
+
+def test_the_result_may_be_named_by_a_string_and_never_as_its_own_answers(planned: Run, tmp_path: Path) -> None:
+    for name in ("out.jsonl", "out", "out.txt"):
+        with pytest.raises(SettingsError, match="does not end in .json"):
+            run(planned, "none", tmp_path / name)
+    assert run(planned, "none", str(tmp_path / "out.json"), draws=10)["n"] == 12
+    assert len(whole_lines(tmp_path / "out.jsonl")) == 12
+
+
+def test_a_function_in_the_place_of_a_name_and_a_limit_below_0_are_refused(planned: Run, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="module:function"):
+        run(planned, lambda images, question: "Yes.", tmp_path / "out.json")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="-1"):
+        limited(planned.examples, -1, 0)
 
 
 def test_an_unknown_arm_names_the_near_one(planned: Run) -> None:
