@@ -11,7 +11,7 @@ import re
 
 from medrag._util.render import page_of
 from medrag._util.text import sentences, words
-from medrag.prompts import KEYS, REFUSAL, UNSEEN
+from medrag.prompts import KEYS, REFUSAL, UNSEEN, listed
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
 from medrag.vlms._ask import parse
 from medrag.vlms._consensus import marked
@@ -20,26 +20,20 @@ from medrag.vlms._stance import says, stance
 from medrag.vlms._words import stem_set
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
+UNANSWERED = "the evidence does not answer the question"
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
-_RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 
 
 def keys_in(text: str) -> list[str]:
     """Evidence keys in order of first use: ``"… [E2][E1, E2]"`` → ``["E2", "E1"]``."""
-    return list(dict.fromkeys(key for group in _KEYS.finditer(text) for key in _listed(group.group(1))))
-
-
-def _listed(group: str) -> list[str]:
-    """The keys between two brackets; "E1-E3" are three."""
-    whole = _RANGE.sub(lambda m: " ".join(f"E{n}" for n in range(int(m[1]), int(m[2]) + 1)), group)
-    return re.findall(r"E\d+", whole)
+    return list(dict.fromkeys(key for group in _KEYS.finditer(text) for key in listed(group.group(1))))
 
 
 def strip_invented(text: str, known: set[str]) -> str:
     """The text with every key that is not in ``known`` removed; ``[E1, E9]`` becomes ``[E1]``."""
 
     def mend(match: re.Match[str]) -> str:
-        kept = [key for key in _listed(match.group(1)) if key in known]
+        kept = [key for key in listed(match.group(1)) if key in known]
         blank = " " if match.group(0)[0] in " \t" else ""
         return blank + "".join(f"[{key}]" for key in kept) if kept else ""
 
@@ -58,7 +52,7 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     if not words(_KEYS.sub("", text)):
         return REFUSAL, "abstained", (), "the model wrote no answer"
     if _refuses(text):
-        return text, "abstained", (), "the evidence does not answer the question"
+        return text, "abstained", (), UNANSWERED
     citations = tuple(_citation(key, hits[key], claims_of(text, key), context.query.text) for key in keys_in(text))
     if text.startswith(UNSEEN.partition("{")[0]):
         return text, "abstained", citations, "the question is about the image, and this model does not look at it"

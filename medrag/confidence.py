@@ -67,7 +67,9 @@ def closed_signals(
         said["alike"] = context.frequency.lift if context.frequency else 0.0
         said |= {name: value for name, value in (("given", first[n]), ("alone", second[n])) if value is not None}
         if shift:
-            said["reader"] = shift(_prompt(context, private), [image.image for image in context.query.images])
+            said["reader"] = shift(
+                closed_prompt(context, private=private), [image.image for image in context.query.images]
+            )
         found.append(said)
     return found
 
@@ -94,12 +96,13 @@ def log_odds(generator: Any, contexts: Sequence[Context], *, private: bool = Fal
     places: dict[tuple[Any, ...], int] = {}
     wanted = [places.setdefault(_same(context), len(places)) for context in contexts]
     firsts = [contexts[wanted.index(n)] for n in range(len(places))]
-    prompts = [_prompt(context, private) for context in firsts]
+    prompts = [closed_prompt(context, private=private) for context in firsts]
     chances = ask(prompts, [[image.image for image in context.query.images] for context in firsts])
     return [None if (p := chances[n]) is None else logit(p) for n in wanted]
 
 
-def _prompt(context: Context, private: bool) -> Prompt:
+def closed_prompt(context: Context, *, private: bool) -> Prompt:
+    """What a generator is asked for its probability of yes by; in privacy mode it is shown what it is shown when it answers."""
     return make_prompt(context.query.text, shown(context) if private else context)
 
 
@@ -110,6 +113,7 @@ def _same(context: Context) -> tuple[Any, ...]:
         tuple(image.sha256 or id(image) for image in query.images),
         tuple(h.item.id for h in context.kept),
         context.frequency,
+        context.labelled,
     )
 
 

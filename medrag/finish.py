@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medrag import grounding
-from medrag.cite import cite
+from medrag.cite import UNANSWERED, cite
 from medrag.confidence import confidence, sort_of
 from medrag.disagree import disagreement
 from medrag.prompts import REFUSAL
@@ -40,7 +40,7 @@ class Finish:
         """The text with its citations, its claims checked; a refusal where the settings ask for more than it can bear."""
         said = self._checked(Said(*cite(text, context)), context)
         if said.status == "abstained":
-            return said if context.kept or said.reason == grounding.UNFOUNDED else said._replace(reason=_nothing(route))
+            return said._replace(reason=_nothing(route)) if said.reason == UNANSWERED and not context.kept else said
         said = said._replace(confidence=self._confidence(said.text, context, route))
         if unsure := self._unsure(said.confidence, context):
             return Said(REFUSAL, "abstained", (), unsure, (), said.confidence)

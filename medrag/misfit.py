@@ -26,13 +26,13 @@ SHOWN_IN: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
     name: (re.compile(rf"\b(?:{words})\b", re.IGNORECASE), frozenset(domains.split()))
     for name, words, domains in (
         ("the retina",
-         r"retina[l]?|retinopath\w+|macula[r]?|fovea[l]?|optic dis[ck]s?|drusen|microaneurysms?|cotton[- ]wool spots?|cup[- ]to[- ]disc|(?:a|hypo)?pigment epithelium",
+         r"retina[l]?|retinopath\w+|macula|macular (?!rash|erupt|lesion|exanthem|hypo|amyl)\w+|fovea[l]?|optic dis[ck]s?|drusen|microaneurysms?|cotton[- ]wool spots?|cup[- ]to[- ]disc|(?:a|hypo)?pigment epithelium",
          "fundus ct mr ultrasound histology"),
         ("the brain",
          r"brain|cerebr\w+|cerebell\w+|intracranial|basal ganglia|corpus callosum|gyri|gyrus|cortical sulc(?:us|i)|hippocamp\w+|subdural|subarachnoid",
          "ct mr ultrasound histology"),
         ("the skin's pigment", r"n[a]?ev(?:us|i)|moles?|pigment network|dermoscop\w+", "dermoscopy histology"),
-        ("single cells", r"nuclei|mitos[ei]s|mitotic|cytoplasm\w*|erythrocytes?|leu[ck]ocytes?|red blood cells?|blasts?|schistocytes?|h(?:a?ematoxylin)|eosin", "histology blood-smear"),
+        ("single cells", r"(?<!caudate )(?<!lentiform )(?<!dentate )(?<!red )(?<!thalamic )(?<!basal )(?<!cranial nerve )(?<!brainstem )(?<!pontine )nuclei(?! pulposi)|mitos[ei]s|mitotic|cytoplasm\w*|erythrocytes?|leu[ck]ocytes?|red blood cells?|blasts?|schistocytes?|h(?:a?ematoxylin)|eosin", "histology blood-smear"),
         ("the chest",
          r"pleura[l]?|pneumothora\w+|costophrenic|cardiomegaly|heart size|lungs?|pulmonary|cardiac silhouette|diaphragm\w*|mediastin\w+|hil(?:um|ar)|ribs?|clavicles?",
          "chest-xray ct mr ultrasound histology"),

@@ -238,6 +238,7 @@ class MedRAG:
         """
         query = make_query(image, question, exclude)
         route = self._route(query)
+        query = dataclasses.replace(query, domain=route.asks)
         wanted = self.settings.k if k is None else max(k, 0)
         rankings = self._retrieve(query, route, _Clock(), max(self.settings.k, wanted))
         hits = self._fuse(rankings, route)[:wanted]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # evidence keys as models write them: [E1], [E1, E2], [E1 and E2], [E1-E3]
 KEYS = re.compile(r"\[\s*(E\d+(?:[\s,;/&–-]*(?:and\s+)?E\d+)*)\s*\]")
+_RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
 _TAG = re.compile(r"<(?=\s*/?\s*evidence)", re.IGNORECASE)
 
 REFUSAL = "I cannot answer this from the evidence found."
@@ -78,12 +79,12 @@ def make_prompt(
 
 def evidence_block(key: str, hit: Hit) -> str:
     """One piece of evidence, marked as data; tags and keys inside its text and its source are defused."""
-    text, source = (_TAG.sub("‹", unkeyed(visible(part))).strip() for part in (_read(hit.item), describe(hit)))
+    text, source = (_TAG.sub("‹", unkeyed(visible(part))).strip() for part in (read_of(hit.item), describe(hit)))
     return f'<evidence key="{key}" source="{source}">\n{text}\n</evidence>'
 
 
-def _read(item: Item) -> str:
-    """The text of an item; of a page that was found by its regions, those alone."""
+def read_of(item: Item) -> str:
+    """The text of an item as a prompt has it; of a page that was found by its regions, those alone."""
     regions = [str(one["text"]) for one in item.meta.get("regions", ())] if isinstance(item, Page) else []
     return "\n…\n".join(filter(None, regions)) or item.text
 
@@ -91,6 +92,20 @@ def _read(item: Item) -> str:
 def unkeyed(text: str) -> str:
     """Retrieved text whose own "[E2]" became "(E2)", so that nobody takes it for a key."""
     return KEYS.sub(lambda match: f"({match.group(1)})", text)
+
+
+def listed(group: str) -> list[str]:
+    """The keys between two brackets, in order; "E1-E3" and "E3-E1" are three.
+
+    >>> listed("E1-E3, E7")
+    ['E1', 'E2', 'E3', 'E7']
+    """
+
+    def whole(match: re.Match[str]) -> str:
+        first, last = sorted(map(int, match.groups()))
+        return " ".join(f"E{n}" for n in range(first, last + 1))
+
+    return re.findall(r"E\d+", _RANGE.sub(whole, group))
 
 
 def describe(hit: Hit) -> str:

@@ -9,6 +9,7 @@ It works on each retriever's own scores, since fused ranks have no gaps; a fused
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from medrag._util.text import content_words, count_tokens, sentences
 from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
 from medrag.types import Context, Drop, Hit, Query, domain_of
+
+_SIDED = re.compile(r"\b(left|right)[ -](?:sided )?([a-z]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +166,27 @@ def same_words(a: str, b: str, share: float) -> bool:
     >>> same_words("No edema. A left effusion.", "No edema. No left effusion.", 0.9)
     False
     """
-    if jaccard(a, b) < share:
+    if jaccard(a, b) < share or (a != b and _other_side(a, b)):
         return False
     if a == b or DENYING.isdisjoint(_word_set(a) | _word_set(b)):
         return True
     one, other = _stances(a), _stances(b)
     return all(one[word] == other[word] for word in one.keys() & other.keys())
+
+
+def _other_side(a: str, b: str) -> bool:
+    """Whether something lies on the left in one text and on the right in the other."""
+    one, other = _sided(a), _sided(b)
+    return any(one[thing].isdisjoint(other[thing]) for thing in one.keys() & other.keys())
+
+
+@remembered(1024)
+def _sided(text: str) -> dict[str, set[str]]:
+    """The words that follow left and right, with which they follow."""
+    found: dict[str, set[str]] = {}
+    for side, thing in _SIDED.findall(text.lower()):
+        found.setdefault(thing, set()).add(side)
+    return found
 
 
 @remembered(1024)

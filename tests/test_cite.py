@@ -224,3 +224,7 @@ def test_a_bare_yes_or_no_quotes_what_was_asked(answer, question, quote):
     )
     citation = cite(answer, Context(Query(question), (Hit(item, 1.0, 1, "similar"),)))[2][0]
     assert citation.quote == quote and citation.support is None
+
+
+def test_a_range_of_keys_may_be_written_backwards():
+    assert keys_in("Clear [E3-E1].") == ["E1", "E2", "E3"]

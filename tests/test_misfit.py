@@ -190,3 +190,11 @@ def test_it_lets_questions_about_their_own_pictures_through() -> None:
     # those name the other of CT and MRI themselves, which is what they were asked of
     assert [one for one in refused if not {"mri", "ct"} & set(one[0].lower().strip("?").split())] == []
     assert len(refused) < 10
+
+
+@pytest.mark.parametrize(
+    ("question", "shows"),
+    [("Are the caudate nuclei normal on this image?", "mr"), ("Is there a macular rash?", "dermoscopy")],
+)
+def test_words_with_a_second_meaning_are_let_through(question: str, shows: str) -> None:
+    assert misfit(question, shows) == ""

@@ -224,3 +224,19 @@ def test_pages_of_the_evidence_are_shown_to_a_generator_that_takes_several_image
     plain = rag(items=items)
     plain.answer(PIXELS, "What is a pulmonary mass?")
     assert len(plain.generator.images[0]) == 1
+
+
+def test_hits_are_searched_for_with_the_domain_that_an_answer_is_searched_with():
+    asked, film = [], QueryImage(Image.fromarray(PIXELS), meta={"modality": "DX", "body_part": "CHEST"})
+    found = rag()
+    found.retrievers["lexical"].retrieve = lambda query, k: (asked.append(query.domain), [])[1]
+    found.retrieve("Is there a mass?", film)
+    found.answer(film, "Is there a mass?")
+    assert asked == ["chest-xray", "chest-xray"]
+
+
+def test_a_model_that_looked_and_wrote_nothing_is_not_told_as_nothing_found():
+    silent = rag(reply="", items=())
+    silent.generator.sees_images = True
+    answer = silent.answer(PIXELS, "Is there a mass?")
+    assert answer.status == "abstained" and answer.reason == "the model wrote no answer"

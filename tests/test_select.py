@@ -279,3 +279,9 @@ def test_texts_that_say_the_opposite_of_one_word_are_no_duplicates():
     assert not same_words(text, other, 0.9)
     assert same_words(text, text.replace("mild", "slight"), 0.8)
     assert same_words(text, text, 0.9)
+
+
+def test_texts_that_differ_in_the_side_alone_are_no_duplicates():
+    text = "The heart is normal. No pneumothorax. There is an opacity in the left lower lobe with mild basilar atelectasis."
+    assert not same_words(text, text.replace("left", "right"), 0.8)
+    assert same_words(text, text.replace("mild", "slight"), 0.8)

@@ -151,15 +151,12 @@ def outputs_of(rag: MedRAG, answers: Sequence[Answer]) -> list[Output]:
     ]
     chances: dict[int, float | None] = {}
     if ask and wanted:
-        from medrag.prompts import make_prompt
+        from medrag.confidence import closed_prompt
 
         contexts = [answers[n].context for n in wanted]
-        prompts = [make_prompt(context.query.text, context) for context in contexts]
-        chances = dict(
-            zip(
-                wanted, ask(prompts, [[one.image for one in context.query.images] for context in contexts]), strict=True
-            )
-        )
+        prompts = [closed_prompt(context, private=rag.settings.private) for context in contexts]
+        pictures = [[one.image for one in context.query.images] for context in contexts]
+        chances = dict(zip(wanted, ask(prompts, pictures), strict=True))
     return [output_of(answer, chances.get(n)) for n, answer in enumerate(answers)]
 
 
@@ -181,7 +178,7 @@ def _with(rag: MedRAG, **changes: Any) -> MedRAG:
     """The same pipeline with some parts exchanged."""
     from medrag.pipeline import MedRAG
 
-    names = ("retrievers", "router", "selector", "generator", "settings", "store", "recipe")
+    names = ("retrievers", "router", "selector", "generator", "settings", "store", "recipe", "encoders")
     parts: dict[str, Any] = {name: getattr(rag, name) for name in names}
     return MedRAG(**parts | changes)
 
@@ -201,9 +198,11 @@ def _router_for(rag: MedRAG, names: Sequence[str], weights: Mapping[str, float] 
     return other
 
 
-def limited_to(rag: MedRAG, retrievers: Mapping[str, Any], **changes: Any) -> MedRAG:
-    """The same pipeline with these retrievers alone, each with the same weight, and other settings changed."""
-    return _with(rag, retrievers=dict(retrievers), router=_router_for(rag, list(retrievers)), **changes)
+def limited_to(
+    rag: MedRAG, retrievers: Mapping[str, Any], weights: Mapping[str, float] | None = None, **changes: Any
+) -> MedRAG:
+    """The same pipeline with these retrievers alone, weighed by its router or by ``weights``, and other settings changed."""
+    return _with(rag, retrievers=dict(retrievers), router=_router_for(rag, list(retrievers), weights), **changes)
 
 
 def _asked(rag: MedRAG, pictures: Callable[[Example], list[Image] | None] | None = None) -> Together:
@@ -223,11 +222,17 @@ def _none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
 
 
 def _fixed(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
-    return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK()))
+    return _unselected(rag, K)
 
 
 def _fixed_ten(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
-    return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK(10)))
+    return _unselected(rag, 10)
+
+
+def _unselected(rag: MedRAG, k: int) -> Together:
+    """The first k hits, whatever a calibration says of how many are worth reading."""
+    settings = rag.settings.model_copy(update={"calibration": "off", "risk": None})
+    return _asked(limited_to(rag, _without(rag, *GRAPH), selector=FirstK(k), settings=settings))
 
 
 def _adaptive(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:

@@ -99,9 +99,10 @@ def calibration(chances: Sequence[float], truth: Sequence[bool], bins: int = 10)
 
 
 def coverage(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
-    """(share answered, share of these that is right), the surest first, at no more than 50 places."""
-    order = np.argsort(-np.asarray(confidence, dtype=float), kind="stable")
-    good = np.cumsum(np.asarray(right, dtype=float)[order]) / np.arange(1, len(order) + 1)
+    """(share answered, share of these that is right), the surest first, at no more than 50 places; of answers of equal confidence each counts as their mean."""
+    _, place = np.unique(-np.asarray(confidence, dtype=float), return_inverse=True)
+    alike = np.bincount(place, np.asarray(right, dtype=float)) / np.bincount(place)
+    good = np.cumsum(alike[np.sort(place)]) / np.arange(1, len(place) + 1)
     places = np.unique(np.linspace(min(9, len(good) - 1), len(good) - 1, 50).astype(int))
     return [((n + 1) / len(good), float(good[n])) for n in places]
 

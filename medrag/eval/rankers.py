@@ -75,7 +75,7 @@ def make_finder(name: str, rag: MedRAG, seed: int, judged: Sequence[str] = ()) -
         raise SettingsError(
             f"the index has no retriever {name!r}", f"known: fused, random, {', '.join(rag.retrievers)}"
         )
-    finder = rag if name == "fused" else limited_to(rag, {name: rag.retrievers[name]})
+    finder = rag if name == "fused" else limited_to(rag, {name: rag.retrievers[name]}, {name: 1.0})
 
     def call(example: Example) -> Output:
         found: Ranking = {}

@@ -17,6 +17,7 @@ from medrag.errors import CorpusError
 from medrag.eval import charts, scoring
 from medrag.eval.compare import load
 from medrag.eval.tasks import Task
+from medrag.score import closed
 
 CASES = 4  # won and lost, each
 DRAWS = 1000
@@ -68,10 +69,8 @@ def section(title: str, found: list[Loaded]) -> dict[str, Any]:
 def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, Any]:
     """Scores by row, arms and then baselines by column: value and interval. The F1 of each class is left to the drawing, if not ``whole``."""
     first = found[0][0]
-    names = [
-        headline,
-        *(name for name in first["scores"] if name != headline and (whole or not name.startswith("f1/"))),
-    ]
+    every = dict.fromkeys(name for result, _ in found for name in result["scores"])
+    names = [headline, *(name for name in every if name != headline and (whole or not name.startswith("f1/")))]
     columns = [(r["arm"], {k: (v, *r["intervals"][k]) for k, v in r["scores"].items()}) for r, _ in found]
     columns += [
         (f"{name} (baseline)", {k: tuple(v) for k, v in scores.items()}) for name, scores in first["baselines"].items()
@@ -157,7 +156,7 @@ def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
         calibrated[result["arm"]] = charts.calibration(chances, truth)
         covered[result["arm"]] = charts.coverage(
             [scoring.confidence_of(line) for line in known],
-            [(p >= 0.5) == y for p, y in zip(chances, truth, strict=True)],
+            [closed.parse(str(line["value"])) == line["reference"] for line in known],
         )
     if not calibrated:
         return []

@@ -184,7 +184,7 @@ class FaissIndex:
         import faiss
 
         inner = self._index
-        while isinstance(inner, faiss.IndexPreTransform | faiss.IndexIDMap):
+        while isinstance(inner, faiss.IndexPreTransform):
             inner = faiss.downcast_index(inner.index)
         if isinstance(inner, faiss.IndexIVF):
             return "nprobe", int(inner.nlist)
@@ -265,6 +265,8 @@ class FaissIndex:
                     f"FAISS cannot make {self.factory!r} for {dim} dimensions: {_reason(error)}",
                     "see FAISS's index factory; 'Flat' always works",
                 ) from error
+            if isinstance(self._index, faiss.IndexIDMap):
+                raise SettingsError(f"{self.factory!r} numbers vectors itself, as medrag does", "leave IDMap out")
 
     def _train(self, vectors: Vectors) -> None:
         """On evenly spaced rows, 200,000 or 40 for each list, so that training is the same every time."""

@@ -40,9 +40,9 @@ def tune(
         raise SettingsError(
             f"{index.factory!r} keeps no vectors to measure recall by", "build it with options: {rerank: 4}"
         )
-    own = queries is None
+    own, alive = queries is None, np.asarray(index.positions())
     asked = (
-        index.vectors_at(np.linspace(0, len(index) - 1, min(sample, len(index))).astype(int))
+        index.vectors_at(alive[np.linspace(0, len(alive) - 1, min(sample, len(alive))).astype(int)])
         if own
         else np.asarray(queries, np.float32)
     )

@@ -7,7 +7,7 @@ measured by the arms ``lexical+synonyms``, ``lexical+narrower`` and ``dense+syno
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from medrag.graph.link import Linker
@@ -45,14 +45,14 @@ class Expander:
         for mention in mentions:
             if mention.head or mention.place:
                 continue
-            for name in self._of(mention.concepts[0]):
+            for name in self._of(mention.concepts[0], seen):
                 if name.lower() not in seen:
                     seen.add(name.lower())
                     yield name
 
-    def _of(self, node: str) -> Iterator[str]:
-        names = (name for member in self.store.members(node) for name in (member.name, *member.synonyms))
-        yield from list(dict.fromkeys(name.lower() for name in names))[: self.synonyms]
+    def _of(self, node: str, said: Collection[str]) -> Iterator[str]:
+        names = (name.lower() for member in self.store.members(node) for name in (member.name, *member.synonyms))
+        yield from [name for name in dict.fromkeys(names) if name not in said][: self.synonyms]
         below = (
             [s for s in self.store.steps(node, ("is_a", "narrower_than")) if s.key[2] == node] if self.narrower else []
         )

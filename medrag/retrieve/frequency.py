@@ -52,16 +52,19 @@ class Frequencies:
             return None
         hits = self.similar.retrieve(query, self.most)
         near = _studies((hit.item for hit in hits if hit.score < self.same), query.domain)
-        usual, drawn = _reported(weakref.ref(self), query.text, query.domain) if len(near) >= FEWEST else (0, 0)
+        left_out = frozenset(query.exclude & self.drawn.keys())  # no study counts towards its own answer
+        usual, drawn = (
+            _reported(weakref.ref(self), query.text, query.domain, left_out) if len(near) >= FEWEST else (0, 0)
+        )
         if drawn < FEWEST or not ((seen := _reporting(ask, near)) or usual):
             return None
         lift = log_odds(seen, len(near), usual, drawn)
         return Frequency(phrase(ask), (seen, len(near)), (usual, drawn), -lift if ask.negated else lift)
 
     @functools.cached_property
-    def drawn(self) -> list[Study]:
-        """Some of the index's studies, the same ones each time."""
-        return [item for item in self.items.sample("study", DRAWN) if isinstance(item, Study)]
+    def drawn(self) -> dict[str, Study]:
+        """Some of the index's studies by id, the same ones each time."""
+        return {item.id: item for item in self.items.sample("study", DRAWN) if isinstance(item, Study)}
 
 
 def log_odds(seen: int, near: int, usual: int, drawn: int) -> float:
@@ -76,10 +79,13 @@ def log_odds(seen: int, near: int, usual: int, drawn: int) -> float:
 
 
 @remembered(256)
-def _reported(counting: weakref.ref[Frequencies], question: str, domain: str) -> tuple[int, int]:
+def _reported(
+    counting: weakref.ref[Frequencies], question: str, domain: str, without: frozenset[str]
+) -> tuple[int, int]:
     """Of the studies that were drawn: those that report the finding, and all of the domain. What is remembered keeps no index open."""
     counted = counting()
-    studies = _studies(counted.drawn if counted else (), domain)
+    drawn = counted.drawn if counted else {}
+    studies = _studies((study for id, study in drawn.items() if id not in without), domain)
     return _reporting(parse(question), studies), len(studies)
 
 

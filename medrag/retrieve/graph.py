@@ -9,6 +9,7 @@ sentences stand in ``meta["quotes"]`` and never in its text. Excluded documents 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -56,16 +57,18 @@ class GraphRetriever:
         A path's score falls with its length and with the neighbours of what it meets (`medrag.graph.walk`); it doubles
         for each further concept of the question that it joins, and grows by the share of the question's words in it.
         """
-        asked = {mention: _weight(mention) for mention in self.linker.link(query.text)} | self._seen(query)
+        asked = self._seen(query)
+        for mention in self.linker.link(query.text):
+            asked[mention] = max(_weight(mention), asked.get(mention, 0.0))
         found: dict[str, tuple[float, Concept | Triple]] = {}
         every: list[tuple[float, Concept | Path]] = [*self._definitions(asked), *self._paths(query, asked)]
-        last = 0.0
+        last = math.inf
         for score, thing in sorted(every, key=lambda pair: -pair[0]):
             if len(found) >= k and score < last:  # ties with the last are all looked at, so that ids decide
                 break
             item = thing if isinstance(thing, Concept) else self.as_item(thing, query.exclude)
             if not {item.id, item.doc} & query.exclude:
-                last = found.setdefault(item.id, (score, item))[0]
+                last = min(last, found.setdefault(item.id, (score, item))[0])
         best = sorted(found.values(), key=lambda pair: (-pair[0], pair[1].id))[:k]
         return [Hit(item, score, rank, self.name) for rank, (score, item) in enumerate(best, start=1)]
 
@@ -140,8 +143,9 @@ class GraphRetriever:
             id = f"{first.sources[0]}:{first.subject}#{first.relation}:{first.object}{MARK[first.polarity]}"
             own = {} if quotes else first.meta  # the texts' own are the quotes
             meta |= {key: value for key, value in own.items() if key not in meta}
+            polarity: Any = first.polarity
             return Triple(
-                id, first.docs[0], subject, first.relation, target, first.subject, first.object, _polarity(first), meta
+                id, first.docs[0], subject, first.relation, target, first.subject, first.object, polarity, meta
             )
         steps = "".join(_step(edge, node) for edge, node in zip(path.edges, path.nodes, strict=False))
         relation = " / ".join(edge.relation for edge in path.edges)
@@ -186,10 +190,6 @@ def _weight(mention: Mention) -> float:
     """How surely the mention is what is asked about: 0.5 for one word, more for more; little for a mere place."""
     sure = 1 - 0.5 ** len(mention.surface.split())
     return sure * (0.3 if mention.place else 0.5 if mention.head else 1.0)
-
-
-def _polarity(edge: Edge) -> Any:
-    return edge.polarity
 
 
 def _drawn(edge: Edge, members: Mapping[str, Sequence[Concept]]) -> dict[str, str]:

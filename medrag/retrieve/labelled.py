@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from medrag.types import ImageRecord, Item, Labelled, Query, domain_of
+from medrag.types import ImageRecord, Item, Labelled, Query, domain_of, names_of
 from medrag.vlms._ask import Ask, parse
 from medrag.vlms._stance import stance
 from medrag.vlms._words import stem_set
@@ -36,7 +36,8 @@ class Labels:
     def of(self, query: Query) -> Labelled | None:
         """None without a picture or its domain, where fewer than `FEWEST` labelled pictures of the domain are there, and where all have one label,
         which is no class then but the name of their folder."""
-        usual = [label for _, label in _labels(self.drawn, query.domain)] if query.images and query.domain else []
+        drawn = [item for item in self.drawn if not names_of(item) & query.exclude] if query.exclude else self.drawn
+        usual = [label for _, label in _labels(drawn, query.domain)] if query.images and query.domain else []
         if len(usual) < FEWEST or len(set(usual)) < 2:
             return None
         wanted = min(max(round(math.sqrt(len(usual))), FEWEST), MOST)

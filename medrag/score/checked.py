@@ -10,13 +10,14 @@ older finding for a present one where the words do.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from medrag._util.polarity import OPPOSITE
 from medrag._util.remember import remembered
 from medrag._util.text import sentences, words
 from medrag.score import claims as findings
-from medrag.score.grounding import SHARE, stances
+from medrag.score.grounding import SHARE, apart, stances
 
 Verdict = Literal["supported", "contradicted", "absent"]
 ACUTE = frozenset(
@@ -76,12 +77,25 @@ def _told(text: str) -> tuple[Said, ...]:
 
 
 def _finding(own: Said, told: tuple[Said, ...]) -> Checked:
-    """A contradiction counts before support: a report that says both is not borne out by its kinder half. No sentence contradicts itself."""
+    """A contradiction counts before support, for a report that says both is not borne out by its kinder half; but what is quoted word for word is there."""
+    if verbatim := next(
+        (other for other in told if _words(own.sentence) == _words(other.sentence) and _bears_out(own, other)), None
+    ):
+        return Checked("supported", verbatim.sentence)
     affirmed = {other.claim.observation for other in told if other.claim.polarity != "negative"}
     for other in told:
         if _words(own.sentence) != _words(other.sentence) and _contradicts(own, other, affirmed):
             return Checked("contradicted", other.sentence)
-    return next((Checked("supported", other.sentence) for other in told if _bears_out(own, other)), Checked("absent"))
+    return next((Checked("supported", other.sentence) for other in told if _bears_out(own, other)), _halves(own, told))
+
+
+def _halves(own: Said, told: tuple[Said, ...]) -> Checked:
+    """A finding on both sides, of which one sentence states the left and another the right."""
+    if own.claim.side != "bilateral" or own.claim.polarity == "negative":
+        return Checked("absent")
+    each = [own._replace(claim=replace(own.claim, side=side)) for side in ("left", "right")]
+    found = [next((other.sentence for other in told if _bears_out(half, other)), "") for half in each]
+    return Checked("supported", found[0]) if all(found) else Checked("absent")
 
 
 @remembered(4096)
@@ -171,7 +185,7 @@ def _worded(claim: str, evidence: str) -> Checked:
     for sentence in sentences(evidence):
         said = stances(sentence)
         shared = wanted.keys() & said.keys()
-        if len(shared) < SHARE * len(wanted):
+        if len(shared) < SHARE * len(wanted) or apart(claim, sentence):
             continue
         if all(wanted[word] == said[word] for word in shared):
             return Checked("supported", sentence)

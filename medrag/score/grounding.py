@@ -17,7 +17,7 @@ import numpy as np
 from medrag._util.polarity import Polarity, polarity
 from medrag._util.remember import remembered
 from medrag._util.text import STOPWORDS, plain_marks, sentences, words
-from medrag.prompts import KEYS
+from medrag.prompts import KEYS, listed
 from medrag.score.open_answers import normalised
 from medrag.score.overlap import means, ratio
 
@@ -31,7 +31,7 @@ SHARE = 0.6  # of a claim's content words that one sentence must hold
 NGRAM = 5
 _KEYED = re.compile(rf"\s*{KEYS.pattern}")
 _KEYS_BEHIND = re.compile(rf"([.!?])((?:\s*{KEYS.pattern})+)")
-_RANGE = re.compile(r"E(\d{1,3})\s*[–-]\s*E(\d{1,3})")
+_SIDE = re.compile(r"\b(?:left|right|both|bilateral)\b")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 # these say whether, not what; XXXX stands where a name was removed
 _EMPTY = STOPWORDS | frozenset(
@@ -139,6 +139,8 @@ def supports(evidence: str, claim: str, share: float = SHARE) -> bool:
     True
     >>> supports("No pleural effusion.", "There is a pleural effusion.")
     False
+    >>> supports("A mass in the right lung.", "There is a mass in the left lung.")
+    False
     """
     wanted = stances(claim)
     if not wanted:
@@ -146,9 +148,20 @@ def supports(evidence: str, claim: str, share: float = SHARE) -> bool:
     for sentence in sentences(evidence):
         said = stances(sentence)
         shared = wanted.keys() & said.keys()
-        if len(shared) >= share * len(wanted) and all(wanted[word] == said[word] for word in shared):
+        agreed = len(shared) >= share * len(wanted) and all(wanted[word] == said[word] for word in shared)
+        if agreed and not apart(claim, sentence):
             return True
     return False
+
+
+def apart(one: str, other: str) -> bool:
+    """Whether one sentence speaks of the left alone, the other of the right alone.
+
+    >>> apart("A left effusion.", "Fluid on the right."), apart("A left effusion.", "Both sides, more on the right.")
+    (True, False)
+    """
+    sides, others = (set(_SIDE.findall(text.lower())) for text in (one, other))
+    return {frozenset(sides), frozenset(others)} == {frozenset({"left"}), frozenset({"right"})}
 
 
 def ngrams(text: str, n: int = NGRAM) -> list[tuple[str, ...]]:
@@ -179,5 +192,4 @@ def _singular(word: str) -> str:
 
 def _keys(sentence: str) -> Iterator[str]:
     for group in KEYS.finditer(sentence):
-        listed = _RANGE.sub(lambda m: " ".join(f"E{n}" for n in range(int(m[1]), int(m[2]) + 1)), group[1])
-        yield from re.findall(r"E\d+", listed)
+        yield from listed(group[1])

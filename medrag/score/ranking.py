@@ -24,11 +24,17 @@ METRICS = {
 }
 
 
+def _by_place(found: Mapping[str, float]) -> dict[str, float]:
+    """Scores that say the same order without a tie."""
+    order = sorted(found, key=lambda doc: (-float(found[doc]), str(doc)))
+    return {str(doc): float(len(order) - place) for place, doc in enumerate(order)}
+
+
 class Ranking:
     """Mean over the queries of each of ``METRICS``.
 
     A query for which nothing came back, or no ranking at all, counts as 0, one that judges nothing relevant as not asked. Gains are the grades
-    themselves, grade 1 and above is relevant, and equal scores are ordered by document id, as trec_eval does.
+    themselves, and grade 1 and above is relevant. Documents of equal score are ordered by id, as medrag returns them: left to themselves, trec_eval's measures order them in two ways.
     """
 
     name = "ranking"
@@ -44,7 +50,7 @@ class Ranking:
             raise MissingDependency("rankings are scored with ir-measures", 'pip install "medrag[eval]"') from error
         judged = {str(n): {str(d): int(g) for d, g in one.items()} for n, one in enumerate(references)}
         found_by = [one if isinstance(one, Mapping) else {} for one in answers]  # an example that failed has a text
-        ranked = {str(n): {str(d): float(s) for d, s in one.items()} for n, one in enumerate(found_by)}
+        ranked = {str(n): _by_place(one) for n, one in enumerate(found_by)}
         wanted = [ir_measures.parse_measure(name) for name in METRICS.values()]
         columns = {str(measure): n for n, measure in enumerate(wanted)}
         rows = np.zeros((len(answers), len(METRICS)))

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.files import appending, sha256_text
 from medrag._util.images import load_image
 from medrag._util.progress import track
+from medrag.confidence import closed_prompt
 from medrag.corpora.twins import apart_in
 from medrag.errors import SettingsError
 from medrag.pipeline import make_query
-from medrag.prompts import KEYS, describe, make_prompt
+from medrag.prompts import KEYS, describe, read_of
 from medrag.score.reliance import right as clinically_right
 from medrag.tune.asked import Asked, asked_of, with_others_evidence, with_own_report
 from medrag.tune.pixels import KEPT, noised
@@ -50,7 +51,7 @@ class Piece:
 
     @classmethod
     def of(cls, hit: Hit) -> Piece:
-        return cls(hit.item.id, hit.item.kind, describe(hit).partition(", ")[2], hit.item.text)
+        return cls(hit.item.id, hit.item.kind, describe(hit).partition(", ")[2], read_of(hit.item))
 
     def item(self) -> Item:
         """An item that a prompt words the same; of the original's fields it has these alone."""
@@ -242,7 +243,8 @@ class _Speaker:
         ]
         found: dict[int, tuple[str, float | None]] = {}
         if ask and closed:
-            prompts = [make_prompt(contexts[n].query.text, contexts[n]) for n in closed]
+            private = self.rag.settings.private
+            prompts = [closed_prompt(contexts[n], private=private) for n in closed]
             chances = ask(prompts, [[image.image for image in contexts[n].query.images] for n in closed])
             known = ((n, p) for n, p in zip(closed, chances, strict=True) if p is not None)
             found = {n: ("Yes." if p >= 0.5 else "No.", round(p, 4)) for n, p in known}

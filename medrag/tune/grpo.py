@@ -29,7 +29,7 @@ def rows(told: Iterable[Told], pictures: bool = True) -> list[dict[str, Any]]:
     made = []
     for one in told:
         side = Side(one.asked.images, one.evidence, "")
-        prompt = side.prompt(one.asked.question, one.domain)
+        prompt = side.prompt(one.asked.question, one.domain, pictures)
         turns = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user_text()}]
         row: dict[str, Any] = {
             "prompt": turns, "reference": one.asked.reference, "kind": one.asked.kind, "without": one.without,

@@ -35,16 +35,14 @@ def borrowed(report: str, others: list[str], reference: str) -> str:
 
     The sentence stands first among the findings; what the report denies of it is left out, so that it does not contradict itself.
     """
-    own = sentences(report)
+    heading = ["Findings:"] if report.startswith("Findings:") else []
+    own = sentences(report.removeprefix("Findings:").strip())
     for other in others:
         for sentence in sentences(other):
             if not _invented(sentence, report) or not _invented(sentence, reference):
                 continue
             left = [text for text in own if not compare(sentence, text).contradicted]
-            head, rest = (left[:1], left[1:]) if left and left[0].startswith("Findings:") else ([], left)
-            if head:
-                return " ".join([f"Findings: {sentence}", head[0].removeprefix("Findings:").strip(), *rest])
-            return " ".join([sentence, *rest])
+            return " ".join([*heading, sentence, *left])
     return ""
 
 

@@ -82,7 +82,7 @@ class TransformersPolicy:
         import torch
 
         images = [load_image(path, max_side=SIDE).image.convert("RGB") for path in request.side.images]
-        prompt = request.side.prompt(request.question, request.domain)
+        prompt = request.side.prompt(request.question, request.domain, self._sees)
         turns = [("system", prompt.system), ("user", prompt.user_text())]
         asked = dict(encode(self._loaded, turns, images if self._sees else []))
         text = f"{request.side.answer}{self._loaded.tokenizer.eos_token}"

@@ -55,10 +55,10 @@ class Side:
     evidence: tuple[Piece, ...]
     answer: str
 
-    def prompt(self, question: str, domain: str = "") -> Prompt:
-        """The prompt as the pipeline would word it."""
+    def prompt(self, question: str, domain: str = "", looks: bool = True) -> Prompt:
+        """The prompt as the pipeline would word it; ``looks``: for a model that sees pictures."""
         hits = tuple(Hit(piece.item(), 0.0, n, "kept") for n, piece in enumerate(self.evidence, 1))
-        return make_prompt(question, Context(Query(question, domain=domain), hits), looks=bool(self.images))
+        return make_prompt(question, Context(Query(question, domain=domain), hits), looks=looks and bool(self.images))
 
 
 @dataclass(frozen=True, slots=True)

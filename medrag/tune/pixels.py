@@ -46,7 +46,11 @@ def lesion_mask(heat: NDArray[Any], size: tuple[int, int], share: float = LESION
 
     small = np.asarray(heat, np.float32)
     wide = np.asarray(Pillow.fromarray(small, "F").resize(size, Pillow.Resampling.BILINEAR))
-    return wide > np.quantile(wide, 1 - share) if np.ptp(small) > 0 else np.zeros(wide.shape, bool)
+    if np.ptp(small) == 0:
+        return np.zeros(wide.shape, bool)
+    bar = np.quantile(wide, 1 - share)
+    found: NDArray[np.bool_] = wide > bar if bar < wide.max() else wide >= bar  # a plateau is hidden whole
+    return found
 
 
 def similarity_maps(encoder: str) -> Callable[[Image, str], NDArray[np.float32]]:

@@ -42,23 +42,25 @@ class UnseenFiles:
 class LesionFiles:
     """Pictures of a finding that is there, with noise where the ``heat`` map is highest; none where nothing is to be hidden.
 
-    ``labels``: findings that the map knows. A question must ask for one of them and nothing else of it, and be answered yes.
+    ``labels``: findings that the map knows; ``by`` names what makes it: pictures of another map are others. A question must ask for one of them and nothing else of it, and be answered yes.
     """
 
     def __init__(
-        self, folder: Path, heat: Heat, labels: frozenset[str], *, seed: int = 0, share: float = LESION
+        self, folder: Path, heat: Heat, labels: frozenset[str], *, seed: int = 0, share: float = LESION, by: str = ""
     ) -> None:
-        self.folder, self.heat, self.labels, self.seed, self.share = folder, heat, labels, seed, share
+        self.folder, self.heat, self.labels, self.seed, self.share, self.by = folder, heat, labels, seed, share, by
 
     @classmethod
     def of_reader(cls, folder: Path, reader: Any, **options: Any) -> LesionFiles:
         """By the maps of a `medrag.encoders.findings.FindingsReader`: which places its score of the finding comes from."""
+        options = {"by": getattr(reader, "name", ""), **options}
         return cls(folder, lambda image, label: reader.maps([image], label)[0], frozenset(reader.names), **options)
 
     @classmethod
     def of_encoder(cls, folder: Path, encoder: str, **options: Any) -> LesionFiles:
         """By how like the finding's name each place of the picture is, for findings that no reader knows (MMedPO, arXiv 2412.06141)."""
         similarity = similarity_maps(encoder)
+        options = {"by": f"similarity:{encoder}", **options}
         return cls(folder, lambda image, label: similarity(image, ASKED[label][0]), frozenset(ASKED), **options)
 
     @classmethod
@@ -76,7 +78,7 @@ class LesionFiles:
         shown = told.asked.reference == "yes" and told.domain in ("", "chest-xray")
         if not shown or label not in self.labels:
             return ()
-        paths = _paths(self.folder, told, f"lesion/{label}/{self.seed}/{self.share}")
+        paths = _paths(self.folder, told, f"lesion/{self.by}/{label}/{self.seed}/{self.share}")
         for n, (path, source) in enumerate(zip(paths, told.asked.images, strict=True)):
             if not path.is_file():
                 image = load_image(source, max_side=512).image

@@ -100,7 +100,8 @@ def reference(policy: Policy, pairs: Sequence[Pair], path: Path, tokens: int = 2
     import torch
 
     asked, hashes = requests_of(pairs), dict[str, str]()
-    keys = [f"{policy.fingerprint}-{request.content(hashes)}" for request in asked]
+    made = f"{policy.fingerprint}-bfloat16" if _halved(policy, precision) else policy.fingerprint
+    keys = [f"{made}-{request.content(hashes)}" for request in asked]
     known = _stored(path)
     lost = list({key: request for key, request in zip(keys, asked, strict=True) if key not in known}.items())
     units = _together([request.prompt for _, request in lost])
@@ -266,14 +267,21 @@ def _reference_once(
     return found if peers.first else reference(policy, pairs, path, settings.tokens, settings.precision)
 
 
-def _precise(policy: Policy, precision: str) -> Any:
-    """Autocast to bfloat16 where it is wanted; a GPU that lacks it is better served by float32."""
+def _halved(policy: Policy, precision: str) -> bool:
+    """Whether it is run in bfloat16: where that is asked for, or native; a GPU that lacks it is better served by float32."""
     import torch
 
     kind = next(policy.model.parameters()).device.type
     native = {"cuda": torch.cuda.is_bf16_supported, "cpu": native_bf16}
-    wanted = precision == "bfloat16" or (precision == "auto" and kind in native and native[kind]())
-    return torch.autocast(kind, torch.bfloat16) if wanted else contextlib.nullcontext()
+    return precision == "bfloat16" or (precision == "auto" and kind in native and native[kind]())
+
+
+def _precise(policy: Policy, precision: str) -> Any:
+    """Autocast to bfloat16 where it is wanted."""
+    import torch
+
+    kind = next(policy.model.parameters()).device.type
+    return torch.autocast(kind, torch.bfloat16) if _halved(policy, precision) else contextlib.nullcontext()
 
 
 def _resume(policy: Policy, optimiser: Any, path: Path, about: dict[str, Any]) -> tuple[int, float]:

@@ -38,3 +38,8 @@ def test_first_ranks() -> None:
         {"value": {}, "reference": {"b": 2}},
     ]
     assert charts.first_ranks(lines) == {"1": 1, "2–3": 1, "4–10": 0, "11–100": 0, "later or never": 1}
+
+
+def test_answers_of_equal_confidence_count_the_same_in_any_order() -> None:
+    one, other = (charts.coverage([0.5] * 20, right) for right in ([1] * 10 + [0] * 10, [0] * 10 + [1] * 10))
+    assert one == other and {y for _, y in one} == {0.5}

@@ -52,3 +52,7 @@ def test_nothing_known_nothing_added(store: GraphStore, text: str) -> None:
 def test_synonyms_can_be_limited(store: GraphStore) -> None:
     assert Expander(store, synonyms=0).for_words("heart attack") == "heart attack"
     assert Expander(store, synonyms=1).for_meaning("heart attack") == "heart attack (myocardial infarction)"
+
+
+def test_the_name_that_was_asked_takes_no_others_place(store: GraphStore) -> None:
+    assert Expander(store, synonyms=1).for_meaning("myocardial infarction") == "myocardial infarction (heart attack)"

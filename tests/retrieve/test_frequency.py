@@ -189,3 +189,8 @@ def test_the_answer_says_it_on_paper_and_in_json(half: Frequencies) -> None:
 def test_the_words_of_the_question_make_no_key() -> None:
     said = Context(Query("q"), frequency=Frequency("effusion [E2]", (1, 100), (1, 100), 0.0))
     assert "[E2]" not in make_prompt("q", said).user_text()
+
+
+def test_a_study_that_is_left_out_is_not_usual_either(half: Frequencies) -> None:
+    found = half.of(asked("Is there an effusion?", exclude=[f"c:{n}" for n in range(1, 41, 2)]))
+    assert found and (found.alike, found.usual) == ((30, 100), (30, 380))

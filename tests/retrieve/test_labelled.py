@@ -202,3 +202,8 @@ def test_a_model_is_told_the_counts_unless_private() -> None:
         in make_prompt("What is this?", context).user_text()
     )
     assert "labelled" not in make_prompt("What is this?", private.shown(context)).user_text()
+
+
+def test_a_picture_that_is_left_out_is_not_counted_among_all(tmp_path: Path) -> None:
+    found = counted(tmp_path, NEAR, "Is this a melanoma?", exclude=frozenset(f"d:{n}" for n in range(10, 20)))
+    assert found and found.asked and found.asked[1] == 6 and found.drawn == 10

@@ -151,3 +151,13 @@ def test_a_sentence_bears_itself_out() -> None:
 )
 def test_what_names_no_finding_is_compared_by_its_words(claim: str, evidence: str, found: Checked) -> None:
     assert check(claim, evidence) == found
+
+
+def test_both_sides_are_borne_out_by_a_sentence_for_each() -> None:
+    halves = "There is a left pleural effusion. Heart normal. There is a right pleural effusion."
+    assert check("Bilateral pleural effusions.", halves) == Checked("supported", "There is a left pleural effusion.")
+    assert check("Bilateral pleural effusions.", halves.replace("right", "left")).verdict == "absent"
+
+
+def test_words_about_the_other_side_bear_nothing_out() -> None:
+    assert check("The left hip replacement is loose.", "The right hip replacement is loose.").verdict == "absent"

@@ -89,3 +89,8 @@ def test_it_is_a_measure_and_names_the_package_that_it_misses(monkeypatch: pytes
         Ranking().rows([], [])
     assert caught.value.message == "rankings are scored with ir-measures"
     assert caught.value.hint == 'pip install "medrag[eval]"'
+
+
+def test_all_measures_see_ties_in_the_same_order() -> None:
+    found = dict(zip(METRICS, Ranking().rows([{"b": 1.0, "a": 1.0}], [{"a": 1}])[0], strict=True))
+    assert found["ndcg@10"] == found["mrr@10"] == found["success@1"] == 1

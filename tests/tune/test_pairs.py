@@ -448,3 +448,22 @@ def test_training_questions_leave_out_what_is_held_back() -> None:
     assert every and not {Path(one.images[0]).name for one in every} & held
     train = {study.uid for study in realdata.studies(data, "train")}
     assert {one.group for one in training_questions(data, ["iu_vqa", "iu_balanced"])} <= {f"iu/{uid}" for uid in train}
+
+
+def test_a_borrowed_finding_stands_under_the_heading_whatever_is_left_out() -> None:
+    report = "Findings: No pleural effusion. Heart size is normal. Impression: No acute disease."
+    found = borrowed(report, ["There is a left pleural effusion."], "No pleural effusion. Heart size is normal.")
+    assert found.startswith("Findings: There is a left pleural effusion. Heart size")
+
+
+def test_a_map_with_a_plateau_hides_it() -> None:
+    heat = np.zeros((8, 8), np.float32)
+    heat[:2] = 1
+    assert pixels.lesion_mask(heat, (64, 64))[:8].all()
+    assert not pixels.lesion_mask(np.ones((8, 8)), (64, 64)).any()
+
+
+def test_a_model_without_eyes_is_not_told_to_use_the_image() -> None:
+    side = Side(("film.png",), (Piece("b:1", "passage", "b", "A mass is large."),), "")
+    assert "Use the image" in side.prompt("Is there a mass?").system
+    assert "Use the image" not in side.prompt("Is there a mass?", looks=False).system
