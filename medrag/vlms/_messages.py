@@ -87,11 +87,20 @@ def whole_sentences(pieces: Iterable[str], most: int) -> Iterator[str]:
             told, held = told + text, held[last:]
     except GeneratorError as error:
         last = _last_end(held)
-        if error.kind != CUT or not (last or told[: _last_end(told)].strip() == told.strip() != ""):
+        if error.kind != CUT or not (last or is_whole(told)):
             raise
         held = held[:last]
     if held:
         yield held
+
+
+def is_whole(text: str) -> bool:
+    """Whether a reply ends with a whole sentence.
+
+    >>> is_whole("No effusion [E1]. "), is_whole("No eff")
+    (True, False)
+    """
+    return text[: _last_end(text)].strip() == text.strip() != ""
 
 
 def _last_end(text: str) -> int:

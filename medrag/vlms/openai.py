@@ -6,12 +6,13 @@ The address must be given: questions about patients' images go nowhere by defaul
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag.errors import GeneratorError, SettingsError
-from medrag.vlms._messages import CUT, one_line, user_content, whole_sentences
+from medrag.vlms._messages import CUT, is_whole, one_line, user_content, whole_sentences
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,8 @@ _HINTS = {
 
 
 BUSY = (429, 503)
+ROOM = 16  # characters of an answer for each of max_tokens: a server that sends more has not kept to it
+HINDSIGHT = 16  # so many times as much may be thought in a field of its own, which some servers do not count
 
 
 class OpenAICompatible:
@@ -71,9 +74,10 @@ class OpenAICompatible:
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Pieces of the answer as the server sends them, without what stands between <think> tags; closing the iterator closes the connection.
 
-        An answer that is cut off (finish_reason "length") ends with its last whole sentence: text is passed on sentence by sentence once the model
-        has written ``max_tokens`` characters, for a token is a character or more. GeneratorError is raised where there is no whole sentence, and
-        where a model whose thoughts the server keeps to itself was cut off before that.
+        An answer that is cut off (finish_reason "length" or "content_filter", or far more than ``max_tokens``) ends with its last whole sentence: text
+        is passed on sentence by sentence once the model has written ``max_tokens`` characters, for a token is a character or more. GeneratorError is
+        raised where there is no whole sentence, where the unfinished one was passed on before, where the model refuses (in its words), and where
+        a model whose thoughts the server keeps to itself was cut off before its answer.
         """
         import openai
 
@@ -88,32 +92,58 @@ class OpenAICompatible:
             {"role": "system", "content": prompt.system},
             {"role": "user", "content": user_content(prompt, images, self.image_size)},
         ]
-        finished = ""
-        with self._connect().chat.completions.create(
+        reply = _Reply()
+        with self._connect().chat.completions.with_streaming_response.create(
             model=self.name,
             messages=turns,
             stream=True,
             temperature=self.temperature,
             max_tokens=prompt.max_tokens,
             seed=prompt.seed,
-        ) as stream:
-            for chunk in stream:
-                for choice in chunk.choices[:1]:
-                    finished = finished or str(choice.finish_reason or "")
-                    if thought := getattr(choice.delta, "reasoning_content", None):  # vLLM, DeepSeek
-                        yield f"<think>{thought}</think>"
-                    if choice.delta.content:
-                        yield choice.delta.content
-        if not finished:
-            raise GeneratorError(
-                f"{self.url} ended the answer of {self.name} before it was complete", "ask again; see the server's log"
+        ) as response:
+            for row in reply.rows(_body(response)):
+                yield from reply.pieces(row)
+                if reply.problem or reply.written > ROOM * prompt.max_tokens:
+                    break
+        if why := self._unfinished(reply, prompt.max_tokens):
+            raise why
+
+    def _unfinished(self, reply: _Reply, most: int) -> GeneratorError | None:
+        """Why a reply is no whole answer; None where it is one."""
+        if reply.problem:
+            return GeneratorError(
+                f"{self.url} reports an error of {self.name}: {reply.problem}", "see the server's log"
             )
-        if finished == "length":
-            raise GeneratorError(
-                f"the answer of {self.name} was cut off after {prompt.max_tokens} tokens",
-                "raise max_tokens, or ask for less",
+        if not reply.begun:
+            return GeneratorError(
+                f"{self.url} sent what is no answer: {reply.strange or 'nothing'}",
+                "see that base_url is a chat server's address, which mostly ends in /v1",
+            )
+        if reply.refusal:
+            return GeneratorError(
+                f"{self.name} refused: {one_line(reply.refusal)}", "ask in other words, or another model"
+            )
+        if reply.finished == "content_filter":
+            return GeneratorError(
+                f"the answer of {self.name} was cut off by the server's content filter",
+                "ask in other words, or another model",
                 CUT,
             )
+        if reply.written > ROOM * most:
+            return GeneratorError(
+                f"{self.name} wrote on after {most} tokens: the server keeps to no max_tokens",
+                "set a limit at the server, or take another model",
+                CUT,
+            )
+        if reply.finished == "length":
+            return GeneratorError(
+                f"the answer of {self.name} was cut off after {most} tokens", "raise max_tokens, or ask for less", CUT
+            )
+        if not (reply.finished or (reply.ended and is_whole(reply.text))):
+            return GeneratorError(
+                f"{self.url} ended the answer of {self.name} before it was complete", "ask again; see the server's log"
+            )
+        return None
 
     def _connect(self) -> Any:
         if self._client is None:
@@ -147,8 +177,85 @@ class OpenAICompatible:
                 "busy" if busy else "failed", _wait(error.response.headers.get("retry-after", "")) if busy else 0.0,
             )  # fmt: skip
         return GeneratorError(
-            f"{self.url} sent what is no answer: {one_line(error)}", "see that base_url is a chat server's address"
+            f"{self.url} sent what is no answer: {one_line(error)}",
+            "see that base_url is a chat server's address, which mostly ends in /v1",
         )
+
+
+class _Reply:
+    """What a server sends, read as it comes: server-sent events or, from one that does not stream, a single JSON body."""
+
+    def __init__(self) -> None:
+        self.begun = False  # something of a chat came
+        self.ended = False  # so the server said
+        self.finished = self.refusal = self.problem = self.text = self.strange = ""
+        self.written = 0.0  # characters, those of thoughts in a field of their own as a small part
+
+    def rows(self, parts: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+        """Each event's object; the body where it is one object. Raises ValueError for an event that is no JSON."""
+        other: list[str] = []
+        for line in _lines(parts):
+            if not line.startswith("data:"):
+                other.append(line)
+                continue
+            if (data := line.removeprefix("data:").strip()) == "[DONE]":
+                self.ended = True
+                return
+            other.clear()
+            if data:
+                yield _object(json.loads(data))
+        body = "".join(line for line in other if not line.startswith((":", "event:", "id:", "retry:"))).strip()
+        self.strange = self.strange or " ".join(body.split())[:100]
+        if not self.begun and body.startswith("{"):
+            self.ended = True
+            yield _object(json.loads(body))
+
+    def pieces(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """The text of an object, thoughts between <think> tags; what else it says is noted."""
+        if (error := row.get("error")) or row.get("object") == "error":
+            told = error.get("message") if isinstance(error, dict) else error
+            self.problem = one_line(ValueError(told or row.get("message") or row))
+            return
+        for choice in list(row.get("choices") or ())[:1]:
+            self.begun = True
+            said = choice.get("delta") or choice.get("message") or {}
+            self.finished = self.finished or str(choice.get("finish_reason") or "")
+            self.refusal += said.get("refusal") or ""
+            if thought := said.get("reasoning_content"):  # vLLM, DeepSeek
+                self.written += len(thought) / HINDSIGHT
+                yield f"<think>{thought}</think>"
+            if text := said.get("content"):
+                self.text = (self.text + text)[-400:]
+                self.written += len(text)
+                yield text
+
+
+def _body(response: Any) -> Iterator[bytes]:
+    """A reply in parts; what breaks it off is told as openai's own errors, whichever HTTP library that stands on."""
+    import openai
+
+    try:
+        yield from response.iter_bytes()
+    except Exception as error:
+        late = "Timeout" in type(error).__name__
+        kind = openai.APITimeoutError if late else openai.APIConnectionError
+        raise kind(request=response.http_request) from error
+
+
+def _lines(parts: Iterable[bytes]) -> Iterator[str]:
+    """The lines of a body that comes in parts."""
+    held = b""
+    for part in parts:
+        *whole, held = (held + part).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace").rstrip("\r")
+    yield held.decode(errors="replace")
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.80}")
+    return value
 
 
 def _wait(told: str) -> float:

@@ -446,13 +446,13 @@ def test_what_is_no_answer_is_a_failure_with_a_reason(
     (tmp_path / "mine5.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("mine5.says", lambda images, question: said, raising=False)
-    with pytest.raises(GeneratorError, match="mine5:says returned .*, which is no answer"):
+    with pytest.raises(GeneratorError, match=r"mine5:says returned .*, which is no answer"):
         make_arm("mine5:says", planned.rag, planned.examples)(planned.examples[0])
 
 
 def test_the_result_may_be_named_by_a_string_and_never_as_its_own_answers(planned: Run, tmp_path: Path) -> None:
     for name in ("out.jsonl", "out", "out.txt"):
-        with pytest.raises(SettingsError, match="does not end in .json"):
+        with pytest.raises(SettingsError, match=r"does not end in \.json"):
             run(planned, "none", tmp_path / name)
     assert run(planned, "none", str(tmp_path / "out.json"), draws=10)["n"] == 12
     assert len(whole_lines(tmp_path / "out.jsonl")) == 12

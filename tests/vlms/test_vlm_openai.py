@@ -28,6 +28,31 @@ OTHERS = {  # what a model of that name says instead, and why it ends
     "endless": (["The ", "mass is"], "length"),
     "lost in thought": (["<think>Is ", "there? A mass."], "length"),
 }
+EVENTS = "text/event-stream"
+
+
+def event(**choice: Any) -> str:
+    """A line of a stream; raw as some servers write it."""
+    return f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n"
+
+
+WHOLE = {"role": "assistant", "content": "No effusion [E1]."}
+BODIES = {  # what a model of that name says, line by line
+    "filtered": (EVENTS, event(delta={"content": "No effu"}) + event(delta={}, finish_reason="content_filter")),
+    "filtered later": (EVENTS, event(delta={"content": "No effusion."}) + event(delta={"content": " " * 250 + " Also. A"}) + event(delta={}, finish_reason="content_filter")),
+    "refuses": (EVENTS, event(delta={"refusal": "I cannot "}) + event(delta={"refusal": "say."}) + event(delta={}, finish_reason="stop")),
+    "done": (EVENTS, event(delta={"content": "No effusion [E1]."}) + "data: [DONE]\n\n"),
+    "not done": (EVENTS, event(delta={"content": "No effusion [E1]."})),
+    "told": (EVENTS, event(delta={"content": "No"}) + 'data: {"error": {"message": "out of memory", "code": 500}}\n\n'),
+    "told otherwise": (EVENTS, 'data: {"object": "error", "message": "out of memory"}\n\n'),
+    "empty": (EVENTS, ""),
+    "web page": ("text/html", "<!doctype html>\n<title>Welcome</title>"),
+    "not streamed": ("application/json", json.dumps({"object": "chat.completion", "choices": [{"message": WHOLE, "finish_reason": "stop"}]}, indent=1)),
+    "not streamed error": ("application/json", '{"error": "model is not loaded"}'),
+    "comments": (EVENTS, ": ping\r\n\r\n" + event(delta=WHOLE, finish_reason="stop") + event(delta=None) + 'data: {"choices": [], "usage": {}}\n\n'),
+    "odd ends": (EVENTS, event(delta={"content": "No\u2028effusion\x85[E1]."}, finish_reason="stop")),
+    "forever": (EVENTS, event(delta={"content": "The lung is clear. And so it"}) * 5000),
+}  # fmt: skip
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._fail(int(model.split()[1]))
         if model == "slow":
             time.sleep(1.0)
+        if model in BODIES:
+            return self._body(*BODIES[model])
         self.send_response(200)
         self.send_header("Content-Type", "text/html" if model == "page" else "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -71,6 +98,14 @@ class Handler(BaseHTTPRequestHandler):
         self._chunk("data: [DONE]\n\n")
         self._chunk("")
         return None
+
+    def _body(self, kind: str, text: str) -> None:
+        """A body that is no stream, or one whose lines are written here."""
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
 
     def _fail(self, status: int) -> None:
         body = json.dumps({"error": {"message": f"trouble\nnumber {status}", "type": "x"}}).encode()
@@ -172,6 +207,14 @@ def test_without_an_address_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyP
         ("garbage", "no answer", "base_url"),
         ("endless", "was cut off after 256 tokens", "max_tokens"),
         ("lost in thought", "was cut off", "max_tokens"),
+        ("filtered", "content filter", "other words"),
+        ("refuses", "refuses refused: I cannot say.", "other words"),
+        ("not done", "before it was complete", "ask again"),
+        ("told", "reports an error of told: out of memory", "log"),
+        ("told otherwise", "out of memory", "log"),
+        ("empty", "no answer: nothing", "ends in /v1"),
+        ("web page", "no answer: <!doctype html>", "ends in /v1"),
+        ("not streamed error", "model is not loaded", "log"),
     ],
 )
 def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str, hint: str) -> None:
@@ -180,6 +223,25 @@ def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str
         said(generator, prompt("Effusion?"))
     assert hint in caught.value.hint
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        ("done", "No effusion [E1]."),
+        ("not streamed", "No effusion [E1]."),
+        ("comments", "No effusion [E1]."),
+        ("odd ends", "No\u2028effusion\x85[E1]."),
+        ("filtered later", "No effusion." + " " * 251 + "Also."),
+    ],
+)
+def test_what_servers_say_otherwise_is_understood(server: Any, model: str, answer: str) -> None:
+    assert said(OpenAICompatible(model, base_url=server.url), prompt("Effusion?")) == answer
+
+
+def test_a_server_that_does_not_stop_is_stopped_at_a_whole_sentence(server: Any) -> None:
+    text = said(OpenAICompatible("forever", base_url=server.url), prompt("Effusion?", max_tokens=20))
+    assert 200 < len(text) < 400 and text.endswith("clear.")
 
 
 def test_what_a_model_thinks_is_not_shown_and_the_rest_comes_as_it_is_sent(server: Any) -> None:
