@@ -6,7 +6,7 @@ Vectors go through the cache. Knows nothing of corpora; what is wrong with an it
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BATCH = 1024  # items encoded and cached at a time
 PAGES = 128  # pages, with their figures
+UNIT = 1e-2  # how far from 1 the length of a vector may be
 
 
 def encode_spread(folder: Path, settings: IndexSettings, how: EncoderSettings, encoder: Encoder, spread: Spread) -> int:
@@ -92,15 +93,55 @@ def add_items(
         _add_texts(index, items, tally)
 
 
+class _Sound:
+    """An encoder whose vectors are looked at before they are remembered."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def encode_items(self, items: Sequence[Item]) -> Any:
+        """As many arrays as items, each of the encoder's width. Raises SettingsError."""
+        found = self._encoder.encode_items(items)
+        count, several = len(found), getattr(self._encoder, "several", False)
+        if count != len(items):
+            raise _unsound(self._encoder, f"{count} vectors for {len(items)} items")
+        for one in found:
+            shape = np.shape(one)
+            if len(shape) != 1 + several or shape[-1] != self._encoder.dim:
+                raise _unsound(self._encoder, f"a vector of the shape {shape}, and its dim is {self._encoder.dim}")
+        _check(self._encoder, found)
+        return found
+
+
+def _check(encoder: Any, found: Any) -> None:
+    """Raises SettingsError for what an index cannot compare: no numbers, or rows that are not of unit length (of several an item, parts may be)."""
+    for rows in found if getattr(encoder, "several", False) else [found]:
+        if not np.isfinite(rows).all():
+            raise _unsound(encoder, "a vector with NaN or infinity in it")
+        lengths = np.linalg.norm(rows, axis=-1)
+        if not getattr(encoder, "several", False) and (wrong := lengths[np.abs(lengths - 1) > UNIT]).size:
+            raise _unsound(encoder, f"a vector of the length {wrong[0]:.3g}, not 1")
+
+
+def _unsound(encoder: Any, what: str) -> SettingsError:
+    hint = "mend its encode_items, and change its fingerprint, for vectors are remembered under it"
+    return SettingsError(f"the encoder {encoder.name!r} gave {what}", hint)
+
+
 def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path, tally: Tally, report: Report) -> None:
     """Vectors go through the cache into a raw file, and from there into the index: few are in memory at a time."""
     from medrag.encoders.cache import VectorCache, cached
 
     ids: list[str] = []
+    sound: Any = _Sound(encoder)
     cache = VectorCache(home() / "cache" / "vectors.db")
     with raw.open("wb") as stream:
         for batch in batches(items):
-            kept, vectors = cached(encoder, batch, cache, report)
+            kept, vectors = cached(sound, batch, cache, report)
+            _check(encoder, vectors)
             stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
             for n, vector in zip(kept, vectors, strict=True):
                 ids.append(batch[n].id)
@@ -116,9 +157,11 @@ def _add_matrices(index: Any, encoder: Any, items: Iterable[Item], tally: Tally,
     from medrag.encoders.cache import VectorCache, cached
 
     cache, empty = VectorCache(home() / "cache" / "vectors.db"), 0
+    sound: Any = _Sound(encoder)
     for groups in batches(pages_with_figures(items), PAGES):
         flat = [item for group in groups for item in group]
-        kept, found = cached(encoder, flat, cache, log.skipping(f"index {name}"))
+        kept, found = cached(sound, flat, cache, log.skipping(f"index {name}"))
+        _check(encoder, found)
         rows = {flat[n].id: one for n, one in zip(kept, found, strict=True)}
         pages = {
             group[0].id: np.concatenate([rows[item.id] for item in group if item.id in rows])

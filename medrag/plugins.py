@@ -11,7 +11,7 @@ import importlib.metadata
 from typing import Any
 
 from medrag._util.near import meant
-from medrag.errors import MissingDependency, SettingsError
+from medrag.errors import MedragError, MissingDependency, SettingsError
 
 BUILTIN: dict[str, dict[str, str]] = {
     "corpora": {
@@ -92,6 +92,12 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
 }
 
+CONSTRUCTED = {  # how a class of one's own is called; of the options it may take fewer or none
+    "corpora": "(name, path, **options)",
+    "encoders": "(model, *, batch, device, **options)",
+    "vlms": "(model, **options)",
+}
+
 
 def names(kind: str) -> list[str]:
     """All names of a kind, built in and installed."""
@@ -99,25 +105,55 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str) -> Any:
-    """The class behind a name. Raises SettingsError with the nearest names, MissingDependency with the pip line."""
-    target = BUILTIN[kind].get(name) or (name if ":" in name else None)
-    if target is None:
-        for entry in importlib.metadata.entry_points(group=f"medrag.{kind}", name=name):
-            return entry.load()
-        raise SettingsError(f"{kind}: nothing is named {name!r}", meant(name, names(kind)))
+    """The class behind a name. Raises SettingsError with the nearest names, or with what is wrong inside a plug-in; MissingDependency with the pip line."""
+    target = BUILTIN[kind].get(name) or (name if ":" in name else _installed(kind, name))
     module, _, attribute = target.partition(":")
+    found = _module(kind, name, module)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise SettingsError(f"{kind}: {module} has no {attribute}", "check the spelling of module:Class")
+        found = getattr(found, part)
+    if not callable(found):
+        raise SettingsError(f"{kind}: {target} is a {type(found).__name__}, no class", "name the class: module:Class")
+    return found
+
+
+def make(kind: str, name: str, cls: Any, *args: Any, **options: Any) -> Any:
+    """An object of a plug-in's class. Raises SettingsError where it is not constructed as its kind is (`CONSTRUCTED`)."""
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return cls(*args, **options)
+    except TypeError as error:
+        raise SettingsError(
+            f"{kind}: {name}: {error}", f"it is made as Class{CONSTRUCTED[kind]}: see that it takes these"
+        ) from error
+
+
+def _installed(kind: str, name: str) -> str:
+    """``module:Class`` of an installed entry point."""
+    for entry in importlib.metadata.entry_points(group=f"medrag.{kind}", name=name):
+        return entry.value.partition("[")[0].strip()
+    raise SettingsError(f"{kind}: nothing is named {name!r}", meant(name, names(kind)))
+
+
+def _module(kind: str, name: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("medrag"):
-            raise SettingsError(f"{kind}: {target} does not exist", "check the spelling of module:Class") from error
-        if (
-            name not in BUILTIN[kind]
-        ):  # of the user's own: a package that bears the name by chance is not to be installed
-            raise SettingsError(
-                f"{kind}: {name} needs the module {error.name}, which is not to be found",
-                f"put the folder that holds {error.name} on the path: PYTHONPATH=/the/folder medrag …",
-            ) from error
-        raise MissingDependency(f"{name!r} needs the package {error.name}", f"pip install {error.name}") from error
-    except AttributeError as error:
-        raise SettingsError(f"{kind}: {module} has no {attribute}", "check the spelling of module:Class") from error
+        missing = error.name or ""
+        if missing.partition(".")[0] == "medrag":
+            raise SettingsError(f"{kind}: {module} does not exist", "check the spelling of module:Class") from error
+        if name in BUILTIN[kind]:
+            raise MissingDependency(f"{name!r} needs the package {missing}", f"pip install {missing}") from error
+        # of the user's own: a package that bears the name by chance is not to be installed
+        raise SettingsError(
+            f"{kind}: {name} needs the module {missing}, which is not to be found",
+            f"put the folder that holds {missing} on the path: PYTHONPATH=/the/folder medrag …",
+        ) from error
+    except Exception as error:
+        if name in BUILTIN[kind] or isinstance(error, MedragError):
+            raise
+        line = " ".join(str(error).split())
+        raise SettingsError(
+            f"{kind}: {module} cannot be imported: {type(error).__name__}: {line}",
+            f"mend it: python -c 'import {module}'",
+        ) from error

@@ -23,13 +23,17 @@ Report = Callable[["BadRecord"], None]  # called once for each record that is sk
 
 @runtime_checkable
 class Corpus(Protocol):
-    """A source of items, read in a fixed order.
+    """A source of items, read in a fixed order. A recipe's ``reader: module:Class`` is made as ``Class(name, path, **options)``.
 
     >>> class Notes:
-    ...     name = "notes"
-    ...     def signature(self): return "v1"
+    ...     def __init__(self, name, path):  # of the recipe's corpus; its options are further parameters
+    ...         self.name, self.path = name, path
+    ...     def signature(self): return hashlib.sha256(self.path.read_bytes()).hexdigest()
     ...     def read(self, report):
-    ...         yield Document("notes:1", "First", (Block("Clear lungs."),))
+    ...         for n, line in enumerate(self.path.read_text().splitlines(), start=1):
+    ...             yield Document(f"{self.name}:{n}", f"Note {n}", (Block(line),))
+
+    (``import hashlib`` and ``from medrag.types import Block, Document``)
     """
 
     name: str
@@ -49,13 +53,20 @@ class Corpus(Protocol):
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns queries and items into unit vectors of one space.
+    """Turns queries and items into unit vectors of one space. A recipe's ``kind: module:Class`` is made as
+    ``Class(model, *, batch, device, **options)``; what it takes of options are further parameters.
 
     >>> class Letters:
-    ...     name, dim, modality = "letters", 26, "text"
-    ...     fingerprint = "letters/1"
-    ...     def encode_queries(self, queries): ...
-    ...     def encode_items(self, items): ...
+    ...     dim, modality, fingerprint = 26, "text", "letters/1"
+    ...     def __init__(self, model, *, batch, device): self.name = model
+    ...     def encode_queries(self, queries): return self._rows([query.text for query in queries])
+    ...     def encode_items(self, items): return self._rows([item.text for item in items])
+    ...     def _rows(self, texts):
+    ...         rows = [[text.count(letter) for letter in string.ascii_lowercase] for text in texts]
+    ...         rows = np.array(rows, dtype=np.float32).reshape(-1, 26) + 0.01  # a text without letters has a direction too
+    ...         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    (``import string`` and ``import numpy as np``)
     """
 
     name: str
@@ -128,11 +139,13 @@ class Selector(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A language model, with or without eyes.
+    """A language model, with or without eyes: an object, ``MedRAG.open(…, model=Parrot())``, or ``model="module:Class"``, which is made as
+    ``Class(model, **options)`` with an empty model and the ``model_options``.
 
     >>> class Parrot:
     ...     name, sees_images = "parrot", False
-    ...     def stream(self, prompt, images=()): yield prompt.question
+    ...     def __init__(self, model=""): ...
+    ...     def stream(self, prompt, images=()): yield f"You asked: {prompt.question}"
     """
 
     name: str

@@ -719,6 +719,48 @@ class Pictures:
             yield ImageRecord(f"pictures:{n}", f"pictures:{n}", "", str(self.path / f"{n}.png"))
 
 
+class Wrong:
+    """An encoder whose vectors are wrong in the way that its model is named."""
+
+    modality, dim, fingerprint = "text", 3, "wrong/1"
+
+    def __init__(self, model: str, *, batch: int, device: str) -> None:
+        self.name = model
+
+    def encode_items(self, items: Any) -> Any:
+        count = len(items) - (self.name == "few")
+        row = {"nan": [np.nan, 0, 1], "long": [0, 3, 4], "zero": [0, 0, 0], "wide": [1, 0, 0, 0]}.get(
+            self.name, [1, 0, 0]
+        )
+        return np.zeros(count) if self.name == "flat" else np.array([row] * count, dtype=np.float32)
+
+    encode_queries = encode_items
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("nan", "NaN"),
+        ("long", "of the length 5, not 1"),
+        ("zero", "of the length 0"),
+        ("wide", r"\(4,\), and its dim is 3"),
+        ("flat", r"shape \(\)"),
+        ("few", "27 vectors for 28 items"),
+    ],
+)
+def test_an_encoder_that_gives_no_unit_vectors_is_named(tmp_path: Path, folder: Path, how: str, said: str) -> None:
+    notes = plan(tmp_path, "notes", count=28)
+    raw = {
+        "name": "tiny", "corpora": [notes], "encoders": {"wrong": {"model": how, "kind": f"{ME}:Wrong"}},
+        "indexes": {"text": {"kind": "flat", "encoder": "wrong"}},
+    }  # fmt: skip
+    for _ in range(2):  # nor is it remembered
+        with pytest.raises(SettingsError, match=f"the encoder '{how}' gave .*{said}") as caught:
+            build(Recipe.model_validate(raw), folder)
+        assert "encode_items" in caught.value.hint
+    assert not (folder / "manifest.json").exists()
+
+
 class Grey:
     modality, dim, fingerprint, name = "image", 2, "grey/1", "grey"
 

@@ -1,10 +1,18 @@
 """Names become classes and weights, or one clear line."""
 
+import doctest
+import importlib.metadata
+import sys
+
 import pytest
 
-from medrag import models, plugins
+from medrag import MedRAG, models, plugins, protocols
 from medrag._util import fetch
+from medrag.corpora import check, open_corpus
+from medrag.encoders import open_encoder
 from medrag.errors import ModelMissing, SettingsError
+from medrag.settings import CorpusSettings, EncoderSettings, Recipe
+from medrag.vlms import open_generator
 
 
 def test_every_builtin_name_loads():
@@ -30,6 +38,83 @@ def test_module_and_class_are_taken_as_written():
 def test_wrong_names_say_what_mends_them(name, error, said):
     with pytest.raises(error, match=said):
         plugins.load("corpora", name)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes a module that can be imported in this test alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    yield write
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("None.missing", "cannot be imported: AttributeError: 'NoneType' object has no attribute 'missing'"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("class Readr: ...", "has no Reader"),
+        ("def (", "cannot be imported: SyntaxError"),
+        ("import package_that_is_absent", "needs the module package_that_is_absent"),
+        ("Reader = 3", "is a int, no class"),
+    ],
+)
+def test_what_is_wrong_inside_a_plug_in_is_told_as_that(text, said, module, monkeypatch):
+    module("mine_broken", text)
+    entry = importlib.metadata.EntryPoint("installed", "mine_broken:Reader", "medrag.corpora")
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group, name=None: [entry] if group == entry.group else []
+    )
+    for name in ("mine_broken:Reader", "installed"):
+        with pytest.raises(SettingsError, match=said) as caught:
+            plugins.load("corpora", name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_class_that_is_made_otherwise_is_told_how_it_is_made(module, tmp_path):
+    name = module(
+        "mine_odd", "class Odd:\n    def __init__(self): ...\n\nclass Silent:\n    def __init__(self, model): ..."
+    )
+    with pytest.raises(SettingsError, match=r"Class\(name, path, \*\*options\)"):
+        open_corpus(CorpusSettings(name="c", reader=f"{name}:Odd", path=str(tmp_path)))
+    with pytest.raises(SettingsError, match=r"Class\(model, \*, batch, device, \*\*options\)"):
+        open_encoder(EncoderSettings(model="m", kind=f"{name}:Odd"))
+    with pytest.raises(SettingsError, match=r"Class\(model, \*\*options\)"):
+        open_generator(f"{name}:Odd")
+    with pytest.raises(SettingsError, match="is no generator: it has no stream"):
+        open_generator(f"{name}:Silent")
+
+
+def test_the_examples_of_the_contracts_work_as_they_are_written(module, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    examples = [doctest.DocTestParser().get_examples(cls.__doc__) for cls in (
+        protocols.Corpus, protocols.Encoder, protocols.Generator,
+    )]  # fmt: skip
+    imports = "import hashlib, string\nimport numpy as np\nfrom medrag.types import Block, Document\n"
+    name = module("mine_examples", imports + "\n\n".join(example.source for (example,) in examples))
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Clear lungs.\nA pleural effusion blunts the angle.\n")
+    corpus = CorpusSettings(name="notes", reader=f"{name}:Notes", path=str(notes))
+    assert check(open_corpus(corpus)).counts == {"document": 2}
+    recipe = Recipe.model_validate(
+        {
+            "name": "own",
+            "corpora": [corpus.model_dump()],
+            "encoders": {"letters": {"model": "letters", "kind": f"{name}:Letters"}},
+            "indexes": {"text": {"kind": "flat", "encoder": "letters"}},
+        }
+    )
+    rag = MedRAG.open(recipe, build=True, model=f"{name}:Parrot", select={"floors": {}})
+    answer = rag.answer(None, "What is a pleural effusion?")
+    assert "You asked: What is a pleural effusion?" in answer.text
+    assert "notes:2" in {hit.item.doc for hit in rag.retrieve("A pleural effusion blunts the angle.", k=1)}
 
 
 def test_the_model_table_is_whole():

@@ -47,7 +47,7 @@ def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
         raise CorpusError(f"{settings.path[:200]!r}: is no path: {one_line(error)}", hint) from error
     if gone:
         raise CorpusError(f"{path}: {gone}", hint)
-    corpus: Corpus = reader(settings.name, path, **settings.options)
+    corpus: Corpus = plugins.make("corpora", settings.reader, reader, settings.name, path, **settings.options)
     return corpus
 
 

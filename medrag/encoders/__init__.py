@@ -11,8 +11,8 @@ from medrag.settings import EncoderSettings
 def open_encoder(settings: EncoderSettings) -> Encoder:
     """The encoder that a recipe names; options of the model table are overridden by those of the settings.
 
-    Raises SettingsError where neither says how to load the model or an option does not exist, ModelMissing with the
-    command that fetches it.
+    A class of one's own (``kind: module:Class``) is made as ``Class(model, *, batch, device, **options)``. Raises SettingsError
+    where nothing says how to load the model or an option does not exist, ModelMissing with the command that fetches it.
     """
     model = models.describe(settings.model)
     kind = settings.kind or (model.kind if model else "")
@@ -23,8 +23,6 @@ def open_encoder(settings: EncoderSettings) -> Encoder:
         )
     cls = plugins.load("encoders", kind)
     options = {**dict(model.options if model else ()), **settings.options}
-    try:
-        encoder: Encoder = cls(settings.model, batch=settings.batch, device=settings.device, **options)
-    except TypeError as error:
-        raise SettingsError(f"encoder {settings.model!r}: {error}", f"check the options of kind {kind!r}") from error
+    known = {"batch": settings.batch, "device": settings.device}
+    encoder: Encoder = plugins.make("encoders", f"{settings.model} ({kind})", cls, settings.model, **known, **options)
     return encoder

@@ -26,7 +26,7 @@ def open_generator(model: Any, **options: Any) -> Generator:
 
     ``"extractive"`` and other plug-in names; a generator of ``presets/models.yaml`` (``"medrag-small"``); ``"kind:rest"`` such
     as ``"openai:MODEL"``, ``"langchain:PROVIDER:MODEL"``, ``"replay:PATH"``; a folder, a GGUF file or a hub id, which
-    transformers loads; ``"module:Class"``; a LangChain chat model; or any object with ``name``, ``sees_images`` and
+    transformers loads; ``"module:Class"``, which is made as ``Class("", **options)``; a LangChain chat model; or any object with ``name``, ``sees_images`` and
     ``stream``. Raises SettingsError for a name or an option that nothing knows.
     """
     if not isinstance(model, str):
@@ -76,8 +76,8 @@ def _make(kind: str, model: str, options: dict[str, Any]) -> Generator:
     for name in () if open_ended else options:
         if name not in parameters:
             raise SettingsError(f"{kind} has no option {name!r}", meant(name, sorted(set(parameters) - {"model"})))
-    generator: Generator = cls(model, **options)
-    return generator
+    generator: Generator = plugins.make("vlms", kind, cls, model, **options)
+    return _fits(generator) if ":" in kind else generator
 
 
 def _from_object(model: Any, options: dict[str, Any]) -> Generator:
@@ -87,6 +87,10 @@ def _from_object(model: Any, options: dict[str, Any]) -> Generator:
         return _make("langchain", model, options)
     if options:
         raise SettingsError(f"options do not apply to a ready {type(model).__name__}", "set them when you make it")
+    return _fits(model)
+
+
+def _fits(model: Any) -> Generator:
     missing = [name for name in ("stream", "name", "sees_images") if not hasattr(model, name)]
     if missing:
         raise SettingsError(

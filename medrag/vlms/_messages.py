@@ -32,8 +32,8 @@ def user_content(prompt: Prompt, images: Sequence[Image], side: int) -> str | li
     return [*parts, {"type": "text", "text": prompt.user_text()}]
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
-    """What an exception says, on one line."""
+def one_line(error: BaseException | str, limit: int = 200) -> str:
+    """What an exception or a server says, on one line."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 

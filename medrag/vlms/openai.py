@@ -214,7 +214,7 @@ class _Reply:
         """The text of an object, thoughts between <think> tags; what else it says is noted."""
         if (error := row.get("error")) or row.get("object") == "error":
             told = error.get("message") if isinstance(error, dict) else error
-            self.problem = one_line(ValueError(told or row.get("message") or row))
+            self.problem = one_line(str(told or row.get("message") or row))
             return
         for choice in list(row.get("choices") or ())[:1]:
             self.begun = True
