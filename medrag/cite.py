@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from medrag._util.polarity import OPPOSITE
 from medrag._util.render import page_of
 from medrag._util.text import sentences, words
 from medrag.prompts import KEYS, REFUSAL, UNSEEN, listed
@@ -21,6 +22,7 @@ from medrag.vlms._words import stem_set
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
 UNANSWERED = "the evidence does not answer the question"
+_OTHERWISE = re.compile(r"\W*The evidence says otherwise\b")  # what medrag-small adds to its word
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
 
 
@@ -53,7 +55,8 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
         return REFUSAL, "abstained", (), "the model wrote no answer"
     if _refuses(text):
         return text, "abstained", (), UNANSWERED
-    citations = tuple(_citation(key, hits[key], claims_of(text, key), context.query.text) for key in keys_in(text))
+    asked = context.query.text
+    citations = tuple(_citation(key, hits[key], claims_of(text, key), asked, text) for key in keys_in(text))
     if text.startswith(UNSEEN.partition("{")[0]):
         return text, "abstained", citations, "the question is about the image, and this model does not look at it"
     if not citations:
@@ -75,10 +78,13 @@ def claims_of(text: str, key: str) -> list[str]:
     return [_KEYS.sub("", sentence) for sentence in sentences(joined) if key in keys_in(sentence)]
 
 
-def _best_quote(claim: str, text: str, question: str) -> tuple[str, float | None]:
-    """The sentence of ``text`` that agrees with most content words of the claim, then holds most, and the share that agrees."""
-    wanted = frozenset(mark for mark in marked(claim) if mark.rstrip("-?") not in ("yes", "no"))
-    if not wanted and (said := says(ask := parse(question), claim)):
+def _best_quote(claim: str, text: str, question: str, answer: str = "") -> tuple[str, float | None]:
+    """The sentence of ``text`` that agrees with most content words of the claim, then holds most, and the share that agrees; of evidence that says
+    otherwise than a closed ``answer``, the one that does."""
+    ask, against = parse(question), bool(_OTHERWISE.match(claim))
+    said = OPPOSITE.get(says(ask, answer), "") if against else says(ask, claim)
+    wanted = frozenset(mark for mark in marked(claim) if not against and mark.rstrip("-?") not in ("yes", "no"))
+    if not wanted and said:
         own = [sentence for sentence in sentences(text) if stance(ask, sentence) == said]
         return (own or [_best_quote(question, text, "")[0]])[0], None
 
@@ -89,9 +95,9 @@ def _best_quote(claim: str, text: str, question: str) -> tuple[str, float | None
     return quote, shared(quote)[0] / len(wanted) if wanted else None
 
 
-def _citation(key: str, hit: Hit, claims: list[str], question: str) -> Citation:
+def _citation(key: str, hit: Hit, claims: list[str], question: str, answer: str) -> Citation:
     item = hit.item
-    quotes = {claim: _best_quote(claim, item.text, question) for claim in dict.fromkeys(claims)}
+    quotes = {claim: _best_quote(claim, item.text, question, answer) for claim in dict.fromkeys(claims)}
     found = [quotes[claim] for claim in claims]
     quote = " … ".join(dict.fromkeys(sentence for sentence, _ in found if sentence))
     shares = [share for _, share in found if share is not None]

@@ -228,3 +228,10 @@ def test_a_bare_yes_or_no_quotes_what_was_asked(answer, question, quote):
 
 def test_a_range_of_keys_may_be_written_backwards():
     assert keys_in("Clear [E3-E1].") == ["E1", "E2", "E3"]
+
+
+def test_evidence_that_says_otherwise_is_quoted_where_it_does():
+    hit = Hit(Study("s:1", {"findings": "There is a left pneumothorax. Clear."}), 1.0, 1, "similar")
+    context = Context(Query("Is there a pneumothorax?"), (hit,))
+    _, status, (citation,), _ = cite("No. The evidence [E1] says otherwise.", context)
+    assert (status, citation.quote, citation.support) == ("answered", "There is a left pneumothorax.", None)

@@ -3,7 +3,7 @@
 What counts as an answer, in this order:
 
 1. "the answer is yes", "Answer: no", where all such words of the text agree;
-2. a text that begins with yes, or with no before a mark or a pronoun ("No, …", "No there is …");
+2. a text that begins with yes, or with no before a mark or a pronoun ("No, …", "No there is …"), "likely" before it or not;
 3. a first sentence that says of one thing that it is there or not: "there is (no) …", "No …", "… shows …", "… does not show
    …", "… is (not) seen". All its content words must be of one polarity, and none may turn the question round
    (normal, clear, unchanged): whether "the heart is normal" means yes, only the question knows, and it is not looked at.
@@ -33,7 +33,7 @@ Said = Literal["yes", "no", ""]
 
 _ANSWER = re.compile(r"\banswer(?:\s+to\s+[\w\s]{1,40}?)?\s*(?:is\b|:)[\s\"'“*:]*(yes|no)\b", re.IGNORECASE)
 _LEAD = re.compile(
-    r"\W*(?:(yes)\b|(no)(?=[\s\"'”*_]*(?:$|[,.;:!?)\n—–]|-\s|\b(?:there|it|they|this|that|these|the|i|we)\b)))",
+    r"\W*(?:(?:most |very )?(?:likely|probably),?\s+)?(?:(yes)\b|(no)(?=[\s\"'”*_]*(?:$|[,.;:!?)\n—–]|-\s|\b(?:there|it|they|this|that|these|the|i|we)\b)))",
     re.IGNORECASE,
 )
 _BOTH = re.compile(r"\W*yes\s*(?:/|or|and)\s*no\b|\W*no\s*(?:/|or|and)\s*yes\b", re.IGNORECASE)

@@ -47,6 +47,10 @@ _GENERAL = re.compile(  # what books say of a thing, names of signs and scales
     r"|\w (?:signs?|syndrome|classification|scores?|criteri(?:a|on)|index|scale|doctrine|effect|phenomenon|test|law|triad)\W*$",
     re.IGNORECASE,
 )
+_WHICH_SIDE = re.compile(  # of what is there: "Is the pneumothorax on the right or left?"
+    r"^\W*(?:is|are|was|were|does|do)\s+(?:the|this|these|it|they)\b.*\b(?:left|right)\b[\w\s,-]{0,30}\bor\b[\w\s-]{0,30}\b(?:left|right|both)\b(?:[ -](?:sided?|lung|hemithorax|lobe))?\W*$",
+    re.IGNORECASE | re.DOTALL,
+)
 _CHOICE = re.compile(r"\b(?:yes or no|no or yes|yes/no)\b|\bor not\b", re.IGNORECASE)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _LISTED = re.compile(r",\s*(?:or\b)?|\bor\b", re.IGNORECASE)
@@ -115,7 +119,7 @@ def parse(question: str, pictured: bool = True) -> Ask:
     lead, part = closed_part(question)
     if _REPORT.search(question) or (pictured and not question.strip()):  # a picture alone: what is on it?
         return _ask(question, "report")
-    if part:
+    if part and not _WHICH_SIDE.match(part):
         place = words.stem_set(lead)  # "In the left lung, is there …" says where; what else is said before is not asked
         return _ask(part, "closed", place if place <= words.SITES | words.FRAME else frozenset())
     return _ask(question, "define" if defines(question, pictured) else "open")

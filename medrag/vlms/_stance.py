@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from medrag._util.attributes import location_of, side_of
+from medrag._util.findings import label_of
 from medrag._util.polarity import Polarity, clauses, polarity
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask
@@ -17,6 +18,10 @@ _PAUSE = re.compile(r"[,;]|\b(?:and|but|while|with)\b")
 _SIDES = frozenset({"left", "right"})
 _THIRDS = frozenset({"upper", "middle", "lower"})
 _VAGUE = _SIDES | {"lung", "chest", "bilater", "bilateral"}
+_DEGREES = words.stem_set(
+    "mild moderate severe small large tiny minimal marked extensive focal diffuse subtle slight scattered multiple single few several new "
+    "old acute chronic stable prominent definite obvious significant gross early advanced possible probable clear further other"
+)
 ORDER: tuple[Polarity, ...] = ("present", "uncertain", "absent")  # of several views the first of these counts
 
 
@@ -41,7 +46,9 @@ def _clause_stance(ask: Ask, sentence: str, span: tuple[int, int]) -> Polarity |
     if ask.head in found or len(found) * 2 > len(ask.finding):
         named = ask.head if ask.head in found else found[-1]
         said = {
-            polarity(sentence, word[1:]) for word in here if word.stem == named and not _across(ask, sentence, word)
+            polarity(sentence, word[1:])
+            for word in here
+            if word.stem == named and not _across(ask, sentence, word) and not _other_kind(ask, sentence, word, within)
         }
         return next((view for view in ORDER if view in said), None)
     if ask.head in words.LUNG_FINDINGS and {"lung", "clear"} <= within.keys():
@@ -67,6 +74,16 @@ def _across(ask: Ask, sentence: str, finding: words.Word) -> bool:
         return True
     near = _near(ask)
     return bool(near) and _apart(near, _before(sentence, finding) - _VAGUE)
+
+
+def _other_kind(ask: Ask, sentence: str, finding: words.Word, within: dict[str, words.Word]) -> bool:
+    """Whether a sentence names another kind of what is asked for: "lymphovascular" is not "perineural invasion". The findings of chest films that
+    have a label are no such kinds: reports call one of them by many names."""
+    kinds = [stem for stem in ask.finding if stem != finding.stem]
+    if not kinds or within.keys() & set(kinds) or label_of(ask.text):
+        return False
+    before = [word for word in words.content(sentence) if word.end < finding.start]
+    return bool(before) and sentence[before[-1].end : finding.start].isspace() and before[-1].stem not in _DEGREES
 
 
 def _before(sentence: str, finding: words.Word) -> set[str]:

@@ -37,7 +37,7 @@ def vote(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     if not speaking:
         return []
     weight = {view: sum(_weight(hit) for _, hit, _ in rows) for view, rows in views.items()}
-    lead = max(reversed(ORDER), key=lambda view: weight[view])
+    lead = max(ORDER, key=lambda view: weight[view])
     silent = [hit for _, hit in alike if hit.item.kind == "image" and hit.item.doc not in strongest]
     clear = weight[lead] >= MARGIN * (sum(weight.values()) + sum(map(_weight, silent))) and lead != "uncertain"
     opening = ("Likely yes" if (lead == "present") != ask.negated else "Likely no") if clear else "Uncertain"
@@ -64,7 +64,9 @@ def _said(row: tuple[str, Hit, str], label: str) -> str:
 
 
 def _weight(hit: Hit) -> float:
-    return hit.score if hit.score > 0 else 1e-3 / hit.rank
+    """How much its picture looks alike; a hit that the question's words found as well weighs no more for it."""
+    score = max((one.score for one in hit.parents if one.retriever.startswith("similar")), default=hit.score)
+    return score if score > 0 else 1e-3 / hit.rank
 
 
 def strongest_view(ask: Ask, hit: Hit) -> tuple[Polarity, str] | None:

@@ -13,20 +13,25 @@ from typing import TYPE_CHECKING
 
 from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms._ask import Ask, parse, sections
-from medrag.vlms._classes import of_class
-from medrag.vlms._consensus import consensus
+from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
+from medrag.vlms._consensus import consensus, one_report
 from medrag.vlms._evidence import Sentence, collect, is_report, is_similar, rank
 from medrag.vlms._modality import kind_is, kind_told
-from medrag.vlms._vote import cite_keys, phrase, vote
+from medrag.vlms._vote import cite_keys, phrase, strongest_view, vote
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from medrag.prompts import Prompt
-    from medrag.types import Context, Hit
+    from medrag.types import Context, Hit, Labelled
 
-# on the picture itself
-_HERE = re.compile(r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b", re.IGNORECASE)
+# on the picture itself: "this …", a thing that is there to be seen ("the margins"), or a word or two without a verb ("Grade?")
+_HERE = re.compile(
+    r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b|^\W*\w+(?: \w+)?\s*\?\W*$"
+    r"|\bthe (?:lesions?|tumou?rs?|mass|nodule|abnormality|cells?|margins?|borders?|primary|stain(?:ing)?|grade|stage|colou?rs?)\b(?! of (?!the|this)\w)",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # no sentence says what is left
 
 
 class Extractive:
@@ -56,12 +61,19 @@ class Extractive:
         ask, alike = parse(prompt.question, pictured), [pair for pair in prompt.context if is_similar(pair[1])]
         if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
             return [kind], []
-        if told := of_class(ask, prompt.context.labelled, alike):
+        labelled = prompt.context.labelled
+        if told := of_class(ask, labelled, alike, prompt.question):
             return told, []
+        kinds = of_kind(ask, labelled, alike)
+        if kinds and not prompt.context.frequency:
+            return kinds, []
         if ask.sort == "report" or (alike and (ask.broad or not ask.topic)):
-            return _report(ask, alike), []
-        if ask.sort == "closed" and alike and (said := vote(ask, alike)):
+            return _report(ask, alike, labelled), []
+        written = [pair for pair in alike if not (labelled and is_label(pair[1].item) and strongest_view(ask, pair[1]))]
+        if ask.sort == "closed" and alike and (said := vote(ask, written)):  # labels were counted, and are no captions
             return said, self._passages(ask, prompt.context, 1, reports=False)
+        if kinds:
+            return kinds, []
         if ask.sort == "closed" and pictured:
             said = self._passages(ask, prompt.context, 2, reports=False)
             blind = UNSEEN.format(finding="this" if ask.of_a_state else phrase(ask))
@@ -79,9 +91,12 @@ class Extractive:
     def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True, books: bool = True) -> list[str]:
         """The best sentences that do not repeat each other, in the order of the evidence, each with its keys."""
         pool = [s for s in collect(context) if (reports or not is_report(s.hit)) and (books or is_similar(s.hit))]
-        ranked = rank(ask, pool) if ask.topic else []
+        ranked = rank(ask, pool) if ask.topic and not _NOT.match(ask.text) else []
         if ask.sort == "closed":
-            ranked = [(n, s) for n, s in ranked if set(ask.finding) & (s.stems | s.carried | s.heading)]
+            least = (
+                1 if context.query.images else len(ask.finding) - len(ask.finding) // 4
+            )  # of another thing no sentence answers
+            ranked = [(n, s) for n, s in ranked if len(set(ask.finding) & (s.stems | s.carried | s.heading)) >= least]
         running = [(n, s) for n, s in ranked if not _is_title(s)]
         ranked = running if running and running[0][0] >= self.floor else ranked
         ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried | s.heading] or ranked
@@ -132,11 +147,14 @@ def _quote(sentence: Sentence, keys: Sequence[str]) -> str:
     return f"{text[:1].upper()}{text[1:]} {cite_keys(keys)}."
 
 
-def _report(ask: Ask, alike: Sequence[tuple[str, Hit]]) -> list[str]:
-    """What most look-alike reports say, section by section."""
-    count, drafted = consensus(alike, sections(ask.text))
+def _report(ask: Ask, alike: Sequence[tuple[str, Hit]], labelled: Labelled | None) -> list[str]:
+    """What most look-alike reports say, section by section; beside labelled pictures, which are of several sorts, one report that fits their labels."""
+    reports, wanted = [pair for pair in alike if not is_label(pair[1].item)], sections(ask.text)
+    if labelled:
+        reports = [] if isinstance(labelled, Several) else one_report(reports, wanted, labelled)
+    count, drafted = consensus(reports, wanted)
     if not drafted:
-        return []
+        return classes(labelled, alike) if labelled and ask.sort == "report" else []
     source = f"the reports of {count} look-alike studies" if count > 1 else "the report of one look-alike study"
     parts = [f"Drafted from {source}, not from the image itself.\n"]
     for section, lines in drafted:

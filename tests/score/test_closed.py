@@ -165,3 +165,16 @@ def test_all_scores_by_hand_under_each_line_of_weights() -> None:
         "abstained": pytest.approx([1 / 5, 1 / 3]),
         "unparsable": pytest.approx([1 / 5, 0]),
     }
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("Likely yes: 7 of 7 are.", "yes"),
+        ("Likely no: 2 of 7 are.", "no"),
+        ("Probably no.", "no"),
+        ("Likely no effusion.", ""),
+    ],
+)
+def test_a_likely_yes_or_no_is_one(answer: str, said: str) -> None:
+    assert parse(answer) == said

@@ -17,7 +17,7 @@ from some_prompts import PRIMER, STUDIES, prompt, said, study
 
 from medrag._util import findings
 from medrag.prompts import REFUSAL
-from medrag.types import ImageRecord, Passage
+from medrag.types import Hit, ImageRecord, Passage
 from medrag.vlms import _ask, _modality, _revise
 from medrag.vlms._ask import parse
 from medrag.vlms._evidence import split
@@ -71,7 +71,7 @@ def test_votes(question: str, start: str) -> None:
 
 
 def test_scores_outweigh_numbers() -> None:
-    """Two studies against one: the one wins when it is much nearer."""
+    """Two studies against one: the one wins when its picture is much more alike, whatever the fused scores are."""
     import dataclasses
 
     asked = prompt(
@@ -79,7 +79,11 @@ def test_scores_outweigh_numbers() -> None:
         alike=[study(1, "Large pleural effusion."), study(2, "No effusion."), study(3, "No effusion.")],
     )
     near, *far = asked.context.kept[:3]
-    kept = (dataclasses.replace(near, score=0.9), *(dataclasses.replace(hit, score=0.1) for hit in far))
+
+    def alike(hit: Hit, score: float) -> Hit:
+        return dataclasses.replace(hit, parents=(dataclasses.replace(hit.parents[0], score=score),))
+
+    kept = (alike(near, 0.9), *(alike(hit, 0.1) for hit in far))
     heavy = dataclasses.replace(asked, context=dataclasses.replace(asked.context, kept=kept))
     assert said(EXTRACTIVE, asked).startswith("Likely no")
     assert said(EXTRACTIVE, heavy).startswith("Likely yes: 1 of 3")
@@ -508,3 +512,60 @@ def test_figures_of_a_book_are_no_look_alike_studies() -> None:
         "Is there a lung mass?", alike=(case,)
     )
     assert 'caption of a look-alike image reads "Chest' in ask("Where is the lung mass?", alike=(case,), general=())
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "view"),
+    [
+        ("Is there perineural invasion?", "Lymphovascular invasion is present.", None),
+        ("Is there perineural invasion?", "No perineural invasion.", "absent"),
+        ("Is there high-grade dysplasia?", "Tubular adenoma with low-grade dysplasia.", None),
+        ("Is there perineural invasion?", "Extensive invasion is present.", "present"),
+        ("Is there a calcified granuloma?", "Scattered granulomas.", "present"),
+    ],
+)
+def test_another_kind_of_what_is_asked_for_says_nothing_of_it(question: str, sentence: str, view: str | None) -> None:
+    assert stance(parse(question), sentence) == view
+
+
+NOTES = (
+    Passage(
+        "n:1#0", "n:1", "A melanocytic nevus is a benign proliferation. No treatment is needed.", "Melanocytic nevus"
+    ),
+    Passage("n:2#0", "n:2", "Basal cell carcinoma is common. It is CK7 negative.", "Basal cell carcinoma"),
+    Passage("n:3#0", "n:3", "Melanoma is a malignant tumour. Streaks are a sign of melanoma.", "Melanoma"),
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Is melanoma benign?", REFUSAL),
+        ("Is melanoma CK7 negative?", REFUSAL),
+        ("Is treatment of melanoma needed?", REFUSAL),
+        ("What is not a sign of melanoma?", REFUSAL),
+        ("Is melanoma malignant?", "Melanoma is a malignant tumour [E3]."),
+        ("Is basal cell carcinoma CK7 negative?", "Basal cell carcinoma is common [E2]. It is CK7 negative [E2]."),
+    ],
+)
+def test_what_is_said_of_another_disease_answers_no_closed_question(question: str, answer: str) -> None:
+    assert ask(question, alike=[], general=NOTES, image=False) == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "sort"),
+    [
+        ("Is the pneumothorax on the right or left?", "open"),
+        ("Is it in the left or right lung?", "open"),
+        ("Is there an effusion on the left or right?", "closed"),
+        ("Are the left or right costophrenic angles blunted?", "closed"),
+    ],
+)
+def test_which_side_is_no_question_of_yes_or_no(question: str, sort: str) -> None:
+    assert parse(question).sort == sort
+
+
+@pytest.mark.parametrize("question", ["What are the margins?", "Grade?", "What colour is the lesion?"])
+def test_a_thing_that_is_there_to_be_seen_is_not_answered_by_a_book_alone(question: str) -> None:
+    book = Passage("n:1#0", "n:1", "The margins, grade and colour of a lesion are described.", "Lesions")
+    assert ask(question, alike=[], general=[book]).startswith(("I do not look at the image", REFUSAL))
