@@ -224,14 +224,16 @@ class GraphStore:
         return list(dict.fromkeys(found))
 
     def degree(self, id: str) -> int:
-        """How many other nodes a node has edges with. Raises IndexCorrupt for a node that is not there: an edge led to it."""
+        """How many other nodes a node has edges with. Raises KeyError for an unknown id, IndexCorrupt for a concept whose node is not there."""
         row = self._base.execute(
             "SELECT k.degree FROM concepts c JOIN concepts k ON k.n = c.node WHERE c.curie = ?", (curie_of(id),)
         ).fetchone()
+        if row is None and (
+            id in self or self._base.execute("SELECT 1 FROM concepts WHERE curie = ?", (id,)).fetchone()
+        ):
+            raise IndexCorrupt(f"the graph is damaged: {id} has no node", "build the index again")
         if row is None:
-            raise IndexCorrupt(
-                f"the graph is damaged: an edge leads to {id}, which it has not", "build the index again"
-            )
+            raise KeyError(id)
         return int(row[0])
 
     def _number(self, id: str) -> int | None:
@@ -271,18 +273,18 @@ class GraphStore:
         docs = tuple(dict.fromkeys(doc or f"{self._sources[source]}:{subject}" for source, doc, _ in step.rows))
         return Edge(subject, relation, target, polarity, sources, docs, meta)
 
-    def paths(self, starts: Iterable[str], hops: int = 2, limit: int = 50) -> list[Path]:
-        """The best walks of at most ``hops`` edges from any of the starts; see `medrag.graph.walk`."""
+    def paths(self, starts: str | Iterable[str], hops: int = 2, limit: int = 50) -> list[Path]:
+        """The best walks of at most ``hops`` edges from a start or any of several; none for less than one. See `medrag.graph.walk`."""
         from medrag.graph.walk import best_paths
 
-        return best_paths(self, starts, hops, limit)
+        return best_paths(self, [starts] if isinstance(starts, str) else starts, hops, limit)
 
-    def view(self, ids: Iterable[str], hops: int = 1) -> nx.MultiDiGraph:
-        """The neighbourhood of some nodes as a networkx graph: nodes with name and cuis, edges keyed by relation."""
+    def view(self, ids: str | Iterable[str], hops: int = 1) -> nx.MultiDiGraph:
+        """The neighbourhood of a node or several as a networkx graph: nodes with name and cuis, edges keyed by relation."""
         import networkx as nx
 
         graph = nx.MultiDiGraph()
-        ring = {self.node(id) for id in ids if id in self}
+        ring = {self.node(id) for id in ([ids] if isinstance(ids, str) else ids) if id in self}
         seen: set[str] = set()
         for _ in range(hops):
             edges = [edge for id in sorted(ring) for edge in self.neighbours(id, limit=None)]

@@ -46,7 +46,7 @@ def best_paths(store: GraphStore, starts: Iterable[str], hops: int, limit: int) 
                 )
                 return
 
-    for start in sorted({store.node(start) for start in starts if start in store}):
+    for start in sorted({store.node(start) for start in starts if start in store}) if hops > 0 else ():
         push(-1.0, (start,), (), 0)
     found: list[Path] = []
     while heap and len(found) < limit:

@@ -272,13 +272,29 @@ def test_an_edge_to_a_node_that_is_not_there_is_damage(tmp_path: Path) -> None:
     """Found by the fuzzer in a graph whose checksums were forged to fit."""
     built(tmp_path / "g", [concept("X:0"), concept("X:1"), statement("X:0", "is_a", "X:1")]).close()
     base = sqlite3.connect(tmp_path / "g")
-    base.execute("DELETE FROM concepts WHERE curie = 'X:1'")
+    base.execute("UPDATE concepts SET node = 99 WHERE curie = 'X:1'")
     base.commit()
     base.close()
     store = GraphStore.open(tmp_path / "g")
     assert store.degree("X:0") == 1
     with pytest.raises(IndexCorrupt, match="X:1"):
         store.degree("X:1")
+    with pytest.raises(IndexCorrupt, match="X:1"):
+        store.paths(["X:0"])
+
+
+def test_what_a_graph_does_not_know_is_no_damage(tmp_path: Path) -> None:
+    store = built(tmp_path / "g", [concept("X:0"), concept("X:1"), statement("X:0", "is_a", "X:1")])
+    for ask in (store.degree, store.node, store.concept):
+        with pytest.raises(KeyError, match="X:7"):
+            ask("X:7")
+
+
+def test_one_start_may_be_given_as_it_is_and_without_a_hop_there_is_no_path(tmp_path: Path) -> None:
+    store = built(tmp_path / "g", [concept("X:0"), concept("X:1"), statement("X:0", "is_a", "X:1")])
+    assert store.paths("X:0") == store.paths(["X:0"]) != []
+    assert set(store.view("X:0").nodes) == set(store.view(["X:0"]).nodes) == {"X:0", "X:1"}
+    assert store.paths(["X:0"], hops=0) == store.paths(["X:0"], hops=-1) == []
 
 
 def test_threads_share_a_store(tmp_path: Path) -> None:
