@@ -72,6 +72,18 @@ def test_each_way_in_leaves_its_lines(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_why_is_a_question_too(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    chat = rag(path).chat()
+    chat.ask(QUESTION)
+    why = chat.ask("How do you know?")
+    found = rows(path)
+    assert [row["status"] for row in found] == ["begun", "answered"] * 2
+    assert {row["question"] for row in found[2:]} == {hashlib.sha256(b"How do you know?").hexdigest()}
+    assert found[3]["begun"] == hashlib.sha256(path.read_bytes().splitlines(keepends=True)[2]).hexdigest()
+    assert found[3]["answer"] == hashlib.sha256(why.text.encode()).hexdigest()
+
+
 def test_no_content_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "log"
     rag(path).answer(FILM, QUESTION)
