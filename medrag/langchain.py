@@ -29,7 +29,7 @@ Search = Callable[[str, int], list[Hit]]
 
 
 def as_retriever(source: Any, *, k: int = 6) -> BaseRetriever:
-    """A LangChain retriever over ``source``; each call gives at most ``k`` documents, best first.
+    """A LangChain retriever over ``source``; each call gives at most ``k`` documents, best first (``invoke(question, k=…)``: of that call).
 
     ``source`` is told by its ``retrieve`` method: one whose first parameter is called ``question`` takes the words
     (`medrag.MedRAG`), any other takes a `medrag.types.Query` (`medrag.protocols.Retriever`). Raises SettingsError for an
@@ -37,8 +37,7 @@ def as_retriever(source: Any, *, k: int = 6) -> BaseRetriever:
     """
     from langchain_core.retrievers import BaseRetriever
 
-    if k < 1:
-        raise SettingsError(f"k is {k}", "ask for at least one document")
+    _at_least_one(k)
     search = _search(source)
 
     class MedragRetriever(BaseRetriever):
@@ -46,8 +45,9 @@ def as_retriever(source: Any, *, k: int = 6) -> BaseRetriever:
 
         limit: int = k
 
-        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-            return [to_document(hit) for hit in search(query, self.limit)[: self.limit]]
+        def _get_relevant_documents(self, query: str, *, run_manager: Any, k: int | None = None) -> list[Document]:
+            most = self.limit if k is None else _at_least_one(k)
+            return [to_document(hit) for hit in search(query, most)[:most]]
 
     return MedragRetriever()
 
@@ -108,6 +108,12 @@ def to_document(hit: Hit) -> Document:
         "retrievers": list(hit.sources),
     }
     return Document(id=item.id, page_content=item.text, metadata=metadata)
+
+
+def _at_least_one(k: int) -> int:
+    if k < 1:
+        raise SettingsError(f"k is {k}", "ask for at least one document")
+    return k
 
 
 def _search(source: Any) -> Search:

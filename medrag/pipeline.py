@@ -28,7 +28,7 @@ from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
 from medrag.calibration import Calibration, open_calibration
 from medrag.confidence import influence, sort_of
-from medrag.errors import BadRecord, MissingDependency, SettingsError
+from medrag.errors import BadRecord, GeneratorError, ImageError, MedragError, MissingDependency, SettingsError
 from medrag.finish import Finish
 from medrag.misfit import misfit
 from medrag.prompts import REFUSAL, Prompt, make_prompt
@@ -101,12 +101,14 @@ class MedRAG:
     def seen_by(self, access: Collection[str]) -> MedRAG:
         """The same index, settings, encoders and generator for one who holds these labels (see `medrag.access`).
 
-        Raises SettingsError for a pipeline that was not opened from a recipe.
+        Raises SettingsError for a pipeline that was not opened from a recipe, and for one label that is given as it is.
         """
         from medrag.assemble import assemble
 
         if self.recipe is None:
             raise SettingsError("labels are of a recipe's corpora, and there is none", "use MedRAG.open")
+        if isinstance(access, str):
+            raise SettingsError(f"access is the text {access!r}", f"give a list of labels: [{access!r}]")
         settings = self.settings.model_dump(exclude={"model", "model_options"}) | {"access": tuple(sorted(access))}
         seen = type(self)(**assemble(self.recipe, self.generator, False, settings, self.encoders))
         seen.audit = self.audit
@@ -133,7 +135,7 @@ class MedRAG:
         """
         if options or agent:
             loop = _loop("graph").Agent
-            _check_options(loop, options)
+            _check_options(loop, options, agent)
             if not agent:
                 raise SettingsError(f"{next(iter(options))!r} is an option of the search loop", "add agent=True")
             run = {name: options.pop(name) for name in ("patient", "thread") if name in options}
@@ -145,7 +147,11 @@ class MedRAG:
         raise AssertionError("the stream always ends with an answer")
 
     def chat(self, **options: Any) -> Chat:
-        """A session of questions that may lean on each other, with memory of the evidence; see `medrag.agent.chat.Chat`."""
+        """A session of questions that may lean on each other, with memory of the evidence; see `medrag.agent.chat.Chat`.
+
+        Raises SettingsError for an option that nothing reads.
+        """
+        _check_options(_loop("graph").Agent, options, also=("exclude", "patient"))
         session: Chat = _loop("chat").Chat(self, **options)
         return session
 
@@ -205,8 +211,9 @@ class MedRAG:
         if together is None or len(grounded) < 2:
             return [self.answer_from(context, route) for context, route in zip(contexts, routes, strict=True)]
         asked = [self._asked(contexts[n]) for n in grounded]
-        texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
-        written = dict(zip(grounded, texts, strict=True))
+        with _told(self.generator):
+            texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
+            written = dict(zip(grounded, texts, strict=True))
         return [
             self._noted(self._finish(written.get(n, REFUSAL), context, route, _Clock()))
             for n, (context, route) in enumerate(zip(contexts, routes, strict=True))
@@ -302,7 +309,9 @@ class MedRAG:
         if not self._grounded(context, route):
             yield REFUSAL
             return
-        yield from self.generator.stream(*self._asked(context))
+        asked = self._asked(context)
+        with _told(self.generator):
+            yield from self.generator.stream(*asked)
 
     def _grounded(self, context: Context, route: Route) -> bool:
         """Whether the generator is asked at all: where there is evidence, or an image that it can see and the question is about."""
@@ -421,17 +430,45 @@ class _Clock:
         self._last = now
 
 
-def make_query(image: Any, question: str, exclude: Sequence[str] = ()) -> Query:
-    """A query with its images decoded. Raises SettingsError when there is neither image nor question."""
-    from medrag._util.images import asked_image
+@contextlib.contextmanager
+def _told(generator: Generator) -> Iterator[None]:
+    """Whatever else a generator raises, as GeneratorError."""
+    try:
+        yield
+    except MedragError:
+        raise
+    except Exception as error:  # somebody's own code, or a library's
+        line = " ".join(str(error).split())[:200]
+        raise GeneratorError(
+            f"the generator {generator.name} failed: {type(error).__name__}: {line}",
+            "mend its stream, or take another model",
+        ) from error
 
-    images: tuple[QueryImage, ...] = ()
-    if image is not None:
-        images = tuple(asked_image(one, IMAGE_SIDE) for one in as_tuple(image))
+
+def make_query(image: Any, question: str, exclude: str | Sequence[str] | None = ()) -> Query:
+    """A query with its images decoded. Raises SettingsError when there is neither image nor question, or one that is no text."""
+    if not isinstance(question, str):
+        raise SettingsError(
+            f"the question is {question!r:.60}, no text", "give a str, '' where an image is all there is"
+        )
+    images = () if image is None else tuple(map(_pictured, as_tuple(image)))
+    exclude = () if exclude is None else exclude
     if not images and not question.strip():
         raise SettingsError("there is neither an image nor a question", "give at least one of them")
     text = question.encode(errors="replace").decode()  # half a character, from a terminal of another encoding
     return Query(text, images, frozenset([exclude] if isinstance(exclude, str) else exclude))
+
+
+def _pictured(image: Any) -> QueryImage:
+    """A question's image. Where a question stands in its place, the error says so."""
+    from medrag._util.images import asked_image
+
+    try:
+        return asked_image(image, IMAGE_SIDE)
+    except ImageError as error:
+        if isinstance(image, str) and image.rstrip().endswith("?"):
+            raise ImageError(error.source, error.problem, "the image comes first: answer(None, question)") from error
+        raise
 
 
 def page_crops(context: Context, most: int) -> dict[str, Image]:
@@ -448,9 +485,13 @@ def page_crops(context: Context, most: int) -> dict[str, Image]:
     return found
 
 
-def _check_options(loop: Any, options: Mapping[str, Any]) -> None:
-    """Raises SettingsError for an option that the search loop does not read."""
-    known = {*inspect.signature(loop).parameters, "patient", "thread"} - {"rag"}
+def _check_options(
+    loop: Any, options: Mapping[str, Any], agent: Any = True, also: Sequence[str] = ("patient", "thread")
+) -> None:
+    """Raises SettingsError for an option that the search loop does not read, and for more than a yes or no to ``agent``."""
+    if agent not in (True, False):
+        raise SettingsError(f"agent is {agent!r}, not True or False", f"add agent=True, policy={agent!r}")
+    known = {*inspect.signature(loop).parameters, *also} - {"rag"}
     for name in options.keys() - known:
         raise SettingsError(f"nothing reads the option {name!r}", meant(name, sorted(known)))
 

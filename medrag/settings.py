@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,6 +18,8 @@ from medrag._util.files import sha256_text
 from medrag._util.near import meant
 from medrag._util.places import every_built, placed, share
 from medrag.errors import SettingsError
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
@@ -109,7 +111,7 @@ class PipelineSettings(Strict):
     model: str = "extractive"
     model_options: dict[str, Any] = {}
     retrievers: tuple[str, ...] = ()  # of those that the recipe has indexes for; empty: all
-    weights: dict[str, float] = {}  # of the retrievers, over the router's
+    weights: dict[str, Weight] = {}  # of the retrievers, over the router's
     k: int = Field(20, ge=1)  # hits asked of each retriever
     fusion: Literal["rrf", "weighted"] = "rrf"
     rrf_c: int = Field(60, ge=0)

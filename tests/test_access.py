@@ -191,6 +191,11 @@ def test_another_user_of_the_same_pipeline(home: Path) -> None:
     assert of_all(more) == of_all(rag)
 
 
+def test_one_label_is_no_list_of_letters(home: Path) -> None:
+    with pytest.raises(SettingsError, match=r"access is the text 'research'"):
+        opened(home, {}, ()).seen_by("research")
+
+
 def test_a_pipeline_without_a_recipe_has_no_labels(home: Path) -> None:
     rag = opened(home, {}, ())
     with pytest.raises(SettingsError, match="recipe"):

@@ -58,6 +58,15 @@ def test_a_whole_pipeline_is_asked_with_words_and_k() -> None:
     assert whole.asked == [("effusion?", None, 2)]
 
 
+def test_one_call_may_ask_for_another_number_of_documents() -> None:
+    whole = Whole()
+    retriever = as_retriever(whole, k=2)
+    assert len(retriever.invoke("effusion?", k=1)) == 1 and len(retriever.invoke("effusion?")) == 2
+    assert [k for _, _, k in whole.asked] == [1, 2]
+    with pytest.raises(SettingsError, match="k is 0"):
+        retriever.invoke("effusion?", k=0)
+
+
 def test_medrag_itself_is_told_as_a_pipeline() -> None:
     import inspect
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medrag.calibration import Calibration, Logistic, Sort
-from medrag.errors import ImageError, SettingsError
+from medrag.errors import GeneratorError, ImageError, ModelMissing, SettingsError
 from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL
 from medrag.route import DomainRouter
@@ -113,6 +113,55 @@ def test_bad_questions_give_one_clear_error(tmp_path):
         rag().answer(tmp_path / "absent.png", "What is this?")
 
 
+@pytest.mark.parametrize("question", [None, b"What is a mass?", 3])
+def test_a_question_that_is_no_text_is_refused(question):
+    for ask in (lambda: rag().answer(None, question), lambda: rag().retrieve(question)):
+        with pytest.raises(SettingsError, match="no text"):
+            ask()
+
+
+def test_a_question_in_the_place_of_the_image_is_told_where_it_belongs():
+    with pytest.raises(ImageError) as caught:
+        rag().answer("What is a pleural effusion?")
+    assert "answer(None, question)" in caught.value.hint
+    with pytest.raises(ImageError) as caught:
+        rag().answer("film.png")
+    assert "None" not in caught.value.hint
+
+
+def test_options_that_nothing_reads_are_refused():
+    for ask in (
+        lambda: rag().answer(None, "A mass?", foo=1),
+        lambda: rag().chat(foo=1),
+        lambda: rag().chat(thread="a"),
+    ):
+        with pytest.raises(SettingsError, match="nothing reads the option"):
+            ask()
+    with pytest.raises(SettingsError, match="agent=True, policy='llm'"):
+        rag().answer(None, "A mass?", agent="llm")
+    assert rag().chat(exclude="c:1", patient="p", policy="rules").exclude == ("c:1",)
+
+
+def test_whatever_a_generator_raises_is_a_generator_error():
+    class Broken(FakeGenerator):
+        def stream(self, prompt, images=()):
+            yield "A mass"
+            raise ValueError("no\nluck")
+
+        def batch(self, prompts, images):
+            raise KeyError("weights")
+
+    pipeline = rag()
+    pipeline.generator = Broken(name="broken")
+    with pytest.raises(GeneratorError, match="broken failed: ValueError: no luck"):
+        pipeline.answer(None, "pulmonary mass effusion")
+    with pytest.raises(GeneratorError, match="KeyError"):
+        pipeline.answers([(None, "pulmonary mass effusion", ())] * 2)
+    pipeline.generator.stream = lambda prompt, images: (_ for _ in ()).throw(ModelMissing("not here", "fetch it"))
+    with pytest.raises(ModelMissing):
+        pipeline.answer(None, "pulmonary mass effusion")
+
+
 def test_fusion_and_selection_follow_the_settings():
     assert len(rag(select={"k_max": 1}).answer(None, "pulmonary mass effusion").context.kept) == 1
     assert rag(fusion="weighted").retrieve("pulmonary mass")[0].retriever == "fused"
@@ -149,6 +198,10 @@ def test_more_hits_than_the_setting_may_be_asked_for():
 
 def test_k_of_zero_is_no_hits():
     assert rag().retrieve("pulmonary mass effusion", k=0) == []
+
+
+def test_excluding_nothing_may_be_said_as_none():
+    assert rag().retrieve("mass", exclude=None) == rag().retrieve("mass")
 
 
 def test_one_excluded_id_may_be_given_as_it_is():
