@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from medrag._util.polarity import polarity
 from medrag._util.remember import remembered
-from medrag.types import Hit, Study
+from medrag.types import Hit, Labelled, Study
+from medrag.vlms._ask import parse
+from medrag.vlms._classes import GENERAL
 from medrag.vlms._evidence import split, usable
-from medrag.vlms._words import content
+from medrag.vlms._stance import stance
+from medrag.vlms._words import content, stem_set
 
 _MARK = {"present": "", "absent": "-", "uncertain": "?"}
 Line = tuple[str, tuple[str, ...]]  # a sentence and the keys of the reports that say it
@@ -34,9 +37,7 @@ def consensus(alike: Iterable[tuple[str, Hit]], wanted: Sequence[str] = ()) -> t
     ``wanted`` names the sections; empty: findings and impression. Where no sentence is shared the medoid report stands
     alone. Sections that no report has are left out.
     """
-    reports: dict[str, list[tuple[str, Hit]]] = {}
-    for key, hit in alike:
-        reports.setdefault(hit.item.doc, []).append((key, hit))
+    reports = _by_study(alike)
     sections: list[tuple[str, list[Line]]] = []
     read: set[str] = set()
     for name in wanted or ("findings", "impression"):
@@ -46,6 +47,39 @@ def consensus(alike: Iterable[tuple[str, Hit]], wanted: Sequence[str] = ()) -> t
             read |= said.keys()
             sections.append((name, _shared(said, weights)))
     return len(read), sections
+
+
+def one_report(
+    alike: Iterable[tuple[str, Hit]], wanted: Sequence[str], labelled: Labelled
+) -> list[tuple[str, Hit]]:  # fmt: skip
+    """The parts of the medoid of whole reports; of those alone that say the label which all look-alike pictures bear, where all bear one."""
+    reports = _by_study(alike)
+    if len(labelled.labels) == 1:
+        label = labelled.labels[0][0]
+        reports = {doc: pairs for doc, pairs in reports.items() if _says(label, pairs)}
+    whole = {
+        doc: [line for name in wanted for line in _said(pairs, name)]
+        for doc, pairs in reports.items()
+    }  # fmt: skip
+    whole = {doc: lines for doc, lines in whole.items() if lines}
+    weights = {doc: max(reports[doc][0][1].score, 1e-9) for doc in whole}
+    return reports[_medoid(whole, weights)] if whole else []
+
+
+def _says(label: str, pairs: Sequence[tuple[str, Hit]]) -> bool:
+    """Whether the impression of a report, or its findings where it has none, names the class that a label names."""
+    said = _said(pairs, "impression") or _said(pairs, "findings")
+    ask, own = parse(f"Is there {label}?"), stem_set(label) - GENERAL
+    return any(
+        stance(ask, line.text) == "present" and (ask.of_a_state or own <= stem_set(line.text)) for line in said
+    )  # fmt: skip
+
+
+def _by_study(alike: Iterable[tuple[str, Hit]]) -> dict[str, list[tuple[str, Hit]]]:
+    reports: dict[str, list[tuple[str, Hit]]] = {}
+    for key, hit in alike:
+        reports.setdefault(hit.item.doc, []).append((key, hit))
+    return reports
 
 
 def _said(pairs: Sequence[tuple[str, Hit]], section: str) -> list[_Said]:
@@ -72,8 +106,7 @@ def dice(a: frozenset[str], b: frozenset[str]) -> float:
 
 
 def _shared(said: dict[str, list[_Said]], weights: dict[str, float]) -> list[Line]:
-    whole = {doc: frozenset().union(*(line.tags for line in lines)) for doc, lines in said.items()}
-    medoid = max(whole, key=lambda doc: sum(weights[other] * dice(whole[doc], tags) for other, tags in whole.items()))
+    medoid = _medoid(said, weights)
     chosen: list[tuple[_Said, tuple[str, ...]]] = []
     for doc in sorted(said, key=lambda doc: doc != medoid):
         for line in said[doc]:
@@ -86,3 +119,9 @@ def _shared(said: dict[str, list[_Said]], weights: dict[str, float]) -> list[Lin
         return [(line.text, (line.key,)) for line in said[medoid]]
     chosen.sort(key=lambda pair: pair[0].place)
     return [(line.text, tuple(sorted(keys, key=lambda key: int(key[1:])))) for line, keys in chosen]
+
+
+def _medoid(said: dict[str, list[_Said]], weights: dict[str, float]) -> str:
+    """The report that is most like the others."""
+    whole = {doc: frozenset().union(*(line.tags for line in lines)) for doc, lines in said.items()}
+    return max(whole, key=lambda doc: sum(weights[other] * dice(whole[doc], tags) for other, tags in whole.items()))

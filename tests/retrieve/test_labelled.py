@@ -18,6 +18,7 @@ from medrag.indexes.items import ItemStore
 from medrag.prompts import REFUSAL, make_prompt
 from medrag.retrieve.labelled import FEWEST, MOST, Labels
 from medrag.types import Context, Hit, ImageRecord, Item, Labelled, Query, QueryImage, Study
+from medrag.vlms._classes import Several
 from medrag.vlms.extractive import Extractive
 
 SKIN = QueryImage(Image.new("RGB", (8, 8)), sha256="s")
@@ -89,6 +90,54 @@ def test_classes_differ_by_every_word(tmp_path: Path, question: str, such: tuple
     assert found is not None and found.such == such and found.asked is not None
 
 
+SKINS = ("Benign keratosis-like lesions", "Melanocytic nevi", "Melanoma", "Basal cell carcinoma", "Vascular lesions")
+COLON = ("Normal colon mucosa", "Colorectal adenocarcinoma", "Peripheral blood film")
+
+
+@pytest.mark.parametrize(
+    ("labels", "question", "such"),
+    [
+        (SKINS, "Is this lesion benign?", ()),
+        (SKINS, "Is this malignant?", ()),
+        (SKINS, "Is this a skin lesion?", ()),
+        (SKINS, "Is this skin cancer?", ()),
+        (SKINS, "Is this a tumour?", ()),
+        (SKINS, "Is this benign or malignant?", ()),
+        (SKINS, "Is this a squamous cell carcinoma?", ()),
+        (SKINS, "Is this a dysplastic nevus?", ()),
+        (SKINS, "Is this a melanoma metastasis?", ()),
+        (SKINS, "Is this a carcinoma?", ("Basal cell carcinoma",)),
+        (SKINS, "Is this a benign keratosis?", ("Benign keratosis-like lesions",)),
+        (SKINS, "Is this a vascular lesion?", ("Vascular lesions",)),
+        (SKINS, "Are both melanomas?", ("Melanoma",)),
+        (SKINS, "Is this a melanoma or a nevus?", ("Melanocytic nevi", "Melanoma")),
+        (COLON, "Is this normal?", ()),
+        (COLON, "Is this abnormal?", ()),
+        (COLON, "Is this a normal colon?", ("Normal colon mucosa",)),
+        (("Benign", "Malignant"), "Is it a benign lesion?", ("Benign",)),
+        (("Benign lesion", "Malignant lesion"), "Is this malignant?", ("Malignant lesion",)),
+        (("benign nevus", "malignant melanoma"), "Is this malignant?", ("malignant melanoma",)),
+        (("normal", "abnormal"), "Is this abnormal?", ("abnormal",)),
+        (("Normal", "Pneumonia"), "Is the film normal?", ("Normal",)),
+        (("Normal", "Pneumonia"), "Is this abnormal?", ()),
+        (("Tumor", "Stroma"), "Is this a tumor?", ("Tumor",)),
+        (("Grade 1", "Grade 2"), "Is this grade 2?", ("Grade 2",)),
+    ],
+)
+def test_a_word_is_a_class_only_where_labels_are_divided_by_it(
+    tmp_path: Path, labels: tuple[str, ...], question: str, such: tuple[str, ...]
+) -> None:
+    found = counted(tmp_path, [picture(n, label) for n, label in enumerate(labels * 4)], question)
+    assert found is not None and found.such == such and (found.asked is not None) == bool(such)
+
+
+def test_several_images_are_counted_one_by_one(tmp_path: Path) -> None:
+    found = counted(tmp_path, NEAR, "Is this a melanoma?", images=(SKIN, SKIN))
+    assert isinstance(found, Several) and [n for n, _ in found.each] == [1, 2]
+    assert all(one.asked == (1, 16) for _, one in found.each) and found.alike == 10
+    assert found.text.startswith("image 1: of the 5 labelled pictures") and "; image 2: of the 5" in found.text
+
+
 @pytest.mark.parametrize(
     "items",
     [
@@ -153,6 +202,71 @@ def test_of_two_classes_the_commoner_is_told() -> None:
     assert said("Is the lesion a melanoma or a nevus?", asked).startswith("Likely Melanocytic nevi")
 
 
+TIED = Labelled((("Melanocytic nevi", 2), ("Melanoma", 2), ("Wart", 2)), 6, None, 40, ("d:0", "d:4"))
+
+
+def test_on_a_tie_no_label_is_called_the_commonest() -> None:
+    assert said("What lesion is this?", TIED).startswith(
+        "Uncertain, as no label leads: 2 of the 6 pictures that look most alike are labelled Melanocytic nevi [E2], 2 Melanoma [E1], 2 Wart. This"
+    )
+    text = said("Is this a carcinoma?", dataclasses.replace(TIED, asked=(0, 4), such=("Basal cell carcinoma",)))
+    assert "where 10 % of all are; no label leads among them: 2 Melanocytic nevi [E2], 2 Melanoma [E1], 2 Wart." in text
+    assert "commonest" not in text
+
+
+def test_what_is_asked_for_is_told_beside_the_commoner() -> None:
+    asked = dataclasses.replace(FOUND, asked=(3, 9), such=("Basal cell carcinoma", "Melanoma"))
+    assert "7 of the 10 pictures that look most alike are labelled so [E2]; 3 Melanoma [E1], 0 Basal cell" in said(
+        "Is this a melanoma or a basal cell carcinoma?", asked
+    )
+
+
+@pytest.mark.parametrize("question", ["Is this lesion benign?", "Is this a skin lesion?", "Is this abnormal?"])
+def test_what_no_label_says_is_answered_by_the_labels_alone(question: str) -> None:
+    assert said(question, FOUND).startswith("Likely Melanocytic nevi: 7 of the 10")
+
+
+@pytest.mark.parametrize("question", ["Compare these two", "What is the difference between these?", "What are these?"])
+def test_several_images_have_an_answer_each(question: str) -> None:
+    each = Several(FOUND.labels, 16, None, 40, ("d:0", "d:4"), each=((1, FOUND), (2, TIED)))
+    text = said(question, each)
+    assert text.startswith("Likely Melanocytic nevi (image 1): 7 of the 10 pictures that look most alike are")
+    assert "Uncertain (image 2), as no label leads: 2 of the 6" in text and text.count("This rests on") == 1
+    asked = [(n, dataclasses.replace(one, asked=(7, 20), such=("Melanocytic nevi",))) for n, one in each.each]
+    text = said("Is this a nevus?", dataclasses.replace(each, each=tuple(asked)))
+    assert text.startswith("Likely yes (image 1): 7 of the 10") and "Likely yes (image 2): 7 of the 6" in text
+
+
+def case(n: int, findings: str, impression: str) -> Hit:
+    study = Study(f"r:{n}", {"findings": findings, "impression": impression}, domain="histology")
+    return Hit(study, 0.9, n, "similar-reports")
+
+
+CASES = (
+    case(1, "Small glands in a fibrous stroma. CK7 positive.", "Intrahepatic cholangiocarcinoma."),
+    case(2, "Adenocarcinoma invades the subserosa.", "Colorectal adenocarcinoma pT3 N1."),
+    case(3, "Small glands in a fibrous stroma.", "Cholangiocarcinoma of the liver."),
+)
+
+
+def test_a_draft_beside_labels_is_one_report_that_says_what_all_labels_say() -> None:
+    colon = Labelled((("Colorectal adenocarcinoma", 7),), 7, None, 40)
+    assert said("Write the report.", colon, (*CASES, *KEPT)) == (
+        "Drafted from the report of one look-alike study, not from the image itself.\nFindings:\n"
+        "Adenocarcinoma invades the subserosa [E2].\nImpression:\nColorectal adenocarcinoma pT3 N1 [E2]."
+    )
+    text = said("Write the report.", Labelled((("Tubular adenoma", 7),), 7, None, 40), CASES)
+    assert text.startswith("Likely Tubular adenoma: 7 of the 7")  # none of them is
+
+
+def test_without_labels_a_draft_is_of_all_reports() -> None:
+    assert said("Write the report.", None, CASES).startswith("Drafted from the reports of 3 look-alike studies")
+
+
+def test_labels_are_no_reports() -> None:
+    assert said("Describe this image.", None, KEPT) == said("Compare these two", None, KEPT) == REFUSAL
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -169,7 +283,11 @@ def test_what_labels_do_not_tell_is_not_answered_by_them(question: str) -> None:
 @pytest.mark.parametrize(
     ("question", "asked", "begin"),
     [
-        ("Is this a melanoma?", (3, 4), "Likely no: 3 of the 10 pictures that look most alike are labelled as such [E1], where 10 % of all are; the commonest label among them is Melanocytic nevi, 7 [E2]."),
+        ("Is this a melanoma?", (3, 12), "Likely no: 3 of the 10 pictures that look most alike are labelled as such [E1], where 30 % of all are; the commonest label among them is Melanocytic nevi, 7 [E2]."),
+        ("Is this a melanoma?", (3, 4), "Uncertain: 3 of the 10"),  # more of them than usual
+        ("Is it not a melanoma?", (0, 4), "Likely not melanoma: 0 of the 10"),
+        ("Isn't this a nevus?", (7, 30), "Likely nevus: 7 of the 10"),
+        ("Can you rule out melanoma?", (0, 4), "Likely not melanoma: 0 of the 10"),
         ("Is this a nevus?", (7, 30), "Likely yes: 7 of the 10"),
         ("Is this a nevus?", (5, 30), "Uncertain: 5 of the 10"),
         ("Is it free of melanoma?", (0, 4), "Likely yes: 0 of the 10"),
