@@ -144,7 +144,9 @@ def _quote(sentence: Sentence, keys: Sequence[str]) -> str:
         whose = "a look-alike" if is_similar(sentence.hit) else "another"
         what = f"The caption of {whose} image" if sentence.hit.item.kind == "image" else f"The report of {whose} study"
         text = f'{what} reads "{text}"'
-    return f"{text[:1].upper()}{text[1:]} {cite_keys(keys)}."
+    first = text.split(maxsplit=1)[0] if text else ""
+    text = f"{text[:1].upper()}{text[1:]}" if first.isalpha() and first.islower() else text  # "pT3" and "mRNA" stay
+    return f"{text} {cite_keys(keys)}."
 
 
 def _report(ask: Ask, alike: Sequence[tuple[str, Hit]], labelled: Labelled | None) -> list[str]:
