@@ -12,6 +12,7 @@ from medrag._util.findings import presence_asked
 from medrag._util.text import content_words, words
 from medrag.vlms import _words
 from medrag.vlms._ask import parse, plain
+from medrag.vlms._changed import CHANGE as CHANGE
 from medrag.vlms._vote import phrase
 
 _PARTS = re.compile(
@@ -40,11 +41,6 @@ _PLACE = re.compile(
 _SIDE = re.compile(r"\b(left|right|bilateral)(?:-sided)?\b", re.IGNORECASE)
 _ZONES = _words.stem_set(  # parts of a place; a heart is none: it is another thing to ask about
     "left right bilateral upper lower middle base apex lobe zone side field lung region area hilum perihilar costophrenic angle posterior anterior lateral"
-)
-CHANGE = re.compile(
-    r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
-    r"compar\w+|differen(?:ces?|t|tly)|prior|previous\w*|earlier|since|over time)\b",
-    re.IGNORECASE,
 )
 _PREDICATE = re.compile(
     rf"(?:\s+(?:{CHANGE.pattern}|\w+ed))+$", re.IGNORECASE

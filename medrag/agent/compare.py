@@ -11,10 +11,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util.days import day_of
 from medrag._util.findings import ASKED, label_of
 from medrag.agent import asking
+from medrag.latest import days_of, patients
 from medrag.score.claims import Claim, claims
-from medrag.types import Hit, Study
+from medrag.types import Hit, QueryImage, Study
 from medrag.vlms._ask import Ask, parse
 from medrag.vlms._evidence import split
 from medrag.vlms._stance import ORDER, stance
@@ -23,10 +25,13 @@ from medrag.vlms._vote import phrase
 if TYPE_CHECKING:
     from medrag.agent.desk import Desk
 
+Views = tuple[QueryImage, ...]
 SEEN = 0.5  # probability from which a finding counts as there
 DOUBT = 0.2  # and from which it is left open
 ALIKE = 8  # look-alikes of each image
 PAIRS = 3
+_VIEWS = {"PA": "frontal", "AP": "frontal", "LL": "lateral", "RL": "lateral", "LAT": "lateral", "LATERAL": "lateral"}
+FIRST = "first mentioned"  # what an earlier report says nothing of, on either side, need not be new
 _WEIGHT = ("", "negative", "uncertain", "positive")
 _CHANGED = {  # what the earlier and the later report say of a finding → how it changed
     **{(was, now): "new" for was in ("", "negative") for now in ("positive", "uncertain")},
@@ -46,27 +51,64 @@ def in_words(read: Mapping[str, float]) -> str:
     return " ".join([*there, *open_, *gone]) or "The reader names no finding."
 
 
+def couples(days: Sequence[str]) -> list[tuple[int, int]]:
+    """The first image of each study and of the next one, by their days; each image and the next, as given, where a day is not known.
+
+    >>> couples(["2021-03-10", "2021-03-10", "2020-01-05"]), couples(["", "2020-01-05"])
+    ([(2, 0)], [(0, 1)])
+    """
+    order = [days.index(day) for day in sorted(set(days))] if all(days) else range(len(days))
+    return list(itertools.pairwise(order))
+
+
 def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hit]]:
     """What differs, in words, and studies of pairs that look like this pair; by the dates of the files where they have them.
 
-    Raises ValueError for an image that is not there.
+    Images of one day are one study: like views of both are read together. Raises ValueError for an image that is not there, and
+    for two patients.
     """
     earlier, later = desk.pick(max(first, 0)), desk.pick(max(second, 0))
-    days = [str(one[0].meta.get("study_date", "")) for one in (earlier, later)]
+    if len(patients([*earlier, *later])) > 1:
+        raise ValueError(f"images {first + 1} and {second + 1} are of different patients, by their files")
+    days = days_of([*earlier, *later])
     swapped = all(days) and days[0] > days[1]
     if swapped:
         earlier, later = later, earlier
+    if all(days) and days[0] != days[1]:
+        earlier, later = like_views(desk.of_one_day(earlier[0]), desk.of_one_day(later[0]))
     if desk.see is not None:
-        read = [desk.see([one[0].image]) for one in (earlier, later)]
+        read = [desk.see([image.image for image in study]) for study in (earlier, later)]
         text = changes(read[0], read[1], label_of(goal), desk.usual)
     else:
         ask = parse(asking.still(goal))
         told = [_alike([study for study, _ in _studies(desk, one)[:ALIKE]], ask) for one in (earlier, later)]
         text = _voted(told, ask)
-    if swapped:
+    if all(days) and days[0] != days[1]:
         text = text.replace("in the first image", "in the earlier image").replace("in the second", "in the later")
+    if swapped:
         text = f"{text} By their files' dates the second image is the earlier one."
     return text, pairs(desk, earlier, later) if desk.sources("similar") else []
+
+
+def like_views(one: Views, other: Views) -> tuple[Views, Views]:
+    """Of two studies the views that both have, as often as both have them; the first of each where they share none."""
+    ours, theirs = ([_view(image) for image in study] for study in (one, other))
+    shared = [name for name in dict.fromkeys(ours) if name and name in theirs]
+    if not shared:
+        return one[:1], other[:1]
+    many = {name: min(ours.count(name), theirs.count(name)) for name in shared}
+    return tuple(_first_of(one, ours, many)), tuple(_first_of(other, theirs, many))
+
+
+def _first_of(study: Views, names: Sequence[str], many: Mapping[str, int]) -> list[QueryImage]:
+    """So many images of each view, in their order."""
+    return [image for n, image in enumerate(study) if names[:n].count(names[n]) < many.get(names[n], 0)]
+
+
+def _view(image: QueryImage) -> str:
+    """frontal, lateral, another name that the file has for its view, or ""."""
+    name = str(image.meta.get("view") or "").upper()
+    return _VIEWS.get(name, name)
 
 
 def verdict(label: str, before: Mapping[str, float], after: Mapping[str, float], usual: Mapping[str, float]) -> str:
@@ -83,22 +125,36 @@ def verdict(label: str, before: Mapping[str, float], after: Mapping[str, float],
 def changes(
     before: Mapping[str, float], after: Mapping[str, float], asked: str = "", usual: Mapping[str, float] | None = None
 ) -> str:
-    """New, resolved and unchanged findings of two readings; what neither shows is named in one sentence.
+    """New, resolved and unchanged findings of two readings, what is in doubt, and what neither shows, by `verdict` with ``usual``.
 
-    The finding that was ``asked`` about is judged by `verdict` with its ``usual`` probability, the others by `SEEN`.
+    The finding that was ``asked`` about stands first, and in a sentence of its own however faint it is.
     """
-    said, absent = [], []
+    said, doubt, absent = [], [], []
     for label in sorted(before.keys() & after.keys() & ASKED.keys(), key=lambda one: (one != asked, one)):
         name, p, q = _bare(ASKED[label][0]), before[label], after[label]
-        word = verdict(label, before, after, (usual or {}) if label == asked else {})
-        if word:
+        word = course(label, before, after, usual or {})
+        if word and (label == asked or max(p, q) >= DOUBT):
             said.append(
                 f"{name.capitalize()} is {word}: probability {p:.2f} in the first image, {q:.2f} in the second."
             )
+        elif word:
+            doubt.append(name)
         else:
             absent.append(name)
-    rest = [f"In neither image: {', '.join(absent)}."] if absent else []
+    rest = [f"In doubt: {', '.join(doubt)}."] if doubt else []
+    rest += [f"In neither image: {', '.join(absent)}."] if absent else []
     return " ".join([*said, *rest]) or "The reader names no finding."
+
+
+def course(label: str, before: Mapping[str, float], after: Mapping[str, float], usual: Mapping[str, float]) -> str:
+    """`verdict`, with the doubt that readings between faint and `SEEN` leave: "possibly new", "unchanged or new", "in doubt"."""
+    word, faint = verdict(label, before, after, usual), min(usual.get(label, DOUBT), DOUBT)
+    read = (before[label], after[label])
+    if not any(faint <= p < SEEN for p in read):
+        return word
+    if word == "unchanged" and max(read) >= SEEN:
+        return "unchanged or new" if read[0] < SEEN else "unchanged or resolved"
+    return f"possibly {word}" if word else "in doubt"
 
 
 def pairs(desk: Desk, earlier: Any, later: Any) -> list[Hit]:
@@ -109,7 +165,7 @@ def pairs(desk: Desk, earlier: Any, later: Any) -> list[Hit]:
     found = [_studies(desk, images) for images in (earlier, later)]
     sums: dict[str, tuple[float, Study]] = {}
     for (one, p), (other, q) in itertools.product(found[0], found[1]):
-        if one.patient and one.patient == other.patient and one.date < other.date:
+        if one.patient and one.patient == other.patient and day_of(one.date) < day_of(other.date):
             best = max(p + q, sums.get(other.id, (p + q, other))[0])
             sums[other.id] = (best, other)
     order = sorted(sums.values(), key=lambda row: (-row[0], row[1].id))[:PAIRS]
@@ -117,18 +173,20 @@ def pairs(desk: Desk, earlier: Any, later: Any) -> list[Hit]:
 
 
 def histories(studies: Sequence[Study]) -> list[str]:
-    """For each study and the next: what the later report names anew, denies, keeps, and no longer mentions."""
-    lines = [f"{len(studies)} earlier studies: {', '.join(s.date or s.id for s in studies)}"]
-    for one, other in itertools.pairwise(studies):
-        lines.append(
-            f"{one.date or one.id} → {other.date or other.id}: {_difference(claims(one.text), claims(other.text))}"
-        )
+    """For each day's reports and the next day's: what the later ones name first, deny, keep, and no longer mention."""
+    days: dict[str, list[Study]] = {}
+    for study in studies:
+        days.setdefault(day_of(study.date) or study.id, []).append(study)
+    told = [(day, claims("\n".join(study.text for study in own))) for day, own in days.items()]
+    lines = [f"{len(told)} earlier stud{'y' if len(told) == 1 else 'ies'}: {', '.join(days)}"]
+    for (one, was), (other, now) in itertools.pairwise(told):
+        lines.append(f"{one} → {other}: {_difference(was, now)}")
     return lines
 
 
 def _difference(before: Sequence[Claim], after: Sequence[Claim]) -> str:
     """By concept and side, "possible" apart from certain; a side that one of the reports leaves unsaid may be either."""
-    rows: dict[str, list[str]] = {word: [] for word in dict.fromkeys(_CHANGED.values())}
+    rows: dict[str, list[str]] = {word: [] for word in dict.fromkeys(("new", FIRST, *_CHANGED.values()))}
     for concept in sorted({claim.concept for claim in (*before, *after)}):
         was, now = _by_side(concept, before), _by_side(concept, after)
         if "" in was or "" in now:
@@ -137,6 +195,7 @@ def _difference(before: Sequence[Claim], after: Sequence[Claim]) -> str:
             kinds = (was.get(side, ""), now.get(side, ""))
             if word := _CHANGED.get(kinds):
                 doubt = "possible" if (kinds[1] or kinds[0]) == "uncertain" else ""
+                word = FIRST if word == "new" and not was else word
                 rows[word].append(" ".join(part for part in (doubt, side, concept) if part))
     return "; ".join(f"{word}: {', '.join(some)}" for word, some in rows.items() if some) or "nothing to compare"
 

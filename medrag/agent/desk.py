@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag import private
+from medrag._util.days import day_of
 from medrag.errors import MedragError
+from medrag.latest import days_of, is_own, latest, narrowed, of_the_latest
 from medrag.retrieve import fuse
-from medrag.select import AdaptiveSelector
+from medrag.select import AdaptiveSelector, same_words
 from medrag.types import Context, Drop, Hit, Item, Passage, Query, QueryImage, Route, Study
+from medrag.vlms._changed import change_told
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 DEPTH = 40  # hits asked of a retriever before what was shown is left out
 MIN_CROP = 16  # pixels a side
+SAME = 0.9  # of the words that two reports of one day share, from which they are one
 
 
 class Desk:
@@ -107,10 +111,22 @@ class Desk:
         return AdaptiveSelector(self.rag.settings.select.model_copy(update={"gaps": {}, "shares": {}}))
 
     def pick(self, image: int) -> tuple[QueryImage, ...]:
-        """One of the question's images, counted from 0; all of them for -1. Raises ValueError for another number."""
+        """One of the question's images, counted from 0; those of the latest day for -1. Raises ValueError for another number."""
         if not -1 <= image < len(self.images):
             raise ValueError(f"there is no image {image}: there are {len(self.images)}, counted from 0")
-        return self.images if image < 0 else (self.images[image],)
+        return tuple(self.images[n] for n in latest(self.images)) if image < 0 else (self.images[image],)
+
+    def of_one_day(self, image: QueryImage) -> tuple[QueryImage, ...]:
+        """The images of the question that are of the same day as one of them, by their files."""
+        return tuple(
+            one for one, day in zip(self.images, days_of(self.images), strict=True) if [day] == days_of([image])
+        )
+
+    def read_from(self, context: Context) -> Context:
+        """The context with the images that an answer is read off: those of the latest day, unless it is the generator that has to tell what changed."""
+        if change_told(context.query.text, context):
+            return dataclasses.replace(context, query=narrowed(context.query, note=False))
+        return dataclasses.replace(context, query=of_the_latest(context.query, self.rag.generator))
 
     def crop(self, image: int, box: tuple[float, float, float, float]) -> QueryImage:
         """A region of an image; ``box`` is left, top, right, bottom as shares of width and height, 0–1.
@@ -148,17 +164,27 @@ class Desk:
 
     @functools.cached_property
     def studies(self) -> list[Study]:
-        """The patient's studies in the index, before the day that the images' files name; undated ones come first.
-        Privacy mode reads no report."""
+        """The patient's reports in the index, before the day that the images' files name; undated ones come first, one of a day that says the same
+        as another is left out. Privacy mode reads no report."""
         if not self.patient or self.rag.store is None or self.rag.settings.private:
             return []
-        items = self.rag.store.items.iterate(["study"])
-        today = max((str(image.meta.get("study_date", "")) for image in self.images), default="")
-        own = [
-            s for s in items if isinstance(s, Study) and s.patient == self.patient and s.id not in self.asked.exclude
-        ]
-        earlier = [s for s in own if not (today and s.date) or _day(s.date) < _day(today)]
-        return sorted(earlier, key=lambda s: (s.date, s.id))
+        today, found = max(days_of(self.images), default=""), list[Study]()
+        own = (
+            one
+            for one in self.rag.store.items.iterate(["study"])
+            if isinstance(one, Study) and self._is_history(one, today)
+        )
+        for study in sorted(own, key=lambda s: (day_of(s.date), s.id)):
+            if not any(_same_report(study, other) for other in found):
+                found.append(study)
+        return found
+
+    def _is_history(self, study: Study, today: str) -> bool:
+        """Whether it is an earlier report of the patient, and none of the study that is asked about."""
+        if study.patient != self.patient or study.id in self.asked.exclude or not study.text.strip():
+            return False
+        day = day_of(study.date)
+        return not (today and day and day >= today) and not is_own(study, self.images)
 
     def linker(self) -> Any:
         """The graph's linker; None where there is no graph."""
@@ -198,6 +224,6 @@ def _kind(name: str) -> str:
     return next((kind for kind in ("similar", "pages", "graph") if name.startswith(kind)), "text")
 
 
-def _day(date: str) -> str:
-    """20240131, as DICOM writes days, of that or of ISO 8601."""
-    return date.replace("-", "")[:8]
+def _same_report(study: Study, other: Study) -> bool:
+    """Whether two corpora hold one report: of one day, in the same words."""
+    return day_of(study.date) == day_of(other.date) != "" and same_words(study.text, other.text, SAME)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from medrag.agent import nodes
+from medrag.agent import asking, nodes
 from medrag.agent.desk import Desk
 from medrag.agent.nodes import Bench
 from medrag.agent.policy import Policy, policy_of
@@ -25,9 +25,12 @@ from medrag.agent.tools import TERMINAL, make_tools
 from medrag.agent.verify import Entails
 from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
+from medrag.latest import days_of, latest, narrowed, put_aside, strangers
 from medrag.pipeline import make_query
+from medrag.prompts import REFUSAL
 from medrag.score.grounding import claims, supports
 from medrag.types import Answer, Claim, Context, Hit
+from medrag.vlms._evidence import READER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -107,9 +110,19 @@ class Agent:
         history: Sequence[tuple[str, str]],
     ) -> Iterator[Event]:  # fmt: skip
         query = make_query(image, question, exclude)
+        if not asking.CHANGE.search(query.text):
+            known = (
+                known
+                if len(query.images) == len(latest(query.images))
+                else [one for one in known if not _of_image(one)]
+            )
+            query = narrowed(query)
         bench = self._bench(query, patient)
         if self.rag.misfit(query, bench.desk.route):  # nothing that could be found would change it
             yield Event("answer", bench.desk.rag.answer_from(Context(query), bench.desk.route))
+            return
+        if self.rag.settings.misfit == "abstain" and (why := strangers(query)):
+            yield Event("answer", self._refused(query, bench, why))
             return
         start = _start(query, bench.desk, self._policy.name, known, history)
         config: Any = {
@@ -154,10 +167,21 @@ class Agent:
             self.clock,
         )
 
+    def _refused(self, query: Query, bench: Bench, why: str) -> Answer:
+        """The refusal, with its reason, before anything was searched."""
+        return Answer(
+            REFUSAL, "abstained", (), Context(query), bench.desk.route, self.rag.generator.name, why, fingerprint=self._fingerprint
+        )  # fmt: skip
+
+    @property
+    def _fingerprint(self) -> str:
+        return f"{self.rag.fingerprint}-{self._policy.name}"
+
     def _finish(self, state: State, bench: Bench) -> Answer:
         """The answer that a finished state stands for."""
         out = state["outcome"]
-        context = bench.desk.counted(context_of(state, bench.desk.query))
+        read = bench.desk.counted(bench.desk.read_from(context_of(state, bench.desk.query)))
+        context = dataclasses.replace(read, query=bench.desk.query)
         text, status, citations, reason = cite(out["text"], context)
         borne = _borne(text, context, self.entails or supports) if status != "abstained" else (0, 0)
         usage = {
@@ -165,10 +189,11 @@ class Agent:
             "claims": borne[0], "supported_claims": borne[1],
         }  # fmt: skip
         claims = tuple(Claim(**{**one, "keys": tuple(one["keys"])}) for one in json.loads(out["claims"]))
-        fingerprint = f"{self.rag.fingerprint}-{self._policy.name}"
+        why, aside = out["reason"] or reason, put_aside(read.query) if status != "abstained" else ""
+        why = why if aside in why else "; ".join(filter(None, [why, aside]))
         return Answer(
-            text, status, citations, context, bench.desk.route, out["model"], out["reason"] or reason, usage, state["timings"],
-            fingerprint, claims, out["confidence"], tuple(state["trace"]),
+            text, status, citations, context, bench.desk.route, out["model"], why, usage, state["timings"],
+            self._fingerprint, claims, out["confidence"], tuple(state["trace"]),
         )  # fmt: skip
 
 
@@ -176,6 +201,11 @@ BUILT_IN = (
     "search_text", "ask_sources", "search_similar", "search_pages", "walk_graph", "link_terms", "zoom", "read_findings",
     "compare_images", "patient_history", "look_up",
 )  # fmt: skip
+
+
+def _of_image(piece: Piece) -> bool:
+    """Whether it was found by an image or says what one shows: of which, is not known where some are put aside."""
+    return piece["image"] >= 0 or piece["retriever"] == READER
 
 
 def _borne(text: str, context: Context, entails: Entails) -> tuple[int, int]:
@@ -190,7 +220,7 @@ def _start(query: Query, desk: Desk, policy: str, known: Sequence[Piece], histor
     return State(
         policy=policy, index=store.manifest.content_hash if store else "", access=sorted(settings.access), private=settings.private,
         question=query.text, images=[image.sha256 for image in query.images],
-        days=[str(image.meta.get("study_date", "")) for image in query.images], exclude=sorted(query.exclude), patient=desk.patient,
+        days=days_of(query.images), exclude=sorted(query.exclude), patient=desk.patient,
         history=[list(turn) for turn in history], domain=desk.query.domain, memory={}, found=[], said="", evidence=list(known),
         dropped=[], conflicts=[], steps=0, tokens=0, timings={}, trace=[],
     )  # fmt: skip

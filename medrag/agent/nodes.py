@@ -259,7 +259,8 @@ def answer(state: State, bench: Bench) -> dict[str, Any]:
         state = _read(for_generator(state), bench)
         if left := state["dropped"][found:]:
             row = {"dropped": [{"id": id_of(piece), "reason": piece["reason"]} for piece in left]}
-        written = rag.answer_from(bench.desk.counted(context_of(state, bench.desk.query)), route)
+        context = bench.desk.read_from(context_of(state, bench.desk.query))
+        written = rag.answer_from(bench.desk.counted(context), route)
         outcome = _outcome(written, written.model, written.usage)
     trace = with_last(state, {"observation": outcome["text"], **row})
     kept = {name: state[name] for name in ("evidence", "dropped", "conflicts")}  # type: ignore[literal-required]
@@ -269,7 +270,7 @@ def answer(state: State, bench: Bench) -> dict[str, Any]:
 def _finished(text: str, state: State, bench: Bench) -> Finished:
     """A policy's own text as every answer is finished. One that read more than the confidences were learned with has none, and is held
     back where a risk is asked for."""
-    rag, context = bench.desk.rag, context_of(state, bench.desk.query)
+    rag, context = bench.desk.rag, bench.desk.read_from(context_of(state, bench.desk.query))
     said = rag.finish(text, bench.desk.counted(context), bench.desk.route)
     if said.confidence is None or len(bench.desk.cut(context).kept) == len(context.kept):
         return said

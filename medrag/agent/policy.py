@@ -7,12 +7,12 @@ evidence names. It reads no instruction anywhere: retrieved text reaches it as t
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from medrag.agent import asking
+from medrag.agent.compare import couples
 from medrag.agent.desk import subject_of
 from medrag.agent.state import Call, State, hit_of
 from medrag.agent.verify import LONG, verify
@@ -109,15 +109,17 @@ def _opening(state: State) -> dict[str, Any]:
     """The goals, and what is looked at before any of them."""
     question, several = state["question"], len(state["images"]) > 1
     about_image = bool(state["images"]) and parse(question).sort != "define"
-    days = state.get("days") or [""]
+    days = state.get("days") or [""] * len(state["images"])
     views = all(days) and len(set(days)) == 1  # what was taken on one day has not changed in between
     changes = several and not views and bool(asking.CHANGE.search(question))
     queue = [_call("patient_history", "what is known of the patient")]
     if changes:
-        pairs = itertools.pairwise(range(len(state["images"])))
+        pairs = couples(days)
         queue += [_call("compare_images", "what differs", first=one, second=other) for one, other in pairs]
-    if about_image:  # views of one day are read together, earlier and later images each alone
-        looks = range(len(state["images"])) if changes else (-1,)
+    if (
+        about_image
+    ):  # views of one day are read together, those of the latest; images of no day each alone, where they may differ
+        looks = range(len(state["images"])) if changes and not all(days) else (-1,)
         queue += [_call("read_findings", "what the expert model sees", image=n) for n in looks]
     return {"goals": asking.sub_questions(question), "at": 0, "tried": -1, "queue": queue, "seen": False}
 
@@ -154,7 +156,7 @@ def _sources(goal: str, state: State) -> list[Call]:
     """The sources that fit the kind of question: look-alikes of each image, texts, pages, the graph."""
     ask, calls = parse(goal), list[Call]()
     if state["images"] and ask.sort != "define":
-        calls += [_call("search_similar", "look-alikes", image=n, goal=goal) for n in range(len(state["images"]))]
+        calls += [_call("search_similar", "look-alikes", image=n, goal=goal) for n in _latest(state)]
     if ask.sort == "report" or asking.empty(goal):  # words that name nothing find nothing
         return calls
     few = bool(calls) or _describes(goal)  # room is left for what is asked of the thing described
@@ -167,6 +169,12 @@ def _sources(goal: str, state: State) -> list[Call]:
             _call("walk_graph", "the graph", term=goal, k=3),
         ]
     return calls
+
+
+def _latest(state: State) -> list[int]:
+    """The images that are not earlier than another: what was there before has look-alikes of its own."""
+    days = state.get("days") or [""] * len(state["images"])
+    return [n for n, day in enumerate(days) if not day or day == max(days)]
 
 
 def enough(goal: str, state: State) -> bool:

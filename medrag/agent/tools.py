@@ -18,6 +18,7 @@ from medrag._util.instructions import INSTRUCTS
 from medrag.agent import compare
 from medrag.agent.desk import Desk, note_hit
 from medrag.agent.verify import verify
+from medrag.latest import latest, numbered
 from medrag.types import Context, Drop, Hit, QueryImage
 from medrag.vlms._evidence import HISTORY, READER
 
@@ -159,7 +160,7 @@ def search_similar(desk: Desk, image: int, goal: str, k: int) -> Told:
 
 
 def search_pages(desk: Desk, query: str, goal: str, k: int, image: int) -> Told:
-    """Pages of books for words, an image (-1: all of them), or both."""
+    """Pages of books for words, an image (-1: those of the latest day), or both."""
     images = desk.pick(image) if image > -2 else ()
     return _search(desk, "pages", query, goal or query, k, max(image, -1), images)
 
@@ -197,15 +198,21 @@ def ask_sources(desk: Desk, query: str, goal: str, k: int) -> Told:
 
 
 def read_findings(desk: Desk, image: int, goal: str) -> Told:
-    """Probabilities of the findings reader for one image or all."""
+    """Probabilities of the findings reader for one image, or for those of the latest day."""
     assert desk.see is not None
     read = desk.see([one.image for one in desk.pick(image)])
     text = compare.in_words(read)
     return text, Found(
         goal or desk.asked.text,
         image,
-        [note_hit(f"findings{image}", "Findings reader (a model): this image", text, READER)],
+        [note_hit(f"findings{image}", f"Findings reader (a model): {_which(desk, image)}", text, READER)],
     )
+
+
+def _which(desk: Desk, image: int) -> str:
+    """Which image a reading is of, where there are others beside it."""
+    seen = latest(desk.images) if image < 0 else [image]
+    return "this image" if len(seen) == len(desk.images) else numbered(seen)
 
 
 def compare_images(desk: Desk, first: int, second: int, goal: str) -> Told:
@@ -219,12 +226,10 @@ def compare_images(desk: Desk, first: int, second: int, goal: str) -> Told:
 
 def patient_history(desk: Desk) -> Told:
     """Earlier studies of the same patient."""
-    text = "\n".join(compare.histories(desk.studies))
-    note = (
-        [note_hit("history", "The patient's earlier reports compared", text, HISTORY)] if len(desk.studies) > 1 else []
-    )
+    lines = compare.histories(desk.studies)
+    note = note_hit("history", "The patient's earlier reports compared", "\n".join(lines), HISTORY)
     hits = [Hit(study, 1.0, n, HISTORY) for n, study in enumerate(desk.studies[: -LATEST - 1 : -1], 1)]
-    return text, Found(desk.asked.text, -1, [*note, *hits])
+    return "\n".join(lines), Found(desk.asked.text, -1, [*([note] if len(lines) > 1 else []), *hits])
 
 
 def look_up(desk: Desk, id: str, evidence: Callable[[], Sequence[Hit]]) -> Told:

@@ -1,21 +1,31 @@
 """What changed between two images, from evidence that sets both beside each other: a small model has never seen a pair, and would guess.
 
-The evidence is what the search loop's comparison says of a findings reader's probabilities ("Pleural effusion is new: …").
+The evidence is what the search loop's comparisons say of a findings reader's probabilities ("Pleural effusion is new: …"), one
+for each study and the next, in the order of their days.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from medrag._util.findings import ASKED, label_of
+from medrag.prompts import REFUSAL
 from medrag.types import Context
 from medrag.vlms._ask import parse
 from medrag.vlms._evidence import READER
 
+CHANGE = re.compile(  # of a question about the course of something
+    r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
+    r"compar\w+|differen(?:ces?|t|tly)|prior|previous\w*|earlier|since|over time)\b",
+    re.IGNORECASE,
+)
 _SAID = re.compile(
-    r"(?P<name>[A-Z][\w ,'-]*?) is (?P<word>new|resolved|unchanged): probability \d\.\d+ in the (?:first|earlier) image, \d\.\d+ in the (?:second|later)"
+    r"(?P<name>[A-Z][\w ,'-]*?) is (?P<word>new|resolved|unchanged|possibly (?:new|resolved|unchanged)|unchanged or (?:new|resolved)|in doubt): "
+    r"probability \d\.\d+ in the (?:first|earlier) image, \d\.\d+ in the (?:second|later)"
 )
 _NEITHER = re.compile(r"In neither image: (?P<names>[^.]*)")
+_DOUBT = re.compile(r"In doubt: (?P<names>[^.]*)")
 _OPEN = re.compile(  # "on different sides" compares no images
     r"\b(?:chang\w+|compar\w+|progress\w*|evolution|evolved|interval)\b|^\W*what(?:'s| is| are) (?:the )?differen(?:ces?|t)\W*$"
     r"|\bdifferen(?:ces?|t) (?:from|between the (?:two |both )?(?:films|images|pictures|studies|scans|x-?rays|radiographs))\b",
@@ -30,24 +40,87 @@ _CLOSED = (  # how a finding's course is asked about, and the verdicts of which 
 )
 
 
+class _Compared(NamedTuple):
+    """One piece of evidence that compares: its key, which images it is of, the sentence of each finding, and what is left open."""
+
+    key: str
+    which: str
+    said: dict[str, re.Match[str]]
+    neither: tuple[str, ...]
+    doubt: tuple[str, ...]  # too faint to tell
+
+
 def asks_change(question: str) -> bool:
     """Whether it asks, openly, what differs from another image: "What has changed?"."""
     return parse(question).sort == "open" and bool(_OPEN.search(question))
 
 
 def change_told(question: str, context: Context) -> str:
-    """The answer by the evidence that compares the images, with its key; empty where there is none, and for what it says nothing of, as a size."""
-    found = ((key, hit.item.text) for key, hit in context if hit.retriever == READER)
-    key, text = next(((key, text) for key, text in found if _SAID.search(text) or _NEITHER.search(text)), ("", ""))
-    said = {one["name"].lower(): one for one in _SAID.finditer(text)}
-    if key and asks_change(question):
-        return " ".join(f"{one[0]} [{key}]." for one in said.values()) or f"No finding comes or goes [{key}]."
+    """The answer by the evidence that compares the images, with its keys; empty where there is none, and for what it says nothing of, as a size."""
+    compared = _compared(context)
+    if compared and asks_change(question):
+        return " ".join(_course(one, len(compared) > 1) for one in compared)
     label, kind = label_of(question), next((right for asked, right in _CLOSED if asked.search(question)), None)
-    if not key or not label or kind is None or parse(question).sort != "closed":
+    if not label or kind is None or parse(question).sort != "closed":
         return ""
     name = re.sub(r"^an? ", "", ASKED[label][0]) if label in ASKED else ""
-    neither = _NEITHER.search(text)
-    if name not in said and not (neither and name in neither["names"].split(", ")):
+    told = [(one, text) for one in compared if (text := _of(one, name))]
+    if not told:
         return ""
-    answer = "Yes" if (said[name]["word"] if name in said else "") in kind else "No"
-    return f"{answer} [{key}]. {said[name][0] if name in said else f'In neither image: {name}'} [{key}]."
+    sentences = [f"{_before(one, len(compared) > 1)}{text} [{one.key}]." for one, text in told]
+    last = told[-1][0]  # of several, what is asked is how the latest differs from the one before
+    return " ".join([f"{_verdict(last, name, kind)} [{last.key}].", *sentences])
+
+
+def told_or_refused(question: str, context: Context) -> str:
+    """`change_told`; the refusal where what changed is asked of several images that nothing compares; empty for other questions."""
+    alone = len(context.query.images) < 2 or not asks_change(question)
+    return change_told(question, context) or ("" if alone else REFUSAL)
+
+
+def _compared(context: Context) -> list[_Compared]:
+    rows = []
+    for key, hit in context:
+        text = hit.item.text if hit.retriever == READER else ""
+        said = {one["name"].lower(): one for one in _SAID.finditer(text)}
+        neither, doubt = (_names(pattern.search(text)) for pattern in (_NEITHER, _DOUBT))
+        if said or neither or doubt:
+            which = str(getattr(hit.item, "title", "")).partition(" (")[0]
+            rows.append(_Compared(key, which, said, neither, doubt))
+    return rows
+
+
+def _names(found: re.Match[str] | None) -> tuple[str, ...]:
+    return tuple(found["names"].split(", ")) if found else ()
+
+
+def _before(one: _Compared, several: bool) -> str:
+    """Which images a sentence is of, where there are more than two."""
+    return f"{one.which}: " if several and one.which else ""
+
+
+def _course(one: _Compared, several: bool) -> str:
+    """Everything that one comparison says."""
+    told = [f"{match[0]} [{one.key}]." for match in one.said.values()]
+    if one.doubt and not told:
+        told = [f"No finding clearly comes or goes [{one.key}]."]
+    told += [f"In doubt: {', '.join(one.doubt)} [{one.key}]."] if one.doubt else []
+    return _before(one, several) + (" ".join(told) or f"No finding comes or goes [{one.key}].")
+
+
+def _of(one: _Compared, name: str) -> str:
+    """What a comparison says of a finding; empty where it does not speak of it."""
+    if name in one.said:
+        return one.said[name][0]
+    if name in one.doubt:
+        return f"In doubt: {name}"
+    return f"In neither image: {name}" if name in one.neither else ""
+
+
+def _verdict(one: _Compared, name: str, kind: tuple[str, ...]) -> str:
+    """Yes or No, and that it is in doubt where it is."""
+    word = one.said[name]["word"] if name in one.said else "in doubt" if name in one.doubt else ""
+    leaning = word.removeprefix("possibly ").partition(" or ")[0]
+    if leaning == "in doubt":
+        return "That is in doubt"
+    return f"{'Yes' if leaning in kind else 'No'}{', but in doubt' if leaning != word else ''}"

@@ -185,7 +185,7 @@ def test_images_stay_for_comparison_and_views_stay_together():
     chat.ask("Is there a pleural effusion?", picture("both"))
     answer = chat.ask("What has changed?")
     assert len(answer.context.query.images) == 2
-    assert any("is new" in row.get("said", "") for row in answer.trace if row["tool"] == "compare_images")
+    assert any("is possibly new" in row.get("said", "") for row in answer.trace if row["tool"] == "compare_images")
     assert len(chat.ask("Is there a pleural effusion?").context.query.images) == 1
     views = Chat(small_rag())
     views.ask("Is there a pleural effusion on the right?", [picture("left"), picture("both")])

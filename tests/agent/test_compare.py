@@ -9,7 +9,7 @@ from PIL import Image
 
 from medrag.agent import compare
 from medrag.agent.asking import completed, region, sub_questions
-from medrag.agent.compare import changes, verdict
+from medrag.agent.compare import changes, couples, course, like_views, verdict
 from medrag.types import QueryImage, Study
 
 USUAL = {"Effusion": 0.04, "Cardiomegaly": 0.13}
@@ -24,12 +24,33 @@ def test_likelier_than_usual_is_there(before, after, word):
     assert verdict("Effusion", {"Effusion": before}, {"Effusion": after}, {}) == ""  # one half, where nothing is known
 
 
-def test_what_is_asked_stands_first_and_others_are_judged_by_one_half():
+def test_what_is_asked_stands_first_and_every_finding_is_judged_alike():
     before, after = {"Effusion": 0.01, "Cardiomegaly": 0.3}, {"Effusion": 0.2, "Cardiomegaly": 0.7}
-    text = changes(before, after, "Effusion", USUAL)
-    assert text.startswith("Pleural effusion is new") and "Cardiomegaly is new" in text
-    assert "In neither image: pleural effusion." in changes(before, after)
-    assert "Cardiomegaly is unchanged" in changes(before, after, "Cardiomegaly", USUAL)
+    text, asked = changes(before, after, usual=USUAL), changes(before, after, "Effusion", USUAL)
+    assert asked.startswith(
+        "Pleural effusion is possibly new: probability 0.01 in the first image, 0.20 in the second."
+    )
+    assert sorted(text.split(". ")) == sorted(f"{asked[:-1]}.".split(". ")) or set(text.split()) == set(asked.split())
+    assert "Cardiomegaly is unchanged or new" in text and "In neither" not in text
+    assert "In neither" not in changes(before, after)  # 0.2 is in doubt, whatever is usual
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [
+        (0.01, 0.8, "new"), (0.8, 0.01, "resolved"), (0.8, 0.7, "unchanged"), (0.01, 0.02, ""),
+        (0.01, 0.3, "possibly new"), (0.3, 0.01, "possibly resolved"), (0.3, 0.3, "possibly unchanged"),
+        (0.3, 0.8, "unchanged or new"), (0.8, 0.3, "unchanged or resolved"),
+    ],
+)  # fmt: skip
+def test_a_doubtful_reading_leaves_doubt(before, after, word):
+    assert course("Effusion", {"Effusion": before}, {"Effusion": after}, USUAL) == word
+
+
+def test_a_faint_finding_is_in_doubt_and_not_in_neither():
+    read = {"Effusion": 0.01, "Cardiomegaly": 0.01}, {"Effusion": 0.1, "Cardiomegaly": 0.02}
+    assert changes(*read, usual=USUAL) == "In doubt: pleural effusion. In neither image: cardiomegaly."
+    assert changes(*read, "Effusion", USUAL).startswith("Pleural effusion is possibly new: probability 0.01")
 
 
 def test_the_shipped_reader_says_what_is_usual():
@@ -48,7 +69,8 @@ def test_the_shipped_reader_says_what_is_usual():
         ("Left effusion.", "The effusion is unchanged.", "unchanged: pleural effusion"),
         ("Possible pneumothorax.", "Pneumothorax.", "now certain: pneumothorax"),
         ("Pneumothorax.", "Question of pneumothorax.", "now in doubt: possible pneumothorax"),
-        ("Pneumothorax.", "Edema.", "new: edema; no longer mentioned: pneumothorax"),
+        ("Pneumothorax.", "Edema.", "first mentioned: edema; no longer mentioned: pneumothorax"),
+        ("No edema.", "Edema.", "new: edema"),
         ("No edema.", "No edema.", "nothing to compare"),
     ],
 )  # fmt: skip
@@ -65,12 +87,38 @@ def test_images_are_compared_by_the_dates_of_their_files(turned):
     )
     given = (new, old) if turned else (old, new)
     desk = SimpleNamespace(
-        pick=lambda n: (given[n],), usual={}, sources=lambda kind: [],
+        pick=lambda n: (given[n],), usual={}, sources=lambda kind: [], of_one_day=lambda image: (image,),
         see=lambda images: {"Effusion": 0.9 if images[0].getpixel((0, 0)) == 200 else 0.02},
     )  # fmt: skip
     text, _ = compare.images(desk, 0, 1, "Is the effusion new?")
     assert "effusion is resolved" in text
     assert ("By their files' dates the second image" in text) is turned
+
+
+def test_studies_are_compared_in_the_order_of_their_days_and_undated_images_as_given():
+    assert couples(["2021-03-10", "2021-03-10", "2020-01-05", "2022-01-01"]) == [(2, 0), (0, 3)]
+    assert couples(["", "", ""]) == [(0, 1), (1, 2)] and couples(["2020-01-05"] * 2) == []
+
+
+def test_like_is_compared_with_like():
+    pa, ap, side, blank = (QueryImage(Image.new("L", (4, 4)), meta={"view": view}) for view in ("PA", "ap", "LL", ""))
+    assert like_views((side, pa), (ap, side)) == ((side, pa), (ap, side))
+    assert like_views((pa, side), (ap,)) == ((pa,), (ap,)) and like_views((blank,), (ap, side)) == ((blank,), (ap,))
+    assert like_views((pa, ap), (pa,)) == ((pa,), (pa,))
+
+
+def test_films_of_two_patients_are_not_compared():
+    films = [QueryImage(Image.new("L", (4, 4)), meta={"patient_id": name}) for name in ("P1", "P5")]
+    desk = SimpleNamespace(pick=lambda n: (films[n],))
+    with pytest.raises(ValueError, match="images 1 and 2 are of different patients"):
+        compare.images(desk, 0, 1, "What has changed?")
+
+
+def test_reports_of_one_day_are_one_study():
+    told = {"2020-01-05T10:15:00Z": "No edema.", "20200105": "Left effusion.", "2021-01-01": "Edema."}
+    lines = compare.histories([Study(day, {"findings": text}, date=day) for day, text in told.items()])
+    assert lines[0] == "2 earlier studies: 2020-01-05, 2021-01-01" and "new: edema" in lines[1] and len(lines) == 2
+    assert compare.histories([Study("a", {"findings": "Edema."})]) == ["1 earlier study: a"]
 
 
 @pytest.mark.parametrize(

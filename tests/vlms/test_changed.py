@@ -10,8 +10,8 @@ from some_prompts import STUDIES
 
 from medrag.agent.compare import changes
 from medrag.prompts import REFUSAL, Prompt
-from medrag.types import Context, Hit, Passage, Query
-from medrag.vlms._changed import asks_change, change_told
+from medrag.types import Context, Hit, Passage, Query, QueryImage
+from medrag.vlms._changed import asks_change, change_told, told_or_refused
 from medrag.vlms.small import MedragSmall
 
 FILM = Image.new("L", (8, 8))
@@ -65,6 +65,35 @@ def test_what_has_changed(question: str) -> None:
     nothing = changes({"Effusion": 0.01}, {"Effusion": 0.02})
     assert change_told(question, context(nothing)) == "No finding comes or goes [E2]."
     assert not change_told(question, Context(Query(""), (Hit(STUDIES[0], 1.0, 1, "similar"),)))
+
+
+def compared(*texts: str) -> Context:
+    """Evidence that compares image 1 with 2, 2 with 3 …"""
+    notes = [Passage(f"compare{n}", f"compare{n}", text, title=f"Image {n} beside image {n + 1} (by a model)") for n, text in enumerate(texts, 1)]  # fmt: skip
+    return Context(Query("", (QueryImage(FILM),) * (len(texts) + 1)), tuple(Hit(note, 1.0, n, "reader") for n, note in enumerate(notes, 1)))  # fmt: skip
+
+
+def test_open_and_closed_questions_say_the_same_of_a_doubtful_reading() -> None:
+    context = compared(changes({"Effusion": 0.0, "Mass": 0.0}, {"Effusion": 0.2, "Mass": 0.02}, usual={"Effusion": 0.04, "Mass": 0.01}))  # fmt: skip
+    said = "Pleural effusion is possibly new: probability 0.00 in the first image, 0.20 in the second [E1]."
+    assert change_told("What has changed?", context) == f"{said} In doubt: mass in the lungs [E1]."
+    assert change_told("Is the pleural effusion new?", context) == f"Yes, but in doubt [E1]. {said}"
+    assert change_told("Is the mass new?", context).startswith("That is in doubt [E1].")
+
+
+def test_every_comparison_is_told_and_the_last_decides() -> None:
+    context = compared(changes({"Effusion": 0.0}, {"Effusion": 0.8}), changes({"Effusion": 0.8}, {"Effusion": 0.9}))
+    told = change_told("Is the effusion new?", context)
+    assert told.startswith("No [E2]. Image 1 beside image 2: Pleural effusion is new") and "is unchanged" in told
+    told = change_told("What has changed?", context)
+    assert "Image 1 beside image 2: Pleural effusion is new" in told and told.endswith("[E2].") and "[E1]" in told
+
+
+def test_what_changed_is_not_told_from_what_compares_nothing() -> None:
+    two, one = Context(Query("", (QueryImage(FILM),) * 2)), Context(Query("", (QueryImage(FILM),)))
+    assert told_or_refused("What has changed?", two) == REFUSAL and not told_or_refused("What has changed?", one)
+    assert not told_or_refused("Is the effusion new?", two) and not told_or_refused("What is seen?", two)
+    assert told_or_refused("What has changed?", compared(READ)).startswith("Cardiomegaly is unchanged")
 
 
 def test_the_small_model_does_not_guess_what_changed() -> None:

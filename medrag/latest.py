@@ -1,0 +1,103 @@
+"""Images of several days in one question: what is not asked about change is read off those of the latest, and says so.
+
+It goes by what the files say: their dates, their patients, the numbers of their studies. Images without a date are taken to be
+of the day that is asked about, and those of one day are views of one study.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from medrag._util.days import day_of
+from medrag.types import Item, Query, QueryImage
+from medrag.vlms._changed import CHANGE, asks_change
+
+ASIDE = "aside"  # in the meta of an image: what is said of those that were put aside
+_NUMBERS = ("accession", "study_uid")  # of one examination, in a header as in a report
+
+
+def days_of(images: Sequence[QueryImage]) -> list[str]:
+    """The day of each image; empty where its file names none."""
+    return [day_of(image.meta.get("study_date")) for image in images]
+
+
+def latest(images: Sequence[QueryImage]) -> list[int]:
+    """Which images are not earlier than another one."""
+    days = days_of(images)
+    return [n for n, day in enumerate(days) if not day or day == max(days)]
+
+
+def of_the_latest(query: Query, generator: Any = None) -> Query:
+    """The query with the images of the latest day alone; as it is where what changed is asked of who can tell.
+
+    That is the search loop's comparison, or a ``generator`` that takes several images.
+    """
+    several = getattr(generator, "many_images", False) and CHANGE.search(query.text)
+    return query if several or asks_change(query.text) else narrowed(query)
+
+
+def narrowed(query: Query, *, note: bool = True) -> Query:
+    """The query with the images of the latest day, which keep a ``note`` of what was put aside (`put_aside`)."""
+    kept = latest(query.images)
+    if len(kept) == len(query.images):
+        return query
+    images = tuple(query.images[n] for n in kept)
+    if note:
+        told = {ASIDE: _aside(query.images, kept)}
+        images = tuple(dataclasses.replace(image, meta={**image.meta, **told}) for image in images)
+    return dataclasses.replace(query, images=images)
+
+
+def _aside(images: Sequence[QueryImage], kept: Sequence[int]) -> str:
+    left = [n for n in range(len(images)) if n not in kept]
+    which = f"read off {numbered(kept)}: {numbered(left)} {'is' if len(left) == 1 else 'are'} of an earlier day"
+    return f"{which}, and not all are of one patient" if len(patients(images)) > 1 else which
+
+
+def put_aside(query: Query) -> str:
+    """Which images the question was not read off, and why; empty where it was read off all of them."""
+    return next((str(note) for image in query.images if (note := image.meta.get(ASIDE))), "")
+
+
+def patients(images: Sequence[QueryImage]) -> set[str]:
+    """The patients that the files name."""
+    return {str(image.meta.get("patient_id") or "") for image in images} - {""}
+
+
+def strangers(query: Query) -> str:
+    """Why the images cannot be read together: their files name several patients. Empty where they do not."""
+    return (
+        "the images are of different patients, by their files: ask about one alone"
+        if len(patients(query.images)) > 1
+        else ""
+    )
+
+
+def is_own(item: Item, images: Sequence[QueryImage]) -> str:
+    """Why an item is no other study than the question's own: it bears its accession number or its study UID. Empty where it does not."""
+    asked = {(name, number) for image in images for name in _NUMBERS if (number := _number(image.meta, name))}
+    if not asked or item.kind not in ("study", "passage", "image"):
+        return ""
+    own = {(name, number) for name in _NUMBERS if (number := _number(item.meta, name))}
+    named = {_number(item.meta, "uid"), item.doc.partition(":")[2] if item.kind != "passage" else ""}
+    same = own & asked or named & {number for _, number in asked}
+    other = {_patient(item)} - {""} - patients(images) if patients(images) else set()
+    return "the question's own study" if same and not other else ""
+
+
+def _number(meta: Any, name: str) -> str:
+    return str(meta.get(name) or "").strip()
+
+
+def _patient(item: Item) -> str:
+    """Whose it is, where it says so."""
+    return str(getattr(item, "patient", "") or item.meta.get("patient") or item.meta.get("patient_id") or "")
+
+
+def numbered(places: Sequence[int]) -> str:
+    """ "image 2", "images 1 and 2", "images 1, 2 and 4"."""
+    numbers = [str(n + 1) for n in places]
+    head = ", ".join(numbers[:-1])
+    return f"images {head} and {numbers[-1]}" if head else f"image {numbers[-1]}"
