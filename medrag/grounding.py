@@ -35,6 +35,9 @@ _GENERAL = re.compile(
 )  # of what books know
 _YES_NO = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _HEADED = re.compile(r"^\W*(?:findings|impression)\W*:\W*", re.IGNORECASE)  # a sentence on the line of its heading
+_QUOTED = re.compile(
+    r'^The (?:report|caption) of (?:a look-alike|another) (?:study|image) reads "(.+?)"\W*$'
+)  # what is quoted is held against it
 _EMPTY = re.compile(
     r"(?:\bfindings|\bimpression)[ \t]*:\s*(?=(?:findings|impression)[ \t]*:|\Z)", re.IGNORECASE
 )  # a heading with nothing under it
@@ -116,6 +119,7 @@ def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bo
     """What one piece of evidence says of a sentence. What a textbook defines says nothing of what one patient has: it bears out what was copied from it."""
     if answer:
         return _asked(ask, answer, hit)
+    sentence = _QUOTED.sub(r"\1", sentence)
     found = check(sentence, hit.item.text)
     if not of_patient or is_report(hit):
         return found

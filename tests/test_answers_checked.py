@@ -177,3 +177,10 @@ def test_the_pipeline_holds_its_answer_to_the_setting(unsupported: Any, text: st
         assert ("“There is a mass.” is seen in the image; no evidence says so") in str(answer)
         assert ("The bowel is dilated" in answer._repr_html_()) == (unsupported == "mark")
         assert [one["seen"] for one in answer.to_dict()["claims"]][-1] == "supported"
+
+
+def test_words_that_are_quoted_are_borne_out_whatever_introduces_them() -> None:
+    hit = Hit(Study("c:3", {"findings": "Tubular adenoma with low-grade dysplasia."}), 1.0, 1, "dense")
+    said = 'The report of another study reads "Tubular adenoma with low-grade dysplasia" [E1].'
+    (claim,) = checked(said, Context(Query("Which cases had adenoma?"), (hit,)))
+    assert claim.verdict == "supported"
