@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from medrag.score.abstention import risk_coverage
+
 WIDTH, LEFT, ROW = 720, 220, 24
 
 
@@ -99,12 +101,11 @@ def calibration(chances: Sequence[float], truth: Sequence[bool], bins: int = 10)
 
 
 def coverage(confidence: Sequence[float], right: Sequence[bool]) -> list[tuple[float, float]]:
-    """(share answered, share of these that is right), the surest first, at no more than 50 places; of answers of equal confidence each counts as their mean."""
-    _, place = np.unique(-np.asarray(confidence, dtype=float), return_inverse=True)
-    alike = np.bincount(place, np.asarray(right, dtype=float)) / np.bincount(place)
-    good = np.cumsum(alike[np.sort(place)]) / np.arange(1, len(place) + 1)
-    places = np.unique(np.linspace(min(9, len(good) - 1), len(good) - 1, 50).astype(int))
-    return [((n + 1) / len(good), float(good[n])) for n in places]
+    """(share answered, share of these that is right), the surest first, at no more than 50 places; those of equal confidence together."""
+    covered, risk = risk_coverage(confidence, right)
+    first = int(np.searchsorted(covered, min(10, len(right)) / len(right) - 1e-9))
+    places = np.unique(np.linspace(first, len(covered) - 1, 50).astype(int))
+    return [(float(covered[n]), float(1 - risk[n])) for n in places]
 
 
 def first_ranks(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:

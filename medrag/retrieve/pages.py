@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,7 +34,6 @@ POOL = 50  # pages of each side that are scored by both, at least
 MARKED = 3  # regions that a hit shows
 FIGURES = 64  # of a page, at most
 PARTS = ("book", "chapter", "domain")
-_NUMBER = re.compile(r"#p(\d+)$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,18 +223,3 @@ def _cosines(similar: Vectors, query: Vectors) -> Vectors:
 def _lengths(rows: Vectors) -> Vectors:
     lengths: Vectors = np.linalg.norm(rows, axis=1).astype(np.float32)
     return lengths
-
-
-def near_pages(gold: Collection[str], partial: float = 0.5) -> dict[str, float]:
-    """Gains for evaluation: 1 for a page that answers, ``partial`` for its neighbours in the same document.
-
-    >>> near_pages(["book:a#p1"])
-    {'book:a#p1': 1.0, 'book:a#p2': 0.5}
-    """
-    gains = dict.fromkeys(gold, 1.0)
-    for id in gold:
-        if match := _NUMBER.search(id):
-            for number in (int(match[1]) - 1, int(match[1]) + 1):
-                if number > 0:
-                    gains.setdefault(f"{id[: match.start()]}#p{number}", partial)
-    return gains

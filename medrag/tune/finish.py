@@ -16,6 +16,7 @@ import numpy as np
 from medrag._util.findings import CHEXPERT_TYPE
 from medrag.corpora import realdata
 from medrag.encoders.findings import FILE
+from medrag.score.closed import auroc
 from medrag.tune.encoder import PEAK
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from medrag.encoders.findings import FindingsReader
 
-SIZE = 224  # pixels a side at inference; training saw 192 of pictures scaled up to 1.12
+SIZE = 224  # pixels a side at inference; training saw 192 of pictures scaled up to 1.18
 LEAST = 10  # positives that a finding needs to enter the macro AUC
 SHRINK = 10  # positives at which a finding's own calibration weighs as much as the common one
 
@@ -129,13 +130,8 @@ def interval(values: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0
 
 
 def auc(labels: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
-    """Area under the ROC curve, ties counted half; NaN without both classes."""
-    from scipy.stats import rankdata
-
-    yes, no = int(labels.sum()), int((~labels).sum())
-    if not yes or not no:
-        return float("nan")
-    return float((rankdata(scores)[labels].sum() - yes * (yes + 1) / 2) / (yes * no))
+    """Area under the ROC curve of one finding; see `medrag.score.closed.auroc`."""
+    return float(auroc(labels.astype(float), scores.astype(float), np.ones((1, len(labels))))[0])
 
 
 def findings_report(scores: NDArray[np.float32], labels: NDArray[np.bool_], names: Sequence[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from medrag.indexes.bm25 import terms
 from medrag.indexes.store import open_store
 from medrag.retrieve import pages
 from medrag.retrieve._words import word_shares
-from medrag.retrieve.pages import PagesRetriever, near_pages, partition, patho_fusion, place_of
+from medrag.retrieve.pages import PagesRetriever, partition, patho_fusion, place_of
 from medrag.settings import Recipe, parse
 from medrag.testing import FakeEncoder
 from medrag.types import Block, Box, Hit, ImageRecord, Item, Page, Query, QueryImage
@@ -266,14 +266,6 @@ def test_patho_fusion_is_the_published_formula(seed: int, regions: int, words: i
     expected = np.std(np.std(text, axis=1)) * kappa[0] ** 2 * kappa[1] + text.max(axis=1).mean()
     assert patho_fusion(text, image) == pytest.approx(expected, rel=1e-3, abs=1e-4)
     assert patho_fusion(text, np.zeros((1, regions), np.float32)) == pytest.approx(text.max(axis=1).mean(), abs=1e-5)
-
-
-@given(st.sets(st.integers(1, 30), max_size=6), st.floats(0, 1))
-def test_neighbours_count_in_part(gold: set[int], partial: float) -> None:
-    gains = near_pages({f"c:a/b#p{n}" for n in gold} | {"c:other"}, partial)
-    assert gains.pop("c:other") == 1
-    expected = {f"c:a/b#p{n}": 1.0 if n in gold else partial for g in gold for n in (g - 1, g, g + 1) if n > 0}
-    assert gains == expected
 
 
 def test_its_examples_run() -> None:
