@@ -1,6 +1,6 @@
-"""Questions that no look at a picture answers: what to do, how it will end, what to make of it, and what is no question at all.
+"""Questions that no look at a picture answers: what to do, how it will end, how many centimetres it has, what to make of it, and what is no question at all.
 
-A small model guesses at them from the picture all the same ("Pacemaker." for a treatment); the words of the evidence answer, or nobody does.
+A small model guesses at them from the picture all the same ("Pacemaker." for a treatment, "1.5 cm." for whatever it is); the words of the evidence answer, or nobody does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ _BEYOND = re.compile(
     r"|^\W*(?:who|what) are you\b|^\W*(?:hi|hello|hey|thanks?|thank you|ok(?:ay)?|bye|goodbye|yes|no|great|good|nice|cool|wow)(?: (?:there|you|very much|so much))*\W*$",
     re.IGNORECASE,
 )
+_ORGAN = r"(?!.*\b(?:heart|cardiac|silhouette|mediastin\w+|aorta|aortic|hil(?:um|a|ar)|lungs?|kidneys?|liver|spleen|ventricles?)\b(?!.*\b(?:lesion|mass|nodule|tumou?r)s?\b))"
+_MEASURED = re.compile(  # of a finding; that an organ is large can be seen
+    rf"^\W*(?:and )?(?:how (?:large|big|wide|long|tall|thick|deep)\b|what(?:'s| is| are|) (?:its |the |their )?(?:size|diameter|dimension|length|width|thickness|volume)s?\b){_ORGAN}"
+    r"|\bin (?:cm|mm|centimet\w+|millimet\w+)\W*$|^\W*measure\b",
+    re.IGNORECASE,
+)
 
 
 def beyond(question: str) -> bool:
     """Whether a question is of that sort.
 
-    >>> [beyond(q) for q in ("What treatment do you recommend?", "Is it serious?", "Thanks", "Are there surgical clips?", "What do you see?")]
+    >>> [beyond(q) for q in ("What treatment do you recommend?", "Is it serious?", "How large is it?", "Are there surgical clips?", "What do you see?")]
     [True, True, True, False, False]
     """
-    return bool(_BEYOND.search(plainly(question)))
+    asked = plainly(question)
+    return bool(_BEYOND.search(asked) or _MEASURED.search(asked))

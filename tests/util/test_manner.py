@@ -110,6 +110,10 @@ def test_politely_asked_kinds_and_reports() -> None:
         "How certain are you?",
         "What should be done next?",
         "What do you think?",
+        "How large is it?",
+        "And how big is the liver lesion?",
+        "What is the size of the mass?",
+        "How wide is it in cm?",
     ],
 )
 def test_what_no_look_tells(question: str) -> None:
@@ -126,6 +130,9 @@ def test_what_no_look_tells(question: str) -> None:
         "Is this an emergency department film?",
         "Can you see the ribs?",
         "What can you make out?",
+        "How large is the heart?",
+        "What is the size of the heart?",
+        "How many nodules are there?",
     ],
 )
 def test_what_a_look_may_tell(question: str) -> None:
