@@ -72,7 +72,7 @@ def _blocks(
     """Passages of blocks in reading order."""
     count = 0
     asks = bool(item.meta.get("qa"))
-    for heading, role, run in _runs(blocks, section):
+    for title, heading, role, run in _titled(item, blocks, section):
         prefix = heading if asks and heading and count_tokens(heading) <= settings.tokens // 2 else ""
         room = settings.tokens - count_tokens(prefix)
         units = _rows(run) if role == "table" else _sentences(run)
@@ -83,7 +83,7 @@ def _blocks(
                 id=f"{item.id}~{count}",
                 doc=item.doc,
                 text=" ".join(filter(None, (prefix, _joined(group, glue)))),
-                title=item.title,
+                title=title,
                 section=heading,
                 page=page if page is not None else next((b.page for b in used if b.page is not None), None),
                 boxes=tuple(_distinct([block.box for block in used if block.box is not None])),
@@ -95,8 +95,28 @@ def _blocks(
 
 def _meta(item: Document | Page, role: str) -> dict[str, Any]:
     """The item's meta without what the passage says itself."""
-    meta = {key: value for key, value in item.meta.items() if key not in ("section", "qtypes")}
+    meta = {key: value for key, value in item.meta.items() if key not in ("section", "qtypes", "heading_levels")}
     return meta if role == "body" else {**meta, "role": role}
+
+
+def _titled(
+    item: Document | Page, blocks: Sequence[Block], section: str
+) -> Iterator[tuple[str, str, str, list[Block]]]:
+    """(title, section, role, blocks) in reading order. Where the document tells the levels of its headings, a heading of the highest is the title of what
+    stands under it, and those between are its section."""
+    levels = list(item.meta.get("heading_levels", ()))
+    if not levels:
+        yield from ((item.title, *run) for run in _runs(blocks, section))
+        return
+    top, rest, path = min(levels), iter(levels), dict[int, str]()
+    for is_heading, group in groupby(blocks, key=lambda block: block.role == "heading"):
+        if is_heading:
+            for block, level in zip(group, rest, strict=False):
+                path = {one: text for one, text in path.items() if one < level} | {level: block.text.strip()}
+            continue
+        title = path.get(top, item.title)
+        under = " – ".join(text for level, text in path.items() if level > top)
+        yield from ((title, *run) for run in _runs(list(group), under or path.get(top, "")))
 
 
 def _runs(blocks: Sequence[Block], section: str) -> Iterator[tuple[str, str, list[Block]]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medrag._util.files import sha256_text
 from medrag.corpora import _files as files
 from medrag.corpora._report_parts import parse_xml
 from medrag.errors import BadRecord
@@ -83,7 +85,10 @@ class MedQuad:
 
 @dataclass(frozen=True, slots=True)
 class TextFiles:
-    """Plain text and Markdown: paragraphs are divided by blank lines; ``# …`` lines are headings. A file or a folder."""
+    """Plain text and Markdown: paragraphs are divided by blank lines; ``# …`` lines are headings, rows of a table sentences. A file or a folder.
+
+    Where a Markdown file has several headings of its highest level, each begins a part that is titled by it.
+    """
 
     name: str
     path: Path
@@ -92,7 +97,10 @@ class TextFiles:
     license: str = ""
 
     def signature(self) -> str:
-        return files.signature_of(self, files.discover(self.path, (".txt", ".md")))
+        found = files.discover(self.path, (".txt", ".md"))
+        signature = files.signature_of(self, found)
+        # an earlier medrag titled every part by the first heading, and read tables as sentences that run on
+        return sha256_text(signature, "parts") if any(file.suffix.lower() == ".md" for file in found) else signature
 
     def read(self, report: Report) -> Iterator[Item]:
         """A document for each file that holds words."""
@@ -103,32 +111,69 @@ class TextFiles:
                 report(files.whole(self.path, file, error))
 
     def _document(self, file: Path) -> Document:
-        blocks = tuple(_blocks(files.read_text(file, self.encoding), markdown=file.suffix.lower() == ".md"))
+        text, markdown = files.read_text(file, self.encoding), file.suffix.lower() == ".md"
+        leveled = list(_blocks(text, markdown=markdown))
+        blocks = tuple(block for _, block in leveled)
         if not blocks:
             raise BadRecord(str(file), "holds no text", "remove the file")
         headings = (block.text for block in blocks if block.role == "heading")
         meta: dict[str, Any] = {"license": self.license} if self.license else {}
+        levels = [level for level, block in leveled if block.role == "heading"]
+        if not self.title and levels.count(min(levels, default=0)) > 1:
+            meta["heading_levels"] = levels
         title = self.title or next(headings, "") or file.stem
         return Document(
             f"{self.name}:{files.local_id(file, self.path, keep_suffix=True)}", title, blocks, str(file), meta
         )
 
 
-def _blocks(text: str, markdown: bool) -> Iterator[Block]:
-    """Paragraphs and headings of a text."""
+_FENCED = 7  # below every heading: a "# …" among code
+_FENCE = re.compile(r"\s*(?:```|~~~)")
+_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+
+
+def _blocks(text: str, *, markdown: bool) -> Iterator[tuple[int, Block]]:
+    """Paragraphs, headings and tables of a text, headings with their level."""
+    fenced = False
     for part in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")):
-        lines = part.strip("\n").split("\n")
         body: list[str] = []
-        for line in lines:
-            if markdown and re.match(r"#{1,6}\s+\S", line):
-                if body:
-                    yield Block(" ".join(body))
-                    body = []
-                yield Block(line.lstrip("#").strip().rstrip("#").strip(), role="heading")
+        for line in part.strip("\n").split("\n"):
+            fenced ^= bool(_FENCE.match(line))
+            if markdown and (found := re.match(r"(#{1,6})\s+\S", line)):
+                yield from _paragraph(body, tables=markdown)
+                body = []
+                level = _FENCED if fenced else len(found[1])
+                yield level, Block(line.lstrip("#").strip().rstrip("#").strip(), role="heading")
             elif line.strip():
                 body.append(" ".join(line.split()))
-        if body:
-            yield Block(" ".join(body))
+        yield from _paragraph(body, tables=markdown)
+
+
+def _paragraph(lines: list[str], *, tables: bool) -> Iterator[tuple[int, Block]]:
+    """The lines as one block, with the table among them as one of its own."""
+    rule = next(
+        (n for n in range(1, len(lines)) if "|" in lines[n - 1] and "|" in lines[n] and _RULE.match(lines[n])), 0
+    )
+    if not (tables and rule):
+        if lines:
+            yield 0, Block(" ".join(lines))
+        return
+    end = next((n for n in range(rule, len(lines)) if "|" not in lines[n]), len(lines))
+    yield from _paragraph(lines[: rule - 1], tables=False)
+    rows = [row for line in lines[rule + 1 : end] if (row := _row(_cells(lines[rule - 1]), _cells(line)))]
+    yield 0, Block("\n".join(rows) or " ".join(_cells(lines[rule - 1])), role="table")
+    yield from _paragraph(lines[end:], tables=tables)
+
+
+def _row(header: list[str], cells: list[str]) -> str:
+    """A row as a sentence that stands alone: "Marker: CK7; Colon: negative."."""
+    named = itertools.zip_longest(header, cells[: len(header)], fillvalue="")
+    said = [f"{name}: {cell}" if name else cell for name, cell in named if cell]
+    return f"{'; '.join([*said, *filter(None, cells[len(header) :])])}." if any(cells) else ""
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
 
 
 def _text(node: Any) -> str:

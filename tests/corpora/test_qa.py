@@ -6,8 +6,12 @@ from pathlib import Path
 
 from hostile import MEDQUAD
 
+from medrag._util.text import sentences
+from medrag.corpora.chunk import chunk
 from medrag.corpora.qa import MedQuad, TextFiles
 from medrag.errors import BadRecord
+from medrag.settings import ChunkSettings
+from medrag.types import Passage
 
 
 def never(error: BadRecord) -> None:
@@ -56,3 +60,42 @@ def test_markdown_headings_and_paragraphs(tmp_path: Path) -> None:
         ("body", "Second."),
     ]
     assert second.id == "t:b.txt" and [b.text for b in second.blocks] == ["# no heading here", "Words."]
+
+
+def passages(folder: Path, text: str, **options: str) -> list[Passage]:
+    (folder / "a.md").write_text(text)
+    (document,) = TextFiles("t", folder, **options).read(never)
+    return list(chunk(document, ChunkSettings()))
+
+
+SEVERAL = (
+    "First.\n# Nevus\nBenign.\n## Care\n### Margins\nNone.\n# Melanoma\n## Care\nExcise it.\n```\n# a comment\n```\n"
+)
+
+
+def test_of_several_first_headings_each_titles_its_own_part(tmp_path: Path) -> None:
+    found = passages(tmp_path, SEVERAL)
+    assert [(one.title, one.section, one.text) for one in found[:4]] == [
+        ("Nevus", "", "First."),
+        ("Nevus", "Nevus", "Benign."),
+        ("Nevus", "Care – Margins", "None."),
+        ("Melanoma", "Care", "Excise it. ```"),
+    ]
+    assert {one.title for one in found[4:]} == {"Melanoma"} and [one.id for one in found][:2] == [
+        "t:a.md~0",
+        "t:a.md~1",
+    ]
+    assert {one.doc for one in found} == {"t:a.md"} and not any(one.meta for one in found)
+    assert {one.title for one in passages(tmp_path, SEVERAL, title="Skin")} == {"Skin"}
+
+
+def test_one_first_heading_titles_the_whole_file(tmp_path: Path) -> None:
+    found = passages(tmp_path, "# Skin\n## Nevus\nBenign.\n## Melanoma\nMalignant.")
+    assert [(one.title, one.section) for one in found] == [("Skin", "Skin – Nevus"), ("Skin", "Melanoma")]
+
+
+def test_each_row_of_a_markdown_table_is_a_sentence(tmp_path: Path) -> None:
+    table = "Markers of the colon.\n| Marker | Colon |\n|:--|---|\n| CK7 | negative |\n| CK20 | positive |\n\nA | B is no table."
+    first, second = passages(tmp_path, table)
+    assert first.text == "Markers of the colon. A | B is no table." and second.meta == {"role": "table"}
+    assert sentences(second.text) == ["Marker: CK7; Colon: negative.", "Marker: CK20; Colon: positive."]
