@@ -2,8 +2,10 @@
 
 The header's rules are those of PS3.15 annex E (basic application level confidentiality profile), from the tables of the package
 dicom-anonymizer, at every depth; private elements go. A key of your own turns a patient's id into the same pseudonym every time, so that
-studies of one patient stay together; without it ids are random. Text is found by RapidOCR: it finds printed marks, not handwriting, and what it
-does not find stays, so no copy is marked as free of burnt-in text. A face that a volume shows is not touched.
+studies of one patient stay together, and moves the dates of a patient's studies by one number of days (the option to retain longitudinal temporal
+information with modified dates), so that they stay in order and as far apart; without it ids are random and dates gone. Text is found by RapidOCR: it
+finds printed marks, not handwriting, and what it does not find stays, so no copy is marked as free of burnt-in text; the letters of a side marker are
+left. A face that a volume shows is not touched.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +38,9 @@ SURE = 0.5  # of the recogniser, from which a piece of text is painted over
 ENLARGED = 1000  # pixels: smaller pictures are read at twice their size
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")  # several, or what is none, name no file
 METHOD, LOOKED = "PS3.15 basic profile", "printed text found by OCR painted over"
+MOVED = "study dates moved by days of a key and the patient"
+YEARS = 100, 110  # that a date goes back: nobody takes it for a true one
+SIDES = ("L", "R", "LT", "RT")  # side markers: they name nobody
 
 
 @dataclass
@@ -62,7 +68,7 @@ def deidentify(
     target.mkdir(parents=True, exist_ok=True)
     for path in track(files, "de-identify"):
         try:
-            regions = _one(path, target, secret, pixels=pixels)
+            regions = _one(path, target, secret, pixels=pixels, dates=bool(key))
         except BadRecord as bad:
             done.skipped.append({"source": str(path), "problem": bad.problem})
             if report:
@@ -76,7 +82,7 @@ def deidentify(
     return done
 
 
-def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
+def _one(path: Path, target: Path, secret: str, *, pixels: bool, dates: bool) -> int:
     with path.open("rb") as stream:
         if not looks_like_dicom(stream):
             raise BadRecord(str(path), "is no DICOM image", "leave it out")
@@ -84,11 +90,11 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool) -> int:
         data = read_dataset(stream, str(path))
     painted = paint(data, str(path)) if pixels else 0
     with sound(str(path)):
-        clean(data, secret)
+        clean(data, secret, dates=dates)
     if (
         pixels and "PixelData" in data
     ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
-        data.DeidentificationMethod = [METHOD, LOOKED]
+        data.DeidentificationMethod = [METHOD, LOOKED, *([MOVED] if dates else [])]
         data.pop("BurnedInAnnotation", None)
     uid = str(data.get("SOPInstanceUID"))
     name = _free(target, uid if _UID.fullmatch(uid) else secrets.token_hex(16))
@@ -112,19 +118,43 @@ def _free(target: Path, uid: str) -> Path:
     return next(target / name for name in names if not (target / name).exists())
 
 
-def clean(data: Any, secret: str) -> None:
-    """Applies the profile to a data set and all in it; the patient's id becomes a pseudonym of ``secret``. In place."""
+def clean(data: Any, secret: str, *, dates: bool = False) -> None:
+    """Applies the profile to a data set and all in it; the patient's id becomes a pseudonym of ``secret``, and with ``dates`` the study's
+    date another one. In place."""
     patient = str(data.get("PatientID") or data.get("PatientName") or "")
     with quiet():
+        day = moved(str(data.get("StudyDate") or ""), patient, secret) if dates else ""
         for part in reversed(list(_parts(data))):  # the inner ones first: an outer rule may take them away
             _profile(part)
-        data.PatientID = hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16] if patient else ""
-        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", METHOD
+        data.PatientID = _keyed(secret, patient).hex()[:16] if patient else ""
+        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", [METHOD, MOVED] if dates else METHOD
+        data.LongitudinalTemporalInformationModified = "MODIFIED" if day else "REMOVED"
+        if day:
+            data.StudyDate = day
         meta = getattr(data, "file_meta", None)
         if meta is not None and data.get("SOPInstanceUID"):
             meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
         if hasattr(data, "preamble"):
             data.preamble = b"\0" * 128
+
+
+def moved(day: str, patient: str, secret: str) -> str:
+    """A date as DICOM writes it, about a century earlier (`YEARS`), by as many days for every date of a patient; empty for what is no date, or nobody's.
+
+    >>> moved("20200105", "", "secret"), moved("2020", "P1", "secret")
+    ('', '')
+    """
+    least, most = (365 * years for years in YEARS)
+    days = least + int.from_bytes(_keyed(secret, f"days of {patient}")[:8], "big") % (most - least)
+    try:
+        whole = date.fromisoformat(day) if patient and re.fullmatch(r"[12]\d{7}", day) else None
+        return f"{whole - timedelta(days):%Y%m%d}" if whole else ""
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _keyed(secret: str, text: str) -> bytes:
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
 
 
 def _parts(data: Any) -> Iterator[Any]:
@@ -180,7 +210,7 @@ def _painted(frame: NDArray[Any], *, inverted: bool) -> int:
 
 
 def text_boxes(frame: NDArray[Any]) -> list[tuple[int, int, int, int]]:
-    """Where a frame (rows, columns) or (rows, columns, 3) holds text: x0, y0, x1, y1 in its pixels."""
+    """Where a frame (rows, columns) or (rows, columns, 3) holds text other than a side marker: x0, y0, x1, y1 in its pixels."""
     import numpy as np
 
     from medrag._util.images import to_8bit
@@ -195,7 +225,7 @@ def text_boxes(frame: NDArray[Any]) -> list[tuple[int, int, int, int]]:
     found, _ = engine()(seen)
     boxes = []
     for corners, text, sure in found or ():
-        if float(sure) >= SURE and text.strip():
+        if float(sure) >= SURE and text.strip() and text.strip().upper() not in SIDES:
             xs, ys = [x / scale for x, _ in corners], [y / scale for _, y in corners]
             boxes.append((int(min(xs)), int(min(ys)), int(max(xs)) + 1, int(max(ys)) + 1))
     return boxes

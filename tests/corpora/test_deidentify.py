@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import random
 from pathlib import Path
@@ -15,9 +16,11 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
+from medrag._util.days import day_of
 from medrag._util.fetch import package_file
 from medrag.cli.app import app
 from medrag.corpora.deidentify import clean, deidentify, paint, text_boxes
+from medrag.corpora.dicom import DicomFolder
 from medrag.errors import CorpusError, ImageError, ModelMissing
 
 selector = pytest.importorskip("dicomanonymizer.simpledicomanonymizer").dicom_anonymization_database_selector
@@ -86,6 +89,46 @@ def test_the_same_patient_has_the_same_pseudonym_under_the_same_secret():
 
     assert pseudonym("7", SECRET) == pseudonym("7", SECRET) != pseudonym("8", SECRET)
     assert pseudonym("7", SECRET) != pseudonym("7", SECRET + "x") and pseudonym("7", SECRET) != "7"
+
+
+def test_under_a_key_the_dates_of_a_patient_move_together():
+    def dates(patient: str, secret: str = SECRET, **options: bool) -> list[str]:
+        films = [film(np.zeros((4, 4), np.uint8), PatientID=patient, StudyDate=day) for day in ("20200105", "20210310")]
+        for one in films:
+            one.SeriesDate = one.StudyDate
+            clean(one, secret, **options)
+            assert "2020010" not in one.to_json() and "20210310" not in one.to_json()
+        return [str(one.StudyDate) for one in films]
+
+    first, second = map(datetime.date.fromisoformat, dates("1", dates=True))
+    assert second - first == datetime.date(2021, 3, 10) - datetime.date(2020, 1, 5)
+    assert datetime.date(1909, 12, 1) < first < datetime.date(1920, 3, 1)
+    assert (
+        dates("1", dates=True) == dates("1", dates=True) != dates("2", dates=True) != dates("2", "another", dates=True)
+    )
+    assert len(set(dates("1"))) == 1 and {day_of(day) for day in dates("1") + dates("", dates=True)} == {""}  # gone
+
+
+def test_a_copy_under_a_key_tells_which_study_is_the_earlier(tmp_path: Path) -> None:
+    for n, day in enumerate(("20200105", "20210310")):
+        one = film(
+            np.zeros((16, 16), np.uint8), PatientID="1", StudyDate=day, StudyInstanceUID=generate_uid(), Modality="DX"
+        )
+        write(one, tmp_path / "in" / f"{n}.dcm")
+    deidentify(tmp_path / "in", tmp_path / "kept", key=SECRET)
+    deidentify(tmp_path / "in", tmp_path / "gone")
+    kept, gone = (list(DicomFolder("d", tmp_path / name).read(print)) for name in ("kept", "gone"))
+    assert len({item.date for item in kept if item.kind == "study"} - {""}) == 2
+    assert {item.date for item in gone if item.kind == "study"} == {""}  # 0001-01-01 is no date
+    told = pydicom.dcmread(next((tmp_path / "kept").iterdir()))
+    assert "OCR" in told.DeidentificationMethod[1] and told.LongitudinalTemporalInformationModified == "MODIFIED"
+
+
+def test_side_markers_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = [(2, 2), (6, 2), (6, 6), (2, 6)]
+    read = [(corners, "L", 0.9), (corners, "rt", 0.9), (corners, "R Quux", 0.9)]
+    monkeypatch.setattr("medrag.corpora._ocr.engine", lambda: lambda picture: (read, 0.0))
+    assert len(text_boxes(np.zeros((64, 64), np.uint8))) == 1
 
 
 def test_every_file_of_pydicom_data_loses_what_the_profile_names(tmp_path):
