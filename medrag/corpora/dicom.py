@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from medrag._util.days import NONE, day_of
 from medrag._util.dicom import (
     PIXELS,
     frames_of,
@@ -99,7 +100,9 @@ class DicomFolder:
         is_decodable(data, where, file.stat().st_size)
         with quiet():
             numbers = [_number(data.get(tag)) for tag in ("SeriesNumber", "InstanceNumber")]
-        return {**header_meta(data), "frames": frames_of(data), "place": numbers}
+            accession = str(data.get("AccessionNumber") or "").strip()
+        told = {**header_meta(data), **({"accession": accession} if accession else {})}
+        return {**told, "frames": frames_of(data), "place": numbers}
 
     def _study(self, uid: str, instances: list[tuple[Path, dict[str, Any]]], report: Report) -> Iterator[Item]:
         identity = f"{self.name}:{files.safe_id(uid)}"
@@ -117,7 +120,7 @@ class DicomFolder:
                 else:
                     images[record.id] = record
         meta = instances[0][1]
-        keys = ("modality", "body_part", "study_description", "study_uid")
+        keys = ("modality", "body_part", "study_description", "study_uid", "accession")
         yield Study(
             id=identity,
             sections={},
@@ -172,5 +175,8 @@ def _number(value: Any) -> int:
 
 
 def _iso(date: str) -> str:
-    """20040119 as 2004-01-19; anything else as it is."""
-    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if len(date) == 8 and date.isdecimal() else date
+    """20040119 as 2004-01-19, empty for the day that stands for a date that was taken out; anything else as it is."""
+    plain = len(date) == 8 and date.isdecimal()
+    return day_of(date) or (
+        f"{date[:4]}-{date[4:6]}-{date[6:]}" if plain and date[:4] not in NONE else "" if plain else date
+    )

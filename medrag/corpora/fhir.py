@@ -22,16 +22,25 @@ from medrag.types import Item, Study
 
 _SUFFIXES = (".json", ".ndjson", ".jsonl")
 _PATIENT = re.compile(r"^(?:.*/)?Patient/([^/]+)(?:/_history/[^/]*)?$")  # relative, absolute, of one version
+_UID = re.compile(r"(?:urn:oid:)?(\d+(?:\.\d+){2,})$")
+_DOMAINS = (  # of what a report's code and category say; the first that fits
+    ("ct", re.compile(r"\b(?:CTA?|computed tomography)\b", re.IGNORECASE)),
+    ("mr", re.compile(r"\b(?:MRI?|MRA|NMR|magnetic resonance)\b", re.IGNORECASE)),
+    ("ultrasound", re.compile(r"\b(?:R?US|ultra-?sound|ultrasonography|sonogra\w+|echocardiogra\w+)\b", re.IGNORECASE)),
+    ("chest-xray", re.compile(
+        r"(?=.*\b(?:chest|thorax|lungs?|ribs?)\b).*\b(?:XR|CXR|CR|DX|x-?rays?|radiograph\w*|plain films?|views?|PA|AP|lateral|portable)\b"
+        r"|\bCXR\b", re.IGNORECASE | re.DOTALL)),
+)  # fmt: skip
 _WITHDRAWN = ("entered-in-error", "cancelled")  # statuses of reports that say nothing of a patient
 
 
 @dataclass(frozen=True, slots=True)
 class FhirReports:
-    """DiagnosticReports (https://hl7.org/fhir/R4/diagnosticreport.html); ``domain`` is that of all of them."""
+    """DiagnosticReports (https://hl7.org/fhir/R4/diagnosticreport.html); ``domain`` overrides what their codes and categories say."""
 
     name: str
     path: Path
-    domain: str = "other"
+    domain: str = ""
     license: str = ""
 
     def signature(self) -> str:
@@ -96,6 +105,8 @@ class FhirReports:
             date = resource.get("effectiveDateTime") or period.get("start") or resource.get("issued") or ""
             labels = tuple(filter(None, map(_concept, resource.get("conclusionCode") or [])))
             code = _concept(resource.get("code") or {})
+            domain = self.domain or domain_of([resource.get("code") or {}, *_several(resource.get("category"))])
+            numbers = {"accession": _accession(resource), "study_uid": _study_uid(resource)}
             patient = _PATIENT.sub(r"\1", str(subject.get("reference") or ""))
         except (AttributeError, TypeError) as error:
             raise BadRecord(
@@ -105,14 +116,14 @@ class FhirReports:
             raise BadRecord(
                 f"{where} ({identity})", "the DiagnosticReport holds no text", "give conclusion or presentedForm.data"
             )
-        meta = {"code": code, "status": resource.get("status"), "license": self.license}
+        meta = {"code": code, "status": resource.get("status"), "license": self.license, **numbers}
         return Study(
             id=f"{self.name}:{files.safe_id(identity)}",
             sections=sections,
             labels=labels,
             patient=patient,
             date=str(date),
-            domain=self.domain,
+            domain=domain,
             source=str(file),
             meta={key: value for key, value in meta.items() if value},
         )
@@ -128,6 +139,49 @@ class FhirReports:
                 del sections["findings"]
             sections["impression"] = _joined(conclusion, sections.get("impression", ""))
         return {name: " ".join(body.split()) for name, body in sections.items()}
+
+
+def domain_of(concepts: list[dict[str, Any]]) -> str:
+    """medrag's domain of a report by the words and codes of its code and category; "other", which is used with every picture, where they do not tell.
+
+    >>> domain_of([{"text": "XR Chest 2 Views"}]), domain_of([{"text": "CT chest"}]), domain_of([{"text": "Progress note"}])
+    ('chest-xray', 'ct', 'other')
+    """
+    said = "\n".join(_every_word(concept) for concept in concepts)
+    return next((domain for domain, pattern in _DOMAINS if pattern.search(said)), "other")
+
+
+def _every_word(concept: dict[str, Any]) -> str:
+    """Text, displays and codes of a CodeableConcept."""
+    codings = [str(coding.get(name) or "") for coding in concept.get("coding") or [] for name in ("display", "code")]
+    return " ".join([str(concept.get("text") or ""), *codings])
+
+
+def _several(value: Any) -> list[Any]:
+    """A list as it is, one of a kind as a list (FHIR before R4 has some so), nothing as an empty one."""
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _accession(resource: dict[str, Any]) -> str:
+    """The accession number among its own identifiers, or of what it was ordered by."""
+    based = [one.get("identifier") for one in _several(resource.get("basedOn"))]
+    for one in filter(None, [*_several(resource.get("identifier")), *based]):
+        said = _every_word(one.get("type") or {})
+        if "ACSN" in said.split() or "accession" in said.lower():
+            return str(one.get("value") or "").strip()
+    return ""
+
+
+def _study_uid(resource: dict[str, Any]) -> str:
+    """The DICOM UID of the imaging study that it reports, by the identifier or the id of what it refers to."""
+    for one in [*_several(resource.get("imagingStudy")), *_several(resource.get("study"))]:
+        named = (
+            str((one.get("identifier") or {}).get("value") or ""),
+            str(one.get("reference") or "").rpartition("/")[2],
+        )
+        for found in filter(None, map(_UID.match, named)):
+            return found[1]
+    return ""
 
 
 def _joined(first: str, second: str) -> str:

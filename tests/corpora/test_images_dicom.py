@@ -163,6 +163,12 @@ def test_files_that_name_no_study_are_not_put_together(tmp_path: Path) -> None:
     ]
 
 
+def test_a_study_keeps_its_accession_number_and_no_date_that_was_taken_out(tmp_path: Path) -> None:
+    dicom(tmp_path / "a.dcm", AccessionNumber="A1", StudyDate="00010101")
+    study, image = DicomFolder("p", tmp_path).read(never)
+    assert study.kind == "study" and study.date == "" and study.meta["accession"] == image.meta["accession"] == "A1"
+
+
 @pytest.mark.parametrize(
     ("meta", "domain"),
     [

@@ -469,9 +469,55 @@ def test_a_fhir_patient_is_one_however_it_is_referred_to(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("told", "domain"),
+    [
+        ({"code": {"text": "Chest X-ray"}}, "chest-xray"),
+        ({"code": {"coding": [{"system": "http://loinc.org", "code": "36643-5", "display": "XR Chest 2 Views"}]}}, "chest-xray"),
+        ({"code": {"text": "Chest PA and lateral"}, "category": [{"coding": [{"code": "RAD"}]}]}, "chest-xray"),
+        ({"code": {"text": "Chest"}, "category": [{"coding": [{"code": "CT"}]}]}, "ct"),
+        ({"code": {"coding": [{"display": "MR Brain WO contrast"}]}}, "mr"),
+        ({"code": {"text": "Abdomen"}, "category": {"coding": [{"code": "RUS"}]}}, "ultrasound"),
+        ({"code": {"text": "XR Hand 3 Views"}}, "other"),
+        ({}, "other"),
+    ],
+)  # fmt: skip
+def test_a_fhir_report_is_of_the_domain_that_its_code_or_category_says(tmp_path: Path, told: dict, domain: str) -> None:
+    (study,) = studies_of(tmp_path / "a.json", fhir("r", "Clear.", **told))
+    assert study.domain == domain
+    (study,) = FhirReports("f", tmp_path / "a.json", domain="fundus").read(never)
+    assert isinstance(study, Study) and study.domain == "fundus"
+
+
+def test_a_fhir_report_keeps_the_numbers_of_its_imaging_study(tmp_path: Path) -> None:
+    accession = {"type": {"coding": [{"code": "ACSN"}]}, "system": "urn:acc", "value": "A1"}
+    first, second, third = studies_of(
+        tmp_path / "a.json",
+        fhir(
+            "a",
+            "Clear.",
+            identifier=[{"value": "X"}, accession],
+            imagingStudy=[{"reference": "ImagingStudy/1.2.840.9"}],
+        ),
+        fhir(
+            "b",
+            "Clear.",
+            basedOn=[{"identifier": accession}],
+            imagingStudy=[{"identifier": {"value": "urn:oid:1.2.3"}}],
+        ),
+        fhir("c", "Clear.", identifier=[{"value": "X"}], imagingStudy=[{"reference": "ImagingStudy/77"}]),
+    )
+    assert (first.meta["accession"], first.meta["study_uid"]) == ("A1", "1.2.840.9")
+    assert (second.meta["accession"], second.meta["study_uid"]) == ("A1", "1.2.3")
+    assert not {"accession", "study_uid"} & third.meta.keys()
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"subject": "p"},
+        {"identifier": ["A1"]},
+        {"category": ["RAD"]},
+        {"imagingStudy": "ImagingStudy/1"},
         {"presentedForm": 4},
         {"code": []},
         {"text": "words"},
