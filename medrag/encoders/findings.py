@@ -56,7 +56,7 @@ class FindingsReader:
         return self._head[0]
 
     def read(self, images: Sequence[Image]) -> dict[str, float]:
-        """Probability of each name, 0–1, of one study: the scores of its views are averaged. Needs at least one image."""
+        """Probability of each name, 0–1, of one study: the scores of its views are averaged, so films of several days are to be read one by one. Needs at least one image."""
         return dict(zip(self.names, self.probabilities(self.scores(images).mean(0)).tolist(), strict=True))
 
     def findings(self, images: Sequence[Image]) -> dict[str, float]:

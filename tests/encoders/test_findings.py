@@ -117,3 +117,44 @@ def test_the_command_prints_the_likeliest_finding_first(folder: Path, tmp_path: 
     assert set(found) == {"Effusion", "Nodule"} and list(found.values()) == sorted(found.values(), reverse=True)
     lost = CliRunner().invoke(app, ["findings", str(tmp_path / "no.png"), "--model", str(folder)])
     assert lost.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ({"PatientID": "P5"}, "several patients"),
+        ({"StudyDate": "20210310"}, "several days"),
+        ({"ViewPosition": "LL"}, ""),
+    ],
+)
+def test_the_command_averages_the_views_of_one_study_alone(
+    folder: Path, tmp_path: Path, other: dict, problem: str
+) -> None:
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+    from typer.testing import CliRunner
+
+    from medrag.cli.app import app
+
+    for name, more in (("a.dcm", {}), ("b.dcm", other)):
+        data = pydicom.Dataset()
+        data.file_meta = FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"1.2.{len(name)}"
+        data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 16, 16, 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation, data.PixelData = (
+            8,
+            8,
+            7,
+            0,
+            bytes(256),
+        )
+        for tag, value in {"PatientID": "P1", "StudyDate": "20200105", **more}.items():
+            setattr(data, tag, value)
+        data.save_as(tmp_path / name, enforce_file_format=True)
+    done = CliRunner().invoke(
+        app, ["findings", *(str(tmp_path / n) for n in ("a.dcm", "b.dcm")), "--model", str(folder)]
+    )
+    assert done.exit_code == bool(problem) and problem in done.stderr
