@@ -13,7 +13,8 @@ import importlib
 import inspect
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -141,7 +142,7 @@ class MedRAG:
             run = {name: options.pop(name) for name in ("patient", "thread") if name in options}
             made: Answer = loop(self, **options).answer(image, question, exclude=exclude, **run)
             return made
-        for event in self.stream(image, question, exclude=exclude):
+        for event in self._watched(question, self._stages(image, question, exclude, _told)):
             if event.stage == "answer":
                 return event.data  # type: ignore[no-any-return]
         raise AssertionError("the stream always ends with an answer")
@@ -156,11 +157,19 @@ class MedRAG:
         return session
 
     def stream(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Iterator[Event]:
-        """The same path, stage by stage; the last event carries the answer."""
-        events = self._stages(image, question, exclude)
+        """The same path, stage by stage; the last event carries the answer. What a generator of one's own raises comes as it is."""
+        return self._watched(question, self._stages(image, question, exclude))
+
+    def _watched(self, question: str, events: Iterator[Event]) -> Iterator[Event]:
         return self.audit.watched(question, self.settings.access, events) if self.audit else events
 
-    def _stages(self, image: Any, question: str, exclude: Sequence[str]) -> Iterator[Event]:
+    def _stages(
+        self,
+        image: Any,
+        question: str,
+        exclude: Sequence[str],
+        failing: Callable[[Generator], Any] = contextlib.nullcontext,
+    ) -> Iterator[Event]:
         clock = _Clock()
         query = make_query(image, question, exclude)
         clock.lap("read")
@@ -180,11 +189,13 @@ class MedRAG:
         yield Event("selected", context)
 
         pieces: list[str] = []
-        for piece in self._generate(context, route):
-            pieces.append(piece)
-            yield Event("token", piece)
+        with failing(self.generator):
+            for piece in self._generate(context, route):
+                pieces.append(piece)
+                yield Event("token", piece)
+            text = "".join(pieces)
         clock.lap("generate")
-        yield Event("answer", self._finish("".join(pieces), context, route, clock))
+        yield Event("answer", self._finish(text, context, route, clock))
 
     def answers(self, asked: Sequence[tuple[Any, str, Sequence[str]]]) -> list[Answer]:
         """Answers to several (image, question, exclude): evidence is found one by one, the texts are written together where the generator can.
@@ -227,7 +238,8 @@ class MedRAG:
         clock = _Clock()
         context = private.permitted(context) if self.settings.private else context
         route = route or self.router.route(context.query)
-        text = "".join(self._generate(context, route))
+        with _told(self.generator):
+            text = "".join(self._generate(context, route))
         clock.lap("generate")
         return self._noted(self._finish(text, context, route, clock))
 
@@ -309,9 +321,7 @@ class MedRAG:
         if not self._grounded(context, route):
             yield REFUSAL
             return
-        asked = self._asked(context)
-        with _told(self.generator):
-            yield from self.generator.stream(*asked)
+        yield from self.generator.stream(*self._asked(context))
 
     def _grounded(self, context: Context, route: Route) -> bool:
         """Whether the generator is asked at all: where there is evidence, or an image that it can see and the question is about."""
@@ -432,16 +442,16 @@ class _Clock:
 
 @contextlib.contextmanager
 def _told(generator: Generator) -> Iterator[None]:
-    """Whatever else a generator raises, as GeneratorError."""
+    """Whatever else a generator raises, as GeneratorError: its kind and place, not its words, which may be a patient's."""
     try:
         yield
     except MedragError:
         raise
     except Exception as error:  # somebody's own code, or a library's
-        line = " ".join(str(error).split())[:200]
+        *_, last = traceback.extract_tb(error.__traceback__)
         raise GeneratorError(
-            f"the generator {generator.name} failed: {type(error).__name__}: {line}",
-            "mend its stream, or take another model",
+            f"the generator {generator.name} failed: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}",
+            "mend it there, or take another model; the error's __cause__ says more",
         ) from error
 
 
