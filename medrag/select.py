@@ -20,7 +20,7 @@ from medrag._util.render import page_of
 from medrag._util.text import content_words, count_tokens, sentences
 from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
-from medrag.types import Context, Drop, Hit, Query, domain_of
+from medrag.types import DOMAINS, Context, Drop, Hit, Query, domain_of
 
 _SIDED = re.compile(r"\b(left|right)[ -](?:sided )?([a-z]+)")
 
@@ -209,9 +209,12 @@ def _item_reason(hit: Hit, query: Query) -> str:
     if not hit.item.text.strip():
         return "it has no text"
     domain = domain_of(hit.item)
-    return (
-        f"another domain ({domain}, not {query.domain})" if query.domain and domain and domain != query.domain else ""
-    )
+    if not query.domain or not domain or domain == query.domain:
+        return ""
+    unknown = (
+        "" if domain in DOMAINS else ", which is none of medrag's"
+    )  # of an index that was built before these were refused
+    return f"another domain ({domain}{unknown}, not {query.domain})"
 
 
 def _place(hit: Hit) -> str:

@@ -6,6 +6,7 @@ Knows nothing of any format's content.
 from __future__ import annotations
 
 import csv
+import difflib
 import itertools
 import json
 import os
@@ -18,8 +19,10 @@ from typing import Any
 
 from medrag._util.files import sha256_text
 from medrag._util.images import one_line
+from medrag._util.near import meant
 from medrag._util.places import expand
 from medrag.errors import BadRecord, CorpusError, SettingsError
+from medrag.types import DOMAINS
 
 ENCODING_HINT = "set the option encoding, e.g. encoding: cp1252, or store the file as UTF-8"
 
@@ -62,11 +65,17 @@ def discover(path: Path, suffixes: Iterable[str]) -> list[Path]:
     if path.is_file():
         return [path]
     wanted = tuple(suffixes)
-    found = sorted(_walk(path, wanted), key=lambda p: natural(p.relative_to(path).as_posix()))
+    found = below(path, wanted)
     if not found:
         kinds = ", ".join(suffix for suffix in wanted if suffix) or "any kind"
         raise CorpusError(f"{path}: no files ({kinds}) in this folder", "check the corpus' path and its reader")
     return found
+
+
+def below(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """Every file below a folder with one of the suffixes, as `discover` finds them; none is no error."""
+    found = _walk(folder, tuple(suffixes))
+    return sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix()))
 
 
 def _walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
@@ -110,8 +119,17 @@ def safe_id(text: str) -> str:
     )
 
 
+def check_domain(domain: str) -> None:
+    """Raises SettingsError for a domain that there is not: its pictures and reports would be used for no question."""
+    if domain and domain not in DOMAINS:
+        known = f"known: {', '.join(DOMAINS)}"
+        near = meant(domain, DOMAINS, known)
+        raise SettingsError(f"there is no domain {domain!r}", near if near == known else f"{near} {known}")
+
+
 def signature_of(reader: Any, files: Iterable[Path]) -> str:
-    """A hash of the reader's settings and of the names, sizes and times of files."""
+    """A hash of the reader's settings and of the names, sizes and times of files. Raises SettingsError for a domain that there is not."""
+    check_domain(getattr(reader, "domain", ""))
     settings = {f.name: str(getattr(reader, f.name)) for f in fields(reader)}
     parts = [type(reader).__name__, json.dumps(settings, sort_keys=True)]
     for file in files:
@@ -283,7 +301,9 @@ def need_columns(
     lacking = [mapping[role] for role in needed if mapping[role] not in have]
     if lacking:
         shown = ", ".join(have[:12]) or "none"
-        role, column = next(role for role in needed if mapping[role] in lacking), have[0] if have else "name"
+        role = next(role for role in needed if mapping[role] in lacking)
+        alike = difflib.get_close_matches(folded(role), map(folded, have), n=1)
+        column = next((one for one in have if [folded(one)] == alike), "NAME")  # any other column would be a guess
         raise CorpusError(
             f"{path}: no column {', '.join(map(repr, lacking))}; found: {' '.join(shown.split())}",
             f"map the columns with the option {option}, e.g. {option}: {{{role}: {column}}}",

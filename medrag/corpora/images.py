@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from medrag._util.files import sha256_text
 from medrag._util.images import check_image
+from medrag._util.near import meant
 from medrag._util.places import expand
 from medrag.corpora import _files as files
-from medrag.errors import BadRecord
+from medrag.errors import BadRecord, CorpusError
 from medrag.protocols import Report
-from medrag.types import ImageRecord, Item
+from medrag.types import DOMAINS, ImageRecord, Item
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn")  # whole slides: gigapixels, of which an encoder would see a thumbnail
+TILES = "export tiles as PNG or JPEG, e.g. with QuPath or OpenSlide"
+LOOKED = 100  # rows of a table that no option names, to see whether it names pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +50,15 @@ class ImageFolder:
         "patient": "patient", "view": "view",
     }  # fmt: skip
 
+    def __post_init__(self) -> None:
+        files.check_domain(self.domain)
+
     def signature(self) -> str:
         if self._is_list():
             named = [expand(spelling, self.path.parent) for spelling in self._rows(lambda _: None)]
             return self._read_as(files.signature_of(self, [self.path, *named]))
         listed = [files.option_path(self.table, self.path)] if self.table else []
-        return self._read_as(files.signature_of(self, [*files.discover(self.path, SUFFIXES), *listed]))
+        return self._read_as(files.signature_of(self, [*self._found(), *listed]))
 
     def _read_as(self, signature: str) -> str:
         """Another signature where columns are read that go by other names: an earlier medrag passed over them."""
@@ -64,7 +73,9 @@ class ImageFolder:
         if self._is_list():
             yield from self._listed(report)
             return
-        found, rows = files.discover(self.path, SUFFIXES), self._rows(report)
+        found, rows = self._found(), self._rows(report)
+        self._tell_slides(report)
+        self._tell_tables(found, report)
         keys = self._keys(found, rows, report)
         for file in found:
             try:
@@ -89,6 +100,39 @@ class ImageFolder:
             inner = files.safe_id(re.sub(r"^(?:package|share):", "", spelling))
             yield self._record(file, inner, row, {"columns": columns, "rows": height})
 
+    def _found(self) -> list[Path]:
+        """The pictures. Raises CorpusError where there are none."""
+        try:
+            return files.discover(self.path, SUFFIXES)
+        except CorpusError as error:
+            if self.path.is_dir() and files.below(self.path, SLIDES):
+                raise CorpusError(f"{self.path}: holds whole-slide images alone, which are not read", TILES) from error
+            raise
+
+    def _tell_slides(self, report: Report) -> None:
+        """Tells once the whole-slide images of the folder, which are not read."""
+        if self.path.is_dir() and (slides := files.below(self.path, SLIDES)):
+            problem = f"a whole-slide image is not read ({len(slides):,} of them here)"
+            report(BadRecord(str(slides[0]), problem, TILES))
+
+    def _tell_tables(self, found: Sequence[Path], report: Report) -> None:
+        """Tells each table of the folder that names its pictures, where no option says to read it."""
+        if self.table or not self.path.is_dir():
+            return
+        named = {name for spelled in self._spellings(found, bare=True) for name in spelled}
+        for path in files.below(self.path, (".csv",)):
+            with suppress(CorpusError):
+                header = files.header_of(path, self.encoding, self.delimiter)
+                column = files.called(self._COLUMNS, {}, header)["file"]
+                rows = itertools.islice(files.read_table(path, self.encoding, self.delimiter), LOOKED)
+                if any(not isinstance(row, BadRecord) and row.get(column) in named for _, row in rows):
+                    name = path.relative_to(self.path).as_posix()
+                    report(
+                        BadRecord(
+                            str(path), "names pictures of this folder, and is not read", f"set the option table: {name}"
+                        )
+                    )
+
     def _is_list(self) -> bool:
         """Whether the corpus is a table that names its files."""
         return self.path.is_file() and self.path.suffix.lower() == ".csv"
@@ -105,17 +149,24 @@ class ImageFolder:
         if not self.table and not self._is_list():
             return rows
         path, columns = self._table()
+        strange = set[str]()
         for line, row in files.read_table(path, self.encoding, self.delimiter):
             if isinstance(row, BadRecord):
                 report(row)
                 continue
             files.need_columns(path, row, columns, ("file", *self.columns), "columns")
             cells = {role: row.get(column, "") for role, column in columns.items()}
+            if cells["domain"] not in ("", *DOMAINS):
+                strange.add(cells["domain"])
+                cells["domain"] = ""
             if not cells["file"] or cells["file"] in rows:
                 problem = f"{cells['file']!r} is named a second time" if cells["file"] else "the row names no file"
                 report(BadRecord(f"{path}:{line}", problem, "mend or remove the row"))
                 continue
             rows[cells["file"]] = cells
+        for domain in sorted(strange):
+            hint = meant(domain, DOMAINS)
+            report(BadRecord(str(path), f"there is no domain {domain!r}; its rows are read as {self.domain!r}", hint))
         return rows
 
     def _keys(self, found: Sequence[Path], rows: Collection[str], report: Report) -> dict[Path, str]:
