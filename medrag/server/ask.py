@@ -13,7 +13,7 @@ from medrag._util.near import meant
 from medrag.errors import MedragError, SettingsError
 from medrag.server.guard import failure
 from medrag.server.problems import problem_of
-from medrag.server.served import Served, served_by, whole_question
+from medrag.server.served import Served, asks_why, served_by, whole_question
 from medrag.server.shapes import AnswerOut
 from medrag.server.told import answer_values, told
 from medrag.server.work import Queued, Ticket
@@ -39,14 +39,21 @@ async def answer(
 ) -> Response:
     """The cited answer to a question about images, or about none.
 
+    "How do you know?" with the question ``before`` and its images recites what its answer cites.
+
     As events: ``queued`` (place), ``routed``, ``found``, ``selected``, ``token`` (text), with the search loop ``step``, and last
     ``answer`` or ``error``.
     """
     await only(request, {"question", "image", "exclude", "before", "agent", "stream", "html"})
     ticket = served.enter(request)
-    asked, images = whole_question(question, before), await read_images(image, served)
+    why = asks_why(question, before)
+    asked, images = (
+        whole_question(before, "") if why else whole_question(question, before),
+        await read_images(image, served),
+    )
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
-    stages = stages_of(request, served, ticket, served.stages(images, asked, exclude, agent))
+    begin = served.stages(images, asked, exclude, agent)
+    stages = stages_of(request, served, ticket, served.recited(begin) if why else begin)
     if stream or EVENTS in request.headers.get("accept", ""):
         return StreamingResponse(_events(request, stages, html=html), media_type=EVENTS)
     async for stage, data, made in stages:

@@ -19,21 +19,23 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
-from medrag._util.render import citation_dict, reference_text
+from medrag._util.render import citation_dict
+from medrag.agent import asking
 from medrag.cite import strip_invented
 from medrag.errors import MedragError, SettingsError
 from medrag.server.ask import EVENTS, SERVED, stages_of
 from medrag.server.guard import failure
 from medrag.server.problems import NotHere, problem_of
-from medrag.server.served import MOST, whole_question
+from medrag.server.served import MOST, asks_why, references, whole_question
 from medrag.server.told import without_paths
 from medrag.types import Answer
+from medrag.vlms._ask import plain
 
 router = APIRouter(tags=["OpenAI dialect"])
 MODELS = ("medrag", "medrag-agent")  # one shot, and the search loop
 TURNS = 20  # earlier questions that one may lean on
 _LISTED = re.compile(r"\A\s*<attached_files>.*?</attached_files>\s*", re.DOTALL)  # Open WebUI's list of the images
-_DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+_DATA = re.compile(r"data:(?:image/[\w.+-]+|application/dicom);base64,", re.IGNORECASE)
 
 
 class Part(BaseModel):
@@ -84,13 +86,14 @@ def model(name: str) -> dict[str, Any]:
 async def complete(request: Request, served: SERVED, asked: Completion) -> Response:
     """The last user message, answered; earlier ones complete a question that leans on them, and their images stay in view.
 
-    The text ends with its references. The message, or the last chunk of a stream, carries ``medrag``: status, citations, route.
+    "How do you know?" recites what the answer before cites. The text ends with its references. The message, or the last chunk of a stream, carries ``medrag``: status, citations, route.
     """
     _known(asked.model)
-    question, images = _asked(asked.messages, served.settings.images)
+    question, images, why = _asked(asked.messages, served.settings.images)
     ticket = served.enter(request)
     request.state.about.update(question=served.digest(question), images=[served.digest(one) for one in images])
-    stages = stages_of(request, served, ticket, served.stages(images, question, (), agent=asked.model == MODELS[1]))
+    begin = served.stages(images, question, (), agent=asked.model == MODELS[1])
+    stages = stages_of(request, served, ticket, served.recited(begin, _answered(asked.messages)) if why else begin)
     if asked.stream:
         return StreamingResponse(_chunks(request, asked, stages), media_type=EVENTS)
     async for stage, data, made in stages:
@@ -156,24 +159,25 @@ def _rest(said: str, text: str) -> str:
     return f"\n\nChecked: {text}" if said.strip() else text
 
 
-def references(answer: Answer) -> str:
-    """The reason where it did not simply answer, and the references, as text under it."""
-    lines = [] if answer.status == "answered" else [f"[{answer.status}] {answer.reason}".rstrip()]
-    lines += [reference_text(citation) for citation in answer.citations]
-    return "\n\n" + "\n".join(lines) if lines else ""
-
-
-def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes]]:
-    """The question of the last user message and the images that it is about. Raises SettingsError."""
+def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes], bool]:
+    """The question of the last user message, the images that it is about, and whether it asks what the answer before rests on: then the question
+    is the one before. Raises SettingsError."""
     turns = [(_text(one), _images(one)) for one in messages if one.role == "user"]
     if not turns:
         raise SettingsError("there is no user message", "ask something")
     question, images = turns[-1]
+    before = _before(text for text, _ in turns[:-1])
+    why = not images and asks_why(question, before)
     if not images:
         images = next((shown for _, shown in reversed(turns[:-1]) if shown), [])
     if len(images) > most:
         raise SettingsError(f"{len(images)} images, more than {most}", "send fewer")
-    return whole_question(question, _before(text for text, _ in turns[:-1])), images
+    return (before if why else whole_question(question, before)), images, why
+
+
+def _answered(messages: list[Message]) -> str:
+    """What the last answer of the conversation said."""
+    return next((_text(one) for one in reversed(messages) if one.role == "assistant"), "")
 
 
 def _before(earlier: Iterable[str]) -> str:
@@ -183,7 +187,7 @@ def _before(earlier: Iterable[str]) -> str:
         found = whole_question(text, before)
         return found if len(found) <= MOST else text
 
-    asked = [text for text in earlier if text.strip() and len(text) <= MOST]
+    asked = [text for text in earlier if text.strip() and len(text) <= MOST and not asking.WHY.match(plain(text))]
     return functools.reduce(whole, asked[-TURNS:], "")
 
 

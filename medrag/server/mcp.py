@@ -22,9 +22,9 @@ from medrag import __version__, private
 from medrag._util.render import clean, hit_dict, plain
 from medrag.errors import MedragError, SettingsError
 from medrag.server.browse import SIDE, drawn, item_of
-from medrag.server.chat import image_bytes, references
+from medrag.server.chat import image_bytes
 from medrag.server.guard import failure
-from medrag.server.served import Served, whole_question
+from medrag.server.served import Served, references, whole_question
 from medrag.server.told import answer_values, item_values, without_paths
 from medrag.server.work import Queued
 from medrag.types import Answer, Hit

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Request
 
 from medrag._util.remember import forget
+from medrag._util.render import reference_text
 from medrag.agent import asking
 from medrag.errors import SettingsError
 from medrag.server.metrics import Metrics
 from medrag.server.settings import ServerSettings
 from medrag.server.work import Ticket, WorkQueue
 from medrag.types import Answer, Item
+from medrag.vlms._ask import plain
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
@@ -121,6 +123,42 @@ class Served:
         from medrag.agent.graph import Agent
 
         return lambda: Agent(rag).stream(shown, question, exclude=exclude)
+
+    def recited(self, begin: Callable[[], Iterator[Any]], said: str = "") -> Callable[[], Iterator[Any]]:
+        """What begins the answer to "How do you know?": what the answer before cites, in its words.
+
+        That answer is the one whose text and references are ``said``, where it is remembered; else ``begin`` gives it again.
+        """
+        from medrag.agent.chat import reasons
+        from medrag.pipeline import Event
+
+        kept = self._answer_that(said) if said.strip() else None
+
+        def run() -> Iterator[Any]:
+            for event in [Event("answer", kept)] if kept else begin():
+                if event.stage == "answer":
+                    yield dataclasses.replace(event, data=reasons(event.data))
+                elif event.stage != "token":  # the words of the answer before
+                    yield event
+
+        return run
+
+    def _answer_that(self, said: str) -> Answer | None:
+        """The latest remembered answer with these words, that this request's token may see."""
+        fitting = (answer for answer, labels in reversed(self.answers.values()) if labels <= self.labels)
+        return next((answer for answer in fitting if (answer.text + references(answer)).split() == said.split()), None)
+
+
+def references(answer: Answer) -> str:
+    """The reason where it did not simply answer, and the references, as text under it."""
+    lines = [] if answer.status == "answered" else [f"[{answer.status}] {answer.reason}".rstrip()]
+    lines += [reference_text(citation) for citation in answer.citations]
+    return "\n\n" + "\n".join(lines) if lines else ""
+
+
+def asks_why(question: str, before: str) -> bool:
+    """Whether it asks what the answer to the question before rests on: "How do you know?"."""
+    return bool(before.strip() and asking.WHY.match(plain(question)))
 
 
 def served_by(request: Request) -> Served:

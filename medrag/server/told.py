@@ -19,6 +19,7 @@ IDENTIFIERS = {
     "series_uid",
     "sop_uid",
     "study_date",
+    "accession",
     "study_description",
     "series_description",
 }

@@ -84,6 +84,15 @@ def test_a_question_that_leans_on_the_one_before_is_completed(http):
     assert value["question"] == "Is there a mass?"
 
 
+def test_how_do_you_know_recites_what_the_answer_to_the_question_before_cites(http):
+    first, told = ask(http).json(), ask(http, "How do you know?", before=QUESTION).json()
+    assert told["text"].startswith("It cites [E1] “") and told["question"] == QUESTION
+    assert told["citations"] == first["citations"]
+    found = events(ask(http, "How do you know?", before=QUESTION, stream="true").text)
+    assert found[-1][0] == "answer" and "token" not in dict(found)
+    assert ask(http, "How do you know?").json()["question"] == "How do you know?"  # of nothing
+
+
 def test_what_is_excluded_stays_out(http):
     first = http.get("/v1/search", params={"question": "small right pleural effusion", "k": 50}).json()["hits"]
     assert "reports:2" in {hit["doc"] for hit in first}

@@ -17,7 +17,8 @@ from running import QUESTION, chest, running
 from test_api import with_generator
 
 from medrag.client import AsyncClient, Client, ServerError
-from medrag.server.chat import Keys, _before
+from medrag.errors import SettingsError
+from medrag.server.chat import Keys, _before, image_bytes
 from medrag.server.served import MOST
 from medrag.testing import FakeGenerator
 
@@ -89,6 +90,39 @@ def test_openai_questions_lean_on_all_that_were_asked_before(rag):
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
         client.chat.completions.create(model="medrag", messages=said(*turns))
     assert "What causes a pleural effusion on the left?" in made.prompts[0].user_text()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_openai_how_do_you_know_recites_what_the_answer_cites(rag, stream):
+    made = FakeGenerator(["It is fluid in the pleural space [E1].", "Something else [E2]."])
+    with running(with_generator(rag, made)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+        def ask(*messages):
+            reply = client.chat.completions.create(model="medrag", messages=messages, stream=stream)
+            if not stream:
+                return reply.choices[0].message.content
+            return "".join(chunk.choices[0].delta.content or "" for chunk in reply)
+
+        first = {"role": "user", "content": QUESTION}
+        text = ask(first)
+        turns = [first, {"role": "assistant", "content": f"{text}\n"}, {"role": "user", "content": "How do you know?"}]
+        told = ask(*turns)
+        assert told.startswith("It cites [E1] “") and len(made.prompts) == 1  # no model is asked
+        again = ask(
+            *turns, {"role": "assistant", "content": told}, {"role": "user", "content": "What is your evidence?"}
+        )
+        assert again == told
+        unknown = ask(first, {"role": "assistant", "content": "words of another server"}, turns[-1])
+        assert unknown.startswith("It cites [E2] “") and len(made.prompts) == 2  # it is answered again
+    assert _before([QUESTION, "How do you know?"]) == QUESTION
+
+
+def test_dicom_comes_as_a_data_url_of_either_type():
+    for kind in ("image/dicom", "application/dicom"):
+        assert image_bytes(f"data:{kind};base64,{base64.b64encode(b'DICM').decode()}") == b"DICM"
+    with pytest.raises(SettingsError, match="no data URL"):
+        image_bytes("data:application/pdf;base64,AAAA")
 
 
 def test_questions_that_lean_never_grow_over_what_may_be_asked():
