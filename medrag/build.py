@@ -138,6 +138,7 @@ class _Build:
         recover(self.folder, self.work)
         old = self._old()
         deleted = self._deleted(old, fresh) | set(delete)
+        stay = [_still_out(deleted)] if deleted and not delete and not compact else []
         for reading in self.readings.values():
             reading.out = deleted
         # deleting and compacting need no corpus, only what was read of it, unless a build that did not end read something else since
@@ -152,7 +153,8 @@ class _Build:
         intact = old is not None and not fresh and not compact and self._intact(old)
         if old and intact and not delete and self._key(signatures) == old.key:
             self._purge(deleted)
-            return _unchanged(old, self.folder)
+            return _unchanged(old, self.folder, stay)
+        self.log.warnings += stay
         if left_out := sorted(set(old.counts if old else ()) - set(self.readings)):
             self.log.warnings.append(f"the old index held {', '.join(left_out)}, which the recipe does not name")
         discard(self.next, self.folder)
@@ -235,7 +237,8 @@ class _Build:
     def _deleted(self, old: Manifest | None, fresh: bool) -> set[str]:
         """What was deleted from the old index and stays out."""
         if fresh and old and old.deleted:
-            self.log.warnings.append(f"{len(old.deleted)} deletions are forgotten: {', '.join(old.deleted[:5])} …")
+            how_many = "1 deletion is" if len(old.deleted) == 1 else f"{len(old.deleted):,} deletions are"
+            self.log.warnings.append(f"{how_many} forgotten: {_first(old.deleted)}")
         return set(old.deleted) if old and not fresh else set()
 
     def _signatures(self, corpora: Mapping[str, Corpus]) -> dict[str, str]:
@@ -403,13 +406,24 @@ def _version() -> str:
         return "unknown"
 
 
-def _unchanged(manifest: Manifest, folder: Path) -> BuildReport:
+def _still_out(deleted: Collection[str]) -> str:
+    """What a build tells of deletions that an earlier command made."""
+    if len(deleted) == 1:
+        return f"1 document or item stays deleted: {_first(deleted)} (--fresh brings it back)"
+    return f"{len(deleted):,} documents or items stay deleted: {_first(deleted)} (--fresh brings them back)"
+
+
+def _first(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (" …" if len(names) > 5 else "")
+
+
+def _unchanged(manifest: Manifest, folder: Path, stay: Sequence[str]) -> BuildReport:
     return BuildReport(
         name=manifest.name,
         folder=folder,
         counts=by_kind(manifest.counts),
         skipped=tuple(Skip(**skip) for skip in manifest.skipped),
-        warnings=manifest.warnings,
+        warnings=tuple(dict.fromkeys((*manifest.warnings, *stay))),
         content_hash=manifest.content_hash,
         fresh=False,
     )

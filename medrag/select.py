@@ -211,9 +211,8 @@ def _item_reason(hit: Hit, query: Query) -> str:
     domain = domain_of(hit.item)
     if not query.domain or not domain or domain == query.domain:
         return ""
-    unknown = (
-        "" if domain in DOMAINS else ", which is none of medrag's"
-    )  # of an index that was built before these were refused
+    # of an index that was built before these were refused
+    unknown = "" if domain in DOMAINS else ", which is none of medrag's"
     return f"another domain ({domain}{unknown}, not {query.domain})"
 
 
