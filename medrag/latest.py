@@ -7,7 +7,8 @@ of the day that is asked about, and those of one day are views of one study.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from medrag._util.days import day_of
@@ -15,7 +16,7 @@ from medrag.types import Item, Query, QueryImage
 from medrag.vlms._changed import CHANGE, asks_change
 
 ASIDE = "aside"  # in the meta of an image: what is said of those that were put aside
-_NUMBERS = ("accession", "study_uid")  # of one examination, in a header as in a report
+NUMBERS = ("accession", "study_uid")  # of one examination, in a header as in a report
 
 
 def days_of(images: Sequence[QueryImage]) -> list[str]:
@@ -77,21 +78,27 @@ def strangers(query: Query) -> str:
 
 def is_own(item: Item, images: Sequence[QueryImage]) -> str:
     """Why an item is no other study than the question's own: it bears its accession number or its study UID. Empty where it does not."""
-    asked = {(name, number) for image in images for name in _NUMBERS if (number := _number(image.meta, name))}
+    asked = {pair for image in images for pair in numbers_of(image.meta)}
     if not asked or item.kind not in ("study", "passage", "image"):
         return ""
-    own = {(name, number) for name in _NUMBERS if (number := _number(item.meta, name))}
-    named = {_number(item.meta, "uid"), item.doc.partition(":")[2] if item.kind != "passage" else ""}
-    same = own & asked or named & {number for _, number in asked}
-    other = {_patient(item)} - {""} - patients(images) if patients(images) else set()
-    return "the question's own study" if same and not other else ""
+    named = {str(item.meta.get("uid") or ""), item.doc.partition(":")[2] if item.kind != "passage" else ""}
+    same = numbers_of(item.meta) & asked or named & {number for _, number in asked}
+    other = {patient_of(item)} - {""} - patients(images) if patients(images) else set()
+    return "the question's own study" if same and not other and not _is_earlier(item, images) else ""
 
 
-def _number(meta: Any, name: str) -> str:
-    return str(meta.get(name) or "").strip()
+def _is_earlier(item: Item, images: Sequence[QueryImage]) -> bool:
+    """Whether it is of an earlier day than the images: a number that was given twice. A report may be a day behind by its clock, or days late."""
+    own, days = day_of(getattr(item, "date", "")), list(filter(None, days_of(images)))
+    return bool(own and days) and date.fromisoformat(own) < date.fromisoformat(min(days)) - timedelta(days=1)
 
 
-def _patient(item: Item) -> str:
+def numbers_of(meta: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The numbers of an examination that a header or a report gives, each with its name."""
+    return {(name, number) for name in NUMBERS if (number := str(meta.get(name) or "").strip())}
+
+
+def patient_of(item: Item) -> str:
     """Whose it is, where it says so."""
     return str(getattr(item, "patient", "") or item.meta.get("patient") or item.meta.get("patient_id") or "")
 

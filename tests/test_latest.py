@@ -20,8 +20,8 @@ def asked(*days: str, question: str = "Is there an effusion?", patients: str = "
 
 
 def test_dates_that_were_taken_out_are_none() -> None:
-    assert [day_of(date) for date in ("00010101", "0001-01-01", "19000229", "20201301", "", None, "2020-01", "9999-12-31")] == [
-        "", "", "1900-02-29", "", "", "", "", ""
+    assert [day_of(date) for date in ("00010101", "0001-01-01", "19000228", "20200230", "", None, "2020-01", "9999-12-31")] == [
+        "", "", "1900-02-28", "", "", "", "", ""
     ]  # fmt: skip
 
 
@@ -78,4 +78,7 @@ def test_the_questions_own_study_is_known_by_its_numbers() -> None:
         Passage("book:A1~2", "book:A1", "Clear."), Study("reps:", {}),
     )  # fmt: skip
     assert not any(is_own(item, images) for item in others)
+    dated = (QueryImage(images[0].image, meta={**meta, "study_date": "20220601"}),)
+    days = {"2021-03-10": False, "2022-06-01T23:00:00Z": True, "2022-05-31": True, "2022-06-04": True, "": True}
+    assert {day: bool(is_own(Study("reps:A1", {}, date=day), dated)) for day in days} == days
     assert not is_own(own[1], (QueryImage(Image.new("L", (4, 4))),))

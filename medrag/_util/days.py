@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import re
 
 _DAY = re.compile(r"\s*(\d{4})([-./:]?)(\d{2})\2(\d{2})(?!\d)")
@@ -15,6 +17,8 @@ def day_of(date: object) -> str:
     ('2020-01-05', '2020-01-05', '', '')
     """
     found = _DAY.match(str(date or ""))
-    if not found or found[1] in NONE or not ("01" <= found[3] <= "12" and "01" <= found[4] <= "31"):
+    if not found or found[1] in NONE:
         return ""
-    return f"{found[1]}-{found[3]}-{found[4]}"
+    with contextlib.suppress(ValueError):  # the 30th of February
+        return f"{datetime.date(int(found[1]), int(found[3]), int(found[4]))}"
+    return ""

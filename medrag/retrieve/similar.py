@@ -1,15 +1,19 @@
 """Image → studies with look-alike images, or whose words lie near the image in a common space.
 
-An image that belongs to no study stands for itself.
+An image that belongs to no study stands for itself. The question's own study, told by its numbers, is no look-alike; films that came
+without their report have the one of another corpus that bears their accession number or study UID.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from medrag.latest import is_own, numbers_of, patient_of
 from medrag.retrieve.search import Memo, ranked, search_allowed
-from medrag.types import Hit, Item, Query
+from medrag.types import Hit, Item, Query, Study, names_of
 
 if TYPE_CHECKING:
     from medrag.indexes.store import Store
@@ -36,10 +40,25 @@ class Similar:
         ask = PER_STUDY * k
         while True:
             images = search_allowed(find, self.store.items.get, query, ask)
-            best = self._by_study(images)
+            best = [(item, score) for item, score in self._reported(images, query) if not is_own(item, query.images)]
             if len(best) >= k or len(images) < ask:
                 return ranked(best[:k], self.name)
             ask *= 4  # a series of slices: many images, few studies
+
+    def _reported(self, images: Sequence[tuple[Item, float]], query: Query) -> list[tuple[Item, float]]:
+        """The studies of the images, with the report of another corpus in the place of one that has no text."""
+        rows: dict[str, tuple[Item, float]] = {}
+        for item, score in self._by_study(images):
+            bare = item.kind == "study" and not item.text.strip() and numbers_of(item.meta)
+            reports = self.store.items.get([self._reports.of(item)]) if bare else []
+            found = next((report for report in reports if not names_of(report) & query.exclude), item)
+            rows.setdefault(found.id, (found, score))
+        return list(rows.values())
+
+    @functools.cached_property
+    def _reports(self) -> Reports:
+        """Read once, where a film without a report is found."""
+        return Reports(item for item in self.store.items.iterate(["study"]) if isinstance(item, Study))
 
     def _by_study(self, images: Sequence[tuple[Item, float]]) -> list[tuple[Item, float]]:
         """The studies of the images, or an image that has none, each with the score of its best image."""
@@ -50,3 +69,24 @@ class Similar:
             item = studies.get(image.doc, image)
             best.setdefault(item.id, (item, score))
         return list(best.values())
+
+
+class Reports:
+    """Ids of reports by the numbers of the examination that they are of."""
+
+    def __init__(self, studies: Iterable[Study]) -> None:
+        self._known: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for study in studies:
+            if study.text.strip():
+                for pair in numbers_of(study.meta) | {("uid", study.id.partition(":")[2])}:
+                    self._known.setdefault(pair, []).append((study.id, study.patient))
+
+    def of(self, film: Item) -> str:
+        """The report with an accession number or study UID of the film's, and not of another patient; empty where there is none. What a table
+        calls its rows by may be either number: then the patient must be the same, too."""
+        numbers, whose = sorted(numbers_of(film.meta)), patient_of(film)
+        sure = (id_ for pair in numbers for id_, patient in self._known.get(pair, ()) if patient in ("", whose))
+        rows = (
+            id_ for _, one in numbers for id_, patient in self._known.get(("uid", one), ()) if patient == whose != ""
+        )
+        return next(itertools.chain(sure, rows), "")

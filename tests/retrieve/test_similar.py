@@ -59,3 +59,39 @@ def test_an_excluded_study_is_not_found_through_its_images():
 
 def test_no_image_no_hits():
     assert Similar(Shelf(), "image", Memo(Blind())).retrieve(Query("a question"), 3) == []
+
+
+class Ward(Shelf):
+    """Films without reports, and reports of two other corpora."""
+
+    def __init__(self):
+        self.images = [ImageRecord(f"films:{n}#0", f"films:{n}", "", "x.dcm") for n in range(3)]
+        films = [
+            Study(f"films:{n}", {}, patient=f"P{n}", meta={"study_uid": f"1.2.{n}", "accession": f"A{n}"})
+            for n in range(3)
+        ]
+        reports = [
+            Study("fhir:dr-0", {"findings": "Clear."}, patient="P0", meta={"accession": "A0"}),
+            Study("fhir:dr-9", {"findings": "Not of P1."}, patient="P9", meta={"accession": "A1"}),
+            Study("reps:A1", {"findings": "Mass."}, patient="P1", meta={"uid": "A1"}),
+            Study("reps:A2", {"findings": "Whose?"}, meta={"uid": "A2"}),
+        ]
+        self.known, self.items = {item.id: item for item in (*self.images, *films, *reports)}, self
+
+    def iterate(self, kinds):
+        return (item for item in self.known.values() if item.kind in kinds)
+
+
+def look_alikes(exclude=(), **meta):
+    query = Query("", (QueryImage(Image.new("L", (4, 4)), sha256="a", meta=meta),), exclude=frozenset(exclude))
+    return [hit.item.id for hit in Similar(Ward(), "image", Memo(Blind())).retrieve(query, 3)]
+
+
+def test_films_have_their_report_from_another_corpus_by_their_numbers():
+    assert look_alikes() == ["fhir:dr-0", "reps:A1", "films:2"]
+    assert look_alikes(["reps:A1"]) == ["fhir:dr-0", "films:1", "films:2"]
+
+
+def test_the_questions_own_study_is_no_look_alike():
+    assert look_alikes(accession="A0", patient_id="P0") == ["reps:A1", "films:2"]
+    assert look_alikes(study_uid="1.2.2") == ["fhir:dr-0", "reps:A1"]
