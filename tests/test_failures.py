@@ -81,7 +81,7 @@ TABLE = {
     "the generator refuses the key": Row(generator=server("401"), error=GeneratorError, http=502),
     "the answer is cut off": Row(generator=server("cut"), error=GeneratorError, http=502),
     "the model's weights are gone": Row(generator=lambda _: Raises(ModelMissing("no weights", "medrag models get x")), error=ModelMissing, http=503),
-    "the generator has a bug": Row(generator=lambda _: Raises(ZeroDivisionError("of a patient")), error=ZeroDivisionError, http=500),
+    "the generator has a bug": Row(generator=lambda _: Raises(ZeroDivisionError("of a patient")), error=GeneratorError, http=500),
     "the generator says nothing": Row(reply=" [E1] ", status="abstained", reason="the model wrote no answer"),
     "the generator refuses": Row(reply=REFUSAL, status="abstained", reason="the evidence does not answer"),
     "the generator names no evidence": Row(reply="Yes.", status="uncited", reason="the answer names no evidence"),
