@@ -40,7 +40,7 @@ _PICTURE = (
     "path",
     "image_id",
 )
-_STUDY = ("study", "study_id", "uid", "accession", "accession_number")
+_STUDY = ("study", "study_id", "uid", "accession", "accession_number", "study_uid", "study_instance_uid")
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom")
 USUAL: dict[str, tuple[str, ...]] = {  # what a column is for → what people call it, `folded`
     "file": _PICTURE, "image": _PICTURE, "images": _PICTURE, "study": _STUDY, "uid": (*_STUDY, "report_id", "id"),
@@ -322,9 +322,18 @@ def folded(name: object) -> str:
     return "_".join(str(name).strip().lower().replace("-", " ").replace("_", " ").split())
 
 
+def spellings(name: object) -> tuple[str, ...]:
+    """A column's name `folded`, and so with its words parted where capitals begin them, as DICOM writes its keywords.
+
+    >>> spellings("AccessionNumber"), spellings("Patient ID")
+    (('accessionnumber', 'accession_number'), ('patient_id',))
+    """
+    return tuple(dict.fromkeys((folded(name), folded(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(name))))))
+
+
 def called(columns: Mapping[str, str], given: Mapping[str, str], found: Iterable[str]) -> dict[str, str]:
     """The column of each role: where there is none of its name, and no option maps it, one that people call so (`USUAL`)."""
-    have = {folded(column): column for column in reversed(list(found))}
+    have = {name: column for column in reversed(list(found)) for name in spellings(column)}
     names = {**columns}
     for role, column in columns.items():
         if role not in given and column not in have.values():

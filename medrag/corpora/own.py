@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from medrag._util.near import meant as near
 from medrag.corpora import questions, realdata
-from medrag.corpora._files import USUAL, folded, picture_named, present, read_table
+from medrag.corpora._files import USUAL, picture_named, present, read_table, spellings
 from medrag.errors import BadRecord, CorpusError, SettingsError
 
 Kind = Literal["closed", "open", "report"]
@@ -154,7 +154,8 @@ def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[str, dict
 
 def _by_role(row: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     """What a row gives, by what it is for; of several names the first that is not empty. A column that is mapped to a role has no other."""
-    free = {folded(name): value for name, value in row.items() if name not in given.values() and not _empty(value)}
+    left = ((name, value) for name, value in row.items() if name not in given.values() and not _empty(value))
+    free = {spelled: value for name, value in left for spelled in spellings(name)}
     found: dict[str, Any] = {}
     for role, names in NAMES.items():
         value = row.get(given[role]) if role in given else next((free[n] for n in names if n in free), None)

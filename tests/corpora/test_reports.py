@@ -551,3 +551,13 @@ def test_golden_openi_of_the_registry_package() -> None:
     assert [studies[i].id for i in (0, 9, -1)] == ["openi:CXR1", "openi:CXR1006", "openi:CXR999"]
     assert studies[0].sections["impression"] == "Normal chest x-XXXX." and studies[0].labels == ("normal",)
     assert sum(len(s.images) for s in studies) == 7470
+
+
+def test_columns_may_be_called_as_dicom_calls_its_elements(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(
+        "AccessionNumber,StudyInstanceUID,PatientID,StudyDate,findings,impression\nA1,1.2.3,P1,20200105,Clear.,Normal.\n"
+    )
+    (study,) = CsvReports("c", path).read(never)
+    assert isinstance(study, Study)
+    assert (study.id, study.patient, study.date) == ("c:A1", "P1", "20200105")
