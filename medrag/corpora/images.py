@@ -112,7 +112,7 @@ class ImageFolder:
     def _tell_slides(self, report: Report) -> None:
         """Tells once the whole-slide images of the folder, which are not read."""
         if self.path.is_dir() and (slides := files.below(self.path, SLIDES)):
-            problem = f"a whole-slide image is not read ({len(slides):,} of them here)"
+            problem = f"a whole-slide image is not read, only tiles of it ({len(slides):,} such here)"
             report(BadRecord(str(slides[0]), problem, TILES))
 
     def _tell_tables(self, found: Sequence[Path], report: Report) -> None:
@@ -126,12 +126,9 @@ class ImageFolder:
                 column = files.called(self._COLUMNS, {}, header)["file"]
                 rows = itertools.islice(files.read_table(path, self.encoding, self.delimiter), LOOKED)
                 if any(not isinstance(row, BadRecord) and row.get(column) in named for _, row in rows):
-                    name = path.relative_to(self.path).as_posix()
-                    report(
-                        BadRecord(
-                            str(path), "names pictures of this folder, and is not read", f"set the option table: {name}"
-                        )
-                    )
+                    option = f"table: {path.relative_to(self.path).as_posix()}"
+                    problem = f"names pictures of this folder, and is not read without the option {option}"
+                    report(BadRecord(str(path), problem, f"set the option {option}"))
 
     def _is_list(self) -> bool:
         """Whether the corpus is a table that names its files."""

@@ -92,8 +92,12 @@ def test_a_table_and_slides_that_are_not_read_are_told_once(tmp_path: Path) -> N
     told: list[BadRecord] = []
     assert [item.text for item in open_corpus(settings(tmp_path)).read(told.append)] == ["a"]
     assert [(Path(bad.source).name, bad.problem, bad.hint) for bad in told] == [
-        ("1.svs", "a whole-slide image is not read (2 of them here)", TILES),
-        ("lesions.csv", "names pictures of this folder, and is not read", "set the option table: lesions.csv"),
+        ("1.svs", "a whole-slide image is not read, only tiles of it (2 such here)", TILES),
+        (
+            "lesions.csv",
+            "names pictures of this folder, and is not read without the option table: lesions.csv",
+            "set the option table: lesions.csv",
+        ),
     ]
     told.clear()
     assert [item.text for item in open_corpus(settings(tmp_path, table="lesions.csv")).read(told.append)] == ["Nevus"]
