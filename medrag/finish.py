@@ -9,6 +9,7 @@ from medrag import grounding
 from medrag.cite import UNANSWERED, cite
 from medrag.confidence import confidence, sort_of
 from medrag.disagree import disagreement
+from medrag.latest import put_aside
 from medrag.prompts import REFUSAL
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Finish:
         said = said._replace(confidence=self._confidence(said.text, context, route))
         if unsure := self._unsure(said.confidence, context):
             return Said(REFUSAL, "abstained", (), unsure, (), said.confidence)
-        return said._replace(reason=disagreement(context)) if said.status == "answered" else said
+        reason = disagreement(context) if said.status == "answered" else said.reason
+        return said._replace(reason="; ".join(filter(None, (reason, put_aside(context.query)))))
 
     def _checked(self, said: Said, context: Context) -> Said:
         """With its claims; what is not borne out is marked, taken out, or makes it a refusal."""

@@ -29,14 +29,16 @@ from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
 from medrag.calibration import Calibration, open_calibration
 from medrag.confidence import influence, sort_of
-from medrag.errors import BadRecord, GeneratorError, ImageError, MedragError, MissingDependency, SettingsError
+from medrag.errors import GeneratorError, MedragError, SettingsError
 from medrag.finish import Finish
+from medrag.latest import of_the_latest, strangers
 from medrag.misfit import misfit
 from medrag.prompts import REFUSAL, Prompt, make_prompt
+from medrag.query import make_query, page_crops
 from medrag.retrieve import fuse
 from medrag.route import question_kind
 from medrag.settings import PipelineSettings, Recipe
-from medrag.types import Answer, Context, Hit, Query, QueryImage, Route, as_tuple
+from medrag.types import Answer, Context, Hit, Query, Route
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,7 +52,6 @@ WEIGHED = (  # settings that change what an answer is worth: a calibration is ma
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
 SIMILAR = "similar"  # the retriever of pictures that look alike
-IMAGE_SIDE = 2048  # longest side, pixels, of a question's image as it is encoded, shown and sent to the generator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +172,7 @@ class MedRAG:
         failing: Callable[[Generator], Any] = contextlib.nullcontext,
     ) -> Iterator[Event]:
         clock = _Clock()
-        query = make_query(image, question, exclude)
+        query = of_the_latest(make_query(image, question, exclude), self.generator)
         clock.lap("read")
 
         route = self._route(query)
@@ -332,7 +333,8 @@ class MedRAG:
 
     def misfit(self, query: Query, route: Route) -> str:
         """Why the pictures cannot answer the question; empty where they may, or where that is not asked."""
-        return misfit(query.text, route.shows) if query.images and self.settings.misfit == "abstain" else ""
+        asked = query.images and self.settings.misfit == "abstain"
+        return misfit(query.text, route.shows) or strangers(query) if asked else ""
 
     def _looks(self, context: Context) -> bool:
         return bool(context.query.images) and self.generator.sees_images
@@ -453,46 +455,6 @@ def _told(generator: Generator) -> Iterator[None]:
             f"the generator {generator.name} failed: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}",
             "mend it there, or take another model; the error's __cause__ says more",
         ) from error
-
-
-def make_query(image: Any, question: str, exclude: str | Sequence[str] | None = ()) -> Query:
-    """A query with its images decoded. Raises SettingsError when there is neither image nor question, or one that is no text."""
-    if not isinstance(question, str):
-        raise SettingsError(
-            f"the question is {question!r:.60}, no text", "give a str, '' where an image is all there is"
-        )
-    images = () if image is None else tuple(map(_pictured, as_tuple(image)))
-    exclude = () if exclude is None else exclude
-    if not images and not question.strip():
-        raise SettingsError("there is neither an image nor a question", "give at least one of them")
-    text = question.encode(errors="replace").decode()  # half a character, from a terminal of another encoding
-    return Query(text, images, frozenset([exclude] if isinstance(exclude, str) else exclude))
-
-
-def _pictured(image: Any) -> QueryImage:
-    """A question's image. Where a question stands in its place, the error says so."""
-    from medrag._util.images import asked_image
-
-    try:
-        return asked_image(image, IMAGE_SIDE)
-    except ImageError as error:
-        if isinstance(image, str) and image.rstrip().endswith("?"):
-            raise ImageError(error.source, error.problem, "the image comes first: answer(None, question)") from error
-        raise
-
-
-def page_crops(context: Context, most: int) -> dict[str, Image]:
-    """Of the first evidence that stands on a page, by key: where it stands, cut out with a margin. A page that cannot be drawn is left out."""
-    from medrag._util.draw import region_picture
-
-    found: dict[str, Image] = {}
-    for key, hit in context:
-        if len(found) == most:
-            break
-        with contextlib.suppress(BadRecord, MissingDependency):  # the text is there all the same
-            picture = region_picture(hit.item)
-            found |= {key: picture} if picture else {}
-    return found
 
 
 def _check_options(

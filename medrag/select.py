@@ -18,6 +18,7 @@ from medrag._util.polarity import DENYING, mentions, polarity
 from medrag._util.remember import remembered
 from medrag._util.render import page_of
 from medrag._util.text import content_words, count_tokens, sentences
+from medrag.latest import is_own
 from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
 from medrag.types import DOMAINS, Context, Drop, Hit, Query, domain_of
@@ -208,6 +209,8 @@ def _item_reason(hit: Hit, query: Query) -> str:
     """Why the item is no evidence for this question, whatever its scores."""
     if not hit.item.text.strip():
         return "it has no text"
+    if own := is_own(hit.item, query.images):
+        return own
     domain = domain_of(hit.item)
     if not query.domain or not domain or domain == query.domain:
         return ""

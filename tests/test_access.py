@@ -22,7 +22,7 @@ from medrag.graph.overview import overview
 from medrag.indexes.faiss import FaissIndex
 from medrag.indexes.flat import FlatIndex
 from medrag.indexes.multivector import MultiVectorIndex
-from medrag.pipeline import make_query
+from medrag.query import make_query
 from medrag.settings import Recipe
 from medrag.testing import FakeGenerator
 

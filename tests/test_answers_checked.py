@@ -10,8 +10,8 @@ from PIL import Image
 
 from medrag import MedRAG
 from medrag.grounding import borne_out, checked, held
-from medrag.pipeline import make_query
 from medrag.prompts import REFUSAL
+from medrag.query import make_query
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings

@@ -20,7 +20,7 @@ from medrag._util.progress import track
 from medrag.corpora import realdata
 from medrag.eval.runner import plan
 from medrag.misfit import misfit
-from medrag.pipeline import make_query
+from medrag.query import make_query
 
 ROOT = Path(__file__).resolve().parents[2]
 

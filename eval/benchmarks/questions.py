@@ -25,7 +25,7 @@ from medrag._util.files import write_json
 from medrag._util.images import load_image
 from medrag._util.places import share
 from medrag.encoders import image_text, open_encoder
-from medrag.pipeline import IMAGE_SIDE
+from medrag.query import IMAGE_SIDE
 from medrag.settings import EncoderSettings
 from medrag.types import Query
 

@@ -26,7 +26,7 @@ _REEXPORT = "export the image again, or leave the file out"
 _TAGS = {
     "modality": "Modality", "body_part": "BodyPartExamined", "view": "ViewPosition", "laterality": "ImageLaterality",
     "study_uid": "StudyInstanceUID", "series_uid": "SeriesInstanceUID", "sop_uid": "SOPInstanceUID",
-    "patient_id": "PatientID", "study_date": "StudyDate", "study_description": "StudyDescription",
+    "patient_id": "PatientID", "accession": "AccessionNumber", "study_date": "StudyDate", "study_description": "StudyDescription",
     "series_description": "SeriesDescription", "photometric": "PhotometricInterpretation",
 }  # fmt: skip
 

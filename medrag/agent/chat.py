@@ -19,7 +19,7 @@ from medrag.agent.state import Piece, hit_of, id_of, piece_of
 from medrag.agent.verify import verify
 from medrag.audit import asked
 from medrag.errors import ImageError, SettingsError
-from medrag.pipeline import IMAGE_SIDE
+from medrag.query import IMAGE_SIDE
 from medrag.types import Answer, as_tuple
 from medrag.vlms._ask import plain
 from medrag.vlms._evidence import GIVEN

@@ -26,8 +26,8 @@ from medrag.agent.verify import Entails
 from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
 from medrag.latest import days_of, latest, narrowed, put_aside, strangers
-from medrag.pipeline import make_query
 from medrag.prompts import REFUSAL
+from medrag.query import make_query
 from medrag.score.grounding import claims, supports
 from medrag.types import Answer, Claim, Context, Hit
 from medrag.vlms._evidence import READER

@@ -151,7 +151,7 @@ def search(
 def find(name: str, query: str, image: Any, retriever: str, k: int, access: Sequence[str] | None = None) -> list[Hit]:
     """The hits of one retriever, or of all of them fused."""
     from medrag.cli.ask import open_index, pipeline_settings
-    from medrag.pipeline import make_query
+    from medrag.query import make_query
 
     rag = open_index(name, "", **pipeline_settings(False, access))
     if not retriever:

@@ -322,7 +322,7 @@ def _blank_none(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together
 
 def _told(rag: MedRAG, evidence: Callable[[Example], Sequence[Hit]]) -> Together:
     """Answers with evidence that is put there rather than found; reports are put there as an image finds them."""
-    from medrag.pipeline import make_query
+    from medrag.query import make_query
 
     def together(examples: Asked) -> list[Output]:
         queries = [make_query(_pictures(example), example.question, example.exclude) for example in examples]

@@ -21,7 +21,7 @@ from medrag.errors import SettingsError
 from medrag.eval.arms import Arm, one_by_one
 from medrag.eval.tasks import Example, Output, Task
 from medrag.models import resolve
-from medrag.pipeline import make_query
+from medrag.query import make_query
 from medrag.score.abstention import Abstention
 from medrag.score.overlap import ratio
 from medrag.types import DOMAINS

@@ -23,8 +23,8 @@ from medrag._util.progress import track
 from medrag.confidence import closed_prompt
 from medrag.corpora.twins import apart_in
 from medrag.errors import SettingsError
-from medrag.pipeline import make_query
 from medrag.prompts import KEYS, describe, read_of
+from medrag.query import make_query
 from medrag.score.reliance import right as clinically_right
 from medrag.tune.asked import Asked, asked_of, with_others_evidence, with_own_report
 from medrag.tune.pixels import KEPT, noised

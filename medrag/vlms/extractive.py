@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms._ask import Ask, parse, sections
+from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
 from medrag.vlms._evidence import Sentence, collect, is_report, is_similar, rank
@@ -59,6 +60,8 @@ class Extractive:
         """What it says itself (counts, drafts, what it cannot see), and the sentences that it quotes. Both may be empty."""
         pictured = has_image or bool(prompt.context.query.images)
         ask, alike = parse(prompt.question, pictured), [pair for pair in prompt.context if is_similar(pair[1])]
+        if pictured and (change := told_or_refused(prompt.question, prompt.context)):
+            return [change], []
         if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
             return [kind], []
         labelled = prompt.context.labelled

@@ -23,7 +23,7 @@ from medrag.agent.parse import parse_call, read_json
 from medrag.agent.state import Budget
 from medrag.agent.tools import make_tools
 from medrag.errors import GeneratorError, SettingsError
-from medrag.pipeline import make_query
+from medrag.query import make_query
 from medrag.testing import FakeGenerator
 
 WHAT = "What is a pleural effusion?"

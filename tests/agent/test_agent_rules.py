@@ -13,7 +13,7 @@ from medrag.agent.graph import Agent
 from medrag.agent.state import Budget
 from medrag.agent.trace import trace_text, write_jsonl
 from medrag.errors import SettingsError
-from medrag.pipeline import make_query
+from medrag.query import make_query
 from medrag.types import Passage, Query, QueryImage, Study
 
 EFFUSION = "Is there a pleural effusion on the left?"
