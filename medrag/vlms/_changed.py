@@ -7,6 +7,7 @@ for each study and the next, in the order of their days.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from medrag._util.findings import ASKED, label_of
@@ -104,8 +105,13 @@ def _course(one: _Compared, several: bool) -> str:
     told = [f"{match[0]} [{one.key}]." for match in one.said.values()]
     if one.doubt and not told:
         told = [f"No finding clearly comes or goes [{one.key}]."]
-    told += [f"In doubt: {', '.join(one.doubt)} [{one.key}]."] if one.doubt else []
+    told += [f"{_left_open(one.doubt)} [{one.key}]."] if one.doubt else []
     return _before(one, several) + (" ".join(told) or f"No finding comes or goes [{one.key}].")
+
+
+def _left_open(names: Sequence[str]) -> str:
+    """Two are named; of more a list says less than their number."""
+    return f"In doubt: {', '.join(names)}" if len(names) < 3 else f"{len(names)} other findings are too faint to tell"
 
 
 def _of(one: _Compared, name: str) -> str:

@@ -10,6 +10,7 @@ from some_prompts import STUDIES
 
 from medrag.agent.compare import changes
 from medrag.prompts import REFUSAL, Prompt
+from medrag.score.grounding import claims
 from medrag.types import Context, Hit, Passage, Query, QueryImage
 from medrag.vlms._changed import asks_change, change_told, told_or_refused
 from medrag.vlms.small import MedragSmall
@@ -105,3 +106,14 @@ def test_the_small_model_does_not_guess_what_changed() -> None:
     assert "".join(model.stream(bare, [FILM, FILM])) == REFUSAL
     closed = dataclasses.replace(asked, question="Is the effusion new?")
     assert model.probabilities_yes([closed], [[FILM, FILM]]) == [None]
+
+
+def test_what_is_too_faint_to_tell_is_counted_and_no_claim_of_the_evidence() -> None:
+    names = ("Mass", "Nodule", "Fibrosis")
+    faint = dict.fromkeys(names, 0.05)
+    context = compared(
+        changes({"Effusion": 0.0, **faint}, {"Effusion": 0.9, **faint}, usual=dict.fromkeys(names, 0.01))
+    )
+    told = change_told("What has changed?", context)
+    assert told.endswith("3 other findings are too faint to tell [E1].")
+    assert all("faint" not in claim.text for claim in claims(told))
