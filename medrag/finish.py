@@ -11,6 +11,7 @@ from medrag.confidence import confidence, sort_of
 from medrag.disagree import disagreement
 from medrag.latest import put_aside
 from medrag.prompts import REFUSAL
+from medrag.select import OTHER_DOMAIN
 
 if TYPE_CHECKING:
     from medrag.calibration import Calibration
@@ -41,7 +42,11 @@ class Finish:
         """The text with its citations, its claims checked; a refusal where the settings ask for more than it can bear."""
         said = self._checked(Said(*cite(text, context)), context)
         if said.status == "abstained":
-            return said._replace(reason=_nothing(route)) if said.reason == UNANSWERED and not context.kept else said
+            return (
+                said._replace(reason=_nothing(route, context))
+                if said.reason == UNANSWERED and not context.kept
+                else said
+            )
         said = said._replace(confidence=self._confidence(said.text, context, route))
         if unsure := self._unsure(said.confidence, context):
             return Said(REFUSAL, "abstained", (), unsure, (), said.confidence)
@@ -85,8 +90,10 @@ class Finish:
         return "" if sure >= least else f"{asked} a confidence of {least:.2f} is needed, and this is {sure:.2f}"
 
 
-def _nothing(route: Route) -> str:
+def _nothing(route: Route, context: Context) -> str:
     """Why there was no evidence."""
+    if (why := {drop.reason for drop in context.dropped}) and all(one.startswith(OTHER_DOMAIN) for one in why):
+        return f"all that was found is of {min(why)}"
     return (
         "nothing relevant was found" if route.retrieves else ": ".join(("nothing was retrieved", *route.reasons[-1:]))
     )

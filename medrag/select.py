@@ -23,6 +23,7 @@ from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
 from medrag.types import DOMAINS, Context, Drop, Hit, Query, domain_of
 
+OTHER_DOMAIN = "another domain"  # begins the reason for such a drop
 _SIDED = re.compile(r"\b(left|right)[ -](?:sided )?([a-z]+)")
 
 
@@ -216,7 +217,7 @@ def _item_reason(hit: Hit, query: Query) -> str:
         return ""
     # of an index that was built before these were refused
     unknown = "" if domain in DOMAINS else ", which is none of medrag's"
-    return f"another domain ({domain}{unknown}, not {query.domain})"
+    return f"{OTHER_DOMAIN} ({domain}{unknown}, not {query.domain})"
 
 
 def _place(hit: Hit) -> str:

@@ -297,3 +297,12 @@ def test_a_model_that_looked_and_wrote_nothing_is_not_told_as_nothing_found():
     silent.generator.sees_images = True
     answer = silent.answer(PIXELS, "Is there a mass?")
     assert answer.status == "abstained" and answer.reason == "the model wrote no answer"
+
+
+def test_where_everything_is_of_another_domain_the_answer_says_so():
+    slide = Passage("s:1", "s:1", "Is there a mass? A mass is here.", meta={"domain": "histology"})
+    film = QueryImage(Image.fromarray(PIXELS), meta={"modality": "DX", "body_part": "CHEST"})
+    found = rag(items=[slide])
+    found.generator.sees_images = False
+    answer = found.answer(film, "Is there a mass?")
+    assert answer.reason == "all that was found is of another domain (histology, not chest-xray)"

@@ -263,7 +263,7 @@ def delete(
     if as_json:
         emit({"index": name, "deleted": count, "all": everything})
     else:
-        say(f"deleted {count:,} items of {name!r}")
+        say(f"deleted {count:,} item{'' if count == 1 else 's'} of {name!r}")
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -16,6 +16,7 @@ from medrag import plugins
 from medrag._util.images import one_line
 from medrag._util.near import meant
 from medrag._util.places import expand
+from medrag.corpora._files import check_domain
 from medrag.errors import BadRecord, CorpusError, SettingsError
 from medrag.protocols import Corpus
 from medrag.settings import CorpusSettings
@@ -48,6 +49,7 @@ def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
     if gone:
         raise CorpusError(f"{path}: {gone}", hint)
     corpus: Corpus = plugins.make("corpora", settings.reader, reader, settings.name, path, **settings.options)
+    check_domain(str(getattr(corpus, "domain", "")))
     return corpus
 
 
