@@ -245,9 +245,8 @@ def test_models_by_name_are_tuned_and_open_again(tmp_path: Path, pairs: list[Pai
         assert torch.allclose(again.log_probabilities(requests[:1])[0], moved, atol=1e-2)
     images = [Image.open(pairs[0].chosen.images[0])]
     opened = Transformers(str(tmp_path / "tuned"), device="cpu", max_new_tokens=8)
-    assert (
-        "".join(opened.stream(pairs[0].chosen.prompt("Is there a mass?"), images)).strip() == "Yes."
-    )  # as it was taught
+    asked = pairs[0].chosen.prompt("Is there a mass?", looks=opened.sees_images)
+    assert "".join(opened.stream(asked, images)).strip() == "Yes."  # as it was taught
 
 
 def test_tensorboard_is_written_where_it_is_installed(shipped: Path, pairs: list[Pair], tmp_path: Path) -> None:
