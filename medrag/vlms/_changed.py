@@ -32,6 +32,14 @@ _OPEN = re.compile(  # "on different sides" compares no images
     r"|\bdifferen(?:ces?|t) (?:from|between the (?:two |both )?(?:films|images|pictures|studies|scans|x-?rays|radiographs))\b",
     re.IGNORECASE,
 )
+_THERE = re.compile(  # changes that a picture shows by itself: degenerative ones, and those that are seen on it
+    r"\b(?!(?:interval|temporal|serial|overall|general)\b)(?:\w+(?:ive|ous|ic|al|ar|ary|ed)|bony|disc|tissue|lung|bone) changes?\b"
+    r"|\bchanges? (?:is |are |can be |do you )?(?:seen?|visible|shown|present|noted|evident|identified)\b",
+    re.IGNORECASE,
+)
+_TIMES = re.compile(
+    r"\b(?:since|prior|previous\w*|earlier|between|compar\w+|over time|from|two|both|last)\b", re.IGNORECASE
+)
 _CLOSED = (  # how a finding's course is asked about, and the verdicts of which that is true
     (re.compile(r"\b(?:unchanged|stable|same)\b", re.IGNORECASE), ("unchanged", "")),
     (re.compile(r"\b(?:new|appeared|developed)\b", re.IGNORECASE), ("new",)),
@@ -52,8 +60,13 @@ class _Compared(NamedTuple):
 
 
 def asks_change(question: str) -> bool:
-    """Whether it asks, openly, what differs from another image: "What has changed?"."""
-    return parse(question).sort == "open" and bool(_OPEN.search(question))
+    """Whether it asks, openly, what differs from another image.
+
+    >>> [asks_change(text) for text in ("What has changed?", "What degenerative changes are there?", "What changes are seen since the prior film?")]
+    [True, False, True]
+    """
+    course = question if _TIMES.search(question) else _THERE.sub("", question)
+    return parse(question).sort == "open" and bool(_OPEN.search(course))
 
 
 def change_told(question: str, context: Context) -> str:

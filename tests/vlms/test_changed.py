@@ -117,3 +117,17 @@ def test_what_is_too_faint_to_tell_is_counted_and_no_claim_of_the_evidence() -> 
     told = change_told("What has changed?", context)
     assert told.endswith("3 other findings are too faint to tell [E1].")
     assert all("faint" not in claim.text for claim in claims(told))
+
+
+@pytest.mark.parametrize(
+    ("question", "course"),
+    [
+        ("What degenerative changes are seen in the spine?", False),
+        ("Where are the emphysematous changes?", False),
+        ("What changes do you see?", False),
+        ("What interval changes are there?", True),
+        ("What changes are seen between the two films?", True),
+    ],
+)
+def test_changes_that_one_picture_shows_are_no_course(question: str, course: bool) -> None:
+    assert asks_change(question) is course
