@@ -119,10 +119,19 @@ def parse(question: str, pictured: bool = True) -> Ask:
     lead, part = closed_part(question)
     if _REPORT.search(question) or (pictured and not question.strip()):  # a picture alone: what is on it?
         return _ask(question, "report")
-    if part and not _WHICH_SIDE.match(part):
+    if part:
         place = words.stem_set(lead)  # "In the left lung, is there …" says where; what else is said before is not asked
         return _ask(part, "closed", place if place <= words.SITES | words.FRAME else frozenset())
     return _ask(question, "define" if defines(question, pictured) else "open")
+
+
+def which_side(ask: Ask) -> bool:
+    """Whether a question that begins as one of yes or no wants a side named.
+
+    >>> which_side(parse("Is the mass on the left or right?")), which_side(parse("Is there a mass on the left or right?"))
+    (True, False)
+    """
+    return ask.sort == "closed" and bool(_WHICH_SIDE.match(ask.text))
 
 
 def sections(question: str) -> tuple[str, ...]:

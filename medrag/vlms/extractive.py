@@ -7,12 +7,13 @@ what the reports of look-alike studies say, and it says so. Sentences are picked
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from medrag.prompts import REFUSAL, UNSEEN
-from medrag.vlms._ask import Ask, parse, sections
+from medrag.vlms._ask import Ask, parse, sections, which_side
 from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
@@ -70,6 +71,8 @@ class Extractive:
         kinds = of_kind(ask, labelled, alike)
         if kinds and not prompt.context.frequency:
             return kinds, []
+        if which_side(ask):
+            ask = dataclasses.replace(ask, sort="open")
         if ask.sort == "report" or (alike and (ask.broad or not ask.topic)):
             return _report(ask, alike, labelled), []
         written = [pair for pair in alike if not (labelled and is_label(pair[1].item) and strongest_view(ask, pair[1]))]

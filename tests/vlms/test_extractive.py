@@ -19,7 +19,7 @@ from medrag._util import findings
 from medrag.prompts import REFUSAL
 from medrag.types import Hit, ImageRecord, Passage
 from medrag.vlms import _ask, _modality, _revise
-from medrag.vlms._ask import parse
+from medrag.vlms._ask import parse, which_side
 from medrag.vlms._evidence import split
 from medrag.vlms._stance import flip, stance
 from medrag.vlms.extractive import Extractive
@@ -553,16 +553,19 @@ def test_what_is_said_of_another_disease_answers_no_closed_question(question: st
 
 
 @pytest.mark.parametrize(
-    ("question", "sort"),
+    ("question", "side"),
     [
-        ("Is the pneumothorax on the right or left?", "open"),
-        ("Is it in the left or right lung?", "open"),
-        ("Is there an effusion on the left or right?", "closed"),
-        ("Are the left or right costophrenic angles blunted?", "closed"),
+        ("Is the pneumothorax on the right or left?", True),
+        ("Is it in the left or right lung?", True),
+        ("Is there an effusion on the left or right?", False),
+        ("Are the left or right costophrenic angles blunted?", False),
     ],
 )
-def test_which_side_is_no_question_of_yes_or_no(question: str, sort: str) -> None:
-    assert parse(question).sort == sort
+def test_which_side_is_no_question_of_yes_or_no(question: str, side: bool) -> None:
+    assert which_side(parse(question)) is side
+    assert not side or "Likely" not in ask(
+        question, alike=[study(1, "Large left pneumothorax."), study(2, "Left pneumothorax.")]
+    )
 
 
 @pytest.mark.parametrize("question", ["What are the margins?", "Grade?", "What colour is the lesion?"])
