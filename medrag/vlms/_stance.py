@@ -77,10 +77,10 @@ def _across(ask: Ask, sentence: str, finding: words.Word) -> bool:
 
 
 def _other_kind(ask: Ask, sentence: str, finding: words.Word, within: dict[str, words.Word]) -> bool:
-    """Whether a sentence names another kind of what is asked for: "lymphovascular" is not "perineural invasion". The findings of chest films that
-    have a label are no such kinds: reports call one of them by many names."""
+    """Whether a sentence names another kind of what is asked for: "lymphovascular" is not "perineural invasion". Findings of the lungs, and those of
+    chest films that have a label, have no such kinds: reports call one of them by many names."""
     kinds = [stem for stem in ask.finding if stem != finding.stem]
-    if not kinds or within.keys() & set(kinds) or label_of(ask.text):
+    if not kinds or within.keys() & set(kinds) or finding.stem in words.LUNG_FINDINGS or label_of(ask.text):
         return False
     before = [word for word in words.content(sentence) if word.end < finding.start]
     return bool(before) and sentence[before[-1].end : finding.start].isspace() and before[-1].stem not in _DEGREES
