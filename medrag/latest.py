@@ -7,15 +7,17 @@ of the day that is asked about, and those of one day are views of one study.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from medrag._util.days import day_of
 from medrag.types import Item, Query, QueryImage
-from medrag.vlms._changed import CHANGE, asks_change
+from medrag.vlms._changed import COURSE, asks_change
 
 ASIDE = "aside"  # in the meta of an image: what is said of those that were put aside
+_NO_NUMBER = re.compile(r"\D*|0+|\d")  # what stands in the place of one
 NUMBERS = ("accession", "study_uid")  # of one examination, in a header as in a report
 
 
@@ -35,7 +37,7 @@ def of_the_latest(query: Query, generator: Any = None) -> Query:
 
     That is the search loop's comparison, or a ``generator`` that takes several images.
     """
-    several = getattr(generator, "many_images", False) and CHANGE.search(query.text)
+    several = getattr(generator, "many_images", False) and COURSE.search(query.text)
     return query if several or asks_change(query.text) else narrowed(query)
 
 
@@ -82,7 +84,10 @@ def is_own(item: Item, images: Sequence[QueryImage]) -> str:
     if not asked or item.kind not in ("study", "passage", "image"):
         return ""
     named = {str(item.meta.get("uid") or ""), item.doc.partition(":")[2] if item.kind != "passage" else ""}
-    same = numbers_of(item.meta) & asked or named & {number for _, number in asked}
+    own = numbers_of(item.meta)
+    same = own & asked or named & {number for _, number in asked}
+    if (uids := _uids(own)) and (theirs := _uids(asked)) and not uids & theirs:
+        return ""  # one accession number, two studies
     other = {patient_of(item)} - {""} - patients(images) if patients(images) else set()
     return "the question's own study" if same and not other and not _is_earlier(item, images) else ""
 
@@ -94,8 +99,13 @@ def _is_earlier(item: Item, images: Sequence[QueryImage]) -> bool:
 
 
 def numbers_of(meta: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """The numbers of an examination that a header or a report gives, each with its name."""
-    return {(name, number) for name in NUMBERS if (number := str(meta.get(name) or "").strip())}
+    """The numbers of an examination that a header or a report gives, each with its name; "ANON" and "0" are none."""
+    found = ((name, str(meta.get(name) or "").strip()) for name in NUMBERS)
+    return {(name, number) for name, number in found if not _NO_NUMBER.fullmatch(number)}
+
+
+def _uids(numbers: Collection[tuple[str, str]]) -> set[str]:
+    return {number for name, number in numbers if name == "study_uid"}
 
 
 def patient_of(item: Item) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 from typing import Any
 
 from medrag._util.near import meant
@@ -121,11 +122,14 @@ def load(kind: str, name: str) -> Any:
 def make(kind: str, name: str, cls: Any, *args: Any, **options: Any) -> Any:
     """An object of a plug-in's class. Raises SettingsError where it is not constructed as its kind is (`CONSTRUCTED`)."""
     try:
-        return cls(*args, **options)
+        inspect.signature(cls).bind(*args, **options)
+    except ValueError:  # a class without a signature
+        pass
     except TypeError as error:
         raise SettingsError(
             f"{kind}: {name}: {error}", f"it is made as Class{CONSTRUCTED[kind]}: see that it takes these"
         ) from error
+    return cls(*args, **options)
 
 
 def _installed(kind: str, name: str) -> str:

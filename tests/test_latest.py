@@ -82,3 +82,16 @@ def test_the_questions_own_study_is_known_by_its_numbers() -> None:
     days = {"2021-03-10": False, "2022-06-01T23:00:00Z": True, "2022-05-31": True, "2022-06-04": True, "": True}
     assert {day: bool(is_own(Study("reps:A1", {}, date=day), dated)) for day in days} == days
     assert not is_own(own[1], (QueryImage(Image.new("L", (4, 4))),))
+
+
+def test_a_number_that_stands_for_none_or_for_two_studies_makes_nothing_ones_own() -> None:
+    def film(**meta: str) -> list[QueryImage]:
+        return [QueryImage(Image.new("L", (4, 4)), meta=meta)]
+
+    def study(**meta: str) -> Study:
+        return Study("r:7", {"findings": "Clear."}, meta=meta)
+
+    assert is_own(study(accession="A100"), film(accession="A100"))
+    assert not is_own(study(accession="ANON"), film(accession="ANON"))
+    assert not is_own(study(accession="0"), film(accession="0"))
+    assert not is_own(study(accession="A100", study_uid="1.2.3"), film(accession="A100", study_uid="1.2.4"))

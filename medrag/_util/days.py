@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import re
 
-_DAY = re.compile(r"\s*(\d{4})([-./:]?)(\d{2})\2(\d{2})(?!\d)")
+_DAY = re.compile(r"\s*(\d{4})([-./:]?)(\d{2})\2(\d{2})(?!\d(?!\d{3,5}(?!\d)))")  # 14 digits are a day with its time
 NONE = ("0001", "0000", "9999")  # years that stand for a date that was taken out
 
 

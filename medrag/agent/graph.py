@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from medrag.agent import asking, nodes
+from medrag.agent import nodes
 from medrag.agent.desk import Desk
 from medrag.agent.nodes import Bench
 from medrag.agent.policy import Policy, policy_of
@@ -30,6 +30,7 @@ from medrag.prompts import REFUSAL
 from medrag.query import make_query
 from medrag.score.grounding import claims, supports
 from medrag.types import Answer, Claim, Context, Hit
+from medrag.vlms._changed import COURSE
 from medrag.vlms._evidence import READER
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Agent:
         history: Sequence[tuple[str, str]],
     ) -> Iterator[Event]:  # fmt: skip
         query = make_query(image, question, exclude)
-        if not asking.CHANGE.search(query.text):
+        if not COURSE.search(query.text):
             known = (
                 known
                 if len(query.images) == len(latest(query.images))

@@ -19,6 +19,7 @@ from medrag.agent.verify import LONG, verify
 from medrag.errors import SettingsError
 from medrag.types import Triple
 from medrag.vlms._ask import parse
+from medrag.vlms._changed import COURSE
 from medrag.vlms._evidence import READER
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def _opening(state: State) -> dict[str, Any]:
     about_image = bool(state["images"]) and parse(question).sort != "define"
     days = state.get("days") or [""] * len(state["images"])
     views = all(days) and len(set(days)) == 1  # what was taken on one day has not changed in between
-    changes = several and not views and bool(asking.CHANGE.search(question))
+    course = COURSE if all(days) else asking.CHANGE
+    changes = several and not views and bool(course.search(question))
     queue = [_call("patient_history", "what is known of the patient")]
     if changes:
         pairs = couples(days)

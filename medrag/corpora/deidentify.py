@@ -90,11 +90,11 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool, dates: bool) ->
         data = read_dataset(stream, str(path))
     painted = paint(data, str(path)) if pixels else 0
     with sound(str(path)):
-        clean(data, secret, dates=dates)
+        day = clean(data, secret, dates=dates)
     if (
         pixels and "PixelData" in data
     ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
-        data.DeidentificationMethod = [METHOD, LOOKED, *([MOVED] if dates else [])]
+        data.DeidentificationMethod = [METHOD, LOOKED, *([MOVED] if day else [])]
         data.pop("BurnedInAnnotation", None)
     uid = str(data.get("SOPInstanceUID"))
     name = _free(target, uid if _UID.fullmatch(uid) else secrets.token_hex(16))
@@ -118,16 +118,16 @@ def _free(target: Path, uid: str) -> Path:
     return next(target / name for name in names if not (target / name).exists())
 
 
-def clean(data: Any, secret: str, *, dates: bool = False) -> None:
+def clean(data: Any, secret: str, *, dates: bool = False) -> str:
     """Applies the profile to a data set and all in it; the patient's id becomes a pseudonym of ``secret``, and with ``dates`` the study's
-    date another one. In place."""
+    date another one, which is given back. In place."""
     patient = str(data.get("PatientID") or data.get("PatientName") or "")
     with quiet():
         day = moved(str(data.get("StudyDate") or ""), patient, secret) if dates else ""
         for part in reversed(list(_parts(data))):  # the inner ones first: an outer rule may take them away
             _profile(part)
         data.PatientID = _keyed(secret, patient).hex()[:16] if patient else ""
-        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", [METHOD, MOVED] if dates else METHOD
+        data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", [METHOD, MOVED] if day else METHOD
         data.LongitudinalTemporalInformationModified = "MODIFIED" if day else "REMOVED"
         if day:
             data.StudyDate = day
@@ -136,6 +136,7 @@ def clean(data: Any, secret: str, *, dates: bool = False) -> None:
             meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
         if hasattr(data, "preamble"):
             data.preamble = b"\0" * 128
+    return day
 
 
 def moved(day: str, patient: str, secret: str) -> str:
@@ -148,7 +149,7 @@ def moved(day: str, patient: str, secret: str) -> str:
     days = least + int.from_bytes(_keyed(secret, f"days of {patient}")[:8], "big") % (most - least)
     try:
         whole = date.fromisoformat(day) if patient and re.fullmatch(r"[12]\d{7}", day) else None
-        return f"{whole - timedelta(days):%Y%m%d}" if whole else ""
+        return f"{(whole - timedelta(days)).isoformat().replace('-', '')}" if whole else ""
     except (ValueError, OverflowError):
         return ""
 

@@ -116,10 +116,10 @@ class TextFiles:
         blocks = tuple(block for _, block in leveled)
         if not blocks:
             raise BadRecord(str(file), "holds no text", "remove the file")
-        headings = (block.text for block in blocks if block.role == "heading")
-        meta: dict[str, Any] = {"license": self.license} if self.license else {}
         levels = [level for level, block in leveled if block.role == "heading"]
-        if not self.title and levels.count(min(levels, default=0)) > 1:
+        headings = (block.text for level, block in leveled if block.role == "heading" and level < _FENCED)
+        meta: dict[str, Any] = {"license": self.license} if self.license else {}
+        if not self.title and levels and min(levels) < _FENCED and levels.count(min(levels)) > 1:
             meta["heading_levels"] = levels
         title = self.title or next(headings, "") or file.stem
         return Document(
@@ -128,7 +128,8 @@ class TextFiles:
 
 
 _FENCED = 7  # below every heading: a "# …" among code
-_FENCE = re.compile(r"\s*(?:```|~~~)")
+_FENCE = re.compile(r"\s*(?:```(?!.*`)|~~~)")  # a line of code between backticks is none
+_EDGES = re.compile(r"^\||(?<!\\)\|$")  # one bar at either end
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
 
 
@@ -150,19 +151,23 @@ def _blocks(text: str, *, markdown: bool) -> Iterator[tuple[int, Block]]:
 
 
 def _paragraph(lines: list[str], *, tables: bool) -> Iterator[tuple[int, Block]]:
-    """The lines as one block, with the table among them as one of its own."""
-    rule = next(
-        (n for n in range(1, len(lines)) if "|" in lines[n - 1] and "|" in lines[n] and _RULE.match(lines[n])), 0
-    )
-    if not (tables and rule):
-        if lines:
-            yield 0, Block(" ".join(lines))
-        return
-    end = next((n for n in range(rule, len(lines)) if "|" not in lines[n]), len(lines))
-    yield from _paragraph(lines[: rule - 1], tables=False)
-    rows = [row for line in lines[rule + 1 : end] if (row := _row(_cells(lines[rule - 1]), _cells(line)))]
-    yield 0, Block("\n".join(rows) or " ".join(_cells(lines[rule - 1])), role="table")
-    yield from _paragraph(lines[end:], tables=tables)
+    """The lines as one block, with each table among them as one of its own."""
+    begun = 0
+    while tables and (rule := _rule_after(lines, begun + 1)):
+        end = next((n for n in range(rule, len(lines)) if "|" not in lines[n]), len(lines))
+        if before := lines[begun : rule - 1]:
+            yield 0, Block(" ".join(before))
+        rows = [row for line in lines[rule + 1 : end] if (row := _row(_cells(lines[rule - 1]), _cells(line)))]
+        yield 0, Block("\n".join(rows) or " ".join(_cells(lines[rule - 1])), role="table")
+        begun = end
+    if begun < len(lines):
+        yield 0, Block(" ".join(lines[begun:]))
+
+
+def _rule_after(lines: list[str], start: int) -> int:
+    """Where the rule below a table's header stands, from ``start`` on; 0 where there is none."""
+    places = (n for n in range(start, len(lines)) if "|" in lines[n - 1] and "|" in lines[n])
+    return next((n for n in places if _RULE.match(lines[n])), 0)
 
 
 def _row(header: list[str], cells: list[str]) -> str:
@@ -173,7 +178,7 @@ def _row(header: list[str], cells: list[str]) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", _EDGES.sub("", line.strip()))]
 
 
 def _text(node: Any) -> str:

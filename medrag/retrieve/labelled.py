@@ -98,7 +98,11 @@ def _class_of(ask: Ask, said: Mapping[str, Collection[str]]) -> Ask | None:
     """The question for the words of the labels in it alone; None where they make no class: "carcinoma" of "squamous cell carcinoma" where there is only
     a basal one, "benign" where one label among others holds it."""
     held = set[str]().union(*said.values())
+    if {*ask.finding} - held - _LOOSE:  # something else is asked, of the class or beside it: "necrosis in the tumor"
+        return None
     wanted = [stem for stem in ask.stems if stem in held and (stem in {*ask.finding} | STATES or stem.isdigit())]
+    if wanted and all(map(str.isdigit, wanted)) and not _counts(ask, wanted, said):
+        return None
     sites = [stem for stem in ask.stems if stem in ask.sites & held]
     named = {*wanted} - GENERAL - WORTH
     if named or sites:
@@ -106,9 +110,14 @@ def _class_of(ask: Ask, said: Mapping[str, Collection[str]]) -> Ask | None:
         return None if _narrowed(ask, {*wanted}, held) else replace(ask, finding=tuple(wanted), head=_head(ask, wanted))
     whole = any(_is_just({*own}, {*wanted}) for own in said.values())
     divided = bool(WORTH & {*wanted}) and all(WORTH & {*own} for own in said.values())
-    if not wanted or not (whole or divided):
+    if not wanted or not (whole or divided) or ask.sites - held - SEEN - GENERAL:  # "Is the aorta normal?"
         return None
     return replace(ask, finding=tuple(wanted), head=_head(ask, wanted), sites=frozenset())
+
+
+def _counts(ask: Ask, numbers: Collection[str], said: Mapping[str, Collection[str]]) -> bool:
+    """Whether a number is that of a label: "grade 2", not "2 lesions"."""
+    return any({*numbers} & {*own} and {*ask.stems} & {*own} - {*numbers} for own in said.values())
 
 
 def _is_just(label: set[str], wanted: set[str]) -> bool:

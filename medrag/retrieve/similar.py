@@ -76,16 +76,25 @@ class Reports:
 
     def __init__(self, studies: Iterable[Study]) -> None:
         self._known: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        self._uids: dict[str, str] = {}
         for study in studies:
             if study.text.strip():
+                if uid := str(study.meta.get("study_uid") or ""):
+                    self._uids[study.id] = uid
                 for pair in numbers_of(study.meta) | {("uid", study.id.partition(":")[2])}:
                     self._known.setdefault(pair, []).append((study.id, study.patient))
 
     def of(self, film: Item) -> str:
         """The report with an accession number or study UID of the film's, and not of another patient; empty where there is none. What a table
         calls its rows by may be either number: then the patient must be the same, too."""
-        numbers, whose = sorted(numbers_of(film.meta)), patient_of(film)
-        sure = (id_ for pair in numbers for id_, patient in self._known.get(pair, ()) if patient in ("", whose))
+        numbers, whose = sorted(numbers_of(film.meta), reverse=True), patient_of(film)  # the study UID first
+        uid = next((number for name, number in numbers if name == "study_uid"), "")
+        sure = (
+            id_
+            for pair in numbers
+            for id_, patient in self._known.get(pair, ())
+            if patient in ("", whose) and not (uid and self._uids.get(id_, uid) != uid)
+        )
         rows = (
             id_ for _, one in numbers for id_, patient in self._known.get(("uid", one), ()) if patient == whose != ""
         )

@@ -33,7 +33,7 @@ Said = Literal["yes", "no", ""]
 
 _ANSWER = re.compile(r"\banswer(?:\s+to\s+[\w\s]{1,40}?)?\s*(?:is\b|:)[\s\"'“*:]*(yes|no)\b", re.IGNORECASE)
 _LEAD = re.compile(
-    r"\W*(?:(?:most |very )?(?:likely|probably),?\s+)?(?:(yes)\b|(no)(?=[\s\"'”*_]*(?:$|[,.;:!?)\n—–]|-\s|\b(?:there|it|they|this|that|these|the|i|we)\b)))",
+    r"\W*(?:(?:most |very )?(?:likely|probably),?\s+)?(?:(yes)\b|(no)(?=[\s\"'”*_]*(?:$|[,.;:!?()\n—–]|-\s|\b(?:there|it|they|this|that|these|the|i|we)\b)))",
     re.IGNORECASE,
 )
 _BOTH = re.compile(r"\W*yes\s*(?:/|or|and)\s*no\b|\W*no\s*(?:/|or|and)\s*yes\b", re.IGNORECASE)

@@ -20,9 +20,12 @@ _BEYOND = re.compile(
     r"|^\W*(?:who|what) are you\b|^\W*(?:hi|hello|hey|thanks?|thank you|ok(?:ay)?|bye|goodbye|yes|no|great|good|nice|cool|wow)(?: (?:there|you|very much|so much))*\W*$",
     re.IGNORECASE,
 )
-_ORGAN = r"(?!.*\b(?:heart|cardiac|silhouette|mediastin\w+|aorta|aortic|hil(?:um|a|ar)|lungs?|kidneys?|liver|spleen|ventricles?)\b(?!.*\b(?:lesion|mass|nodule|tumou?r)s?\b))"
+_ORGAN = re.compile(r"\b(?:heart|cardiac|silhouette|mediastin\w+|aorta|aortic|hil(?:um|a|ar)|lungs?|kidneys?|liver|spleen|ventricles?|inspiration|volume status)\b", re.IGNORECASE)  # fmt: skip
+_LESION = re.compile(
+    r"\b(?:lesion|mass|nodule|tumou?r|opacity|effusion|pneumothorax|abscess|cyst)(?:e?s)?\b", re.IGNORECASE
+)
 _MEASURED = re.compile(  # of a finding; that an organ is large can be seen
-    rf"^\W*(?:and )?(?:how (?:large|big|wide|long|tall|thick|deep)\b|what(?:'s| is| are|) (?:its |the |their )?(?:size|diameter|dimension|length|width|thickness|volume)s?\b){_ORGAN}"
+    r"^\W*(?:and )?(?:how (?:large|big|wide|long|tall|thick|deep)\b|what(?:'s| is| are|) (?:its |the |their )?(?:size|diameter|dimension|length|width|thickness|volume)s?\b)"
     r"|\bin (?:cm|mm|centimet\w+|millimet\w+)\W*$|^\W*measure\b",
     re.IGNORECASE,
 )
@@ -35,4 +38,5 @@ def beyond(question: str) -> bool:
     [True, True, True, False, False]
     """
     asked = plainly(question)
-    return bool(_BEYOND.search(asked) or _MEASURED.search(asked))
+    sized = _MEASURED.search(asked) and (_LESION.search(asked) or not _ORGAN.search(asked))
+    return bool(_BEYOND.search(asked) or sized)

@@ -21,19 +21,25 @@ CHANGE = re.compile(  # of a question about the course of something
     r"compar\w+|differen(?:ces?|t|tly)|prior|previous\w*|earlier|since|over time)\b",
     re.IGNORECASE,
 )
+COURSE = re.compile(  # the same of a question that comes with images of several days
+    rf"{CHANGE.pattern}|\b(?:differ|before|cleared|gone|disappeared|appeared|developed|still|persist\w*|same|bigger|larger|smaller|grown|shrunk|second|both)\b",
+    re.IGNORECASE,
+)
 _SAID = re.compile(
     r"(?P<name>[A-Z][\w ,'-]*?) is (?P<word>new|resolved|unchanged|possibly (?:new|resolved|unchanged)|unchanged or (?:new|resolved)|in doubt): "
     r"probability \d\.\d+ in the (?:first|earlier) image, \d\.\d+ in the (?:second|later)"
 )
 _NEITHER = re.compile(r"In neither image: (?P<names>[^.]*)")
 _DOUBT = re.compile(r"In doubt: (?P<names>[^.]*)")
+_FILMS = r"(?:films?|images?|pictures?|stud(?:y|ies)|scans?|x-?rays?|radiographs?)"
 _OPEN = re.compile(  # "on different sides" compares no images
-    r"\b(?:chang\w+|compar\w+|progress\w*|evolution|evolved|interval)\b|^\W*what(?:'s| is| are) (?:the )?differen(?:ces?|t)\W*$"
+    rf"\b(?:chang\w+|progress\w*|evolution|evolved)\b|\bcompar\w+\b(?=.*\b(?:{_FILMS}|prior|previous|earlier|before|two|both|them|these|last|old|baseline)\b)"
+    rf"|\binterval (?:progress|improv|develop|growth|increase|decrease|worsen|resol)\w*|^\W*(?:what|which(?: findings?)?) (?:is|are) new\b|\bhow do (?:the|these) (?:two |both )?{_FILMS} differ\b|^\W*what(?:'s| is| are) (?:the )?differen(?:ces?|t)\W*$"
     r"|\bdifferen(?:ces?|t) (?:from|between the (?:two |both )?(?:films|images|pictures|studies|scans|x-?rays|radiographs))\b",
     re.IGNORECASE,
 )
 _THERE = re.compile(  # changes that a picture shows by itself: degenerative ones, and those that are seen on it
-    r"\b(?!(?:interval|temporal|serial|overall|general)\b)(?:\w+(?:ive|ous|ic|al|ar|ary|ed)|bony|disc|tissue|lung|bone) changes?\b"
+    r"\b(?:kinds?|types?|sorts?) of changes\b|\b(?!(?:interval|temporal|serial|overall|general)\b)(?:\w+(?:ive|ous|ic|al|ar|ary|ed)|bony|disc|tissue|lung|bone) changes?\b"
     r"|\bchanges? (?:is |are |can be |do you )?(?:seen?|visible|shown|present|noted|evident|identified)\b",
     re.IGNORECASE,
 )

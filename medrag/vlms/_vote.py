@@ -16,6 +16,7 @@ from medrag.vlms._evidence import split, usable
 from medrag.vlms._stance import ORDER, stance
 
 MARGIN = 0.55  # share of the weight that makes a vote more than a draw
+RANKS = 60  # as reciprocal rank fusion counts ranks (`medrag.retrieve.fuse`)
 LONGEST = 120  # characters of a finding that is named back
 NOTE = "This rests on their reports, not on the image itself."
 CAPTIONS = "This rests on their captions, not on the image itself."
@@ -64,8 +65,10 @@ def _said(row: tuple[str, Hit, str], label: str) -> str:
 
 
 def _weight(hit: Hit) -> float:
-    """How much its picture looks alike; a hit that the question's words found as well weighs no more for it."""
-    score = max((one.score for one in hit.parents if one.retriever.startswith("similar")), default=hit.score)
+    """Its score, as far as its picture's likeness gave it: a hit that the question's words found as well weighs no more for it."""
+    ranks = {one.retriever: 1 / (RANKS + one.rank) for one in hit.parents}
+    alike = sum(share for name, share in ranks.items() if name.startswith("similar"))
+    score = hit.score * alike / sum(ranks.values()) if alike else hit.score
     return score if score > 0 else 1e-3 / hit.rank
 
 

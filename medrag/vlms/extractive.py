@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 # on the picture itself: "this …", a thing that is there to be seen ("the margins"), or a word or two without a verb ("Grade?")
 _HERE = re.compile(
     r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b|^\W*\w+(?: \w+)?\s*\?\W*$"
-    r"|\bthe (?:lesions?|tumou?rs?|mass|nodule|abnormality|cells?|margins?|borders?|primary|stain(?:ing)?|grade|stage|colou?rs?)\b(?! of (?!the|this)\w)",
+    r"|\bthe (?:lesions?|tumou?rs?|mass|nodule|abnormality|cells?|margins?|borders?|primary|stain(?:ing)?|grade|stage|colou?rs?)\b(?! of (?!(?:the|this) (?:lesion|tumou?r|mass|nodule|abnormality|opacity)s?\b)\w)",
     re.IGNORECASE,
 )
-_NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # no sentence says what is left
+_NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # only what denies it says so
+_DENIED = re.compile(r"\bnot\b|\bno\b|n't\b|\bnever\b|\bun\w+", re.IGNORECASE)
 
 
 class Extractive:
@@ -97,7 +98,9 @@ class Extractive:
     def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True, books: bool = True) -> list[str]:
         """The best sentences that do not repeat each other, in the order of the evidence, each with its keys."""
         pool = [s for s in collect(context) if (reports or not is_report(s.hit)) and (books or is_similar(s.hit))]
-        ranked = rank(ask, pool) if ask.topic and not _NOT.match(ask.text) else []
+        ranked = rank(ask, pool) if ask.topic else []
+        if _NOT.match(ask.text):
+            ranked = [(n, s) for n, s in ranked if _DENIED.search(s.text)]
         if ask.sort == "closed":
             least = (
                 1 if context.query.images else len(ask.finding) - len(ask.finding) // 4

@@ -99,3 +99,18 @@ def test_each_row_of_a_markdown_table_is_a_sentence(tmp_path: Path) -> None:
     first, second = passages(tmp_path, table)
     assert first.text == "Markers of the colon. A | B is no table." and second.meta == {"role": "table"}
     assert sentences(second.text) == ["Marker: CK7; Colon: negative.", "Marker: CK20; Colon: positive."]
+
+
+def test_tables_with_an_empty_corner_and_many_tables_in_a_row(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("|| Colon | Breast |\n|---|---|---|\n| CK7 | negative | positive |\n")
+    (document,) = TextFiles("c", tmp_path / "a.md").read(never)
+    assert document.blocks[0].text == "CK7; Colon: negative; Breast: positive."
+    (tmp_path / "b.md").write_text("| a | b |\n|---|---|\n| 1 | 2 |\ntext\n" * 1500)
+    (document,) = TextFiles("c", tmp_path / "b.md").read(never)
+    assert len(document.blocks) == 3000
+
+
+def test_comments_in_code_title_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Intro.\n\n```\n# first\nx\n# second\n```\n")
+    (document,) = TextFiles("c", tmp_path / "a.md").read(never)
+    assert document.title == "a" and "heading_levels" not in document.meta

@@ -16,8 +16,9 @@ from medrag import private
 from medrag.grounding import checked
 from medrag.indexes.items import ItemStore
 from medrag.prompts import REFUSAL, make_prompt
-from medrag.retrieve.labelled import FEWEST, MOST, Labels
+from medrag.retrieve.labelled import FEWEST, MOST, Labels, _such
 from medrag.types import Context, Hit, ImageRecord, Item, Labelled, Query, QueryImage, Study
+from medrag.vlms._ask import parse
 from medrag.vlms._classes import Several
 from medrag.vlms.extractive import Extractive
 
@@ -325,3 +326,22 @@ def test_a_model_is_told_the_counts_unless_private() -> None:
 def test_a_picture_that_is_left_out_is_not_counted_among_all(tmp_path: Path) -> None:
     found = counted(tmp_path, NEAR, "Is this a melanoma?", exclude=frozenset(f"d:{n}" for n in range(10, 20)))
     assert found and found.asked and found.asked[1] == 6 and found.drawn == 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "question", "such"),
+    [
+        (("tumor", "normal", "stroma"), "Does the tumor invade the muscle?", None),
+        (("tumor", "normal", "stroma"), "Is there necrosis in the tumor?", None),
+        (("tumor", "normal", "stroma"), "Is there a benign tumor?", None),
+        (("tumor", "normal", "stroma"), "Is this tissue normal?", {"normal"}),
+        (("pneumonia", "normal"), "Is the aorta normal?", None),
+        (("pneumonia", "normal"), "Is this film normal?", {"normal"}),
+        (("grade 0", "grade 1", "grade 2"), "Are there 2 lesions?", None),
+        (("grade 0", "grade 1", "grade 2"), "Is this grade 2?", {"grade 2"}),
+    ],
+)
+def test_what_is_asked_of_a_class_or_beside_it_is_not_told_by_labels(
+    labels: tuple[str, ...], question: str, such: set[str] | None
+) -> None:
+    assert _such(parse(question), labels) == such

@@ -71,7 +71,7 @@ def test_votes(question: str, start: str) -> None:
 
 
 def test_scores_outweigh_numbers() -> None:
-    """Two studies against one: the one wins when its picture is much more alike, whatever the fused scores are."""
+    """Two studies against one: the one wins when it is much nearer, and not for the words of the question that it holds."""
     import dataclasses
 
     asked = prompt(
@@ -79,14 +79,16 @@ def test_scores_outweigh_numbers() -> None:
         alike=[study(1, "Large pleural effusion."), study(2, "No effusion."), study(3, "No effusion.")],
     )
     near, *far = asked.context.kept[:3]
-
-    def alike(hit: Hit, score: float) -> Hit:
-        return dataclasses.replace(hit, parents=(dataclasses.replace(hit.parents[0], score=score),))
-
-    kept = (alike(near, 0.9), *(alike(hit, 0.1) for hit in far))
+    kept = (dataclasses.replace(near, score=0.9), *(dataclasses.replace(hit, score=0.1) for hit in far))
     heavy = dataclasses.replace(asked, context=dataclasses.replace(asked.context, kept=kept))
     assert said(EXTRACTIVE, asked).startswith("Likely no")
     assert said(EXTRACTIVE, heavy).startswith("Likely yes: 1 of 3")
+    worded = dataclasses.replace(
+        near, score=0.05, parents=(*near.parents, Hit(near.item, 9.0, 1, "lexical"), Hit(near.item, 9.0, 1, "dense"))
+    )
+    kept = (worded, *(dataclasses.replace(hit, score=0.017) for hit in far))
+    asked = dataclasses.replace(asked, context=dataclasses.replace(asked.context, kept=kept))
+    assert said(EXTRACTIVE, asked).startswith("Likely no: 2 of 3")
 
 
 def test_two_parts_of_one_study_have_one_vote() -> None:
