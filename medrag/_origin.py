@@ -22,13 +22,19 @@ def remember(folder: Path, file: Path) -> None:
     note.write_text(str(file.resolve()), encoding="utf-8", errors="surrogateescape")
 
 
-def another(folder: Path, file: Path) -> Path | None:
-    """The recipe file that the index in a folder was built from, where it is still there and not this one."""
+def noted(folder: Path) -> Path | None:
+    """The recipe file that the index in a folder was built from, where it is still there."""
     try:
         known = Path((workspace(folder) / NOTE).read_text(encoding="utf-8", errors="surrogateescape"))
-        return known if known.is_file() and known != file.resolve() else None
+        return known if known.is_file() else None
     except (OSError, ValueError):
         return None
+
+
+def another(folder: Path, file: Path) -> Path | None:
+    """The same file, where it is not this one."""
+    known = noted(folder)
+    return known if known != file.resolve() else None
 
 
 def refuse_to_replace(name: str, folder: Path, file: Path) -> None:

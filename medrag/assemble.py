@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from medrag._origin import refuse_to_answer
+from medrag._origin import noted, refuse_to_answer
 from medrag._util.places import built, every_built
 from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
@@ -55,7 +55,7 @@ def assemble(
 
 
 def recipe_named(source: str | Path) -> Recipe:
-    """A recipe by name or file; also one whose file is gone, by name from the index that was built from it.
+    """A recipe by name or file; also by name from the index that was built from it, asked as its file says where that is still there.
 
     Raises SettingsError when there is neither.
     """
@@ -67,7 +67,8 @@ def recipe_named(source: str | Path) -> Recipe:
         name = str(source)
         if Path(name).suffix in (".yaml", ".yml") or name not in every_built():
             raise
-    return open_store(built(name), name=name).recipe
+    held, file = open_store(built(name), name=name).recipe, noted(built(name))
+    return held.model_copy(update={"pipeline": load_recipe(file).pipeline}) if file else held
 
 
 def _assembled(

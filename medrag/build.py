@@ -329,7 +329,7 @@ class _Build:
         self.log.warnings += shortfalls(self.recipe, counts)
         return Manifest(
             name=self.recipe.name,
-            recipe=self.recipe.model_dump(mode="json", exclude={"pipeline"}),
+            recipe=self.recipe.model_dump(mode="json", exclude={"pipeline": {"model_options"}}),  # these may hold a key
             key=key,
             encoders={
                 name: {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": dims[name]}

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from medrag import _filling
 from medrag._snapshots import keep, restore
@@ -866,3 +867,22 @@ def test_a_corpus_that_was_left_out_is_tried_again(tmp_path: Path, folder: Path)
     assert mended.fresh and mended.counts == {"passage": 6}
     assert (tmp_path / "notes.reads").read_text().count("read") == 1
     assert not build(recipe, folder).fresh
+
+
+def test_an_index_that_is_opened_by_its_name_is_asked_as_its_recipe_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("A pleural effusion is fluid in the pleural space.")
+    recipe = {
+        "name": "guarded", "corpora": [{"name": "notes", "reader": "text", "path": "notes"}],
+        "indexes": {"lexical": {"kind": "bm25", "items": ["passage"]}},
+        "pipeline": {"private": True, "unsupported": "abstain", "model_options": {"sentences": 2}},
+    }  # fmt: skip
+    file = tmp_path / "guarded.yaml"
+    file.write_text(yaml.safe_dump(recipe))
+    MedRAG.open(file, build=True)
+    asked = MedRAG.open("guarded").settings
+    assert asked.private and asked.unsupported == "abstain" and asked.model_options == {"sentences": 2}
+    file.unlink()  # then as the index knows it, without options that may hold a key
+    asked = MedRAG.open("guarded").settings
+    assert asked.private and asked.unsupported == "abstain" and asked.model_options == {}
