@@ -2,7 +2,7 @@
 
 What counts as an answer, in this order:
 
-1. "the answer is yes", "Answer: no", where all such words of the text agree;
+1. "the answer is yes", "Answer: no", where all such words of the text agree, and one word alone that is a label (`medrag.corpora.questions.LABELS`);
 2. a text that begins with yes, or with no before a mark or a pronoun ("No, …", "No there is …"), "likely" before it or not;
 3. a first sentence that says of one thing that it is there or not: "there is (no) …", "No …", "… shows …", "… does not show
    …", "… is (not) seen". All its content words must be of one polarity, and none may turn the question round
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from medrag._util.text import plain_marks, sentences
+from medrag.corpora.questions import LABELS
 from medrag.prompts import KEYS, REFUSAL, UNSEEN
 from medrag.score.grounding import stances
 from medrag.score.overlap import ratio
@@ -61,6 +62,8 @@ def parse(answer: str) -> Said:
     said = {match[1].lower() for match in _ANSWER.finditer(text)}
     if said:
         return _word(said.pop()) if len(said) == 1 else ""
+    if (label := LABELS.get(text.strip(" .!*\"'").lower())) is not None:
+        return _word(label)
     if _BOTH.match(text):
         return ""
     if lead := _LEAD.match(text):

@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from medrag.score import Rows, Weights
 
 _MARKS = str.maketrans("", "", string.punctuation)
+_NUMBERS = re.compile(r"(?<=\d)[./:](?=\d)|(?<!\S)[<>-](?=\s?\d)")
+_SIGNS = "./:<>-"
+_KEPT = str.maketrans(_SIGNS, "\ue000\ue001\ue002\ue003\ue004\ue005")  # while marks are taken out
+_BACK = str.maketrans("\ue000\ue001\ue002\ue003\ue004\ue005", _SIGNS)
 
 
 def normalised(text: str) -> list[str]:
-    """Lower-case words without punctuation and articles."""
-    return re.sub(r"\b(a|an|the)\b", " ", text.lower().translate(_MARKS)).split()
+    """Lower-case words without punctuation and articles, as SQuAD's evaluation has them; but marks within a number stay, and articles where nothing else
+    is said ("A" of two options).
+
+    >>> normalised("The 5.5 cm mass."), normalised("A")
+    (['5.5', 'cm', 'mass'], ['a'])
+    """
+    kept = _NUMBERS.sub(lambda match: match[0].translate(_KEPT), text.lower())
+    words = kept.translate(_MARKS).translate(_BACK).split()
+    return [word for word in words if word not in ("a", "an", "the")] or words
 
 
 def token_f1(answer: str, reference: str) -> float:

@@ -178,3 +178,8 @@ def test_all_scores_by_hand_under_each_line_of_weights() -> None:
 )
 def test_a_likely_yes_or_no_is_one(answer: str, said: str) -> None:
     assert parse(answer) == said
+
+
+@pytest.mark.parametrize("word", ["Present.", "True", "1", "positive", "Y"])
+def test_a_label_alone_is_an_answer(word: str) -> None:
+    assert parse(word) == "yes" and parse("Absent") == parse("0") == "no"

@@ -85,7 +85,10 @@ def test_token_f1_is_squads(answer: str, reference: str) -> None:
         ("The right lung.", ["right", "lung"]),
         ("A mass, an apex; the X-ray!", ["mass", "apex", "xray"]),
         ("Anatomy", ["anatomy"]),  # no article of its own
-        ("the", []),
+        ("the", ["the"]),
+        ("A.", ["a"]),  # an option
+        ("5.5 cm, 1/2 and <1 cm.", ["5.5", "cm", "1/2", "and", "<1", "cm"]),
+        ("", []),
     ],
 )
 def test_words_without_marks_and_articles(text: str, found: list[str]) -> None:
@@ -117,3 +120,7 @@ def test_each_score_is_a_column_and_a_mean() -> None:
 )
 def test_what_an_answer_states(answer: str, reference: str, said: bool) -> None:
     assert stated(answer, reference) is said
+
+
+def test_an_empty_answer_is_never_right() -> None:
+    assert not OpenAnswers().rows(["", "the"], ["A", "A"]).any()
