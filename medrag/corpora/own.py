@@ -6,8 +6,9 @@ at. A file is read whole or not at all: what is measured must not depend on whic
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -129,7 +130,37 @@ def _named_rows(
     have = list(dict.fromkeys(str(name) for _, row in raw for name in row))
     if lacking := [column for column in given.values() if column not in have]:
         raise CorpusError(f"{path}: there is no column {lacking[0]!r}", f"found: {', '.join(have[:12])}")
+    _check_spelling(path, have, given)
     return [(place, _by_role(row, given)) for place, row in raw]
+
+
+def _check_spelling(path: Path, have: Sequence[str], given: Mapping[str, str]) -> None:
+    """Raises CorpusError for a column that nothing takes and whose name is nearly that of a role that no column fills: imgae."""
+    spelled = {name: spellings(name) for name in have if name not in given.values()}
+    filled = {
+        role for role, names in NAMES.items() if any({*names} & {*one} for one in spelled.values())
+    } | given.keys()
+    if "reference" in filled:
+        filled |= {"report", "findings", "impression"}  # beside an answer nobody need give them
+    open_ = [name for role, names in NAMES.items() if role not in filled for name in names]
+    taken = {name for names in NAMES.values() for name in names}
+    for column, names in spelled.items():
+        near = next((known for known in open_ for name in names if not taken & {*names} and _alike(name, known)), "")
+        if near:
+            raise CorpusError(
+                f"{path}: nothing takes the column {column!r}, which is nearly called {near!r}",
+                f"rename it {near}, or otherwise if something else is meant; a task file maps columns of other names (options: {{columns: {{{near}: {column}}}}})",
+            )
+
+
+def _alike(name: str, known: str) -> bool:
+    """Whether a name is another one misspelled: as many words, each nearly the same. Short ones are not: pid is no id."""
+    words = list(zip(name.split("_"), known.split("_"), strict=False))
+    return (
+        len(known) > 3
+        and name.count("_") == known.count("_")
+        and all(difflib.SequenceMatcher(None, one, other).ratio() >= 0.8 for one, other in words)
+    )
 
 
 def _rows(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -244,8 +275,18 @@ def _report(row: Mapping[str, Any]) -> str:
 def _grades(value: object) -> dict[str, int]:
     """Relevant documents with their grades: an object, or names, each of grade 1."""
     if isinstance(value, dict):
-        return {str(name): int(grade) for name, grade in value.items()}
+        return {str(name): _grade(grade) for name, grade in value.items()}
     return dict.fromkeys(_names(value), 1)
+
+
+def _grade(value: Any) -> int:
+    """A grade as a number; one that is cut to a whole number would make what is relevant irrelevant."""
+    try:
+        if (grade := float(value)).is_integer() and grade >= 0:
+            return int(grade)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"the grade {value!r:.40} is none: grades are whole numbers, 1 and above is relevant")
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

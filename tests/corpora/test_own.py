@@ -122,6 +122,39 @@ def test_relevant_documents_make_judged_queries(folder: Path) -> None:
     assert (both.kind, both.relevant) == ("closed", {"films:4": 1})
 
 
+@pytest.mark.parametrize("grade", ["0.9", "-1", '"much"', "null"])
+def test_a_grade_that_is_no_whole_number_is_told_and_not_cut(folder: Path, grade: str) -> None:
+    with pytest.raises(CorpusError, match=r"line 1: the grade .* whole numbers, 1 and above is relevant"):
+        read(folder, f'{{"question": "a?", "relevant": {{"films:51": {grade}}}}}', "own.jsonl")
+    (one,) = read(folder, '{"question": "a?", "relevant": {"a": 2.0, "b": 0, "c": "1"}}', "own.jsonl")
+    assert one.relevant == {"a": 2, "b": 0, "c": 1}
+
+
+@pytest.mark.parametrize(
+    ("head", "near"),
+    [
+        ("imgae,question,answer", "image"),
+        ("image,quesiton,answer", "question"),
+        ("image,question,anwser", "answer"),
+        ("Patinet ID,question,answer", "patient_id"),
+        ("finding,image,study", "findings"),
+    ],
+)
+def test_a_column_that_is_misspelled_is_told_and_not_left_out(folder: Path, head: str, near: str) -> None:
+    with pytest.raises(CorpusError, match=rf"the column .*, which is nearly called '{near}' → rename it"):
+        read(folder, f"{head}\na.png,a.png,yes\n")
+
+
+def test_other_columns_are_nobodys_misspelling(folder: Path) -> None:
+    more = "age sex label notes image_quality answer_type question_type images_count studydate StudyDate pid report_date question_no finding".split()
+    (one,) = read(folder, f"question,answer,{','.join(more)}\nq?,yes,{','.join('x' for _ in more)}\n")
+    assert one.reference == "yes"
+    (one,) = read(folder, "imgae,img,question,answer\nx,a.png,q?,yes\n")  # the role is filled
+    assert one.images
+    (one,) = read(folder, "imgae,question,answer\na.png,q?,yes\n", columns={"image": "imgae"})
+    assert one.images
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -148,7 +181,7 @@ def test_what_is_no_question_is_told_with_its_line(folder: Path, text: str, told
     [
         ("own.jsonl", "[" * 5000, "line 1: is JSON nested too deeply"),
         ("own.json", '{"a":' * 5000, "is JSON nested too deeply"),
-        ("own.jsonl", '{"question": "q?", "relevant": {"a": 1e999}}', "line 1: cannot convert float infinity"),
+        ("own.jsonl", '{"question": "q?", "relevant": {"a": 1e999}}', "line 1: the grade inf is none"),
     ],
 )  # found by the fuzzer
 def test_json_that_no_parser_bears_is_told(folder: Path, name: str, text: str, told: str) -> None:
