@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medrag.cli.output import Json, emit, note, options_of, table
+
+if TYPE_CHECKING:
+    from medrag.eval.runner import Run
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure what retrieval gains, beside trivial baselines and with intervals."
@@ -74,18 +78,27 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run arms through a task. A run that was cut off goes on where it stopped."""
+    from medrag.errors import SettingsError
     from medrag.eval import runner
 
     plans = runner.plans(
         task, data, split=split, model=model or None, recipe=recipe, limit=limit, seed=seed, options=options_of(option or [])
     )  # fmt: skip
+    _check_arms(plans, arm)
     pairs = [
         (one, name) for one, name in itertools.product(plans, arm) if len(plans) == 1 or runner.fits(one.task, name)
     ]
-    several, found = len(pairs) > 1, {}
+    several, found, unfit = len(pairs) > 1, {}, 0
     for planned, name in pairs or [(plans[0], arm[0])]:
         path = _path(out, planned, name, several)
-        result = runner.run(planned, name, path, draws=draws, at_once=at_once, workers=workers, restart=restart)
+        try:
+            result = runner.run(planned, name, path, draws=draws, at_once=at_once, workers=workers, restart=restart)
+        except SettingsError as error:  # an arm that the task has no use for takes no other with it
+            if not several:
+                raise
+            note(f"left out: {planned.task.name} · {name}: {error}")
+            unfit += 1
+            continue
         found[name if len(plans) == 1 else f"{planned.task.kind} {name}"] = result
         if not as_json:
             _show(result)
@@ -94,6 +107,21 @@ def run(
             note(f"{failed} of {result['n']} failed and count as wrong, the first with: {result['problem']}")
     if as_json:
         emit(found if several else next(iter(found.values())))
+    if unfit:
+        raise typer.Exit(1)
+
+
+def _check_arms(plans: Sequence[Run], names: Sequence[str]) -> None:
+    """Tells of the name of an arm that there is not before the first question, rather than when those before it have answered."""
+    from medrag.eval.arms import check_named, make_arm
+    from medrag.eval.baselines import BASELINES
+    from medrag.eval.runner import PICTURED
+
+    for name in names:
+        if ":" in name:
+            make_arm(name, plans[0].rag, ())
+        elif name not in BASELINES and all(one.task.kind in PICTURED for one in plans):
+            check_named(name)
 
 
 def _path(out: Path | None, planned: Any, arm: str, several: bool) -> Path:
@@ -145,6 +173,8 @@ def compare(
         emit(result)
         return
     note(f"{result['task']} · {result['first']} − {result['second']} · {result['n']} examples")
+    for what, both in result["differ"].items():
+        note(f"{what}s differ: {', '.join(both)}")
     rows = [
         (name, f"{d['difference']:+.4f}", spread(d["interval"], "+.4f"), f"{d['p']:.4f}")
         for name, d in result["differences"].items()

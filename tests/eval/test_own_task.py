@@ -266,3 +266,21 @@ def test_the_command_takes_a_file(tmp_path: Path) -> None:
         "mine-closed-all-majority.json",
         "mine-open-all-majority.json",
     }
+
+
+def test_the_name_of_an_arm_is_checked_before_the_first_question(tmp_path: Path) -> None:
+    for wrong in ("adaptve", "nowhere_at_all:answer"):
+        words = ["--recipe", "sample", "--arm", "majority", "--arm", wrong, "--out", str(tmp_path / "r")]
+        said = CliRunner().invoke(app, ["eval", "run", str(questions(tmp_path)), *words])
+        assert said.exit_code == 1 and wrong in str(said.stderr) and not (tmp_path / "r").exists()
+
+
+def test_an_arm_that_a_task_has_no_use_for_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = dataclasses.replace(plan(questions(tmp_path), recipe="mine"), rag=pipeline)
+    monkeypatch.setattr("medrag.eval.runner.plans", lambda *args, **options: [planned])
+    words = ["--arm", "none", "--arm", "oracle-context", "--arm", "adaptive", "--out", str(tmp_path / "r"), "--json"]
+    said = CliRunner().invoke(app, ["eval", "run", "mine.csv", *words])
+    assert said.exit_code == 1 and "left out: mine · oracle-context" in said.stderr, said.output
+    assert set(json.loads(said.stdout)) == {"none", "adaptive"}
