@@ -44,7 +44,8 @@ def _failed(example: Mapping[str, Any]) -> dict[str, Any]:
 def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Differences first − second over the examples that both answered.
 
-    Raises SettingsError for results of two tasks or splits, and where one has another right answer than the other.
+    ``differ`` tells of a generator or a fingerprint (index, generator, settings) that is not the same. Raises SettingsError for results of two tasks or splits,
+    and where one has another question, picture or right answer than the other.
     """
     (one, mine), (other, theirs) = load(first), load(second)
     for name in ("task", "split"):
@@ -59,9 +60,9 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
         raise SettingsError("the two results have no example in common", "run both on the same split")
     right = [by[line["id"]] for line in left]
     for line, its in zip(left, right, strict=True):
-        if line["reference"] != its["reference"]:
+        if what := _other(line, its):
             raise SettingsError(
-                f"{line['id']} has one right answer in {first} and another in {second}", "run both on the same data"
+                f"{line['id']} has one {what} in {first} and another in {second}", "run both on the same data"
             )
     found = scoring.differences(
         scoring.rows_of(task, left), scoring.rows_of(task, right),
@@ -70,5 +71,30 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
     return {
         "task": one["task"], "split": one["split"], "first": one["arm"], "second": other["arm"], "n": len(left),
         "left_out": len(mine) + len(theirs) - 2 * len(left), "headline": one["headline"], "differences": found,
+        "differ": _differ(one["settings"], other["settings"]),
         "scores": {"first": one["scores"], "second": other["scores"]},
     }  # fmt: skip
+
+
+def _other(line: Mapping[str, Any], its: Mapping[str, Any]) -> str:
+    """What two lines of one id do not share, for ids may be numbers of rows; one that failed knows its right answer alone."""
+    if line["reference"] != its["reference"]:
+        return "right answer"
+    if "failed" in (line["status"], its["status"]):
+        return ""
+    if line["question"] != its["question"]:
+        return "question"
+    return "picture" if _shown(line, its) != _shown(its, line) else ""
+
+
+def _shown(line: Mapping[str, Any], beside: Mapping[str, Any]) -> list[str]:
+    """A line's pictures, by their content where both lines know it, else by their names."""
+    if all(one.get("pictures") and all(one["pictures"]) for one in (line, beside)):
+        return list(line["pictures"])
+    return [Path(path).name for path in line["images"]]
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What both name and is not the same; an arm that asks no generator names none."""
+    both = {name: [str(one.get(name, "")), str(other.get(name, ""))] for name in ("generator", "fingerprint")}
+    return {name: pair for name, pair in both.items() if all(pair) and pair[0] != pair[1]}

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from medrag import MedRAG
+from medrag.cli.app import app
 from medrag.errors import CorpusError, GeneratorError, IndexMissing, MedragError, SettingsError
 from medrag.eval import runner
 from medrag.eval.arms import ARMS, Arm, make_arm, one_by_one
@@ -500,6 +502,28 @@ def test_results_of_two_splits_or_of_other_right_answers_are_not_compared(planne
     run(dataclasses.replace(planned, examples=turned), "none", tmp_path / "turned.json", draws=10)
     with pytest.raises(SettingsError, match=r"0/0 has one right answer .* → run both on the same data"):
         compare(tmp_path / "a.json", tmp_path / "turned.json", draws=10)
+
+
+@pytest.mark.parametrize("what", ["question", "picture"])
+def test_rows_of_one_number_that_ask_something_else_are_not_compared(planned: Run, tmp_path: Path, what: str) -> None:
+    run(planned, "none", tmp_path / "a.json", draws=10)
+    change = {"question": {"question": "Is there a mass?"}, "picture": {"images": (film(tmp_path, 7),)}}[what]
+    other = (dataclasses.replace(planned.examples[0], **change), *planned.examples[1:])
+    run(dataclasses.replace(planned, examples=other), "none", tmp_path / "b.json", draws=10)
+    with pytest.raises(SettingsError, match=rf"0/0 has one {what} in .* → run both on the same data"):
+        compare(tmp_path / "a.json", tmp_path / "b.json", draws=10)
+
+
+def test_a_comparison_names_the_generators_that_differ(planned: Run, tmp_path: Path) -> None:
+    run(planned, "none", tmp_path / "a.json", draws=10)
+    rag = pipeline()
+    rag.generator.name = "another"
+    run(dataclasses.replace(planned, rag=lambda: rag), "none", tmp_path / "b.json", draws=10)
+    differ = compare(tmp_path / "a.json", tmp_path / "b.json", draws=10)["differ"]
+    assert differ["generator"] == [planned.rag().generator.name, "another"] and set(differ) >= {"generator"}
+    assert compare(tmp_path / "a.json", tmp_path / "a.json", draws=10)["differ"] == {}
+    said = CliRunner().invoke(app, ["eval", "compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert "generators differ: " in said.stderr and "another" in said.stderr
 
 
 def test_unusual_ends_of_lines_within_an_answer_are_part_of_it(planned: Run, tmp_path: Path) -> None:
