@@ -15,6 +15,7 @@ WIDTH, LEFT, ROW = 720, 220, 24
 def forest(rows: Sequence[tuple[str, float, float, float]], unit: str, falls: Collection[str] = ()) -> dict[str, Any]:
     """Differences with their intervals about a line at zero: (name, value, low, high). Less is better of those in ``falls``."""
     reach = max([abs(v) for row in rows for v in row[1:]] + [1e-3]) * 1.05
+    digits = ".2f" if reach >= 0.1 else ".2g"
     middle, half = LEFT + (WIDTH - LEFT) / 2, (WIDTH - LEFT) / 2 - 52
 
     def x(value: float) -> float:
@@ -40,8 +41,8 @@ def forest(rows: Sequence[tuple[str, float, float, float]], unit: str, falls: Co
         "zero": middle,
         "marks": marks,
         "unit": unit,
-        "low": f"{-reach:.2f}",
-        "high": f"{reach:.2f}",
+        "low": f"{-reach:{digits}}",
+        "high": f"{reach:{digits}}",
     }
 
 

@@ -60,7 +60,7 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
         raise SettingsError("the two results have no example in common", "run both on the same split")
     right = [by[line["id"]] for line in left]
     for line, its in zip(left, right, strict=True):
-        if what := _other(line, its):
+        if what := unlike(line, its):
             raise SettingsError(
                 f"{line['id']} has one {what} in {first} and another in {second}", "run both on the same data"
             )
@@ -76,7 +76,7 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
     }  # fmt: skip
 
 
-def _other(line: Mapping[str, Any], its: Mapping[str, Any]) -> str:
+def unlike(line: Mapping[str, Any], its: Mapping[str, Any]) -> str:
     """What two lines of one id do not share, for ids may be numbers of rows; one that failed knows its right answer alone."""
     if line["reference"] != its["reference"]:
         return "right answer"

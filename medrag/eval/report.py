@@ -15,13 +15,15 @@ from medrag._util import render
 from medrag._util.files import atomic_open
 from medrag.errors import CorpusError
 from medrag.eval import charts, scoring
-from medrag.eval.compare import load
+from medrag.eval.compare import load, unlike
 from medrag.eval.tasks import Task
 from medrag.score import closed
 
 CASES = 4  # won and lost, each
+SHOWN = 0.005  # a smaller gain is written 0.00
 DRAWS = 1000
-Loaded = tuple[dict[str, Any], list[dict[str, Any]]]
+Line = dict[str, Any]
+Loaded = tuple[dict[str, Any], list[Line]]
 
 
 def write(results: Sequence[Path], out: Path, tell: Callable[[str], object] = lambda line: None) -> Path:
@@ -58,12 +60,29 @@ def section(title: str, found: list[Loaded]) -> dict[str, Any]:
     first = found[0][0]
     task = Task.model_validate(first["settings"]["task"])
     return {
-        "title": title, "about": task.about, "licence": task.licence, "headline": task.headline, "n": first["n"], "groups": first["groups"],
+        "title": title, "about": task.about, "licence": task.licence, "headline": task.headline, "n": _span(found, "n"), "groups": _span(found, "groups"),
         "table": table(found, task.headline, whole=task.kind != "report"), "charts": drawings(task, found), "cases": cases(task, found),
-        "arms": [{"name": r["arm"], "generator": r["settings"].get("generator", ""), "fingerprint": r["settings"].get("fingerprint", ""),
-                  "seconds": r["seconds"], "abstained": r["abstained"], "failed": r["failed"]} for r, _ in found],
+        "arms": [{"name": name, "generator": r["settings"].get("generator", ""), "fingerprint": r["settings"].get("fingerprint", ""),
+                  "seconds": r["seconds"], "abstained": r["abstained"], "failed": r["failed"]} for name, (r, _) in zip(labels(found), found, strict=True)],
         "versions": ", ".join(f"{name} {version}" for name, version in first["versions"].items()),
     }  # fmt: skip
+
+
+def labels(found: list[Loaded]) -> list[str]:
+    """What each result is called beside the others: its arm, with its generator and number of examples where these differ; a number tells those apart that are still alike."""
+    generators = [r["settings"].get("generator", "") for r, _ in found]
+    several, sizes = len({*generators} - {""}) > 1, {r["n"] for r, _ in found}
+    names = []
+    for (result, _), generator in zip(found, generators, strict=True):
+        name = f"{result['arm']} · {generator}" if several and generator else result["arm"]
+        names.append(f"{name} ({result['n']})" if len(sizes) > 1 else name)
+    return [f"{name} #{names[: n + 1].count(name)}" if names.count(name) > 1 else name for n, name in enumerate(names)]
+
+
+def _span(found: list[Loaded], name: str) -> str:
+    """The number that all results share, or the least and the greatest."""
+    every = [result[name] for result, _ in found]
+    return str(every[0]) if len({*every}) == 1 else f"{min(every)}–{max(every)}"
 
 
 def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, Any]:
@@ -71,9 +90,14 @@ def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, 
     first = found[0][0]
     every = dict.fromkeys(name for result, _ in found for name in result["scores"])
     names = [headline, *(name for name in every if name != headline and (whole or not name.startswith("f1/")))]
-    columns = [(r["arm"], {k: (v, *r["intervals"][k]) for k, v in r["scores"].items()}) for r, _ in found]
+    columns = [
+        (label, {k: (v, *r["intervals"][k]) for k, v in r["scores"].items()})
+        for label, (r, _) in zip(labels(found), found, strict=True)
+    ]
+    size = "" if len({r["n"] for r, _ in found}) == 1 else f", {first['n']}"
     columns += [
-        (f"{name} (baseline)", {k: tuple(v) for k, v in scores.items()}) for name, scores in first["baselines"].items()
+        (f"{name} (baseline{size})", {k: tuple(v) for k, v in scores.items()})
+        for name, scores in first["baselines"].items()
     ]
     rows = [
         (name, [f"{s[name][0]:.3f} [{scoring.spread(s[name][1:])}]" if name in s else "–" for _, s in columns])
@@ -82,54 +106,59 @@ def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, 
     return {"columns": [name for name, _ in columns], "rows": rows}
 
 
-def pair(found: list[Loaded]) -> tuple[Loaded, Loaded] | None:
-    """What is compared in drawings and cases: adaptive (or else the last arm) with none (or else the first)."""
-    arms = {r["arm"]: (r, lines) for r, lines in found}
-    if len(arms) < 2:
-        return None
-    new = arms.get("adaptive") or found[-1]
-    old = arms.get("none") or found[0]
-    return None if new[0]["arm"] == old[0]["arm"] else (new, old)
+def pair(found: list[Loaded]) -> tuple[int, int] | None:
+    """Places of what is compared in drawings and cases: adaptive (or else the last arm) with none (or else the first), of one generator if there is one."""
+    arms = [r["arm"] for r, _ in found]
+    generators = [r["settings"].get("generator", "") for r, _ in found]
+    new = arms.index("adaptive") if "adaptive" in arms else len(arms) - 1
+    nones = [n for n, arm in enumerate(arms) if arm == "none"]
+    old = min(nones, key=lambda n: generators[n] != generators[new], default=0)
+    return None if arms[new] == arms[old] else (new, old)
+
+
+def _in_both(mine: Sequence[Line], theirs: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """The lines of two results that answer the same, in one order."""
+    by = {line["id"]: line for line in theirs}
+    kept = [line for line in mine if line["id"] in by and not unlike(line, by[line["id"]])]
+    return kept, [by[line["id"]] for line in kept]
 
 
 def drawings(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
     """The plots of a task for its page: gains, ranks, calibration and coverage, as far as its results have them."""
-    made = []
-    if both := pair(found):
-        (new, mine), (old, theirs) = both
-        by = {line["id"]: line for line in theirs}
-        mine = [line for line in mine if line["id"] in by]
-        gains = scoring.differences(
-            scoring.rows_of(task, mine),
-            scoring.rows_of(task, [by[line["id"]] for line in mine]),
-            [line["group"] for line in mine],
-            DRAWS,
-            0,
-        )
-        named = f"{new['arm']} − {old['arm']}, with 95 % intervals"
-        scores = [
-            (k, d["difference"], *d["interval"])
-            for k, d in gains.items()
-            if not k.startswith("f1/") and abs(d["difference"]) <= 1
-        ]
-        made.append(
-            {
-                "title": f"Gain by score: {named}",
-                **_forest(scores, [k for k, *_ in scores if scoring.fault(k)]),
-            }
-        )
-        if findings := [(k[3:], d["difference"], *d["interval"]) for k, d in gains.items() if k.startswith("f1/")]:
-            made.append({"title": f"Gain by finding (F1): {named}", **_forest(findings)})
+    made = _gains(task, found)
     if task.kind == "closed":
         made += _closed(found)
     if task.kind == "ranking":
         made += [
             {
-                "title": f"Rank of the first relevant document: {r['arm']}",
+                "title": f"Rank of the first relevant document: {label}",
                 **charts.bars(charts.first_ranks(lines), "queries"),
             }
-            for r, lines in found
+            for label, (_, lines) in zip(labels(found), found, strict=True)
         ]
+    return made
+
+
+def _gains(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
+    """Differences by score and by finding; those beyond ±1 would leave no room for the others, and stand in the title."""
+    both = pair(found)
+    if not both:
+        return []
+    mine, theirs = _in_both(*(found[n][1] for n in both))
+    if not mine:
+        return []
+    gains = scoring.differences(
+        scoring.rows_of(task, mine), scoring.rows_of(task, theirs), [line["group"] for line in mine], DRAWS, 0
+    )
+    new, old = (labels(found)[n] for n in both)
+    named = f"{new} − {old}, {len(mine)} examples, with 95 % intervals"
+    rows = [(k, d["difference"], *d["interval"]) for k, d in gains.items() if not k.startswith("f1/")]
+    scores = [row for row in rows if abs(row[1]) <= 1]
+    if beyond := ", ".join(f"{k} {gain:+.2f}" for k, gain, *_ in rows if abs(gain) > 1):
+        named += f"; not drawn, above 1 in size: {beyond}"
+    made = [{"title": f"Gain by score: {named}", **_forest(scores, [k for k, *_ in scores if scoring.fault(k)])}]
+    if findings := [(k[3:], d["difference"], *d["interval"]) for k, d in gains.items() if k.startswith("f1/")]:
+        made.append({"title": f"Gain by finding (F1): {new} − {old}, with 95 % intervals", **_forest(findings)})
     return made
 
 
@@ -148,13 +177,13 @@ def _forest(rows: Sequence[tuple[str, float, float | None, float | None]], falls
 def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
     """Calibration of P(yes) and accuracy by coverage, for arms that know P(yes)."""
     calibrated, covered = {}, {}
-    for result, lines in found:
+    for label, (_, lines) in zip(labels(found), found, strict=True):
         known = [line for line in lines if line["probability"] is not None]
         if len(known) < 20:
             continue
         chances, truth = [line["probability"] for line in known], [line["reference"] == "yes" for line in known]
-        calibrated[result["arm"]] = charts.calibration(chances, truth)
-        covered[result["arm"]] = charts.coverage(
+        calibrated[label] = charts.calibration(chances, truth)
+        covered[label] = charts.coverage(
             [scoring.confidence_of(line) for line in known],
             [closed.parse(str(line["value"])) == line["reference"] for line in known],
         )
@@ -173,19 +202,20 @@ def _closed(found: list[Loaded]) -> list[dict[str, Any]]:
 
 
 def cases(task: Task, found: list[Loaded]) -> list[dict[str, Any]]:
-    """The examples that retrieval won and lost most, one of a study."""
+    """The examples that retrieval won and lost most; a gain that is shown as 0.00 is none."""
     both = pair(found)
     if not both or task.kind not in ("report", "closed", "open"):
         return []
-    (new, mine), (old, theirs) = both
-    by = {line["id"]: line for line in theirs}
-    lines = [line for line in mine if line["id"] in by]
-    gains = single(task, lines) - single(task, [by[line["id"]] for line in lines])
+    lines, others = _in_both(*(found[n][1] for n in both))
+    if not lines:
+        return []
+    gains = single(task, lines) - single(task, others)
+    new, old = (labels(found)[n] for n in both)
     order = [int(n) for n in np.argsort(-gains, kind="stable")]
-    chosen = [("won", n) for n in order[:CASES] if gains[n] > 0] + [
-        ("lost", n) for n in order[::-1][:CASES] if gains[n] < 0
+    chosen = [("won", n) for n in order[:CASES] if gains[n] >= SHOWN] + [
+        ("lost", n) for n in order[::-1][:CASES] if gains[n] <= -SHOWN
     ]
-    return [_case(how, float(gains[n]), lines[n], by[lines[n]["id"]], new["arm"], old["arm"]) for how, n in chosen]
+    return [_case(how, float(gains[n]), lines[n], others[n], new, old) for how, n in chosen]
 
 
 def single(task: Task, lines: Sequence[Mapping[str, Any]]) -> np.ndarray[Any, Any]:

@@ -43,3 +43,9 @@ def test_first_ranks() -> None:
 def test_answers_of_equal_confidence_count_the_same_in_any_order() -> None:
     one, other = (charts.coverage([0.5] * 20, right) for right in ([1] * 10 + [0] * 10, [0] * 10 + [1] * 10))
     assert one == other and {y for _, y in one} == {0.5}
+
+
+@pytest.mark.parametrize(("reach", "low", "high"), [(0.4, "-0.42", "0.42"), (0.002, "-0.0021", "0.0021")])
+def test_a_scale_is_never_from_nothing_to_nothing(reach: float, low: str, high: str) -> None:
+    drawn = charts.forest([("a", reach / 2, 0, reach)], "difference")
+    assert (drawn["low"], drawn["high"]) == (low, high)

@@ -22,7 +22,7 @@ from medrag.eval import runner
 from medrag.eval.arms import ARMS, Arm, make_arm, one_by_one
 from medrag.eval.compare import compare, load
 from medrag.eval.lines import whole_lines
-from medrag.eval.report import drawings, write
+from medrag.eval.report import cases, drawings, labels, section, write
 from medrag.eval.runner import Run, answers, limited, plan, run
 from medrag.eval.tasks import Example, Output, Task, known_tasks, load_task
 from medrag.route import DomainRouter
@@ -549,6 +549,43 @@ def test_the_report_reaches_nothing_outside_itself(planned: Run, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CorpusError, match="no finished result"):
         write([tmp_path / "empty"], tmp_path / "x.html")
+
+
+def result_of(arm: str, generator: str = "g", n: int = 12) -> Any:
+    return {"arm": arm, "n": n, "settings": {"generator": generator} if generator else {}}, []
+
+
+def test_results_on_a_page_are_called_what_tells_them_apart() -> None:
+    none, adaptive = result_of("none"), result_of("adaptive")
+    assert labels([none, adaptive, result_of("mine:f", "")]) == ["none", "adaptive", "mine:f"]
+    assert labels([none, result_of("adaptive", n=4)]) == ["none (12)", "adaptive (4)"]
+    assert labels([none, result_of("none", "h"), result_of("majority", "")]) == ["none · g", "none · h", "majority"]
+    assert labels([none, adaptive, adaptive]) == ["none", "adaptive #1", "adaptive #2"]
+
+
+def test_a_page_of_arms_of_different_size_says_so(planned: Run, tmp_path: Path) -> None:
+    run(planned, "none", tmp_path / "none.json", draws=10)
+    run(dataclasses.replace(planned, examples=planned.examples[:4]), "adaptive", tmp_path / "adaptive.json", draws=10)
+    told = section("t", [load(tmp_path / f"{name}.json") for name in ("none", "adaptive")])
+    assert told["n"] == told["groups"] == "4–12" and told["table"]["columns"] == ["none (12)", "adaptive (4)"]
+    assert told["charts"][0]["title"].startswith("Gain by score: adaptive (4) − none (12), 4 examples")
+
+
+def test_a_gain_of_nothing_is_no_case_and_one_above_one_is_told(
+    planned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arm in ("none", "adaptive"):
+        run(planned, arm, tmp_path / f"{arm}.json", draws=10)
+    found = [load(tmp_path / f"{arm}.json") for arm in ("none", "adaptive")]
+    gains = iter([np.array([0.004, -0.003, 0.2, -0.5, *[0.0] * 8]), np.zeros(12)])
+    monkeypatch.setattr("medrag.eval.report.single", lambda task, lines: next(gains))
+    assert [one["gain"] for one in cases(planned.task, found)] == ["+0.20", "-0.50"]
+    gain = {"difference": 0.1, "interval": [0.0, 0.2], "p": 0.5}
+    monkeypatch.setattr(
+        "medrag.eval.scoring.differences", lambda *_: {"cider": gain | {"difference": 1.5}, "accuracy": gain}
+    )
+    drawn = drawings(planned.task, found)[0]
+    assert drawn["title"].endswith("not drawn, above 1 in size: cider +1.50") and len(drawn["marks"]) == 1
 
 
 def test_every_task_that_ships_is_whole() -> None:
