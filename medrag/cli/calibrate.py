@@ -80,7 +80,8 @@ def calibrate(
             "a task of kind selection chooses settings and writes no calibration", f"leave out {', '.join(named_too)}"
         )
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off", "risk": None})
-    path = out or beside(rag.recipe.name if rag.recipe else index, NAME)
+    recipe = rag.recipe.name if rag.recipe else index
+    path = out or beside(recipe, NAME)
     if selects:
         _selection(rag, tasks, data, split, seed, as_json)
         return
@@ -109,7 +110,19 @@ def calibrate(
         return
     for name, sort in found.sorts.items():
         table((f"questions: {name}", ""), list(_lines(sort.report, sort.thresholds)))
-    note(f"written: {path}; answers from this index and model now say how sure they are")
+    note(f"written: {path}; {_used(path, recipe)}")
+
+
+def _used(path: Path, recipe: str) -> str:
+    """How answers come to use a calibration: by itself where it is looked for, else by its name."""
+    from medrag._util.places import beside, share
+    from medrag.calibration import NAME
+
+    usual = (beside(recipe, NAME), share() / "indexes" / recipe / NAME)
+    found = next((place for place in usual if place.is_file()), None)
+    if found and found.samefile(path):
+        return "answers from this index and model now say how sure they are"
+    return f"name it where answers should say how sure they are: calibration: {path.resolve()} under pipeline of the recipe, or medrag eval run … --set calibration={path}"
 
 
 def _named(task: str, limit: int) -> tuple[str, int]:

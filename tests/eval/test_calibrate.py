@@ -352,8 +352,16 @@ def test_an_index_that_asks_for_a_risk_is_calibrated_without_copies_of_the_pictu
     folder, out = vqa_folder(tmp_path, 60), tmp_path / "made.json"
     result, _ = command(monkeypatch, folder, "--task", "vqa_rad", "--out", str(out), "--depth", "1")
     assert result.exit_code == 0 and set(read_calibration(out).sorts) == {"closed"}, result.output
+    assert f"--set calibration={out}" in result.stderr and "now say" not in result.stderr
     asked = [json.loads(line)["asked"] for line in (tmp_path / "made.observed.jsonl").read_text().splitlines()]
     assert [one["exclude"] for one in asked] == [["iu:1"]] + 59 * [[]]
+
+
+def test_a_calibration_in_its_usual_place_need_not_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    (tmp_path / "home/indexes").mkdir(parents=True)
+    result, _ = command(monkeypatch, vqa_folder(tmp_path, 60), "--task", "vqa_rad", "--depth", "1")
+    assert result.exit_code == 0 and "now say how sure they are" in result.stderr, result.output
 
 
 @pytest.mark.parametrize(
