@@ -137,9 +137,11 @@ def _path(out: Path | None, planned: Any, arm: str, several: bool) -> Path:
 
 def _show(result: dict[str, Any]) -> None:
     """Every score beside the baselines, and how sure the difference is."""
+    from medrag.eval.own import untaught
     from medrag.eval.scoring import spread
 
-    names = list(result["baselines"])
+    lone = untaught(result)
+    names = [name for name in result["baselines"] if name not in lone]
     report = result["settings"]["task"]["kind"] == "report"  # with a score of each finding
     rows = []
     for score, value in result["scores"].items():
@@ -155,6 +157,8 @@ def _show(result: dict[str, Any]) -> None:
         f"{result['task']} · {result['arm']} · {result['split']} · {result['n']} examples of {result['groups']} groups · {result['seconds']} s"
     )
     table(("score", "value", "95 %", *names), rows)
+    if lone:
+        note(f"without {', '.join(lone)}: all examples are of one group, and no other is there to learn from")
 
 
 @app.command("compare")

@@ -1,23 +1,24 @@
 """Tasks made of a user's own file (`medrag.corpora.own`), its examples, and baselines that need no training data but that file.
 
-``question-only`` and ``constant-report`` answer each fifth of the groups from the other four. ``majority`` is the commonest answer of the file itself:
+``question-only`` and ``constant-report`` answer each fifth of the groups from the other four, and say nothing of one group alone. ``majority`` is the commonest answer of the file itself:
 a constant that was chosen from what is measured, which makes it harder to beat and never easier.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medrag.corpora.own import SUFFIXES, Own, read_own
 from medrag.errors import CorpusError, SettingsError
-from medrag.eval.tasks import Example, Kind, Task
+from medrag.eval.tasks import Example, Kind, Output, Task
 from medrag.types import Item, page_id
 
 SOURCE, ALL = "own", "all"  # the name of the source, and of the split of all rows
 FOLDS = 5
+LEARNED = ("question-only", "constant-report")  # baselines that learn from the other groups of the file
 REPORT_ASK = "Write the findings and impression of this image."
 _SCORED: dict[Kind, dict[str, Any]] = {
     "closed": {"measures": ("closed", "abstention", "grounding"), "headline": "accuracy", "baselines": ("majority", "question-only"), "sanity": ("blank-image-none", "wrong-patient-context")},
@@ -121,11 +122,19 @@ def in_index(examples: Sequence[Example], items: Iterable[Item]) -> list[Example
 def out_of_fold(
     examples: Sequence[Example], answer: Callable[[Sequence[Example], Sequence[Example]], list[Any]]
 ) -> list[Any]:
-    """What ``answer`` makes of (others, these) for each fifth of the groups, in the examples' order; of one group alone the others are itself."""
+    """What ``answer`` makes of (others, these) for each fifth of the groups, in the examples' order. Of one group alone nothing is said: it would be answered from its own right answers."""
     folds = {group: n % FOLDS for n, group in enumerate(dict.fromkeys(example.group for example in examples))}
     said: dict[str, Any] = {}
     for fold in range(FOLDS):
         these = [one for one in examples if folds[one.group] == fold]
-        others = [one for one in examples if folds[one.group] != fold] or these
+        others = [one for one in examples if folds[one.group] != fold]
+        if these and not others:
+            return [Output("", None, "abstained")] * len(examples)
         said |= zip((one.id for one in these), answer(others, these) if these else [], strict=True)
     return [said[example.id] for example in examples]
+
+
+def untaught(result: Mapping[str, Any]) -> list[str]:
+    """The baselines of a result that had no other group to learn from: their scores say nothing."""
+    mine = result["settings"]["task"]["source"] == SOURCE and result["groups"] == 1
+    return [name for name in result["baselines"] if mine and name in LEARNED]

@@ -14,7 +14,7 @@ import numpy as np
 from medrag._util import render
 from medrag._util.files import atomic_open
 from medrag.errors import CorpusError
-from medrag.eval import charts, scoring
+from medrag.eval import charts, own, scoring
 from medrag.eval.compare import load, unlike
 from medrag.eval.tasks import Task
 from medrag.score import closed
@@ -60,7 +60,7 @@ def section(title: str, found: list[Loaded]) -> dict[str, Any]:
     first = found[0][0]
     task = Task.model_validate(first["settings"]["task"])
     return {
-        "title": title, "about": task.about, "licence": task.licence, "headline": task.headline, "n": _span(found, "n"), "groups": _span(found, "groups"),
+        "title": title, "about": task.about, "untaught": ", ".join(own.untaught(first)), "licence": task.licence, "headline": task.headline, "n": _span(found, "n"), "groups": _span(found, "groups"),
         "table": table(found, task.headline, whole=task.kind != "report"), "charts": drawings(task, found), "cases": cases(task, found),
         "arms": [{"name": name, "generator": r["settings"].get("generator", ""), "fingerprint": r["settings"].get("fingerprint", ""),
                   "seconds": r["seconds"], "abstained": r["abstained"], "failed": r["failed"]} for name, (r, _) in zip(labels(found), found, strict=True)],
@@ -98,6 +98,7 @@ def table(found: list[Loaded], headline: str, whole: bool = False) -> dict[str, 
     columns += [
         (f"{name} (baseline{size})", {k: tuple(v) for k, v in scores.items()})
         for name, scores in first["baselines"].items()
+        if name not in own.untaught(first)
     ]
     rows = [
         (name, [f"{s[name][0]:.3f} [{scoring.spread(s[name][1:])}]" if name in s else "–" for _, s in columns])

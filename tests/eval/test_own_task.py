@@ -16,12 +16,14 @@ from typer.testing import CliRunner
 from medrag import MedRAG
 from medrag.cli.app import app
 from medrag.cli.calibrate import _told_apart
+from medrag.cli.evaluate import _show
 from medrag.corpora.twins import apart_from_kin
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import own
 from medrag.eval.baselines import BASELINES
 from medrag.eval.compare import load
 from medrag.eval.rankers import make_finder
+from medrag.eval.report import section
 from medrag.eval.runner import fits, plan, plans, run, tasks_named
 from medrag.eval.tasks import Example
 from medrag.route import DomainRouter
@@ -125,12 +127,12 @@ def some(n: int, **changes: Any) -> Example:
     return dataclasses.replace(Example(str(n), f"g{n}", f"question {n}", "yes" if n % 2 else "no"), **changes)
 
 
-@pytest.mark.parametrize("groups", [1, 2, 7, 23])
+@pytest.mark.parametrize("groups", [2, 7, 23])
 def test_no_group_is_answered_from_itself(groups: int) -> None:
     examples = [some(n, group=f"g{n % groups}") for n in range(40)]
 
     def answer(others: Any, these: Any) -> list[str]:
-        assert groups == 1 or not {one.group for one in others} & {one.group for one in these}
+        assert others and not {one.group for one in others} & {one.group for one in these}
         return [one.id for one in these]
 
     assert own.out_of_fold(examples, answer) == [one.id for one in examples]
@@ -284,3 +286,19 @@ def test_an_arm_that_a_task_has_no_use_for_takes_no_other_with_it(
     said = CliRunner().invoke(app, ["eval", "run", "mine.csv", *words])
     assert said.exit_code == 1 and "left out: mine · oracle-context" in said.stderr, said.output
     assert set(json.loads(said.stdout)) == {"none", "adaptive"}
+
+
+def test_one_patient_alone_teaches_no_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be answered from its own right answers, and score perfectly."""
+    Image.effect_noise((64, 64), 60).save(tmp_path / "a.png")
+    rows = [("p1", "a.png", f"Is there a mass{n}?", "yes" if n % 3 else "no", "") for n in range(12)]
+    planned = dataclasses.replace(plan(table(tmp_path, rows), recipe="mine"), rag=pipeline)
+    result = run(planned, "none", tmp_path / "out.json", draws=100)
+    assert result["baselines"]["question-only"]["accuracy"][0] == 0.0 and own.untaught(result) == ["question-only"]
+    _show(result)
+    told = capsys.readouterr()
+    assert "without question-only" in told.err and "majority" in told.out and "question-only" not in told.out
+    shown = section("mine", [load(tmp_path / "out.json")])
+    assert shown["untaught"] == "question-only" and shown["table"]["columns"] == ["none", "majority (baseline)"]
+    several = dataclasses.replace(plan(questions(tmp_path), recipe="mine"), rag=pipeline)
+    assert own.untaught(run(several, "none", tmp_path / "more.json", draws=100)) == []
