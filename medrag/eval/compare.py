@@ -77,10 +77,10 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
 
 
 def unlike(line: Mapping[str, Any], its: Mapping[str, Any]) -> str:
-    """What two lines of one id do not share, for ids may be numbers of rows; one that failed knows its right answer alone."""
+    """What two lines of one id do not share, for ids may be numbers of rows; one that failed, or of an early run, knows its right answer alone."""
     if line["reference"] != its["reference"]:
         return "right answer"
-    if "failed" in (line["status"], its["status"]):
+    if "failed" in (line["status"], its["status"]) or not {"question", "images"} <= line.keys() & its.keys():
         return ""
     if line["question"] != its["question"]:
         return "question"
