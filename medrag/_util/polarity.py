@@ -65,7 +65,7 @@ PSEUDO = (
 )
 ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
-    "negative for", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
+    r"neg(?:ative|\.)? for", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
@@ -75,6 +75,8 @@ ABSENT_AFTER = (
     f"cannot be {_ADV}{_SEEN}",
     f"(?:is|are|was|were|being) {_ADV}absent",
     f"(?:absent|{_GONE}){_STOPS}",
+    rf"(?:absent|{_GONE})(?= (?:since|on) )",
+    f"(?:has|have) not {_ADV}recurred",
     rf"(?:{_BE} )?no longer {_ADV}{_SEEN}",
     f"(?:has|have|had|is|are) {_ADV}{_GONE}",
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
@@ -82,13 +84,13 @@ ABSENT_AFTER = (
     "ruled out",
 )
 UNCERTAIN_BEFORE = (
-    "possibl[ey]", "probabl[ey]", "likely", "unlikely", "may", "might", "could", "perhaps", "potential(?:ly)?", "presumed",
+    r"poss\.", "possibl[ey]", "probabl[ey]", "likely", "unlikely", "may", "might", "could", "perhaps", "potential(?:ly)?", "presumed",
     "presumably", "question(?: of)?", "questionable", "equivocal", "suspicious for", "suspicion (?:of|for)", "suspect(?:ed)?",
     "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
     "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did)(?: not|n't) {_ADV}(?:exclude|rule out)",
     f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
     "assess(?:ment)? for", "not (?:certain|sure)(?: if| whether)?", "not clear (?:if|whether)", "unclear(?: if| whether)?", "uncertain", "whether",
-    "if", "query", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no|without) evidence to (?:exclude|rule out)",
+    "if", "query", "doubt", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no|without) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (
     f"{_CANNOT} {_ADV}be {_ADV}{_OUT}",
@@ -121,7 +123,7 @@ _TURN = re.compile(
     rf"with the exception of|nevertheless|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
     rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
-    rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable)\b(?!.*\b(?:or|nor)\b))"
+    rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable|(?:left|right)(?! (?:\w+ )?than\b)|bilateral|bibasilar|biapical|retrocardiac)\b(?!.*\b(?:or|nor)\b))"
     rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?=(?:an?|the)\s+(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,5}}{_VERB}\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"

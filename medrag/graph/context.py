@@ -11,7 +11,10 @@ import re
 
 from medrag._util import polarity as context
 
-_BREAK = re.compile(r"(?<=[.!?;])[\"')\]]*\s+|\s*\n\s*|(?<=[a-z]{3}[.!?])(?=[A-Z][a-z])")
+_SHORT = "".join(
+    rf"(?<!\b[{word[0].upper()}{word[0]}]{word[1:]}\.)" for word in ("neg", "sig", "poss", "prob", "vs", "approx")
+)
+_BREAK = re.compile(rf"(?<=[.!?;]){_SHORT}[\"')\]]*\s+|\s*\n\s*|(?<=[a-z]{{3}}[.!?])(?=[A-Z][a-z])")
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -206,3 +206,24 @@ def test_a_line_of_the_table_is_a_concept() -> None:
 )
 def test_phrases_match_whole_words_over_any_blanks(text: str, found: bool) -> None:
     assert bool(re.search(words_regex(("left lung", "x ?ray")), text)) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "finding", "said"),
+    [
+        ("No pneumothorax, left basilar atelectasis.", "Atelectasis", "positive"),
+        ("No pneumothorax, left basilar atelectasis.", "Pneumothorax", "negative"),
+        ("No focal opacity, right pleural effusion or pneumothorax.", "Pleural Effusion", "negative"),
+        ("Neg. for effusion.", "Pleural Effusion", "negative"),
+        ("No sig. effusion.", "Pleural Effusion", "negative"),
+        ("Mass vs. pneumonia.", "Pneumonia", "uncertain"),
+        ("Poss. pneumonia.", "Pneumonia", "uncertain"),
+        ("Doubt pneumonia.", "Pneumonia", "uncertain"),
+        ("No longer seen is the left pneumothorax.", "Pneumothorax", "negative"),
+        ("Pneumothorax has not recurred.", "Pneumothorax", "negative"),
+        ("Pneumonia resolved since yesterday; new effusion.", "Pneumonia", "negative"),
+        ("Effusion absent on today's exam but small pneumothorax.", "Pleural Effusion", "negative"),
+    ],
+)
+def test_denials_that_end_and_begin_elsewhere(text: str, finding: str, said: str) -> None:
+    assert label(text)[finding] == said
