@@ -157,3 +157,14 @@ def test_a_folder_named_like_a_model_does_not_hide_it(tmp_path, monkeypatch):
     assert models.resolve("./minilm").resolve() == (tmp_path / "minilm").resolve()
     (tmp_path / "router-lite2").mkdir()
     assert models.resolve("router-lite2").name == "router-lite2.safetensors"
+
+
+def test_a_mistake_inside_ones_own_class_is_no_wrong_signature() -> None:
+    class Broken:
+        def __init__(self, model: str) -> None:
+            self.told = 1 + "a"  # type: ignore[operator]
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        plugins.make("vlms", "own:Broken", Broken, "m")
+    with pytest.raises(SettingsError, match="unexpected keyword"):
+        plugins.make("vlms", "own:Broken", Broken, "m", other=1)

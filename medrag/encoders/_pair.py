@@ -16,6 +16,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
+from medrag._util.near import meant
 from medrag.encoders._shared import (
     ahead,
     checked_precision,
@@ -28,6 +29,7 @@ from medrag.encoders._shared import (
     unit,
     weights_id,
 )
+from medrag.errors import SettingsError
 from medrag.types import Item, Query
 
 if TYPE_CHECKING:
@@ -66,8 +68,11 @@ class PairEncoder:
     ) -> None:
         self.name, self.batch, self.device, self._workers = model, batch, device, workers
         self._precision, self._options = checked_precision(precision), options
-        if unknown := set(options) - set(inspect.signature(self.load).parameters):
-            raise TypeError(f"unknown option {', '.join(sorted(unknown))}")
+        known = inspect.signature(self.load).parameters
+        if unknown := sorted(set(options) - set(known)):
+            raise SettingsError(
+                f"encoder {model!r}: unknown option {', '.join(unknown)}", meant(unknown[0], [*known][2:])
+            )
         self._path = models.resolve(model)
 
     @staticmethod
