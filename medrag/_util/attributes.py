@@ -21,7 +21,9 @@ _JOINT = re.compile(
 _PAIR = r"\b(?:left|right)(?:[- ]sided)? (?:(?:and|or|&|/)|(?:\w+ )?(?:greater than|worse than|more than|less than|>)) (?:the )?(?:left|right)\b"
 _SIDE = re.compile(
     rf"(?P<bilateral>{_PAIR}|\b(?:bilateral(?:ly)?|both|bi-?(?:basilar|basal|apical|basal)|bibasal|bases|apices|each lung|lower lobes|upper lobes)\b)"
-    r"|(?P<left>\b(?:left|lingula\w*|lll|lul)\b)|(?P<right>\b(?:right|rml|rll|rul|middle lobe)\b)".replace(" ", r"\s+"),
+    r"|(?P<left>\b(?:left|lt|lingula\w*|lll|lul)\b)|(?P<right>\b(?:right|rt|rml|rll|rul|middle lobe)\b)".replace(
+        " ", r"\s+"
+    ),
     re.IGNORECASE,
 )
 _SEVERITY = re.compile(

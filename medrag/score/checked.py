@@ -113,6 +113,7 @@ def _bears_out(own: Said, other: Said) -> bool:
     if theirs.polarity == "negative" or (mine.polarity == "positive" and theirs.polarity == "uncertain"):
         return False
     apart = bool(mine.severity and theirs.severity and mine.severity != theirs.severity)
+    apart |= bool(mine.location and theirs.location) and mine.location.isdisjoint(theirs.location)
     return _same(mine, theirs) and _sided(mine, theirs) and not apart
 
 

@@ -161,3 +161,17 @@ def test_both_sides_are_borne_out_by_a_sentence_for_each() -> None:
 
 def test_words_about_the_other_side_bear_nothing_out() -> None:
     assert check("The left hip replacement is loose.", "The right hip replacement is loose.").verdict == "absent"
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "verdict"),
+    [
+        ("Right lower lobe pneumonia.", "Right upper lobe pneumonia.", "absent"),
+        ("Nodule in the right apex.", "Nodule in the right base.", "absent"),
+        ("Rt pleural effusion.", "Lt pleural effusion.", "absent"),
+        ("Right pneumonia.", "Rt upper lobe pneumonia.", "supported"),
+        ("Right basilar opacity.", "Right lower lobe opacity.", "supported"),
+    ],
+)
+def test_another_zone_or_side_bears_nothing_out(claim: str, evidence: str, verdict: str) -> None:
+    assert check(claim, evidence).verdict == verdict
