@@ -252,11 +252,11 @@ class MedRAG:
     def retrieve(
         self, question: str = "", image: Any = None, *, k: int | None = None, exclude: Sequence[str] = ()
     ) -> list[Hit]:
-        """The fused hits for a question, an image, or both, best first; at most k, no selection.
+        """The fused hits for a question, an image, or both, best first; at most k, no selection. Images are read as `answer` reads them.
 
         Each retriever is asked for k hits, and never for fewer than the setting ``k``.
         """
-        query = make_query(image, question, exclude)
+        query = of_the_latest(make_query(image, question, exclude), self.generator)
         route = self._route(query)
         query = dataclasses.replace(query, domain=route.asks)
         wanted = self.settings.k if k is None else max(k, 0)

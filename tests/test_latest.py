@@ -95,3 +95,10 @@ def test_a_number_that_stands_for_none_or_for_two_studies_makes_nothing_ones_own
     assert not is_own(study(accession="ANON"), film(accession="ANON"))
     assert not is_own(study(accession="0"), film(accession="0"))
     assert not is_own(study(accession="A100", study_uid="1.2.3"), film(accession="A100", study_uid="1.2.4"))
+
+
+def test_one_patient_may_be_written_in_two_ways() -> None:
+    films = tuple(QueryImage(Image.new("L", (4, 4)), meta={"patient_id": one}) for one in ("P007", "p007"))
+    assert not strangers(Query("Is there a mass?", films))
+    other = QueryImage(Image.new("L", (4, 4)), meta={"patient_id": "P008"})
+    assert strangers(Query("Is there a mass?", (*films, other)))

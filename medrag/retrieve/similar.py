@@ -82,7 +82,7 @@ class Reports:
                 if uid := str(study.meta.get("study_uid") or ""):
                     self._uids[study.id] = uid
                 for pair in numbers_of(study.meta) | {("uid", study.id.partition(":")[2])}:
-                    self._known.setdefault(pair, []).append((study.id, study.patient))
+                    self._known.setdefault(pair, []).append((study.id, patient_of(study)))
 
     def of(self, film: Item) -> str:
         """The report with an accession number or study UID of the film's, and not of another patient; empty where there is none. What a table
