@@ -41,6 +41,14 @@ _ONE_LUNG = re.compile(r"\b(left|right) (?:lung|hemithorax)\b", re.IGNORECASE)
 _WHOLE_HEART = re.compile(r"\bcardio-? ?mediastinal\b", re.IGNORECASE)
 
 
+_COURSES = {  # "increased density" is no course: of the finding's own extent alone
+    "worse": re.compile(r"\b(?:worse\w*|progress(?:ed|ing|ion)|enlarging|has (?:slightly |mildly |markedly )?increased|(?:is|are) (?:larger|bigger|greater))\b", re.IGNORECASE),
+    "better": re.compile(r"\b(?:improv(?:ed|ing|ement)|better|resolving|regress\w+|has (?:slightly |mildly |markedly )?decreased|(?:is|are) (?:smaller|less))\b", re.IGNORECASE),
+    "same": re.compile(r"\b(?:unchanged|stable|no (?:significant |interval )*change)\b", re.IGNORECASE),
+    "new": re.compile(r"\b(?:is|are) new\b|\bnewly\b", re.IGNORECASE),
+}  # fmt: skip
+
+
 class Checked(NamedTuple):
     """What a text says of a claim, and the sentence that says so."""
 
@@ -108,13 +116,23 @@ def _bears_out(own: Said, other: Said) -> bool:
     if mine.polarity == "negative":
         if theirs.polarity != "negative" or (theirs.side and mine.side != theirs.side):
             return False
+        if theirs.severity > max(mine.severity, 1):  # "no large effusion" leaves a small one
+            return False
         covered = mine.family in theirs.cleared or (bool(mine.cleared) and set(mine.cleared) <= set(theirs.cleared))
         return covered or _denied_alike(own, other)
     if theirs.polarity == "negative" or (mine.polarity == "positive" and theirs.polarity == "uncertain"):
         return False
     apart = bool(mine.severity and theirs.severity and mine.severity != theirs.severity)
     apart |= bool(mine.location and theirs.location) and mine.location.isdisjoint(theirs.location)
-    return _same(mine, theirs) and _sided(mine, theirs) and not apart
+    return (
+        _same(mine, theirs) and _sided(mine, theirs) and not apart and not _other_course(own.sentence, other.sentence)
+    )
+
+
+def _other_course(one: str, other: str) -> bool:
+    """Whether something grew in one sentence and shrank, or stayed, in the other."""
+    courses = [{name for name, words in _COURSES.items() if words.search(text)} for text in (one, other)]
+    return all(courses) and courses[0].isdisjoint(courses[1])
 
 
 def _denied_alike(own: Said, other: Said) -> bool:

@@ -171,7 +171,14 @@ def test_words_about_the_other_side_bear_nothing_out() -> None:
         ("Rt pleural effusion.", "Lt pleural effusion.", "absent"),
         ("Right pneumonia.", "Rt upper lobe pneumonia.", "supported"),
         ("Right basilar opacity.", "Right lower lobe opacity.", "supported"),
+        ("Edema has worsened.", "Edema has improved.", "absent"),
+        ("The effusion is larger.", "The effusion is smaller.", "absent"),
+        ("The pneumothorax is new.", "The pneumothorax is unchanged.", "absent"),
+        ("There is an effusion.", "The effusion is unchanged.", "supported"),
+        ("No effusion.", "No large effusion.", "absent"),
+        ("No large effusion.", "No large effusion is seen.", "supported"),
+        ("No effusion.", "No small effusion.", "supported"),
     ],
 )
-def test_another_zone_or_side_bears_nothing_out(claim: str, evidence: str, verdict: str) -> None:
+def test_another_zone_course_or_bears_nothing_out(claim: str, evidence: str, verdict: str) -> None:
     assert check(claim, evidence).verdict == verdict
