@@ -32,7 +32,7 @@ def noted(folder: Path) -> Path | None:
 
 
 def another(folder: Path, file: Path) -> Path | None:
-    """The same file, where it is not this one."""
+    """The recipe file that the index in a folder was built from, where it is still there and not this one."""
     known = noted(folder)
     return known if known != file.resolve() else None
 

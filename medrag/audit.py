@@ -7,6 +7,7 @@ has one. A line that was changed, taken out or put in between breaks the chain. 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import getpass
 import hashlib
@@ -64,6 +65,13 @@ class AuditLog:
         """The line of an answer; ``begun`` is the hash of the line that it began with."""
         found = of_search(answer.context.query, answer.context.kept, answer.fingerprint, labels)
         self.write(**found, status=answer.status, model=answer.model, answer=_of(answer.text), **_after(begun))
+
+    def recited(self, question: str, answer: Answer, labels: Sequence[str]) -> None:
+        """The two lines of a question that is answered by what an earlier answer rests on: "How do you know?"."""
+        begun = self.write(**asked(question, labels), status="begun")
+        query = dataclasses.replace(answer.context.query, text=question)
+        about = dataclasses.replace(answer, context=dataclasses.replace(answer.context, query=query))
+        self.answered(about, labels, begun)
 
     def searched(self, query: Query, hits: Sequence[Hit], fingerprint: str, labels: Sequence[str]) -> None:
         """The line of a search without an answer."""

@@ -28,7 +28,15 @@ def days_of(images: Sequence[QueryImage]) -> list[str]:
 
 def latest(images: Sequence[QueryImage]) -> list[int]:
     """Which images are not earlier than another one."""
-    days = days_of(images)
+    return newest(days_of(images))
+
+
+def newest(days: Sequence[str]) -> list[int]:
+    """Places of the days that are not before another one; an unknown day is none.
+
+    >>> newest(["2020-01-05", "", "2021-03-10"])
+    [1, 2]
+    """
     return [n for n, day in enumerate(days) if not day or day == max(days)]
 
 

@@ -17,7 +17,6 @@ from medrag.agent import asking
 from medrag.agent.graph import Agent, Event
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
 from medrag.agent.verify import verify
-from medrag.audit import asked
 from medrag.errors import ImageError, SettingsError
 from medrag.query import IMAGE_SIDE
 from medrag.types import Answer, as_tuple
@@ -78,7 +77,10 @@ class Chat:
         if not question.strip():
             raise SettingsError("there is no question", "ask one; an image alone is shown with it")
         if self.turns and image is None and asking.WHY.match(plain(question)):
-            yield Event("answer", self._noted(question, reasons(self.turns[-1][1])))
+            told = reasons(self.turns[-1][1])
+            if audit := self.agent.rag.audit:
+                audit.recited(question, told, self.agent.rag.settings.access)
+            yield Event("answer", told)
             return
         whole = self.understood(question)
         given = list(as_tuple(image)) if image is not None else []
@@ -97,16 +99,6 @@ class Chat:
                 self.images, self._current, self._shown = looked, current, shown
                 self._remember(whole, event.data, base)
             yield event
-
-    def _noted(self, question: str, answer: Answer) -> Answer:
-        """The answer, with the lines in the audit log that any other question has."""
-        rag = self.agent.rag
-        if rag.audit:
-            begun = rag.audit.write(**asked(question, rag.settings.access), status="begun")
-            query = dataclasses.replace(answer.context.query, text=question)
-            about = dataclasses.replace(answer, context=dataclasses.replace(answer.context, query=query))
-            rag.audit.answered(about, rag.settings.access, begun)
-        return answer
 
     def understood(self, question: str) -> str:
         """The question with what it leaves out, from the last one."""

@@ -112,11 +112,8 @@ class Agent:
     ) -> Iterator[Event]:  # fmt: skip
         query = make_query(image, question, exclude)
         if not COURSE.search(query.text):
-            known = (
-                known
-                if len(query.images) == len(latest(query.images))
-                else [one for one in known if not _of_image(one)]
-            )
+            if len(latest(query.images)) < len(query.images):
+                known = [one for one in known if not _of_image(one)]
             query = narrowed(query)
         bench = self._bench(query, patient)
         if self.rag.misfit(query, bench.desk.route):  # nothing that could be found would change it

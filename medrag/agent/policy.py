@@ -17,6 +17,7 @@ from medrag.agent.desk import subject_of
 from medrag.agent.state import Call, State, hit_of
 from medrag.agent.verify import LONG, verify
 from medrag.errors import SettingsError
+from medrag.latest import newest
 from medrag.types import Triple
 from medrag.vlms._ask import parse
 from medrag.vlms._changed import COURSE
@@ -110,7 +111,7 @@ def _opening(state: State) -> dict[str, Any]:
     """The goals, and what is looked at before any of them."""
     question, several = state["question"], len(state["images"]) > 1
     about_image = bool(state["images"]) and parse(question).sort != "define"
-    days = state.get("days") or [""] * len(state["images"])
+    days = _days(state)
     views = all(days) and len(set(days)) == 1  # what was taken on one day has not changed in between
     course = COURSE if all(days) else asking.CHANGE
     changes = several and not views and bool(course.search(question))
@@ -118,9 +119,8 @@ def _opening(state: State) -> dict[str, Any]:
     if changes:
         pairs = couples(days)
         queue += [_call("compare_images", "what differs", first=one, second=other) for one, other in pairs]
-    if (
-        about_image
-    ):  # views of one day are read together, those of the latest; images of no day each alone, where they may differ
+    # views of one day are read together, those of the latest; images of no day each alone, where they may differ
+    if about_image:
         looks = range(len(state["images"])) if changes and not all(days) else (-1,)
         queue += [_call("read_findings", "what the expert model sees", image=n) for n in looks]
     return {"goals": asking.sub_questions(question), "at": 0, "tried": -1, "queue": queue, "seen": False}
@@ -158,7 +158,7 @@ def _sources(goal: str, state: State) -> list[Call]:
     """The sources that fit the kind of question: look-alikes of each image, texts, pages, the graph."""
     ask, calls = parse(goal), list[Call]()
     if state["images"] and ask.sort != "define":
-        calls += [_call("search_similar", "look-alikes", image=n, goal=goal) for n in _latest(state)]
+        calls += [_call("search_similar", "look-alikes", image=n, goal=goal) for n in newest(_days(state))]
     if ask.sort == "report" or asking.empty(goal):  # words that name nothing find nothing
         return calls
     few = bool(calls) or _describes(goal)  # room is left for what is asked of the thing described
@@ -173,10 +173,9 @@ def _sources(goal: str, state: State) -> list[Call]:
     return calls
 
 
-def _latest(state: State) -> list[int]:
-    """The images that are not earlier than another: what was there before has look-alikes of its own."""
-    days = state.get("days") or [""] * len(state["images"])
-    return [n for n, day in enumerate(days) if not day or day == max(days)]
+def _days(state: State) -> Sequence[str]:
+    """The day of each image; empty where it is not known."""
+    return state.get("days") or [""] * len(state["images"])
 
 
 def enough(goal: str, state: State) -> bool:

@@ -56,9 +56,6 @@ class CsvReports:
     }  # fmt: skip
     _IMAGE_COLUMNS: ClassVar[dict[str, str]] = {"uid": "uid", "image": "image", "view": "projection"}
 
-    def __post_init__(self) -> None:
-        files.check_domain(self.domain)
-
     def signature(self) -> str:
         named = [spelling for spelling in (self.projections, self.labels, self.splits, self.uids) if spelling]
         listed = [self._table(), *(files.option_path(spelling, self.path) for spelling in named)]

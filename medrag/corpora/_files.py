@@ -41,7 +41,8 @@ _PICTURE = (
     "image_id",
 )
 _STUDY = ("study", "study_id", "uid", "accession", "accession_number", "study_uid", "study_instance_uid")
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom")
+RASTER = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+PICTURES = (*RASTER, ".dcm", ".dicom")
 USUAL: dict[str, tuple[str, ...]] = {  # what a column is for → what people call it, `folded`
     "file": _PICTURE, "image": _PICTURE, "images": _PICTURE, "study": _STUDY, "uid": (*_STUDY, "report_id", "id"),
     "patient": ("patient", "patient_id", "subject", "subject_id"), "caption": ("caption", "description", "text"),
@@ -128,8 +129,7 @@ def check_domain(domain: str) -> None:
 
 
 def signature_of(reader: Any, files: Iterable[Path]) -> str:
-    """A hash of the reader's settings and of the names, sizes and times of files. Raises SettingsError for a domain that there is not."""
-    check_domain(getattr(reader, "domain", ""))
+    """A hash of the reader's settings and of the names, sizes and times of files."""
     settings = {f.name: str(getattr(reader, f.name)) for f in fields(reader)}
     parts = [type(reader).__name__, json.dumps(settings, sort_keys=True)]
     for file in files:

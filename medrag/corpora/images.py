@@ -19,7 +19,6 @@ from medrag.errors import BadRecord, CorpusError
 from medrag.protocols import Report
 from medrag.types import DOMAINS, ImageRecord, Item
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn")  # whole slides: gigapixels, of which an encoder would see a thumbnail
 TILES = "export tiles as PNG or JPEG, e.g. with QuPath or OpenSlide"
 LOOKED = 100  # rows of a table that no option names, to see whether it names pictures
@@ -49,9 +48,6 @@ class ImageFolder:
         "file": "file", "caption": "caption", "label": "label", "domain": "domain", "study": "study",
         "patient": "patient", "view": "view",
     }  # fmt: skip
-
-    def __post_init__(self) -> None:
-        files.check_domain(self.domain)
 
     def signature(self) -> str:
         if self._is_list():
@@ -103,7 +99,7 @@ class ImageFolder:
     def _found(self) -> list[Path]:
         """The pictures. Raises CorpusError where there are none."""
         try:
-            return files.discover(self.path, SUFFIXES)
+            return files.discover(self.path, files.RASTER)
         except CorpusError as error:
             if self.path.is_dir() and files.below(self.path, SLIDES):
                 raise CorpusError(f"{self.path}: holds whole-slide images alone, which are not read", TILES) from error

@@ -53,7 +53,7 @@ async def answer(
     )
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
     begin = served.stages(images, asked, exclude, agent)
-    stages = stages_of(request, served, ticket, served.recited(begin) if why else begin)
+    stages = stages_of(request, served, ticket, served.recited(question, begin) if why else begin)
     if stream or EVENTS in request.headers.get("accept", ""):
         return StreamingResponse(_events(request, stages, html=html), media_type=EVENTS)
     async for stage, data, made in stages:

@@ -93,7 +93,12 @@ async def complete(request: Request, served: SERVED, asked: Completion) -> Respo
     ticket = served.enter(request)
     request.state.about.update(question=served.digest(question), images=[served.digest(one) for one in images])
     begin = served.stages(images, question, (), agent=asked.model == MODELS[1])
-    stages = stages_of(request, served, ticket, served.recited(begin, _answered(asked.messages)) if why else begin)
+    stages = stages_of(
+        request,
+        served,
+        ticket,
+        served.recited(_last(asked.messages, "user"), begin, _last(asked.messages, "assistant")) if why else begin,
+    )
     if asked.stream:
         return StreamingResponse(_chunks(request, asked, stages), media_type=EVENTS)
     async for stage, data, made in stages:
@@ -175,9 +180,9 @@ def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes], bool]:
     return (before if why else whole_question(question, before)), images, why
 
 
-def _answered(messages: list[Message]) -> str:
-    """What the last answer of the conversation said."""
-    return next((_text(one) for one in reversed(messages) if one.role == "assistant"), "")
+def _last(messages: list[Message], role: str) -> str:
+    """What the user, or the assistant, said last."""
+    return next((_text(one) for one in reversed(messages) if one.role == role), "")
 
 
 def _before(earlier: Iterable[str]) -> str:

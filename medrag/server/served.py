@@ -124,20 +124,23 @@ class Served:
 
         return lambda: Agent(rag).stream(shown, question, exclude=exclude)
 
-    def recited(self, begin: Callable[[], Iterator[Any]], said: str = "") -> Callable[[], Iterator[Any]]:
-        """What begins the answer to "How do you know?": what the answer before cites, in its words.
+    def recited(self, question: str, begin: Callable[[], Iterator[Any]], said: str = "") -> Callable[[], Iterator[Any]]:
+        """What begins the answer to "How do you know?", the ``question``: what the answer before cites, in its words.
 
         That answer is the one whose text and references are ``said``, where it is remembered; else ``begin`` gives it again.
         """
         from medrag.agent.chat import reasons
         from medrag.pipeline import Event
 
-        kept = self._answer_that(said) if said.strip() else None
+        kept, rag = self._answer_that(said) if said.strip() else None, self.rag
 
         def run() -> Iterator[Any]:
             for event in [Event("answer", kept)] if kept else begin():
                 if event.stage == "answer":
-                    yield dataclasses.replace(event, data=reasons(event.data))
+                    told = reasons(event.data)
+                    if rag.audit:
+                        rag.audit.recited(question, told, rag.settings.access)
+                    yield dataclasses.replace(event, data=told)
                 elif event.stage != "token":  # the words of the answer before
                     yield event
 

@@ -102,9 +102,8 @@ class Extractive:
         if _NOT.match(ask.text):
             ranked = [(n, s) for n, s in ranked if _DENIED.search(s.text)]
         if ask.sort == "closed":
-            least = (
-                1 if context.query.images else len(ask.finding) - len(ask.finding) // 4
-            )  # of another thing no sentence answers
+            # without a picture no sentence about another thing answers
+            least = 1 if context.query.images else len(ask.finding) - len(ask.finding) // 4
             ranked = [(n, s) for n, s in ranked if len(set(ask.finding) & (s.stems | s.carried | s.heading)) >= least]
         running = [(n, s) for n, s in ranked if not _is_title(s)]
         ranked = running if running and running[0][0] >= self.floor else ranked

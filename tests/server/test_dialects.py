@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from PIL import Image
 from running import QUESTION, chest, running
 from test_api import with_generator
 
+from medrag.audit import AuditLog
 from medrag.client import AsyncClient, Client, ServerError
 from medrag.errors import SettingsError
 from medrag.server.chat import Keys, _before, image_bytes
@@ -116,6 +118,19 @@ def test_openai_how_do_you_know_recites_what_the_answer_cites(rag, stream):
         unknown = ask(first, {"role": "assistant", "content": "words of another server"}, turns[-1])
         assert unknown.startswith("It cites [E2] “") and len(made.prompts) == 2  # it is answered again
     assert _before([QUESTION, "How do you know?"]) == QUESTION
+
+
+def test_how_do_you_know_leaves_its_lines_in_the_audit_log(rag, tmp_path):
+    made = with_generator(rag, FakeGenerator(["It is fluid in the pleural space [E1]."]))
+    with running(made.audited(AuditLog.open(tmp_path / "log"))) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        turns = [{"role": "user", "content": QUESTION}]
+        for asked in ("How do you know?", ""):
+            text = client.chat.completions.create(model="medrag", messages=turns).choices[0].message.content
+            turns += [{"role": "assistant", "content": text}, {"role": "user", "content": asked}]
+    found = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [row["status"] for row in found] == ["begun", "answered"] * 2
+    assert {row["question"] for row in found[2:]} == {hashlib.sha256(b"How do you know?").hexdigest()}
 
 
 def test_dicom_comes_as_a_data_url_of_either_type():
