@@ -69,6 +69,7 @@ ABSENT_BEFORE = (
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
+    r"(?:skin ?folds?|nipple shadows?|artifacts?|overlapping \w+) (?:\w+ ){0,2}(?:mimic|simulat)(?:k?ing|k?ed|e?s|e)?",
 )  # fmt: skip
 ABSENT_AFTER = (
     rf"(?:(?:(?:{_BE}|can|could|has|have) )?(?:not|never)|{_NT}) {_ADV}(?:be |been )?{_ADV}{_SEEN}",
@@ -82,6 +83,7 @@ ABSENT_AFTER = (
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
     "ruled out",
+    f"(?:{_BE} )?not {_ADV}confirmed",
 )
 UNCERTAIN_BEFORE = (
     r"poss\.", "possibl[ey]", "probabl[ey]", "likely", "unlikely", "may", "might", "could", "perhaps", "potential(?:ly)?", "presumed",
@@ -89,7 +91,7 @@ UNCERTAIN_BEFORE = (
     "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
     "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did)(?: not|n't) {_ADV}(?:exclude|rule out)",
     f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
-    "assess(?:ment)? for", "not (?:certain|sure)(?: if| whether)?", "not clear (?:if|whether)", "unclear(?: if| whether)?", "uncertain", "whether",
+    "assess(?:ment)? for", "not (?:certain|sure)(?: if| whether)?", f"(?:{_BE} )?not {_ADV}(?:assessed|evaluated|imaged) for", "not clear (?:if|whether)", "unclear(?: if| whether)?", "uncertain", "whether",
     "if", "query", "doubt", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no|without) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (
@@ -101,17 +103,28 @@ UNCERTAIN_AFTER = (
     "versus",
     "vs",
     "to be (?:excluded|ruled out)",
+    f"(?:{_BE} )?not {_ADV}(?:be )?{_ADV}(?:assessed|evaluated|imaged)",
     "(?:difficult|hard) to (?:see|assess)",
     f"{_BE} {_ADV}(?:difficult|hard|impossible) to {_ADV}(?:exclude|rule out)",
     f"{_BE} {_ADV}(?:doubtful|questionable)",
     "is a (?:possibility|consideration|concern)",
 )
-_ANSWERED_NO = re.compile(r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)", re.IGNORECASE)
+_ANSWERED_NO = re.compile(
+    r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)|\s*\(\s?[-–]\s?\)|\s+-ve\b",
+    re.IGNORECASE,
+)
+_UNTICKED = re.compile(r"(?:\[\s*\]|\(\s\)|☐)\s*(?:\w+\s+){0,2}$")
+_ALL_BUT = re.compile(  # "no effusion other than a trace on the left" tells of one
+    r"\s*,?\s+(?:other than|except(?: for)?|apart from|aside from|save for)\s+(?:an?\s+|the\s+)?(?:very\s+)?"
+    r"(?:trace|small|tiny|minimal|minute|mild|little|slight)(?:\s+(?:amount|one|component|bit|trace|apical|basal|left|right|loculated))*"
+    r"(?:\s+(?:on|at|in|along|of)\b[^,;]*)?\s*[.,;]?\s*$",
+    re.IGNORECASE,
+)
 _DOUBTED = re.compile(r"[\w\s,]*\?")
 DENYING = frozenset(  # a text that holds none of these words denies nothing
     "no not non none nil never neither nor nothing without w o cannot can't couldn't isn't aren't wasn't weren't don't doesn't didn't hasn't "
     "haven't hadn't wouldn't denies denied denying negative free clear cleared clears clearing absent absence lack lacks lacking fail fails failed "
-    "resolved resolution disappeared gone removal removed rather opposed instead excludes excluded rules rule ruled".split()
+    "resolved resolution disappeared gone removal removed rather opposed instead excludes excluded rules rule ruled mimic mimics mimicking ve".split()
 )
 _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 
@@ -123,7 +136,7 @@ _TURN = re.compile(
     rf"with the exception of|nevertheless|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
     rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
-    rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable|(?:left|right)(?! (?:\w+ )?than\b)|bilateral|bibasilar|biapical|retrocardiac)\b(?!.*\b(?:or|nor)\b))"
+    rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable|old|healed|healing|hyperinflated|hyperexpanded|tortuous|enlarged (?:heart|cardiac)|(?:left|right)(?! (?:\w+ )?than\b)|bilateral|bibasilar|biapical|retrocardiac)\b(?!.*\b(?:or|nor)\b))"
     rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?=(?:an?|the)\s+(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,5}}{_VERB}\b)"
     rf"|(?:,\s*(?:and\s+)?|\band\s+)(?!or\b|nor\b)(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,6}}{_VERB}\b{_PASSIVE})"
@@ -221,8 +234,11 @@ def _other_way(sentence: str, trigger: _Trigger) -> list[_Trigger]:
 
 def _of_span(sentence: str, span: Span) -> Polarity:
     start, end = span
-    if _PREFIX.search(sentence, 0, start) or _ANSWERED_NO.match(sentence, end):
+    before = sentence[max(0, start - 40) : start]
+    if _PREFIX.search(before) or _UNTICKED.search(before) or _ANSWERED_NO.match(sentence, end):
         return "absent"
+    if _ALL_BUT.match(sentence, end):
+        return "present"
     low, high = next((c for c in clauses(sentence) if c[0] <= start < c[1]), (0, len(sentence)))
     near = [t for t in _triggers(sentence) if low <= t.start < high and not (t.start < end and start < t.end)]
     acting = [t for t in near if t.kind and 0 <= (start - t.end if t.forward else t.start - end) <= t.reach]
