@@ -31,9 +31,15 @@ _WHETHER = re.compile(
     r"(?:if|whether)(?: or not)? (?P<clause>[^,]+?)\W*$",
     re.IGNORECASE,
 )
-_THING = r"(?!what\b|which\b|where\b|how\b|why\b|who\b|when\b|if\b|whether\b|the\b|all\b|both\b|this\b|it\b|that\b|me\b)(?P<thing>[^.?!;]{3,90}?)"
+_THING = r"(?!what\b|which\b|where\b|how\b|why\b|who\b|when\b|if\b|whether\b|the\b|all\b|both\b|this\b|it\b|that\b|me\b)(?P<thing>[^.?!;]{2,90}?)"
 _FOR = re.compile(
     rf"^\W*(?:rule out|exclude|(?:evaluate|assess|look|check|screen|search|examine)(?: (?:this|the) (?:film|image|picture|x-?ray|scan|study|radiograph))? for) {_THING}\W*$",
+    re.IGNORECASE,
+)
+_EXCLUDED = re.compile(  # whether it is not there; "are the angles excluded on this view?" asks what was cut off
+    rf"^\W*(?:is|are|was|were|has|have|can|could) (?!the\b){_THING}(?: be| been)?(?: \w+ly)? (?:excluded|ruled out)(?P<rest>(?: (?:in|on|from|by|here)\b[^.?!;]*)?)\W*$"
+    rf"|^\W*(?:can|could) (?:you|we|i|one|it)(?: \w+ly)? (?:rule out|exclude) {_THING.replace('<thing>', '<sought>')}\W*$"
+    r"|^\W*(?:is|are) there no (?P<none>(?!evidence\b|sign|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|longer\b)[\w-]+){0,2})\W*$",
     re.IGNORECASE,
 )
 _SEE = re.compile(
@@ -79,6 +85,8 @@ def plainly(question: str) -> str:
     ('Is there a pneumothorax?', 'Is there an effusion?', 'Is this pneumonia?')
     >>> plainly("Please describe this image."), plainly("Rule out rib fracture"), plainly("Can you name the organ?")
     ('describe this image.', 'Is there rib fracture?', 'name the organ?')
+    >>> plainly("Can a pneumothorax be ruled out?"), plainly("Is there no effusion?"), plainly("Could you exclude pneumonia?")
+    ('Is this free of a pneumothorax?', 'Is this free of effusion?', 'Is this free of pneumonia?')
     """
     if len(question) > LONGEST:
         return question
@@ -92,6 +100,8 @@ def plainly(question: str) -> str:
 def _turned(sentence: str) -> str:
     text = _THANKS.sub(r"\g<end>", _GREETING.sub("", sentence.strip()))
     text = re.sub(r"([.?!]) ?[.?!]$", r"\1", text)
+    if found := _EXCLUDED.match(text):
+        return f"Is this free of {found['thing'] or found['sought'] or found['none']}{found['rest'] or ''}?"
     while not _SEE.match(text) and text != (shorter := _PLEASE.sub("", text)):
         text = shorter
     if found := _WHETHER.match(text) or _TAG.match(text):

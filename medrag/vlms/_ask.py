@@ -89,7 +89,7 @@ class Ask:
     @property
     def broad(self) -> bool:
         """Whether it asks for whatever is there to be seen: "What abnormality is shown?"."""
-        said = {*self.stems} - words.stem_set("identify find")
+        said = {*self.stems} - words.stem_set("identify find important relevant striking obvious key principal")
         return self.sort == "open" and bool(_BROAD.match(self.text)) and said <= words.FRAME | words.SEEN
 
     @property

@@ -16,6 +16,8 @@ _BEYOND = re.compile(
     r"|^\W*(?:should|shall|must|will|does|do|can|would) (?:i|we|you|he|she|they|(?:the|this|my) (?:patient|man|woman|child))\b.*\b(?:treat\w*|therapy|surgery|operat(?:ed|ion)"
     r"|medications?|antibiotics?|worr(?:y|ied)|surviv\w+|die|hospitali[sz]ed|admitted|follow-?up|recommend|need|managed)\b"
     r"|^\W*(?:is|are) (?:it|this|that|they|these|he|she|the \w+) (?:serious|dangerous|life-threatening|urgent|an emergency|curable|treatable|contagious|infectious)\W*$"
+    r"|^\W*(?:is|are) (?:the|his|her|this|these|that) (?:[\w-]+ ){0,3}(?:tubes?|lines?|catheters?|leads?|pacemaker|drains?|stents?|wires?|ett|ngt|cvc|picc)(?: tip)? (?:\w+ly |well )?"
+    r"(?:placed|positioned|malpositioned|misplaced|located|in (?:an? |the )?(?:\w+ )?(?:place|position|location))\W*$"
     r"|\bworr(?:y|ied)\b|^\W*(?:do|don't) you agree\W*$|^\W*(?:are you|how) (?:sure|certain|confident)\b|^\W*what do you think\b"
     r"|^\W*(?:who|what) are you\b|^\W*(?:hi|hello|hey|thanks?|thank you|ok(?:ay)?|bye|goodbye|yes|no|great|good|nice|cool|wow)(?: (?:there|you|very much|so much))*\W*$",
     re.IGNORECASE,
@@ -34,7 +36,7 @@ _MEASURED = re.compile(  # of a finding; that an organ is large can be seen
 def beyond(question: str) -> bool:
     """Whether a question is of that sort.
 
-    >>> [beyond(q) for q in ("What treatment do you recommend?", "Is it serious?", "How large is it?", "Are there surgical clips?", "What do you see?")]
+    >>> [beyond(q) for q in ("What treatment do you recommend?", "Is the tube in the right place?", "How large is it?", "Are there surgical clips?", "What do you see?")]
     [True, True, True, False, False]
     """
     asked = plainly(question)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from medrag._util.findings import ASKED, label_of
+from medrag._util.manner import plainly
 from medrag.prompts import REFUSAL
 from medrag.types import Context
 from medrag.vlms._ask import parse
-from medrag.vlms._evidence import READER
+from medrag.vlms._evidence import GIVEN, READER
 
 CHANGE = re.compile(  # of a question about the course of something
     r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
@@ -46,6 +47,14 @@ _THERE = re.compile(  # changes that a picture shows by itself: degenerative one
 _TIMES = re.compile(
     r"\b(?:since|prior|previous\w*|earlier|between|compar\w+|over time|from|two|both|last)\b", re.IGNORECASE
 )
+_BARE = re.compile(  # yes or no, and nothing but a course: "Is it worse?"
+    r"^\W*(?:is|are|was|were|has|have|did|does) (?:(?:it|this|that|they|these|he|she|(?:the|this) (?:patient|film|image|picture|lesion|finding))|(?P<thing>(?:[\w-]+ ){0,5}?[\w-]+)) "
+    r"(?:(?:been|gotten|got|become|becoming|getting|any|significantly|clearly|much|still) )*"
+    r"(?:worse(?:n(?:ed|ing))?|better|improv(?:ed|ing)|changed|changing|resolved|resolving|progress(?:ed|ing)|bigger|smaller|larger|unchanged|stable|new|cleared|gone"
+    r"|(?<=\bhas )(?:increased|decreased)|(?:increased|decreased)(?= in size| since))"
+    r"(?: (?:in size|now|yet|since|from|than (?!normal|usual|average)|compared)\b[^?.;]*)?\W*$|^\W*(?:is|are|was|were) there (?:any |an? )?(?:interval )?(?:change|improvement|worsening|progress(?:ion)?)(?: (?:since|from|compared)\b[^?.;]*)?\W*$",
+    re.IGNORECASE,
+)
 _CLOSED = (  # how a finding's course is asked about, and the verdicts of which that is true
     (re.compile(r"\b(?:unchanged|stable|same)\b", re.IGNORECASE), ("unchanged", "")),
     (re.compile(r"\b(?:new|appeared|developed)\b", re.IGNORECASE), ("new",)),
@@ -75,6 +84,16 @@ def asks_change(question: str) -> bool:
     return parse(question).sort == "open" and bool(_OPEN.search(course))
 
 
+def asks_course(question: str) -> bool:
+    """Whether it asks, yes or no, for nothing but a course, which no single picture shows.
+
+    >>> [asks_course(text) for text in ("Is it worse?", "Has the effusion resolved?", "Is there a new nodule?", "Is the heart enlarged?")]
+    [True, True, False, False]
+    """
+    found = _BARE.match(plainly(question)) if parse(question).sort == "closed" else None
+    return bool(found and (found["thing"] is None or label_of(found["thing"])))
+
+
 def change_told(question: str, context: Context) -> str:
     """The answer by the evidence that compares the images, with its keys; empty where there is none, and for what it says nothing of, as a size."""
     compared = _compared(context)
@@ -93,9 +112,10 @@ def change_told(question: str, context: Context) -> str:
 
 
 def told_or_refused(question: str, context: Context) -> str:
-    """`change_told`; the refusal where what changed is asked of several images that nothing compares; empty for other questions."""
-    alone = len(context.query.images) < 2 or not asks_change(question)
-    return change_told(question, context) or ("" if alone else REFUSAL)
+    """`change_told`; the refusal where what changed is asked of several images that nothing compares, or a course of a picture of whose past nothing is known."""
+    several = len(context.query.images) > 1 and asks_change(question)
+    known = any(hit.retriever in GIVEN for hit in context.kept)
+    return change_told(question, context) or (REFUSAL if several or (asks_course(question) and not known) else "")
 
 
 def _compared(context: Context) -> list[_Compared]:

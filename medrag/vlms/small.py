@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrag import models, plugins
 from medrag._util.files import sha256_text
-from medrag._util.findings import presence_asked, reading_asked
+from medrag._util.findings import ASKED, presence_asked, reading_asked
 from medrag._util.odds import chance, logit
 from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
@@ -30,12 +30,12 @@ from medrag.prompts import REFUSAL
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._ask import Ask, parse, plain, sections
 from medrag.vlms._beyond import beyond
-from medrag.vlms._changed import asks_change, change_told
+from medrag.vlms._changed import asks_change, told_or_refused
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import GIVEN, is_report, split, usable
 from medrag.vlms._hf import Turns
 from medrag.vlms._modality import kind_is, kind_told, misplaced
-from medrag.vlms._revise import SECTIONS, headed, revised, seen, summary
+from medrag.vlms._revise import SECTIONS, headed, read_off, revised, seen, summary
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys, strongest_view
 from medrag.vlms.extractive import Extractive
@@ -119,10 +119,15 @@ class MedragSmall:
 
     def _closed(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[Iterator[str]]:
         """Pieces of the answers to closed questions: how each would begin is known from the pass that wrote it."""
-        told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
+        asked = [_affirmed(one) for one in prompts]
+        told = [self._told(p, i) for p, i in zip(asked, images, strict=True)]
         texts, begun = self.inner.with_first_words(told, images, *YES_NO) if told else ([], [])
         _kept(self._begun, _keys(told, images), lambda places: [begun[n] for n in places])
         decided = self._decided(prompts, images)
+        rows = zip(
+            texts, decided, prompts, asked, strict=True
+        )  # what is said to the other question is not said to this one
+        texts = ["" if word and one is not other else text for text, word, one, other in rows]
         return [self._sentences(p, [text], word) for p, text, word in zip(prompts, texts, decided, strict=True)]
 
     def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float | None]:
@@ -133,14 +138,18 @@ class MedragSmall:
         return [chances[n][0] if n in chances else None for n in range(len(prompts))]
 
     def _chances(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[tuple[float, float]]:
-        """P(yes) of each closed question, and the model's own probability that its answer begins with either word."""
-        told = [self._told(p, i) for p, i in zip(prompts, images, strict=True)]
+        """P(yes) of each closed question, and the model's own probability that its answer begins with either word.
+
+        "Are the lungs free of effusion?" is asked as "Is there an effusion?", of which the model saw more, and its answer turned round.
+        """
+        asked = [_affirmed(one) for one in prompts]
+        told = [self._told(p, i) for p, i in zip(asked, images, strict=True)]
         begun = _kept(self._begun, _keys(told, images), lambda places: self._first_words(told, images, places))
-        moved = [self._shift(p, i) - self.evidence_shift(p) for p, i in zip(prompts, images, strict=True)]
-        return [
-            (chance(logit(yes / max(yes + no, 1e-12)) + shift), yes + no)
-            for (yes, no), shift in zip(begun, moved, strict=True)
-        ]
+        moved = [self._shift(p, i) - self.evidence_shift(p) for p, i in zip(asked, images, strict=True)]
+        odds = [logit(yes / max(yes + no, 1e-12)) + shift for (yes, no), shift in zip(begun, moved, strict=True)]
+        turned = [one is not other for one, other in zip(asked, prompts, strict=True)]
+        rows = zip(odds, turned, begun, strict=True)
+        return [(chance(-odd if turn else odd), sum(words)) for odd, turn, words in rows]
 
     def _first_words(
         self, told: Sequence[Prompt], images: Sequence[Sequence[Image]], places: Sequence[int]
@@ -153,7 +162,11 @@ class MedragSmall:
         A model that would rather begin otherwise, as one tuned to refuse pictures that show nothing, is left to its words; but not where it would
         choose between two findings that may both be there, or neither.
         """
-        wanted = [n for n, p in enumerate(prompts) if parse(p.question).sort == "closed" and self._shift(p, images[n])]
+        wanted = [
+            n
+            for n, p in enumerate(prompts)
+            if parse(p.question).sort == "closed" and (self._shift(p, images[n]) or _affirmed(p) is not p)
+        ]
         chances = self._chances([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
         several = [len(_labels(prompts[n].question)[0]) > 1 for n in wanted]
         words = (
@@ -199,20 +212,22 @@ class MedragSmall:
         return (
             beyond(prompt.question)
             or asks_change(prompt.question)
-            or bool(change_told(prompt.question, prompt.context))
+            or bool(told_or_refused(prompt.question, prompt.context))
         )
 
     def _by_words(self, prompt: Prompt, images: Sequence[Image]) -> Iterator[str]:
         """What the evidence says: how two images differ, or, where it does not compare them, that this is not known; other questions as `extractive` answers them."""
-        if images and (told := change_told(prompt.question, prompt.context)):
+        if images and (told := told_or_refused(prompt.question, prompt.context)):
             return iter([told])
         return iter([REFUSAL]) if images and asks_change(prompt.question) else self._words.stream(prompt, images)
 
     def _noted(self, prompt: Prompt, images: Sequence[Image]) -> str:
         """What the reader sees on a chest film, where a question asks for whatever is there, and what kind of picture it is; empty for others."""
         domain = prompt.context.query.domain
-        if domain == "chest-xray" and self._reads(prompt) and parse(prompt.question).broad:
-            return summary(seen(self._read(images)))
+        if domain == "chest-xray" and self._reads(prompt):
+            if parse(prompt.question).broad:
+                return summary(seen(self._read(images)))
+            return read_off(prompt.question, lambda: self._read(images)) or kind_told(prompt.question, domain)
         return kind_told(prompt.question, domain)
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
@@ -301,6 +316,17 @@ class MedragSmall:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
+
+
+def _affirmed(prompt: Prompt) -> Prompt:
+    """A question whether a finding of the reader is not there as one whether it is; others as they are."""
+    label, _ = reading_asked(prompt.question)
+    if label not in ASKED or not parse(prompt.question).negated:
+        return prompt
+    counted = prompt.context.frequency
+    counted = dataclasses.replace(counted, lift=-counted.lift) if counted else None
+    context = dataclasses.replace(prompt.context, frequency=counted)
+    return dataclasses.replace(prompt, question=f"Is there {ASKED[label][0]}?", context=context)
 
 
 def _labels(question: str) -> tuple[tuple[str, ...], bool]:

@@ -13,6 +13,7 @@ from medrag.prompts import REFUSAL, Prompt
 from medrag.score.grounding import claims
 from medrag.types import Context, Hit, Passage, Query, QueryImage
 from medrag.vlms._changed import asks_change, change_told, told_or_refused
+from medrag.vlms._evidence import HISTORY
 from medrag.vlms.small import MedragSmall
 
 FILM = Image.new("L", (8, 8))
@@ -93,7 +94,11 @@ def test_every_comparison_is_told_and_the_last_decides() -> None:
 def test_what_changed_is_not_told_from_what_compares_nothing() -> None:
     two, one = Context(Query("", (QueryImage(FILM),) * 2)), Context(Query("", (QueryImage(FILM),)))
     assert told_or_refused("What has changed?", two) == REFUSAL and not told_or_refused("What has changed?", one)
-    assert not told_or_refused("Is the effusion new?", two) and not told_or_refused("What is seen?", two)
+    assert not told_or_refused("What is seen?", two) and not told_or_refused("Is there a new effusion?", one)
+    for context in (one, two):  # no one film shows a course
+        assert all(told_or_refused(text, context) == REFUSAL for text in ("Is the effusion new?", "Is it worse?"))
+    own = dataclasses.replace(one, kept=(Hit(STUDIES[0], 1.0, 1, HISTORY),))
+    assert not told_or_refused("Is the effusion new?", own)
     assert told_or_refused("What has changed?", compared(READ)).startswith("Cardiomegaly is unchanged")
 
 

@@ -206,7 +206,9 @@ def closed(question: str) -> Prompt:
     [
         ("Is there a pleural effusion?", 0.05, 0.3, 0.3),  # as usual: the model's own odds
         ("Is there a pleural effusion?", 0.5, 0.3, 0.3 * 19 / (0.3 * 19 + 0.7)),  # odds 19 times the usual ones
-        ("Is the film free of a pleural effusion?", 0.5, 0.3, (0.3 / 19) / (0.3 / 19 + 0.7)),
+        # asked as whether there is one, and turned round
+        ("Is the film free of a pleural effusion?", 0.5, 0.3, 1 - 0.3 * 19 / (0.3 * 19 + 0.7)),
+        ("Can an effusion be ruled out?", 0.05, 0.3, 0.7),
         ("Is the film rotated?", 0.5, 0.3, 0.3),  # the reader has no say
         ("Is there a pleural effusion or cardiomegaly?", 0.05, 0.3, 0.3),
         (
@@ -232,7 +234,7 @@ def test_the_reader_moves_the_odds_as_bayes_says(question: str, seen: float, cha
         ("Is there a pleural effusion?", ("No effusion.", "Clear."), -0.4),
         ("Is there a pleural effusion?", ("Clear.",) * 5, -0.6),  # no more than it is shown
         ("Is there a pleural effusion?", (), 0.0),
-        ("Is the film free of a pleural effusion?", ("Clear.",), 0.0),
+        ("Is the film free of a pleural effusion?", ("Clear.",), 0.2),
         ("Is the film rotated?", ("Clear.",), 0.0),
     ],
 )
@@ -252,6 +254,37 @@ def test_what_look_alike_studies_report_moves_the_odds(question: str) -> None:
     moved = dataclasses.replace(asked, context=counted)
     assert model.probabilities_yes([moved], [[film(1)]])[0] == pytest.approx(1 / (1 + np.exp(-1.5) * 0.6 / 0.4))
     assert model._decided([asked, moved], [[film(1)], [film(1)]]) == ["", "Yes"]
+
+
+def test_a_question_that_denies_a_finding_is_answered_by_the_finding() -> None:
+    free, model = (
+        prompt("Is the film free of a pleural effusion?"),
+        Weighs(Reads(Effusion=0.05), 0.1, "No, there is none."),
+    )
+    assert "".join(model.stream(free, [film(1)])) == "Yes." == model.batch([free], [[film(1)]])[0]
+    there = Weighs(Reads(Effusion=0.9), 0.9, "Yes, on the left.")
+    assert "".join(there.stream(free, [film(1)])) == "No."
+    counted = dataclasses.replace(free.context, frequency=Frequency("it", (60, 200), (40, 500), -1.5))
+    (less,) = model.probabilities_yes([dataclasses.replace(free, context=counted)], [[film(1)]])
+    assert less < model.probabilities_yes([free], [[film(1)]])[0]  # look-alike studies have it
+
+
+def on_chest(question: str) -> Prompt:
+    asked = prompt(question)
+    query = dataclasses.replace(asked.context.query, domain="chest-xray")
+    return dataclasses.replace(asked, context=dataclasses.replace(asked.context, query=query))
+
+
+def test_the_reader_tells_the_size_of_the_heart_and_whether_a_film_is_normal() -> None:
+    ill, well = (Weighs(Reads(Effusion=p, Cardiomegaly=p), 0.5, "No.") for p in (0.6, 0.1))
+    said = [
+        [one.batch([on_chest(text)], [[film(1)]])[0] for text in ("Heart size?", "Is this film normal or abnormal?")]
+        for one in (ill, well)
+    ]
+    assert said == [
+        ["The heart is enlarged.", "Abnormal: pleural effusion and cardiomegaly."],
+        ["The heart is not enlarged.", "Normal: no abnormality is seen."],
+    ]
 
 
 def test_a_book_is_not_asked_what_a_picture_shows() -> None:
