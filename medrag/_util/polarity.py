@@ -59,13 +59,14 @@ PSEUDO = (
     rf"(?:{_BE} )?not (?:{_SEEN} (?:(?:on|in|at) (?:the |any )?{_ONCE}|previously|before)|previously {_SEEN})",
     r"non \w+(?:ed|ic|ive|al|ing|ary|ous|ent)",
     "not only",
+    r"not (?:\w+ly )?(?:respond(?:ing|ed)?|compliant|adherent)(?: \w+)? (?:to|with)",
     "no doubt",
     "not necessarily",
     "gram[ -]negative",
 )
 ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
-    r"neg(?:ative|\.)? for", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
+    r"(?<!false )neg(?:ative|\.)? (?:(?!pressure\b|feedback\b)[\w-]+ ){0,3}for", "negative (?:family |past )?history (?:of|for)", "[øØ∅]", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
@@ -83,6 +84,8 @@ ABSENT_AFTER = (
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
     "ruled out",
+    rf"excluded(?:{_STOPS}|(?= (?:by|on|with|clinically|radiographically)\b))",
+    rf"(?:{_BE}|came back|returned|remains?|remained) negative{_STOPS}",
     f"(?:{_BE} )?not {_ADV}confirmed",
 )
 UNCERTAIN_BEFORE = (
@@ -110,7 +113,8 @@ UNCERTAIN_AFTER = (
     "is a (?:possibility|consideration|concern)",
 )
 _ANSWERED_NO = re.compile(
-    r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)|\s*\(\s?[-–]\s?\)|\s+-ve\b",
+    r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)|\s*\(\s?[-–]\s?\)|\s+-ve\b"
+    r"|\s+(?:none|nil)\s*(?:[.,;]|$)|,\s*no\s*(?:[.;]|$)|[ -]neg(?:ative|\.)?(?=\s*(?:[.,;)]|$|and\b|or\b))",
     re.IGNORECASE,
 )
 _UNTICKED = re.compile(r"(?:\[\s*\]|\(\s\)|☐)\s*(?:\w+\s+){0,2}$")
@@ -120,12 +124,14 @@ _ALL_BUT = re.compile(  # "no effusion other than a trace on the left" tells of 
     r"(?:\s+(?:on|at|in|along|of)\b[^,;]*)?\s*[.,;]?\s*$",
     re.IGNORECASE,
 )
+_QUERIED = re.compile(r"(?:^|[\s(,;:])\?\s?(?:\w+\s+){0,2}$")  # "? pneumonia"
 _DOUBTED = re.compile(r"[\w\s,]*\?")
 DENYING = frozenset(  # a text that holds none of these words denies nothing
     "no not non none nil never neither nor nothing without w o cannot can't couldn't isn't aren't wasn't weren't don't doesn't didn't hasn't "
     "haven't hadn't wouldn't denies denied denying negative free clear cleared clears clearing absent absence lack lacks lacking fail fails failed "
     "resolved resolution disappeared gone removal removed rather opposed instead excludes excluded rules rule ruled mimic mimics mimicking ve".split()
 )
+_NOT_OUT = re.compile(r"(?:exclude|rule out)$", re.IGNORECASE)
 _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 
 # Where a clause ends: a word that turns the sentence, or a comma or "and" that a new subject with a verb follows.
@@ -133,8 +139,8 @@ _VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|
 _PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
 _TURN = re.compile(
     rf";|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?<!not\s)(?:secondary to|due to)|"
-    rf"with the exception of|nevertheless|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
-    rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)"
+    rf"with the exception of|nevertheless|despite|following|status post|s/p|present(?:s|ed|ing)? with|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
+    rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)|(?:,\s*(?:and\s+|but\s+)?|\band\s+)(?=positive\s+for\b)|,\s*(?=with\s+(?!or\b))"
     rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
     rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable|old|healed|healing|hyperinflated|hyperexpanded|tortuous|enlarged (?:heart|cardiac)|(?:left|right)(?! (?:\w+ )?than\b)|bilateral|bibasilar|biapical|retrocardiac)\b(?!.*\b(?:or|nor)\b))"
     rf"|,\s*(?:and\s+)?(?=(?:(?!or\b|and\b|no\b|not\b|without\b)[\w'-]+\s+){{1,4}}(?:cannot|must|should|not\s+(?:\w+\s+)?excluded)\b)"
@@ -246,14 +252,17 @@ def _of_span(sentence: str, span: Span) -> Polarity:
     doubted = [t for t in acting if t.kind == "uncertain"]
     if denied and not _new_start(sentence, denied, doubted):
         return "absent"
-    return "uncertain" if doubted or _DOUBTED.fullmatch(sentence, end) else "present"
+    return "uncertain" if doubted or _QUERIED.search(before) or _DOUBTED.fullmatch(sentence, end) else "present"
 
 
 def _new_start(sentence: str, denied: list[_Trigger], doubted: list[_Trigger]) -> bool:
-    """ "No effusion, possible nodule": a doubt after a comma starts anew; "no sign of possible effusion" does not."""
+    """ "No effusion, possible nodule": a doubt after a comma starts anew, as does "absence of fever does not exclude it"; "no sign of possible effusion" does not."""
     if not all(trigger.forward for trigger in denied):
         return False
     last = max(trigger.end for trigger in denied)
     return any(
-        t.forward and t.start >= last and re.search(r"(?:,|\band)\s*(?:a\s+)?$", sentence[: t.start]) for t in doubted
+        t.forward
+        and t.start >= last
+        and (_NOT_OUT.search(sentence, t.start, t.end) or re.search(r"(?:,|\band)\s*(?:a\s+)?$", sentence[: t.start]))
+        for t in doubted
     )
