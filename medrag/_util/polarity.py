@@ -66,7 +66,7 @@ PSEUDO = (
 )
 ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
-    r"(?<!false )neg(?:ative|\.)? (?:(?!pressure\b|feedback\b)[\w-]+ ){0,3}for", "negative (?:family |past )?history (?:of|for)", "[øØ∅]", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
+    r"(?<!false\s)neg(?:ative|\.)? (?:(?!pressure\b|feedback\b)[\w-]+ ){0,3}for", "negative (?:family |past )?history (?:of|for)", "[øØ∅]", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
