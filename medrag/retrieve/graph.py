@@ -91,12 +91,12 @@ class GraphRetriever:
         return {mention: weight for mention, weight in terms.items() if mention}
 
     def _definitions(self, asked: Mapping[Mention, float]) -> Iterable[tuple[float, Concept]]:
-        """Each concept asked about that has a definition; a longer name is a surer match."""
+        """Each concept asked about that has a definition, with the words that ask for it; a longer name is a surer match."""
         for mention, weight in asked.items():
             for place, node in enumerate(mention.concepts):
                 defined = next((c for c in self.store.members(node) if c.definition), None)
                 if defined:
-                    yield 2 * weight / (1 + place), defined
+                    yield 2 * weight / (1 + place), replace(defined, meta={**defined.meta, "asked": mention.surface})
 
     def _paths(self, query: Query, mentions: Mapping[Mention, float]) -> Iterable[tuple[float, Path]]:
         asked: dict[frozenset[str], float] = {}

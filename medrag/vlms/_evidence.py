@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medrag._util.text import sentences
 from medrag.prompts import unkeyed
-from medrag.types import Context, Hit
+from medrag.types import Concept, Context, Hit
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask
 
@@ -22,6 +22,8 @@ _DEFINING = re.compile(
     re.IGNORECASE,
 )
 _BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)
+_TELLS = re.compile(r"\bpresents? with\b|\bmanifests? (?:as|with)\b", re.IGNORECASE)  # symptoms, without that word
+_TOLD = words.stem_set("symptom manifestation")
 _ASKS_LOOKS = re.compile(r"\b(?:look|looks|appear|appears|appearance|signs?|recogni[sz]e)\b", re.IGNORECASE)
 _LOOKS = re.compile(
     r"\b(?:appears?|looks?|seen as|shows|blunt\w*|lucen\w+|opaci\w+|white|dark|bright|pale|line|shadow|rounded|sign)\b",
@@ -29,6 +31,7 @@ _LOOKS = re.compile(
 )
 READER = "reader"  # the retriever's name of what the expert model said of the question's own images
 HISTORY = "history"  # and of the patient's earlier studies
+SHORT = 6  # letters of a synonym such as "fit" or "COPD"
 GIVEN = (READER, HISTORY)  # of this patient
 _REPORT_SECTIONS = ("findings", "impression", "indication", "comparison")
 
@@ -61,20 +64,35 @@ def is_report(hit: Hit) -> bool:
 
 
 def collect(context: Context) -> list[Sentence]:
-    """The sentences of the evidence in order, without questions, fragments and de-identified ones ("XXXX")."""
+    """The sentences of the evidence in order, without questions, fragments and de-identified ones ("XXXX").
+
+    One that names a concept holds the words by which the question names it, too: "PTX" is asked for, and "Pneumothorax" found.
+    """
     found: list[Sentence] = []
+    named = [*_named(context)]
     for key, hit in context:
         heading = words.stem_set(f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}") - words.FRAME
         whole = hit.item.kind in ("triple", "concept", "image")
         before: frozenset[str] = frozenset()
         for place, text in enumerate(split(hit.item.text)):
             stems = words.stem_set(text)
+            stems = stems.union(
+                *(asked for name, asked in named if name <= stems), _TOLD if _TELLS.search(text) else ()
+            )
             if whole or usable(text):
                 found.append(
                     Sentence(key, hit, text, place, stems, heading, before if _BACK.match(text) else frozenset())
                 )
             before = stems
     return found
+
+
+def _named(context: Context) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Stems of each name of a concept, but for short ones that may mean another thing, and of the words that ask for it."""
+    for _, hit in context:
+        if isinstance(hit.item, Concept) and (asked := words.stem_set(str(hit.item.meta.get("asked", "")))):
+            others = (name for name in hit.item.synonyms if len(name) > SHORT)
+            yield from ((words.stem_set(name), asked) for name in {hit.item.name, *others})
 
 
 def split(text: str) -> list[str]:
@@ -126,6 +144,8 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
         bonus -= 0.2
     if ask.sort in ("define", "closed") and (match := _DEFINING.search(sentence.text)):
         bonus += 0.2 if topic & words.stem_set(sentence.text[: match.start()]) else 0.05
+    if ask.sort == "define" and sentence.hit.item.kind == "concept" and not sentence.place and topic <= sentence.stems:
+        bonus += 0.3
     if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):
         bonus += 0.15
     return bonus

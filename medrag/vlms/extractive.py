@@ -112,7 +112,7 @@ class Extractive:
         for score, sentence in ranked:
             if score < max(self.floor, 0.75 * ranked[0][0]) or len(chosen) >= most:
                 break
-            if all(_overlap(sentence.stems, other.stems) < 0.6 for other in chosen):
+            if not any(_repeats(sentence, other) for other in chosen):
                 chosen += [s for s in _with_antecedent(sentence, pool) if s not in chosen]
         chosen = sorted(chosen[:most], key=lambda s: (int(s.key[1:]), s.place))
         return [_quote(s, [s.key, *_twins(s, pool)]) for s in chosen]
@@ -137,8 +137,12 @@ def _with_antecedent(sentence: Sentence, pool: Sequence[Sentence]) -> list[Sente
     return [*before, sentence] if sentence.carried else [sentence]
 
 
-def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
-    return len(a & b) / max(1, len(a | b))
+def _repeats(one: Sentence, other: Sentence) -> bool:
+    """Whether most words of both are the same; two statements of a graph differ, however alike they sound."""
+    stated = one.hit.item.kind == other.hit.item.kind == "triple"
+    alike = len(one.stems & other.stems) >= 0.6 * max(1, len(one.stems | other.stems))
+    short, long = sorted((one.text.rstrip("."), other.text.rstrip(".")), key=len)
+    return long.startswith(short) if stated else alike
 
 
 def _twins(sentence: Sentence, pool: Sequence[Sentence]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def texts(hits: list[Hit]) -> list[str]:
 def test_definition_first_then_statements(retriever: GraphRetriever) -> None:
     assert isinstance(retriever, Retriever)
     hits = retriever.retrieve(Query("Are there masses in the lungs?"), 50)
-    assert hits[0].item == CONCEPTS[0]
+    assert hits[0].item == replace(CONCEPTS[0], meta={**CONCEPTS[0].meta, "asked": "masses in the lungs"})
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert {hit.retriever for hit in hits} == {"graph"}

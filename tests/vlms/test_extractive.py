@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from some_prompts import PRIMER, STUDIES, prompt, said, study
 
 from medrag._util import findings
-from medrag.prompts import REFUSAL
-from medrag.types import Hit, ImageRecord, Passage
+from medrag.prompts import REFUSAL, make_prompt
+from medrag.types import Concept, Context, Hit, ImageRecord, Passage, Query, Triple
 from medrag.vlms import _ask, _modality, _revise
 from medrag.vlms._ask import parse, which_side
 from medrag.vlms._evidence import split
@@ -574,3 +574,31 @@ def test_which_side_is_no_question_of_yes_or_no(question: str, side: bool) -> No
 def test_a_thing_that_is_there_to_be_seen_is_not_answered_by_a_book_alone(question: str) -> None:
     book = Passage("n:1#0", "n:1", "The margins, grade and colour of a lesion are described.", "Lesions")
     assert ask(question, alike=[], general=[book]).startswith(("I do not look at the image", REFUSAL))
+
+
+def graphed(question: str) -> str:
+    """The answer by a concept that the question means, and statements about it."""
+    asked = question.removeprefix("What is ").removeprefix("What are the symptoms of ").rstrip("?")
+    dyspnea = Concept(
+        "x:1", "Dyspnea", ("Breathlessness",), ("C1",), "Difficult or labored breathing.", meta={"asked": asked}
+    )
+    told = [
+        Triple(f"t:{n}", "x:1", "", "", "", meta={"sentence": f"Dyspnea {text}."})
+        for n, text in enumerate(("is a kind of abnormality", "can present with cough", "can present with wheezing"))
+    ]
+    hits = [Hit(item, 1.0, rank, "graph") for rank, item in enumerate((dyspnea, *told), 1)]
+    return said_of(question, hits)
+
+
+def said_of(question: str, hits: list[Hit]) -> str:
+    return said(EXTRACTIVE, make_prompt(question, Context(Query(question), tuple(hits))))
+
+
+def test_a_concept_is_asked_for_by_any_of_its_names() -> None:
+    for name in ("SOB", "dyspnoea", "Dyspnea"):
+        assert graphed(f"What is {name}?").startswith("Dyspnea: Difficult or labored breathing [E1].")
+
+
+def test_symptoms_are_what_a_disease_presents_with() -> None:
+    text = graphed("What are the symptoms of SOB?")
+    assert "[E3]" in text and "[E4]" in text and "Difficult" not in text
