@@ -1,7 +1,8 @@
 """A session: question after question about the same images, with memory of what was found.
 
-A question that leans on the one before ("and on the left?") is completed from it. Evidence that was kept earlier and bears on the
-new question is there from the start. Memory ends with `Chat.close`, or with the ``with`` block; runs themselves can be saved (`Agent.checkpoint`).
+A question that leans on the one before ("and on the left?") is completed from it; where the rules decide what is searched, one that cannot be
+made out is told so, and neither searched for nor answered. Evidence that was kept earlier and bears on the new question is there from the
+start. Memory ends with `Chat.close`, or with the ``with`` block: sessions are not saved.
 """
 
 from __future__ import annotations
@@ -13,19 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 from medrag._util.images import asked_image
 from medrag._util.remember import forget
-from medrag.agent import asking
+from medrag._util.text import shorten
+from medrag.agent import asking, followup
 from medrag.agent.graph import Agent, Event
+from medrag.agent.policy import RulePolicy
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
 from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
 from medrag.query import IMAGE_SIDE
-from medrag.types import Answer, as_tuple
+from medrag.types import Answer, Context, Query, Route, as_tuple
 from medrag.vlms._ask import plain
 from medrag.vlms._evidence import GIVEN
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
+NOT_CLEAR = "the question was not understood"
+ASK_AGAIN = (
+    "I do not understand “{question}”: ask in an English sentence about a finding, a part of the body, a disease or an image, such as "
+    "“Is there a pleural effusion?”, or lean on the question before, as “and on the left?” does."
+)
 RECALLED = 0.5  # of the evidence budget that earlier evidence may take
 REMEMBERED = 200  # pieces
 
@@ -39,6 +47,11 @@ class Chat:
     """
 
     def __init__(self, rag: MedRAG, *, exclude: Sequence[str] = (), patient: str = "", **options: Any) -> None:
+        if options.get("checkpoint") is not None:
+            raise SettingsError(
+                "a session is not saved: it takes no checkpoint",
+                "save a run by its name: Agent(rag, checkpoint=FILE).answer(image, question, thread=NAME)",
+            )
         self.agent = Agent(rag, **options)
         self.exclude, self.patient = tuple(as_tuple(exclude)), patient
         self.images: list[Any] = []  # of the session, in the order they came
@@ -74,7 +87,7 @@ class Chat:
         """The same, node by node."""
         if self._closed:
             raise SettingsError("the session is closed", "begin another with rag.chat()")
-        if not question.strip():
+        if not isinstance(question, str) or not question.strip():
             raise SettingsError("there is no question", "ask one; an image alone is shown with it")
         if self.turns and image is None and asking.WHY.match(plain(question)):
             told = reasons(self.turns[-1][1])
@@ -82,9 +95,18 @@ class Chat:
                 audit.recited(question, told, self.agent.rag.settings.access)
             yield Event("answer", told)
             return
-        whole = self.understood(question)
         given = list(as_tuple(image)) if image is not None else []
         looked, current = [*self.images, *self._new(given)], given or self._current
+        whole, at = self.understood(question), None
+        if looked:
+            place = next((n for n, one in enumerate(looked) if current and one is current[0]), 0)
+            at = followup.image_named(whole, len(looked), place)
+        if why := self._not_clear(whole, looked, at):
+            self.images, self._current = looked, current
+            yield from self._told(question, Event("answer", self._asked_back(question, why)))
+            return
+        if at is not None:  # it is what is talked about from now on
+            whole, current = f"{followup.IMAGE.sub('', whole).rstrip('?. ')}?", [looked[at]]
         shown = looked if asking.CHANGE.search(whole) else current
         same = [id(one) for one in shown] == [id(one) for one in self._shown]
         base = self._known if same else [piece for piece in self._known if not _of_image(piece)]
@@ -103,6 +125,26 @@ class Chat:
     def understood(self, question: str) -> str:
         """The question with what it leaves out, from the last one."""
         return asking.completed(question, self.turns[-1][0]) if self.turns else question
+
+    def _not_clear(self, question: str, images: Sequence[Any], at: int | None) -> str:
+        """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""
+        if at == -1:
+            return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
+        ruled = isinstance(self.agent._policy, RulePolicy)
+        return NOT_CLEAR if ruled and asking.unclear(question, bool(images)) else ""
+
+    def _asked_back(self, question: str, why: str) -> Answer:
+        """What is said of a question that was not understood; nothing was searched, and nothing leans on it."""
+        text = ASK_AGAIN.format(question=shorten(question.strip(), 100))
+        route = Route("other", 1.0, {}, (why,))
+        return Answer(
+            text, "abstained", (), Context(Query(question)), route, reason=why, fingerprint=self.agent._fingerprint
+        )
+
+    def _told(self, question: str, event: Event) -> Iterator[Event]:
+        """An answer without a run, in the audit log as any other."""
+        rag = self.agent.rag
+        return rag.audit.watched(question, rag.settings.access, iter([event])) if rag.audit else iter([event])
 
     def _new(self, given: Sequence[Any]) -> list[Any]:
         """Those of the images that do not show the same as one that the session has."""

@@ -1,0 +1,468 @@
+"""A question that leans on the one before, completed from it. Rules over the forms that people type; no model, no index.
+
+Two rules hold: what comes out is a grammatical question that asks what was meant, and where none can be made the words are left
+alone. `unclear` says of what is left whether anything is asked at all.
+"""
+
+from __future__ import annotations
+
+import re
+
+from medrag._util.findings import ASKED, SAID, label_of, presence_asked, reading_asked
+from medrag._util.text import words
+from medrag.vlms import _words
+from medrag.vlms._ask import Ask, parse, plain
+from medrag.vlms._changed import CHANGE, COURSE
+
+_LEAD = re.compile(
+    r"^\W*(?:(?:and|or|but|so|then|ok|okay|now|also|only|just|no|sorry|actually|i meant?)\b[\s,]*)*(?:(?:what|how) about\b\s*)?"
+    r"(?:(?:the )?same(?: question| finding| thing)?(?: again)?\b\s*(?:(?:for|of|about)\b\s*)?)?",
+    re.IGNORECASE,
+)
+IT = re.compile(
+    r"\b(?:it|its|this|that|these|those|they|them|(?<=there )ones?|(?<=have )ones?|the (?:finding|lesion|abnormality|disease|condition))\b",
+    re.IGNORECASE,
+)
+_PICTURE = re.compile(  # there the pronoun stands for the picture: "Is this a sarcoma?", "Is it a PA view?", "Does it show a mass?"
+    rf"\b(?:this|that|these|those)\s+an?\b|{IT.pattern}\s+(?:shows?|demonstrates?|reveals?|depicts?|ap|pa|ct|mri?)\b"
+    rf"|{IT.pattern}\s+an?\s+(?:(?!(?:on|in|of|at)\b)[\w-]+\s+){{0,4}}(?:view|projection|film|scan|image|picture|radiograph|x-?ray)\b",
+    re.IGNORECASE,
+)
+_AUX = r"(?:is|are|was|were|does|do|did|has|have|had|can|could|may|might|should|will|would)"
+_NUMBERS = ("first", "second", "third", "fourth")
+_DOES = r"(?:treat|cause|help|prevent|cure|affect|lead to|increase|decrease|reduce|lower|raise|improve|worsen|mean|produce|damage)"
+_VERB = re.compile(rf"\b(?:{_AUX}|{_DOES}s?)\b", re.IGNORECASE)
+_ASKS = re.compile(rf"\b(?:{_AUX}|what|which|who|whose|how|why|where|when)\b", re.IGNORECASE)
+NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,})", re.IGNORECASE)
+_PLACE = re.compile(
+    r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
+    re.IGNORECASE,
+)
+_SIDE = re.compile(r"\b(left|right|bilateral)(?:-sided)?\b", re.IGNORECASE)
+_WHERE = _words.stem_set(  # where in an organ, of itself no thing to ask about
+    "left right bilateral upper lower middle base apex lobe zone side field region area hilum perihilar costophrenic angle posterior anterior lateral"
+)
+_SIDES = _words.stem_set("left right bilateral upper lower middle posterior anterior lateral costophrenic")
+_LUNG = _words.stem_set("lung")
+_HERE = re.compile(  # the same of what is shown now
+    r"^(?:(?:on|in|for) )?(?:this|that|the (?:new|other|next|current))(?: (?:one|image|film|picture|scan|x-?ray|radiograph|study))?\W*$|^(?:here|now|this time)\W*$",
+    re.IGNORECASE,
+)
+IMAGE = re.compile(  # one of the session's images, by its place among them
+    r"\s*\b(?:(?:on|in|for|from|of) )?(?:the )?(?P<which>first|second|third|fourth|last|previous|earlier|(?<=the )other) (?:image|film|picture|scan|x-?ray|radiograph|study)\b",
+    re.IGNORECASE,
+)
+_NP = r"(?:(?:the|an?|any|some|his|her|this|both) )?(?:[\w-]+ ){0,4}?[\w-]+"
+_THINGS = tuple(  # where the thing that a question is about stands in it
+    re.compile(rf"^{form}\W*$", re.IGNORECASE)
+    for form in (
+        r"(?:is|are|was|were) there (?:still |also |any )*(?P<thing>[^?]+?)",
+        r"(?:what|who|where|how [a-z]+)(?:'s| is| are| was| were) (?P<thing>[^?]+?)",
+        r"(?:define|explain|describe) (?P<thing>[^?]+?)",
+        rf"(?:what|who|which [\w-]+) (?:(?:can|could|may|might|does|do) )?{_DOES}s? (?P<thing>[^?]+?)",
+        rf"how (?:is|are|does|do|can|could) (?P<thing>{_NP}) (?:(?:be )?\w+ed|look|looks|spread|develop|arise|work)(?: (?:on|in|at) [^?]+)?",
+        rf"(?:does|do|did|has|have) (?:(?:the|this|that|the patient's) (?:chest )?(?:image|film|picture|scan|x-?ray|radiograph|study|patient)|he|she|it|this) (?:shows?|have|demonstrate|reveal|suggest|had|got) (?P<thing>{_NP}(?: (?:on|in|at) [^?]+)?)",
+        r"(?:is|was) (?:it|this) (?P<thing>[^?]+?)",
+    )
+)  # fmt: skip
+_ACTS = re.compile(rf"^(?:does|do|did|can|could|may|might|will) (?P<thing>{_NP}) {_DOES}\b[^?]*\W*$", re.IGNORECASE)
+_IS = re.compile(r"^(?:is|are|was|were|has|have) (?P<said>[^?]+?)\W*$", re.IGNORECASE)
+_AGENTS = re.compile(
+    rf"^(?:what|which) (?P<who>[\w-]+s) (?P<does>(?:can |could |may |might )?{_DOES}) (?P<what>[^?]+?)\W*$",
+    re.IGNORECASE,
+)
+_NOT_A_THING = re.compile(
+    rf"\b(?:{_AUX}|what|which|who|how|why|where|when|it|its|this|that|they|them|there|seen|shown|wrong|before|after|now|then|today|earlier|later|instead|otherwise"
+    r"|else|another|yesterday|time|please|thanks?|image|film|picture|german|french|spanish|italian|english|changed?|different|difference|compared?|the (?:new|same|other|next|last|first|second|third|previous))\b",
+    re.IGNORECASE,
+)
+_STATE = re.compile(  # what may be said of a thing: "is it large?", not "is it atelectasis?"
+    rf"^(?:(?:very|too|still|also|already|markedly|slightly|more|most|likely|usually|often|always|on|in|at|due|because|caused|from|an?|the|only)\b|{CHANGE.pattern}|[\w-]+(?:ed|ing|ant|ible|able|ous|ile|ive|ic|ful|al|ar|ate)\b"
+    r"|benign|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
+    re.IGNORECASE,
+)
+_OF_A_PLACE = re.compile(r"\b(?:normal|abnormal|clear|intact|unremarkable)\b", re.IGNORECASE)
+_NOMINAL = re.compile(r"\b(?:caus\w+|mean|treat\w*|lead\w*|new|due)\b", re.IGNORECASE)
+_HAD = re.compile(
+    r"^(?:what (?:are|is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|risks?|risk factors)(?: of (?:it|that|this|them))?\W*$",
+    re.IGNORECASE,
+)
+_BY_WORD = re.compile(
+    r"^(?:(?P<where>where)(?: exactly)?|(?P<how>how (?:large|big|severe|common|long|many))|(?:on )?(?P<side>which side)|(?P<part>in which [a-z]+))\W*$",
+    re.IGNORECASE,
+)
+_OWN = re.compile(r"^\W*(?:if|since|because|should|in case)\b|\bthere (?:is|are) an?\b", re.IGNORECASE)
+_OTHER_NUMBER = {"is": "are", "are": "is", "does": "do", "do": "does"}
+_AMONG = re.compile(r"\b(?:the|of the|in the|its|their)\s*$", re.IGNORECASE)
+_CHAT = re.compile(
+    r"^\W*(?:thanks?(?: you)?|thx|ok(?:ay)?|yes|no|yep|nope|good|great|fine|hello|hi|hey|bye|sorry|hm+|test|please|really|cool|nice)?(?: (?:very much|a lot|so much|then|you))*\W*$",
+    re.IGNORECASE,
+)
+_TONGUE = re.compile(  # another language, or that the answer should be in one
+    r"^\W*(?:in|auf|en|en el) (?:german|french|spanish|italian|english|deutsch|français|francais|español)\b"
+    r"|^\W*(?:et|und|oder|ou|y|ist|sind|gibt|est|sont|hay|hat|wo|où|qu|que|qui|was|wie|por|pour)\b['’ ]+(?:[\w-]+['’ ]+)?(?:le|la|les|un|une|der|die|das|ein|eine|es|il|ce|el|los|las|du|au)\b|^\W*(?:qu|c|l|d)['’]",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(r"^\W*(?:(?:and|but|so)\b\W*)?(?:what|how) about\b", re.IGNORECASE)
+_FRAGMENT = re.compile(
+    r"^\W*(?:and|or|but|so|then|also|only|just|(?:the )?same|on|in|at|of|by|for|with|from)\b",
+    re.IGNORECASE,
+)
+_AT = re.compile(r"\W*(?:on|in|at|of|by|for|with|from)\b", re.IGNORECASE)
+_FOLLOWS = re.compile(
+    r"\b(?:caus\w+|treat\w*|prevent\w*|mean|spread|lead\w*|due to|new|bigger|larger|smaller|grown|shrunk|how (?:big|large|severe|many|much))\b",
+    re.IGNORECASE,
+)
+
+
+def completed(question: str, before: str) -> str:
+    """A question that leans on the one before, with what it leaves out; one that stands alone, or that nothing completes, as it is.
+
+    >>> completed("and on the left?", "Is there a pleural effusion on the right?")
+    'Is there a pleural effusion on the left?'
+    >>> completed("What about a mass?", "Is there a pleural effusion?")
+    'Is there a mass?'
+    >>> completed("and the lungs?", "Is the heart enlarged?"), completed("and in the liver?", "Is there a pleural effusion?")
+    ('Are the lungs normal?', 'and in the liver?')
+    """
+    question, before = plain(question), plain(before).strip()
+    rest = _LEAD.sub("", question, count=1).strip()
+    led = len(rest) < len(question.strip())
+    if not before or unclear(before):
+        return _is_there(rest.rstrip("?. ")) if led and label_of(rest) and not _ASKS.search(rest) else question
+    if not words(rest):
+        return before if re.search(r"\b(?:same|now)\b", question, re.IGNORECASE) else question
+    for form in (_the_image, _the_side, _the_place, _the_words, _the_pronoun):
+        if whole := form(rest, before, led):
+            return whole
+    return (_the_other(rest, before) if led and not _ASKS.search(rest) else "") or question
+
+
+def unclear(question: str, pictured: bool = True) -> bool:
+    """Whether no question can be made out: a piece of one ("left?", "and before?", "no"), or, without a picture, words that name nothing.
+
+    >>> [unclear(text) for text in ("left?", "no", "in German please", "Modality?", "Is it normal?", "What causes it?")]
+    [True, True, True, False, False, True]
+    """
+    text = plain(question)
+    if _CHAT.match(question) or _TONGUE.search(question):
+        return True
+    ask, named = parse(text, pictured), _words.stem_set(text)
+    if ask.sort == "report" or ask.broad or reading_asked(text)[0]:
+        return False
+    if _ABOUT.match(text):
+        return True
+    if not _ASKS.search(text):
+        return bool(_FRAGMENT.match(text)) or not named or (bool(named & _WHERE) and named <= _WHERE | _words.FRAME)
+    if len(text.split()) <= 5 and not _VERB.search(text):  # "where?", "how large?", "by how much?"
+        return empty(text) or (ask.of_a_state and not ask.sites) or bool(_AT.match(text))
+    return empty(text) and (not pictured or bool(IT.search(text) and _FOLLOWS.search(text)))
+
+
+def empty(question: str) -> bool:
+    """Whether no word names anything that could be looked for: "what causes it?", "What is seen?"."""
+    topic = parse(question).topic
+    return not topic or (len(topic) < 2 and bool(IT.search(question)) and not NOUN.search(question))
+
+
+def image_named(question: str, many: int, current: int) -> int | None:
+    """Which of a session's ``many`` images a question is about, counted from 0, by its words; -1 for one that is not there, None where none is named, or two are compared.
+
+    >>> image_named("Is there a mass in the second image?", 3, 0), image_named("Is it larger than on the first film?", 3, 1)
+    (1, None)
+    """
+    found = list(IMAGE.finditer(question))
+    if len(found) != 1 or not many or COURSE.search(IMAGE.sub(" ", question)):
+        return None
+    which = found[0]["which"].lower()
+    before = {"last": many - 1, "previous": current - 1, "earlier": current - 1}
+    at = before.get(which, _NUMBERS.index(which) if which in _NUMBERS else 1 - current if many == 2 else -1)
+    return at if 0 <= at < many else -1
+
+
+def thing(question: str) -> str:
+    """What a question is about, in its own words with its article; empty where that cannot be made out.
+
+    >>> [thing(text) for text in ("Is there a mass on the left?", "What causes asthma?", "Is the heart enlarged?", "What has changed?")]
+    ['a mass on the left', 'asthma', 'the heart', '']
+    """
+    text = IMAGE.sub("", plain(question)).strip()
+    for form in (*_THINGS, _ACTS):
+        if (found := form.match(text)) and _is_thing(named := found["thing"].strip(" ,.")):
+            return named
+    bare = text.strip(" ?.!")
+    named = not _ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and _is_thing(bare)
+    return bare if named else _subject(text)
+
+
+def _subject(text: str) -> str:
+    """What a state is asked of: the heart of "Is the heart enlarged?"."""
+    found = _IS.match(text)
+    said = found["said"].split() if found else []
+    for n in range(1, min(len(said), 7)):
+        named, state = " ".join(said[:n]), " ".join(said[n:])
+        stated = _STATE.match(state) or _words.stem_set(said[n]) & _words.STATES
+        if stated and _is_thing(named) and not _words.stem_set(said[n - 1]) <= _SIDES:
+            return named
+    return ""
+
+
+def _is_thing(name: str) -> bool:
+    return bool(_words.stem_set(name)) and len(name.split()) <= 9 and not _NOT_A_THING.search(name)
+
+
+def _the_image(rest: str, before: str, led: bool) -> str:
+    """The question before, of another image: "and on this one?", "What about the second image?"."""
+    if parse(before).sort == "define":
+        return ""
+    if _HERE.match(rest) and (led or rest.lower().startswith(("on", "in", "for", "this one", "here"))):
+        return before
+    named = IMAGE.match(rest)
+    if not named or rest[named.end() :].strip(" ?.!"):
+        return ""
+    which = re.sub(r"^(?:on|in|for|from|of) ", "", named[0].strip(), flags=re.IGNORECASE)
+    return f"{IMAGE.sub('', before).rstrip('?. ')} in {'' if which.lower().startswith('the') else 'the '}{which}?"
+
+
+def _the_side(rest: str, before: str, led: bool) -> str:
+    """The question before, of the other side, that stands alone: "left?", "bilateral?"."""
+    if not re.match(r"^(?:the )?(?:left|right|bilateral|both)(?: sides?)?\W*$", rest, re.IGNORECASE):
+        return ""
+    if not _sided(before):
+        return ""
+    if re.search(r"bilateral|both", rest, re.IGNORECASE):
+        return _placed(before, "on both sides")
+    return _placed(before, rest)
+
+
+def _sided(before: str) -> bool:
+    """Whether it makes sense on one side: a thing or a state that a picture shows."""
+    return parse(before).sort in ("closed", "open") and bool(thing(before)) and not _ACTS.match(before)
+
+
+def _the_place(rest: str, before: str, led: bool) -> str:
+    """The question before, of another place; of another organ, whether that is normal."""
+    ask, then = parse(rest), parse(before)
+    where = re.match(r"(?:on|in|at|of)\b", rest, re.IGNORECASE)
+    sites = _words.stem_set(re.sub(r"\bboth\b", "", rest, flags=re.IGNORECASE))
+    if not (led or where) or _ASKS.search(rest):
+        return ""
+    if where and not sites & _words.SITES:
+        return _among(rest, before)
+    if not sites or not sites <= _words.SITES or then.sort == "define":
+        return ""
+    organs = sites - _WHERE - (frozenset() if _whole_lungs(rest, then) else _LUNG)
+    if organs <= then.sites and _sided(before):
+        return _placed(before, rest)
+    return "" if where else _of_a_place(rest, ask)
+
+
+def _whole_lungs(rest: str, then: Ask) -> bool:
+    """Whether "the lungs" are a thing of their own, no place of what was asked: after "Is the heart enlarged?"."""
+    return then.of_a_state or not re.search(r"\b(?:in|on|at|of|both|left|right)\b", rest, re.IGNORECASE)
+
+
+def _among(rest: str, before: str) -> str:
+    """What a book was asked, of some only: "and in children?"."""
+    if parse(before).sort not in ("define", "open") or _TONGUE.search(rest) or not thing(before):
+        return ""
+    fits = re.match(r"in [a-z]+(?: [a-z]+){0,2}\W*$", rest) and not _NOT_A_THING.search(rest)
+    return f"{before.rstrip('?. ')} {rest.rstrip('?. ')}?" if fits else ""
+
+
+def _the_words(rest: str, before: str, led: bool) -> str:
+    """What is asked by a word or two of the thing before: "where?", "how large?", "symptoms?"."""
+    named = thing(before)
+    if not named or (not _BY_WORD.match(rest) and not _HAD.match(rest)):
+        return ""
+    if found := _HAD.match(rest):
+        one = not found["noun"].endswith("s") or found["noun"].endswith("sis")
+        return f"What {'is' if one else 'are'} the {found['noun'].lower()} of {_nominal(before) or named}?"
+    found = _BY_WORD.match(rest)
+    if parse(before).sort == "define" or not found:
+        return ""
+    verb = "are" if _many(named) else "is"
+    if found["where"]:
+        return f"Where {verb} {_the(named)}?"
+    if found["side"]:
+        return f"Which side {verb} {_PLACE.sub('', _the(named))} on?"
+    if (found["how"] or "").lower() == "how many":
+        return f"How many {_bare(named)} are there?" if _many(named) else ""
+    return f"{(found['how'] or found['part']).capitalize()} {verb} {_the(named)}?"
+
+
+def _the_pronoun(rest: str, before: str, led: bool) -> str:
+    """The question with its pronoun's thing: "how is it treated?"."""
+    rest = re.sub(r"\s+(?:instead|rather)(?=\W*$)", "", rest, flags=re.IGNORECASE)
+    named = thing(before)
+    if not leans(rest) or not named or not _ASKS.search(rest) or _OWN.search(rest):
+        return "" if "another one" not in rest.lower() or not named else _filled(rest, named)
+    if (agents := _AGENTS.match(before)) and re.search(r"\bthey\b", rest, re.IGNORECASE):
+        return re.sub(
+            r"\bthey\b", f"{agents['who']} that {agents['does']} {agents['what']}", rest, count=1, flags=re.IGNORECASE
+        )
+    if set(parse(rest).finding) & (set(parse(named).finding) - _words.FRAME):
+        return ""
+    said = re.match(rf"^{_AUX}\s+(?:it|this|that|they|these|those)\s+(?P<state>.+?)\W*$", rest, re.IGNORECASE)
+    verb = said and re.match(r"^(?:is|are|was|were)\b", rest, re.IGNORECASE)
+    if verb and not _fits(said["state"], named):  # type: ignore[index]
+        return rest
+    if parse(rest).sites & (_WHERE | _LUNG):  # it has a place of its own
+        named = " ".join(_SIDE.sub("", _PLACE.sub("", named)).split())
+    if _NOMINAL.search(rest) and (state := _nominal(before)):
+        named = state
+    return _filled(rest, named)
+
+
+def leans(question: str) -> bool:
+    """Whether its pronoun stands for what was asked before: not for the picture, nor for a finding that the question names itself."""
+    if not IT.search(question) or NOUN.search(question) or _PICTURE.search(question):
+        return False
+    return not presence_asked(IT.sub("this", question))
+
+
+def _fits(state: str, named: str) -> bool:
+    """Whether a state can be one of the thing: "large" of an effusion; "pericardial effusion" is another thing, "normal" a place's state."""
+    if _OF_A_PLACE.search(state):
+        return bool(_words.stem_set(named) & _words.SITES) and not parse(f"Is there {named}?").finding
+    return bool(_STATE.match(state)) and not label_of(state)
+
+
+def _filled(rest: str, named: str) -> str:
+    """The pronoun's place taken by the thing, in the form that fits there."""
+    rest = re.sub(r"\banother one\b", f"another {_bare(named)}", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"\bits (?=\w+)([\w-]+)", rf"the \1 of {_the(named)}", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"\bof (?:them|those|these)\b", f"of {_the(named)}", rest, flags=re.IGNORECASE)
+    return IT.sub(lambda match: _cut(named, rest[: match.start()]), rest, count=1)
+
+
+def _cut(named: str, head: str) -> str:
+    return _bare(named) if _AMONG.search(head) else named
+
+
+def _the_other(rest: str, before: str) -> str:
+    """The question before with another thing in the place of its own: "and a mass?"."""
+    other, named = rest.rstrip("?. "), thing(before)
+    other = re.sub(r"\s+(?:too|there|as well)$", "", other, flags=re.IGNORECASE)
+    if not _is_thing(other) or len(other.split()) > 6 or _AT.match(other):
+        return ""
+    if re.match(r"(?:is|are|was|were) there\b", before, re.IGNORECASE) or (not named and label_of(other)):
+        return _is_there(other)
+    if not named or _words.stem_set(other) & _words.stem_set(
+        before.replace(named, "")
+    ):  # "and type 1?" of which part of it?
+        return ""
+    if len(_words.stem_set(other) - _words.SITES) == 0:
+        return ""
+    return _agreeing(before.replace(named, _dressed(other, named), 1), _bare(named), other)
+
+
+def _is_there(other: str) -> str:
+    """Whether a finding is there; empty for a definite thing that is none."""
+    definite = re.match(r"the (.+)", other, re.IGNORECASE)
+    if definite and not label_of(other):
+        return ""
+    found = _with_article(definite[1] if definite else other)
+    return f"{'Are' if _many(found) else 'Is'} there {found}?"
+
+
+def _with_article(name: str) -> str:
+    """A finding with the article that it has in the vocabulary; one that it does not know as it was said."""
+    if re.match(r"(?:an?|any|some)\b", name, re.IGNORECASE) or _many(name) or re.search(r"\b(?:or|and)\b|,", name):
+        return name
+    known = {_bare(said): said for said in (*SAID.values(), *(one for many in ASKED.values() for one in many))}
+    said = known.get(name.lower(), "")
+    article = said.split(" ", 1)[0] if said != _bare(said) else ""
+    return f"{article} {name}".strip()
+
+
+def _dressed(other: str, named: str) -> str:
+    """The new thing with the article of the old one, where it has none of its own."""
+    own = re.match(r"(?:an?|any|the|his|her|some)\b", other, re.IGNORECASE)
+    article = re.match(r"(an?|the)\b", named, re.IGNORECASE)
+    if own or not article or (article[1].lower() != "the" and _many(other)):
+        return other
+    return f"the {other}" if article[1].lower() == "the" else _with_article(other)
+
+
+def _agreeing(text: str, old: str, new: str) -> str:
+    """is or are, by the new thing."""
+    if _many(old) == _many(new):
+        return text
+    done = re.sub(r"\b(?:is|are|does|do)\b", lambda m: _OTHER_NUMBER[m[0].lower()], text, count=1, flags=re.IGNORECASE)
+    return done[:1].upper() + done[1:] if text[:1].isupper() else done
+
+
+def _of_a_place(rest: str, ask: Ask) -> str:
+    """Whether a part of the body is normal, for "what about the heart?"; empty for a text that is more than its name."""
+    name = re.sub(r"^(?:the|his|her|both) ", "", rest.strip(" ?.!"), flags=re.IGNORECASE)
+    if not words(name) or len(name.split()) > 3 or ask.finding:
+        return ""
+    return f"{'Are' if _many(name) else 'Is'} the {name} normal?"
+
+
+def _nominal(before: str) -> str:
+    """A state that was asked about as a thing: "an enlarged heart"; empty where it is none."""
+    ask, named = parse(before), thing(before)
+    found = re.search(rf"{re.escape(named)} (?P<state>[\w-]+)\W*$", before, re.IGNORECASE) if named else None
+    if not found or not ask.of_a_state or not _words.stem_set(found["state"]) & _words.ILL:
+        return ""
+    state, place = found["state"].lower(), _bare(named)
+    return f"{state} {place}" if _many(place) else f"{'an' if state[0] in 'aeiou' else 'a'} {state} {place}"
+
+
+def _placed(before: str, rest: str) -> str:
+    """The question before, asked of another place, its side in the old one's stead.
+
+    >>> _placed("Is there a left-sided pleural effusion?", "on the right?")
+    'Is there a right pleural effusion?'
+    """
+    where = rest.rstrip("?. ")
+    if found := re.match(
+        r"where (is|are) (.+?)\W*$", before, re.IGNORECASE
+    ):  # "Where is the mass?" – "in the left lung?"
+        before = f"{found[1].capitalize()} {found[2]}?"
+    bare = _PLACE.sub("", before)
+    sides = {found.lower() for found in _SIDE.findall(rest)}
+    if len(sides) == 1 and _SIDE.search(bare):
+        if _words.stem_set(rest) - _words.stem_set(f"{before} side left right bilateral"):
+            bare = re.sub(rf"{_SIDE.pattern}\s*", "", bare, flags=re.IGNORECASE)  # the new place has the side
+        else:
+            return f"{_SIDE.sub(sides.pop(), bare).rstrip('?. ')}?"
+    if re.match(r"(?:on|in|at|of)\b", where, re.IGNORECASE):
+        return f"{_elsewhere(bare, where).rstrip('?. ')} {where}?"
+    where = re.sub(
+        r"^(left|right)( sides?)?$|^the (left|right)( side)?$",
+        lambda m: f"on the {m[1] or m[3]}{m[2] or m[4] or ''}",
+        where,
+        flags=re.IGNORECASE,
+    )
+    if not where.lower().startswith("on "):
+        where = f"in {where}" if re.match(r"(?:the|a|both|his|her)\b", where, re.IGNORECASE) else f"in the {where}"
+    return f"{_elsewhere(bare, where).rstrip('?. ')} {where}?"
+
+
+def _elsewhere(bare: str, where: str) -> str:
+    """Without its own "in the lungs", where the new place names an organ, too."""
+    own = re.search(r" in the (?:lungs?|chest|heart)(?=\W*$)", bare, re.IGNORECASE)
+    return bare[: own.start()] if own and re.search(r"\b(?:lungs?|lobes?|zones?)\b", where, re.IGNORECASE) else bare
+
+
+def _many(name: str) -> bool:
+    """Whether a name is of several things, by the ending of its last word before "in", "of" and the like."""
+    head = re.split(r"\s(?:in|on|at|of|with|that)\s", name.strip(), maxsplit=1)[0]
+    last = head.rsplit(None, 1)[-1].lower() if head else ""
+    return len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is", "ax", "oes"))
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"^(?:an?|the|any|some) ", "", name, flags=re.IGNORECASE)
+
+
+def _the(name: str) -> str:
+    """The thing as one that was spoken of: "a mass" → "the mass"; what has no article stays, but for several."""
+    if re.match(r"(?:an?|any|some) ", name, re.IGNORECASE) or (
+        _many(name) and not name.lower().startswith(("the ", "both "))
+    ):
+        return f"the {_bare(name)}"
+    return name
