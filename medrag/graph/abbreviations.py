@@ -1,7 +1,7 @@
 """Abbreviations of reports and what they are short for, and those that a text explains itself.
 
 The table holds what radiologists write; the first expansion is the usual one in an imaging report, and the context decides between
-several. Written from general knowledge of reporting style; it names no concept: the expansions are linked as any words are.
+several. One of two words means nothing else: its single words are not looked up ("CP angle" is no chest pain). Written from general knowledge of reporting style; it names no concept: the expansions are linked as any words are.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ TABLE: dict[str, tuple[str, ...]] = {
     "BPH": ("benign prostatic hyperplasia",), "CABG": ("coronary artery bypass",), "CAD": ("coronary artery disease",),
     "CHD": ("congenital heart disease", "coronary heart disease"), "CHF": ("congestive heart failure",), "CKD": ("chronic kidney disease",),
     "CLL": ("chronic lymphocytic leukemia",), "CML": ("chronic myeloid leukemia",), "COPD": ("chronic obstructive pulmonary disease",),
-    "CP": ("chest pain", "cerebral palsy"), "CRF": ("chronic kidney failure",), "CVA": ("stroke",), "DCIS": ("ductal carcinoma in situ",),
-    "DJD": ("osteoarthritis",), "DM": ("diabetes mellitus",), "DME": ("diabetic macular edema",), "DR": ("diabetic retinopathy",),
+    "CP": ("chest pain", "cerebral palsy"), "CP angle": ("costophrenic angle",), "CP angles": ("costophrenic angle",), "CRF": ("chronic kidney failure",), "CVA": ("stroke",), "DCIS": ("ductal carcinoma in situ",),
+    "DJD": ("osteoarthritis",), "DM": ("diabetes mellitus",), "DM1": ("type 1 diabetes mellitus", "myotonic dystrophy type 1"),
+    "DM2": ("type 2 diabetes mellitus", "myotonic dystrophy type 2"), "DME": ("diabetic macular edema",), "DR": ("diabetic retinopathy",),
     "DVT": ("deep vein thrombosis",), "EDH": ("epidural hematoma",), "ESRD": ("end stage renal disease",), "GBM": ("glioblastoma",),
     "GERD": ("gastroesophageal reflux disease",), "GGO": ("ground glass opacity",), "GIST": ("gastrointestinal stromal tumor",), "HCC": ("hepatocellular carcinoma",),
     "HF": ("heart failure",), "HTN": ("hypertension",), "IBD": ("inflammatory bowel disease",), "ICH": ("intracranial hemorrhage",),
@@ -33,7 +34,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "RCC": ("renal cell carcinoma",), "RLL": ("right lower lobe",), "RML": ("right middle lobe",), "RUL": ("right upper lobe",),
     "SAH": ("subarachnoid hemorrhage",), "SBO": ("small bowel obstruction",), "SCC": ("squamous cell carcinoma",), "SCLC": ("small cell lung carcinoma",),
     "SDH": ("subdural hematoma",), "SLE": ("systemic lupus erythematosus",), "SOB": ("dyspnea",), "SVC": ("superior vena cava",),
-    "TB": ("tuberculosis",), "TBI": ("traumatic brain injury",), "TIA": ("transient ischemic attack",), "UC": ("ulcerative colitis",),
+    "T1DM": ("type 1 diabetes mellitus",), "T2DM": ("type 2 diabetes mellitus",), "TB": ("tuberculosis",), "TBI": ("traumatic brain injury",), "TIA": ("transient ischemic attack",), "UC": ("ulcerative colitis",),
     "URI": ("upper respiratory tract infection",), "UTI": ("urinary tract infection",), "VSD": ("ventricular septal defect",), "VTE": ("venous thromboembolism",),
 }  # fmt: skip
 _SHORT = re.compile(r"(?<= )\(([A-Z]{2,6})s?\)")

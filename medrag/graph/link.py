@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from medrag.graph import abbreviations
 from medrag.graph.context import polarity, sentence_spans
-from medrag.graph.runs import LONGEST, ORGANS, PLACES, Word, expanded, runs_of
+from medrag.graph.runs import LONGEST, ORGANS, PLACES, Run, Word, expanded, runs_of, spelled
 from medrag.graph.senses import Senses
 from medrag.graph.words import ARTICLE, bag, keys, tokens
 
@@ -80,7 +80,7 @@ class Linker:
         if not 0 < len(words) <= LONGEST or words[0][0] in ARTICLE or len(sentence_spans(text)) > 1:
             return None
         loose = bag([word for word, _, _ in words])
-        tried = [*keys(text), *expanded(text.strip(), abbreviations.TABLE), *([loose] if loose else ())]
+        tried = [*expanded(text.strip(), abbreviations.TABLE), *keys(text), *([loose] if loose else ())]
         start, end = words[0][1], words[-1][2]
         concepts, also = self._meaning(tried, text[start:end], self.store.named(tried), set())
         return self._mention(text, (start, end), (0, len(text)), concepts, also=also) if concepts else None
@@ -108,11 +108,28 @@ class Linker:
                 rest = said - {word for word, _, _ in words[run.first : run.last]}
                 tried = (*self._likeliest(run.short, names, rest), *run.keys)
                 concepts, also = self._meaning(tried, text[slice(*place)], names, rest)
+                if run.behind and not (concepts and self._is_written(text, words, run, concepts, runs, names)):
+                    continue
                 if concepts:
                     taken[run.first : run.last] = [True] * (run.last - run.first)
                     yield self._mention(text, place, span, concepts, also=also)
+                elif run.short and run.size > 1:
+                    taken[run.first : run.last] = [True] * (run.last - run.first)
                 elif run.head and (concepts := self._by_head(names.get(run.head, ()), rest)):
                     yield self._mention(text, place, span, concepts, head=True)
+
+    def _is_written(
+        self, text: str, words: Sequence[Word], run: Run, concepts: Sequence[str], runs: Sequence[Run], names: Mapping[str, list[Named]]
+    ) -> bool:  # fmt: skip
+        """Whether a run that reaches over a pause is a name: one is written with that very sign, and no word behind it is in a name of its own."""
+        members = (member for node in concepts for member in self.store.members(node))
+        known = (name for member in members for name in (member.name, *member.synonyms))
+        own = spelled(text[words[run.first][1] : words[run.last - 1][2]])
+        return own in map(spelled, known) and not any(
+            self._meaning(other.keys, text[words[other.first][1] : words[other.last - 1][2]], names, ())[0]
+            for other in runs
+            if not other.behind and other.first < run.last and run.behind < other.last
+        )
 
     def _mention(
         self, text: str, place: tuple[int, int], sentence: tuple[int, int], concepts: tuple[str, ...],

@@ -240,3 +240,60 @@ def test_a_name_is_read_once_as_it_is_read_twice(name: str) -> None:
     turned = [word for word, _, _ in tokens(f"{tail} {head}")] if comma and tail and ", " not in tail else []
     wanted = tuple(key for key in dict.fromkeys([key_of(words), key_of(turned)]) if key)
     assert keys_and_bag(name) == (wanted, bag(words))
+
+
+@pytest.fixture(scope="module")
+def paused(tmp_path_factory: pytest.TempPathFactory) -> Linker:
+    """A graph with inverted names, names of plain words, and what abbreviations are short for."""
+    names = {
+        "HP:1": ("Hearing Aids", ("Aids, Hearing",)), "HP:2": ("AIDS", ()), "HP:3": ("hearing loss", ()), "HP:4": ("Liver abscess", ()),
+        "HP:5": ("Diabetes Mellitus, Type 2", ("type 2 diabetes mellitus",)), "HP:6": ("Lung cancer", ()), "HP:7": ("cancer", ()),
+        "HP:8": ("News", ()), "HP:9": ("Acting Out", ()), "HP:10": ("Excluded", ()), "HP:11": ("Denture Bases", ()), "HP:12": ("Chest pain", ()),
+        "HP:13": ("myotonic dystrophy type 2", ("DM2",)), "HP:14": ("Interstitial emphysema", ()), "HP:15": ("emphysema", ()),
+        "HP:16": ("Pleural disease", ("Disease, Pleural",)), "HP:17": ("Pleural effusion", ()), "HP:18": ("Factor VII", ()),
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("paused") / "g"
+    with GraphStore.create(path) as builder:
+        builder.add(Concept(f"t:{id}", name, more, (f"C{int(id[3:]):07}",)) for id, (name, more) in names.items())
+        builder.finish()
+    return Linker(GraphStore.open(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "surfaces"),
+    [
+        ("History of AIDS, hearing loss and cough.", ["AIDS", "hearing loss"]),
+        ("He has AIDS / hearing aids.", ["AIDS", "hearing aids"]),
+        ("The liver, abscess drained.", []),
+        ("Lungs: cancer is seen.", ["cancer"]),
+        ("A mass (lung), cancer?", ["cancer"]),
+        ("The lung - cancer?", ["cancer"]),
+        ("airspace disease, pleural effusion", ["pleural effusion"]),
+        ("emphysema and interstitial changes", ["emphysema"]),
+        ("He has diabetes mellitus, type 2, and a cough.", ["diabetes mellitus, type 2"]),  # written so, and no name behind the comma
+        ("Aids, Hearing", ["Aids, Hearing"]),  # a text that is the name
+    ],
+)  # fmt: skip
+def test_no_name_reaches_over_a_pause_unless_it_is_written_so(paused: Linker, text: str, surfaces: list[str]) -> None:
+    assert [mention.surface for mention in paused.link(text) if not mention.head] == surfaces
+
+
+@pytest.mark.parametrize(
+    "text", ["No new lesion.", "Rule out.", "This is excluded.", "At the left base.", "Stage VII."]
+)
+def test_plain_words_are_no_concepts(paused: Linker, text: str) -> None:
+    assert paused.link(text) == []
+
+
+def test_what_is_excluded_alone_is_a_name(paused: Linker) -> None:
+    assert found(paused, "Excluded") == [("Excluded", ("HP:10",))]
+
+
+@pytest.mark.parametrize("text", ["DM2", "DM2, on metformin.", "T2DM since 2010."])
+def test_an_abbreviation_of_reports_comes_before_that_of_an_ontology(paused: Linker, text: str) -> None:
+    assert [mention.concepts for mention in paused.link(text)] == [("HP:5",)]
+
+
+def test_an_abbreviation_of_two_words_means_nothing_else(paused: Linker) -> None:
+    assert found(paused, "CP since monday.") == [("CP", ("HP:12",))]
+    assert found(paused, "The left CP angle is blunted.") == []
