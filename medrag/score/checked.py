@@ -3,13 +3,14 @@
 Of a claim about the chest each finding is looked for with its polarity and side (`medrag.score.claims`): "the lungs are clear" denies
 an opacity, "no effusion" is contradicted by one on either side. All findings must be borne out; one that is contradicted contradicts
 the claim. Other claims are compared as `medrag.score.grounding` does, sentence by sentence. What is only possible bears out nothing but a
-possibility; a severity that the text leaves open is let pass. It is no entailment: it knows neither paraphrases nor numbers, and takes an
-older finding for a present one where the words do.
+possibility; a severity that the text leaves open is let pass, a place is not. Of several sentences that bear it out the one that says most
+of it is quoted. It is no entailment: it knows neither paraphrases nor numbers, and takes an older finding for a present one where the words do.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -38,6 +39,10 @@ _EXPANDED = re.compile(r"\b(?:expanded|inflated|aerated)\b", re.IGNORECASE)
 _CLEAR = re.compile(r"\b(?:clear|normal|unremarkable|free)\b", re.IGNORECASE)
 _SIGNIFICANT = re.compile(r"\bsignificant\b", re.IGNORECASE)
 _ONE_LUNG = re.compile(r"\b(left|right) (?:lung|hemithorax)\b", re.IGNORECASE)
+_PLACE = re.compile(  # of a shadow, beside the zones that a claim knows
+    r"\b(?:para-?tracheal|sub-?carinal|retro-?sternal|para-?spinal|para-?vertebral|axill\w+|supra-?clavicular|sub-?pleural)\b",
+    re.IGNORECASE,
+)
 _WHOLE_HEART = re.compile(r"\bcardio-? ?mediastinal\b", re.IGNORECASE)
 
 
@@ -75,7 +80,14 @@ def check(claim: str, evidence: str) -> Checked:
     if not own:
         return _worded(claim, evidence)
     found = [_finding(one, _told(evidence)) for one in own]
-    return next((one for verdict in ("contradicted", "absent") for one in found if one.verdict == verdict), found[0])
+    best = found[0]._replace(quote=_fullest(claim, [one.quote for one in found]))
+    return next((one for verdict in ("contradicted", "absent") for one in found if one.verdict == verdict), best)
+
+
+def _fullest(claim: str, told: Sequence[str]) -> str:
+    """Of sentences the one that says most of a claim in its own words, and of those the one that says least beside it; none of none."""
+    own = stances(claim).keys()
+    return max(told, key=lambda one: (len(own & stances(one).keys()), -len(_words(one))), default="")
 
 
 @remembered(4096)
@@ -86,15 +98,14 @@ def _told(text: str) -> tuple[Said, ...]:
 
 def _finding(own: Said, told: tuple[Said, ...]) -> Checked:
     """A contradiction counts before support, for a report that says both is not borne out by its kinder half; but what is quoted word for word is there."""
-    if verbatim := next(
-        (other for other in told if _words(own.sentence) == _words(other.sentence) and _bears_out(own, other)), None
-    ):
-        return Checked("supported", verbatim.sentence)
+    borne_out = [other.sentence for other in told if _bears_out(own, other)]
+    if verbatim := next((one for one in borne_out if _words(own.sentence) == _words(one)), ""):
+        return Checked("supported", verbatim)
     affirmed = {other.claim.observation for other in told if other.claim.polarity != "negative"}
     for other in told:
         if _words(own.sentence) != _words(other.sentence) and _contradicts(own, other, affirmed):
             return Checked("contradicted", other.sentence)
-    return next((Checked("supported", other.sentence) for other in told if _bears_out(own, other)), _halves(own, told))
+    return Checked("supported", _fullest(own.sentence, borne_out)) if borne_out else _halves(own, told)
 
 
 def _halves(own: Said, told: tuple[Said, ...]) -> Checked:
@@ -123,10 +134,14 @@ def _bears_out(own: Said, other: Said) -> bool:
     if theirs.polarity == "negative" or (mine.polarity == "positive" and theirs.polarity == "uncertain"):
         return False
     apart = bool(mine.severity and theirs.severity and mine.severity != theirs.severity)
-    apart |= bool(mine.location and theirs.location) and mine.location.isdisjoint(theirs.location)
-    return (
-        _same(mine, theirs) and _sided(mine, theirs) and not apart and not _other_course(own.sentence, other.sentence)
-    )
+    same = _same(mine, theirs) and _sided(mine, theirs) and not apart
+    return same and _placed(own, other) and not _other_course(own.sentence, other.sentence)
+
+
+def _placed(own: Said, other: Said) -> bool:
+    """Whether each place that is claimed is said: "granulomas" alone does not put one beside the trachea."""
+    named, said = ({word.lower().replace("-", "") for word in _PLACE.findall(one.sentence)} for one in (own, other))
+    return own.claim.location <= other.claim.location and (own.claim.family not in SHADOWS or named <= said)
 
 
 def _other_course(one: str, other: str) -> bool:
@@ -200,13 +215,15 @@ def _worded(claim: str, evidence: str) -> Checked:
     wanted = stances(claim)
     if not wanted:
         return Checked("absent")
-    turned = ""
+    agreeing, turned = [], ""
     for sentence in sentences(evidence):
         said = stances(sentence)
         shared = wanted.keys() & said.keys()
         if len(shared) < SHARE * len(wanted) or apart(claim, sentence):
             continue
         if all(wanted[word] == said[word] for word in shared):
-            return Checked("supported", sentence)
+            agreeing.append(sentence)
         turned = turned or (sentence if any(said[word] == OPPOSITE.get(wanted[word]) for word in shared) else "")
+    if agreeing:
+        return Checked("supported", _fullest(claim, agreeing))
     return Checked("contradicted", turned) if turned else Checked("absent")

@@ -178,7 +178,26 @@ def test_words_about_the_other_side_bear_nothing_out() -> None:
         ("No effusion.", "No large effusion.", "absent"),
         ("No large effusion.", "No large effusion is seen.", "supported"),
         ("No effusion.", "No small effusion.", "supported"),
+        ("Granulomatous calcifications in the paratracheal region.", "Calcified granulomas noted.", "absent"),
+        ("Paratracheal granuloma.", "Calcified granuloma, para-tracheal.", "supported"),
+        ("Calcified granuloma in the right middle lobe.", "Multiple calcified granulomas bilaterally.", "absent"),
+        ("Right lower and middle lobe opacity.", "Right midlung opacity.", "absent"),
+        ("Calcified granulomas noted.", "Granulomatous calcifications in the paratracheal region.", "supported"),
     ],
 )
 def test_another_zone_course_or_bears_nothing_out(claim: str, evidence: str, verdict: str) -> None:
     assert check(claim, evidence).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "quote"),
+    [
+        ("There is cardiomegaly.", "The heart is enlarged. Stable cardiomegaly. The heart is large.", "Stable cardiomegaly."),
+        ("Right effusion.", "Small right fluid collection. Heart normal. Small right effusion.", "Small right effusion."),
+        ("No effusion or pneumothorax.", "No effusion. No pneumothorax or effusion.", "No pneumothorax or effusion."),
+        ("Gout is treated with allopurinol.", "Gout is treated with drugs such as allopurinol. Gout is treated with allopurinol.",
+         "Gout is treated with allopurinol."),
+    ],
+)  # fmt: skip
+def test_the_sentence_that_says_most_of_a_claim_is_quoted(claim: str, evidence: str, quote: str) -> None:
+    assert check(claim, evidence) == Checked("supported", quote)
