@@ -1,4 +1,4 @@
-"""Two images, or two reports of one patient, set beside each other: new, resolved, unchanged.
+"""Two images, or two reports of one patient, set beside each other: new, resolved, still there.
 
 Images are compared by what a findings reader sees on each, or, without one, by what the reports of their look-alikes say;
 reports by the chest vocabulary of `medrag.score.claims`. Nothing is registered or subtracted: it knows no pixels and no sizes.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from medrag._util.findings import ASKED, label_of
 from medrag.agent import asking
 from medrag.latest import days_of, patients
 from medrag.score.claims import Claim, claims
+from medrag.score.labeler import mentions
 from medrag.types import Hit, QueryImage, Study
 from medrag.vlms._ask import Ask, parse
 from medrag.vlms._evidence import split
@@ -25,6 +27,13 @@ from medrag.vlms._vote import phrase
 if TYPE_CHECKING:
     from medrag.agent.desk import Desk
 
+_PAUSE = re.compile(r"[.;,\n](?=\s|$)|\b(?:while|whereas|but|although|and (?:the|a|an|no|there))\b", re.IGNORECASE)
+_COURSES = (  # "enlarged" is a state, too
+    ("increased", re.compile(r"\b(?:increas\w+|worsen\w*|worse|progress(?:ed|ing|ion|ive)|enlarging|larger|bigger|gr[eo]w\w*)\b", re.IGNORECASE)),
+    ("decreased", re.compile(r"\b(?:decreas\w+|smaller|improv\w+|regress\w+|resolving|shr[iau]nk\w*|diminish\w*|reduced|reduction|less)\b", re.IGNORECASE)),
+    ("unchanged", re.compile(r"\b(?:unchanged|stable|no (?:\w+ ){0,2}change|not (?:\w+ )?changed)\b", re.IGNORECASE)),
+)  # fmt: skip
+_NOT = re.compile(r"\b(?:no|not|without|never|neither|nor)\s+(?:[\w-]+\s+){0,3}$", re.IGNORECASE)
 Views = tuple[QueryImage, ...]
 SEEN = 0.5  # probability from which a finding counts as there
 DOUBT = 0.2  # and from which it is left open
@@ -32,11 +41,12 @@ ALIKE = 8  # look-alikes of each image
 PAIRS = 3
 _VIEWS = {"PA": "frontal", "AP": "frontal", "LL": "lateral", "RL": "lateral", "LAT": "lateral", "LATERAL": "lateral"}
 FIRST = "first mentioned"  # what an earlier report says nothing of, on either side, need not be new
+STILL = "still there"  # nobody said whether it grew
 _WEIGHT = ("", "negative", "uncertain", "positive")
 _CHANGED = {  # what the earlier and the later report say of a finding → how it changed
     **{(was, now): "new" for was in ("", "negative") for now in ("positive", "uncertain")},
     **{(was, "negative"): "resolved" for was in ("positive", "uncertain")},
-    **{(same, same): "unchanged" for same in ("positive", "uncertain")},
+    **{(same, same): STILL for same in ("positive", "uncertain")},
     ("uncertain", "positive"): "now certain", ("positive", "uncertain"): "now in doubt",
     **{(was, ""): "no longer mentioned" for was in ("positive", "uncertain")},
 }  # fmt: skip
@@ -177,16 +187,45 @@ def histories(studies: Sequence[Study]) -> list[str]:
     days: dict[str, list[Study]] = {}
     for study in studies:
         days.setdefault(day_of(study.date) or study.id, []).append(study)
-    told = [(day, claims("\n".join(study.text for study in own))) for day, own in days.items()]
+    told = [(day, "\n".join(study.text for study in own)) for day, own in days.items()]
     lines = [f"{len(told)} earlier stud{'y' if len(told) == 1 else 'ies'}: {', '.join(days)}"]
     for (one, was), (other, now) in itertools.pairwise(told):
-        lines.append(f"{one} → {other}: {_difference(was, now)}")
+        lines.append(f"{one} → {other}: {_difference(claims(was), claims(now), courses(now))}")
     return lines
 
 
-def _difference(before: Sequence[Claim], after: Sequence[Claim]) -> str:
-    """By concept and side, "possible" apart from certain; a side that one of the reports leaves unsaid may be either."""
-    rows: dict[str, list[str]] = {word: [] for word in dict.fromkeys(("new", FIRST, *_CHANGED.values()))}
+def courses(report: str) -> dict[tuple[str, str], str]:
+    """increased, decreased or unchanged of each concept and side ("": unsaid) of which a report says so; what it says both ways is left out.
+
+    >>> courses("The left effusion has increased, the pneumothorax is smaller. Edema.")
+    {('pleural effusion', 'left'): 'increased', ('pneumothorax', ''): 'decreased'}
+    """
+    said: dict[tuple[str, str], set[str]] = {}
+    for one in mentions(report):
+        for word in _course_of(_clause(report, one.start, one.end)):
+            for side in ("left", "right") if one.side == "bilateral" else (one.side,):
+                said.setdefault((one.concept.name, side), set()).add(word)
+    return {key: min(words) for key, words in said.items() if len(words) == 1}
+
+
+def _clause(text: str, start: int, end: int) -> str:
+    """The part of a sentence around a place that no comma, full stop or "while" divides."""
+    low = max((found.end() for found in _PAUSE.finditer(text, 0, start)), default=0)
+    high = _PAUSE.search(text, end)
+    return text[low : high.start() if high else len(text)]
+
+
+def _course_of(clause: str) -> set[str]:
+    """What a clause says of growth; a denial ("no increase") says none of it."""
+    found = ((word, match.start()) for word, pattern in _COURSES for match in pattern.finditer(clause))
+    return {word for word, at in found if word == "unchanged" or not _NOT.search(clause, 0, at)}
+
+
+def _difference(before: Sequence[Claim], after: Sequence[Claim], said: Mapping[tuple[str, str], str]) -> str:
+    """By concept and side, "possible" apart from certain; a side that one of the reports leaves unsaid may be either. What the later report
+    has ``said`` of growth stands in the place of "still there"."""
+    order = dict.fromkeys(("new", FIRST, "resolved", *(word for word, _ in _COURSES), *_CHANGED.values()))
+    rows: dict[str, list[str]] = {word: [] for word in order}
     for concept in sorted({claim.concept for claim in (*before, *after)}):
         was, now = _by_side(concept, before), _by_side(concept, after)
         if "" in was or "" in now:
@@ -195,9 +234,15 @@ def _difference(before: Sequence[Claim], after: Sequence[Claim]) -> str:
             kinds = (was.get(side, ""), now.get(side, ""))
             if word := _CHANGED.get(kinds):
                 doubt = "possible" if (kinds[1] or kinds[0]) == "uncertain" else ""
-                word = FIRST if word == "new" and not was else word
+                word = FIRST if word == "new" and not was else _grown(concept, side, said) if word == STILL else word
                 rows[word].append(" ".join(part for part in (doubt, side, concept) if part))
     return "; ".join(f"{word}: {', '.join(some)}" for word, some in rows.items() if some) or "nothing to compare"
+
+
+def _grown(concept: str, side: str, said: Mapping[tuple[str, str], str]) -> str:
+    """What was said of a concept's growth there, or of it anywhere where its side is left unsaid."""
+    told = {word for (name, where), word in said.items() if name == concept and (not side or where in ("", side))}
+    return told.pop() if len(told) == 1 else STILL
 
 
 def _by_side(concept: str, some: Sequence[Claim]) -> dict[str, str]:
