@@ -15,8 +15,12 @@ from medrag.vlms._ask import parse
 from medrag.vlms._classes import GENERAL
 from medrag.vlms._evidence import split, usable
 from medrag.vlms._stance import stance
-from medrag.vlms._words import content, stem_set
+from medrag.vlms._words import BESIDE, content, stem_set
 
+_PLACES = stem_set(  # where a finding lies
+    "left right upper middle lower base apex lingula hilum hila hilar perihilar paratracheal subcarinal retrocardiac retrosternal costophrenic"
+)
+_BOTH = stem_set("bilateral both biapical")
 _MARK = {"present": "", "absent": "-", "uncertain": "?"}
 Line = tuple[str, tuple[str, ...]]  # a sentence and the keys of the reports that say it
 
@@ -110,15 +114,28 @@ def _shared(said: dict[str, list[_Said]], weights: dict[str, float]) -> list[Lin
     chosen: list[tuple[_Said, tuple[str, ...]]] = []
     for doc in sorted(said, key=lambda doc: doc != medoid):
         for line in said[doc]:
-            backing = {o: next((x.key for x in said[o] if dice(line.tags, x.tags) >= 0.5), "") for o in said}
-            docs = [o for o, key in backing.items() if key]
+            backing = {o: one for o in said if (one := _alike(line, said[o]))}
+            docs = list(backing)
             enough = len(docs) >= min(2, len(said)) and sum(weights[o] for o in docs) * 2 >= sum(weights.values())
             if enough and all(dice(line.tags, other.tags) < 0.5 for other, _ in chosen):
-                chosen.append((line, tuple(dict.fromkeys([line.key, *(backing[o] for o in docs)]))))
+                keys = [line.key, *(one.key for one in backing.values() if _places(line) <= _places(one))]
+                chosen.append((line, tuple(dict.fromkeys(keys))))
     if not chosen:
         return [(line.text, (line.key,)) for line in said[medoid]]
     chosen.sort(key=lambda pair: pair[0].place)
     return [(line.text, tuple(sorted(keys, key=lambda key: int(key[1:])))) for line, keys in chosen]
+
+
+def _alike(line: _Said, others: Sequence[_Said]) -> _Said | None:
+    """The sentence of a report that says much the same; of several one that says where, too."""
+    found = [other for other in others if dice(line.tags, other.tags) >= 0.5]
+    return next((one for one in found if _places(line) <= _places(one)), found[0] if found else None)
+
+
+def _places(line: _Said) -> frozenset[str]:
+    """Where a sentence puts what it affirms, so that "granulomas" alone is not cited for one at the left base."""
+    named = line.tags & _PLACES | ({"left", "right"} if line.tags & _BOTH else set())
+    return named.union(*(BESIDE.get(place, ()) for place in named))
 
 
 def _medoid(said: dict[str, list[_Said]], weights: dict[str, float]) -> str:
