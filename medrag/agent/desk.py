@@ -20,6 +20,7 @@ from medrag.retrieve import fuse
 from medrag.select import AdaptiveSelector, same_words
 from medrag.types import Context, Drop, Hit, Item, Passage, Query, QueryImage, Route, Study
 from medrag.vlms._changed import change_told
+from medrag.vlms._evidence import is_report
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 DEPTH = 40  # hits asked of a retriever before what was shown is left out
 MIN_CROP = 16  # pixels a side
+ANOTHER = "a report of another patient"
 SAME = 0.9  # of the words that two reports of one day share, from which they are one
 
 
@@ -59,9 +61,11 @@ class Desk:
         return self.asked.images
 
     def withheld(self, hit: Hit) -> str:
-        """Why privacy mode keeps a hit from every model; empty where it does not, or is off."""
-        hidden = self.rag.settings.private and private.split([hit])[1]
-        return private.WITHHELD if hidden else ""
+        """Why a hit is kept from every model: by privacy mode, or as a report of another patient where this one's are asked about; else empty."""
+        if self.rag.settings.private and private.split([hit])[1]:
+            return private.WITHHELD
+        others = self.studies and not self.images and is_report(hit) and not self._own & {hit.item.id, hit.item.doc}
+        return ANOTHER if others else ""
 
     def shown_as(self, hits: Sequence[Hit]) -> Sequence[Hit]:
         """Kept hits as a model may read them."""
@@ -178,6 +182,11 @@ class Desk:
             if not any(_same_report(study, other) for other in found):
                 found.append(study)
         return found
+
+    @functools.cached_property
+    def _own(self) -> set[str]:
+        """Ids and documents of the patient's reports."""
+        return {name for study in self.studies for name in (study.id, study.doc)}
 
     def _is_history(self, study: Study, today: str) -> bool:
         """Whether it is an earlier report of the patient, and none of the study that is asked about."""

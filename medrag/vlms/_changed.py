@@ -1,7 +1,7 @@
 """What changed between two images, from evidence that sets both beside each other: a small model has never seen a pair, and would guess.
 
 The evidence is what the search loop's comparisons say of a findings reader's probabilities ("Pleural effusion is new: …"), one
-for each study and the next, in the order of their days.
+for each study and the next, in the order of their days; where no images were compared, what the patient's own reports say (_history.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from medrag._util.manner import plainly
 from medrag.prompts import REFUSAL
 from medrag.types import Context
 from medrag.vlms._ask import parse
-from medrag.vlms._evidence import GIVEN, READER
+from medrag.vlms._evidence import GIVEN, HISTORY, READER
+from medrag.vlms._history import course_told
 
 CHANGE = re.compile(  # of a question about the course of something
     r"\b(?:chang\w+|progress\w*|regress\w*|worse\w*|better|improv\w+|increas\w+|decreas\w+|resolv\w+|new|stable|unchanged|"
@@ -55,6 +56,9 @@ _BARE = re.compile(  # yes or no, and nothing but a course: "Is it worse?"
     r"(?: (?:in size|now|yet|since|from|than (?!normal|usual|average)|compared)\b[^?.;]*)?\W*$|^\W*(?:is|are|was|were) there (?:any |an? )?(?:interval )?(?:change|improvement|worsening|progress(?:ion)?)(?: (?:since|from|compared)\b[^?.;]*)?\W*$",
     re.IGNORECASE,
 )
+_GONE = re.compile(
+    rf"{COURSE.pattern}|\b(?:when|history|past|old|grow\w*)\b", re.IGNORECASE
+)  # how it went by the reports
 _CLOSED = (  # how a finding's course is asked about, and the verdicts of which that is true
     (re.compile(r"\b(?:unchanged|stable|same)\b", re.IGNORECASE), ("unchanged", "")),
     (re.compile(r"\b(?:new|appeared|developed)\b", re.IGNORECASE), ("new",)),
@@ -97,6 +101,8 @@ def asks_course(question: str) -> bool:
 def change_told(question: str, context: Context) -> str:
     """The answer by the evidence that compares the images, with its keys; empty where there is none, and for what it says nothing of, as a size."""
     compared = _compared(context)
+    if not compared and any(hit.retriever == HISTORY for _, hit in context):
+        return _by_reports(question, context)
     if compared and asks_change(question):
         return " ".join(_course(one, len(compared) > 1) for one in compared)
     label, kind = label_of(question), next((right for asked, right in _CLOSED if asked.search(question)), None)
@@ -109,6 +115,13 @@ def change_told(question: str, context: Context) -> str:
     sentences = [f"{_before(one, len(compared) > 1)}{text} [{one.key}]." for one, text in told]
     last = told[-1][0]  # of several, what is asked is how the latest differs from the one before
     return " ".join([f"{_verdict(last, name, kind)} [{last.key}].", *sentences])
+
+
+def _by_reports(question: str, context: Context) -> str:
+    """How what is asked about went, by the patient's reports; empty where no course is asked for."""
+    bare = _BARE.match(plainly(question))
+    openly = asks_change(question) or bool(bare and (bare["thing"] or "anything") in ("anything", "something"))
+    return course_told(question, context, COURSE.sub(" ", question), openly) if openly or _GONE.search(question) else ""
 
 
 def told_or_refused(question: str, context: Context) -> str:

@@ -17,7 +17,8 @@ from medrag.vlms._ask import Ask, parse, sections, which_side
 from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
-from medrag.vlms._evidence import Sentence, collect, is_report, is_similar, rank
+from medrag.vlms._evidence import HISTORY, Sentence, collect, is_report, is_similar, rank
+from medrag.vlms._history import own_told
 from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._vote import cite_keys, phrase, strongest_view, vote
 
@@ -62,8 +63,11 @@ class Extractive:
         """What it says itself (counts, drafts, what it cannot see), and the sentences that it quotes. Both may be empty."""
         pictured = has_image or bool(prompt.context.query.images)
         ask, alike = parse(prompt.question, pictured), [pair for pair in prompt.context if is_similar(pair[1])]
-        if pictured and (change := told_or_refused(prompt.question, prompt.context)):
+        own = any(hit.retriever == HISTORY for _, hit in prompt.context)
+        if (pictured or own) and (change := told_or_refused(prompt.question, prompt.context)):
             return [change], []
+        if own and not pictured and (said := own_told(ask, prompt.context)):
+            return [said], []
         if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
             return [kind], []
         labelled = prompt.context.labelled

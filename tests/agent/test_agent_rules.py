@@ -6,7 +6,7 @@ import json
 
 import pytest
 from PIL import Image
-from small_agent import SAYS, STUDIES, Script, called, graph_of, picture, small_rag, tools_of
+from small_agent import SAYS, STUDIES, TEXTS, Script, called, graph_of, picture, small_rag, tools_of
 
 from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent
@@ -434,3 +434,10 @@ def test_the_pipeline_opens_the_loop():
     for agent in (True, False):
         with pytest.raises(SettingsError, match=r"'polcy'.*did you mean 'policy'"):
             rag.answer(None, EFFUSION, agent=agent, polcy="rules")
+
+
+@pytest.mark.parametrize("question", ["Is there a pleural effusion?", "What has changed?"])
+def test_of_a_patient_without_a_film_no_other_patients_report_speaks(question):
+    answer = Agent(small_rag(texts=[*TEXTS, *STUDIES])).answer(None, question, patient="p0")
+    assert {hit.item.patient for hit in answer.context.kept if isinstance(hit.item, Study)} == {"p0"}
+    assert answer.status == "answered" and all(one.item.id.endswith(("0", "history#0")) for one in answer.citations)

@@ -1,0 +1,59 @@
+"""A patient's own reports answer what is asked about their course, and whether a finding is there."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from medrag.agent.compare import histories
+from medrag.prompts import REFUSAL, Prompt
+from medrag.types import Context, Hit, Passage, Query, QueryImage, Study
+from medrag.vlms._evidence import HISTORY
+from medrag.vlms.extractive import Extractive
+
+REPORTS = (
+    ("2020-01-05", "The lungs are clear. No pleural effusion. The heart is normal in size."),
+    ("2021-03-10", "There is a small left pleural effusion. The heart is enlarged."),
+    ("2022-06-01", "The left pleural effusion has resolved. The heart remains enlarged. New nodule."),
+    ("2023-02-01", "The nodule has grown. The heart is enlarged. No effusion."),
+)
+STUDIES = [Study(f"rep:{day}", {"findings": text}, patient="P1", date=day) for day, text in REPORTS]
+BOOK = Passage("book:1~0", "book:1", "Pneumothorax is air in the pleural space. A pleural effusion is fluid in it.")
+
+
+def answer(question, pictured=False):
+    note = Passage("agent:history#0", "agent:history", "\n".join(histories(STUDIES)))
+    own = [note, *reversed(STUDIES)]
+    hits = [Hit(item, 1.0, n, HISTORY) for n, item in enumerate(own, 1)] + [Hit(BOOK, 1.0, 6, "text")]
+    images = (QueryImage(Image.new("L", (8, 8))),) if pictured else ()
+    return " ".join(Extractive().stream(Prompt(question, Context(Query(question, images), tuple(hits)))))
+
+
+@pytest.mark.parametrize(
+    ("question", "start", "held"),
+    [
+        ("Is the effusion new?", "No [E1].", "2021-03-10 → 2022-06-01: resolved: left pleural effusion [E1]."),
+        ("Has the effusion resolved?", "Yes [E1].", "resolved"),
+        ("Has the nodule grown?", "Yes [E1].", "2022-06-01 → 2023-02-01: increased: nodule [E1]."),
+        ("Has the nodule become smaller?", "No [E1].", "increased: nodule"),
+        ("Is the cardiomegaly unchanged?", "That is in doubt [E1].", "still there: cardiomegaly"),
+        ("When was the nodule first seen?", "By the patient's reports, 2021-03-10 → 2022-06-01:", "first mentioned: nodule"),
+        ("What has changed?", "By the patient's reports, 2020-01-05 → 2021-03-10: new: cardiomegaly", "increased: nodule"),
+        ("What is the patient's history?", "By the patient's reports, 2020-01-05", "increased: nodule"),
+        ("Does the patient have a pleural effusion?", "No [E2].", 'of 2023-02-01 reads "No effusion" [E2].'),
+        ("Is the heart enlarged?", "Yes [E2].", "The heart is enlarged"),
+        ("Was there ever a pleural effusion?", "Yes [E4].", "of 2021-03-10 reads"),
+    ],
+)  # fmt: skip
+def test_the_patients_reports_answer(question, start, held):
+    text = answer(question)
+    assert text.startswith(start) and held in text
+
+
+def test_what_they_do_not_speak_of_is_not_answered_by_a_book():
+    assert answer("Is there a pneumothorax?") == REFUSAL
+    assert "air in the pleural space" in answer("What is a pneumothorax?")
+
+
+def test_a_film_is_later_than_its_history():
+    assert answer("Has the nodule grown?", pictured=True).startswith("By the patient's reports, 2021-03-10")
