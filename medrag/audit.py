@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from medrag._util.files import write_error
 from medrag.errors import MedragError
@@ -25,6 +25,7 @@ from medrag.types import Answer, Context, Hit, Query
 
 START = "0" * 64  # what the first line holds in place of a hash
 BLOCK = 1 << 16  # bytes that are read at once for the last line
+MEND = "name a file in a folder that is there and may be written to, on a disk with free space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class AuditLog:
         """The log of a file, which is made where it is not there. Raises MedragError where it cannot be written."""
         where = Path(path).expanduser()
         try:
-            os.close(os.open(where, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+            _opened(where).close()
         except OSError as error:
-            raise write_error(where, error) from error
+            raise write_error(where, error, MEND) from error
         return cls(where, _account())
 
     def write(self, **facts: Any) -> str:
@@ -51,14 +52,14 @@ class AuditLog:
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         row = {"time": time, "user": _of(self.user)[:16], **facts}
         try:
-            with FileLock(f"{self.path}.lock"), self.path.open("ab+") as file:
+            with FileLock(f"{self.path}.lock"), _opened(self.path) as file:
                 last, torn = _last(file)
                 line = json.dumps({**row, "before": last}, ensure_ascii=True).encode() + b"\n"
                 file.write(b"\n" * torn + line)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise write_error(self.path, error) from error
+            raise write_error(self.path, error, MEND) from error
         return _hash(line)
 
     def answered(self, answer: Answer, labels: Sequence[str], begun: str = "") -> None:
@@ -151,7 +152,12 @@ def verify(path: Path, last: str = "") -> tuple[int, str]:
     return count, before
 
 
-def _last(file: Any) -> tuple[str, bool]:
+def _opened(path: Path) -> IO[bytes]:
+    """The file to add lines to; made, also where somebody moved it away, as its owner's alone."""
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600), "ab+")
+
+
+def _last(file: IO[bytes]) -> tuple[str, bool]:
     """The hash of a file's last line, and whether that line was cut off."""
     size = file.seek(0, os.SEEK_END)
     if not size:

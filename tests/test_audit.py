@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,31 @@ def test_a_log_that_cannot_be_written_stops_the_answer(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     with pytest.raises(MedragError, match="log"):
         one.answer(None, QUESTION)
+
+
+@pytest.mark.parametrize("where", ["", "nowhere/log"])
+def test_a_place_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path, where: str) -> None:
+    with pytest.raises(MedragError, match="cannot write") as caught:
+        AuditLog.open(tmp_path / where)
+    assert caught.value.hint.startswith("name a file in a folder")
+
+
+@pytest.mark.parametrize("how", ["moved", "emptied"])
+def test_a_log_that_is_moved_away_or_emptied_while_open_begins_anew(tmp_path: Path, how: str) -> None:
+    path, before = tmp_path / "log", tmp_path / "log.1"
+    log, umask = AuditLog.open(path), os.umask(0o022)
+    try:
+        last = [log.write(n=1), log.write(n=2)][-1]
+        before.write_bytes(path.read_bytes())
+        path.unlink() if how == "moved" else os.truncate(path, 0)
+        first = log.write(n=3)
+    finally:
+        os.umask(umask)
+    assert verify(before) == (2, last) and verify(path) == (1, first)
+    assert rows(path)[0]["before"] == audit.START
+    assert path.stat().st_mode & 0o077 == 0
+    with pytest.raises(MedragError, match="no line with the hash"):
+        verify(path, last)
 
 
 def test_many_write_at_once(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from medrag.errors import MedragError
 
+ELSEWHERE = "free space or choose another folder with MEDRAG_HOME; what was built so far is kept"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -99,12 +100,9 @@ def linked(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def write_error(path: Path, error: OSError) -> MedragError:
-    """A full disk or a read-only folder in one clear line."""
-    return MedragError(
-        f"cannot write {path}: {error.strerror or error}",
-        "free space or choose another folder with MEDRAG_HOME; what was built so far is kept",
-    )
+def write_error(path: Path, error: OSError, hint: str = ELSEWHERE) -> MedragError:
+    """A full disk or a read-only folder in one clear line; ``hint`` where the file does not lie under MEDRAG_HOME."""
+    return MedragError(f"cannot write {path}: {error.strerror or error}", hint)
 
 
 @contextlib.contextmanager
