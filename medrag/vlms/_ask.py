@@ -87,6 +87,11 @@ class Ask:
         return tuple(stem for stem in self.stems if stem not in words.FRAME)
 
     @property
+    def subject(self) -> tuple[str, ...]:
+        """The stems of the thing that something is asked of: "How is scabies treated?" asks of scabies alone."""
+        return tuple(stem for stem in self.topic if stem not in words.RELATIONS)
+
+    @property
     def broad(self) -> bool:
         """Whether it asks for whatever is there to be seen: "What abnormality is shown?"."""
         said = {*self.stems} - words.stem_set("identify find important relevant striking obvious key principal")

@@ -21,9 +21,30 @@ _DEFINING = re.compile(
     r"\b(?:is|are) (?:an?|the|any|when|caused|defined|called)\b|\b(?:means|refers to|describes|occurs when)\b",
     re.IGNORECASE,
 )
+_CITED = re.compile(  # a web address, or a line of a bibliography
+    r"https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
+)
 _BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)
-_TELLS = re.compile(r"\bpresents? with\b|\bmanifests? (?:as|with)\b", re.IGNORECASE)  # symptoms, without that word
-_TOLD = words.stem_set("symptom manifestation")
+_TELLS = (  # what is told without the word by which it is asked for
+    (
+        re.compile(r"\bpresents? with\b|\bmanifests? (?:as|with)\b", re.IGNORECASE),
+        words.stem_set("symptom manifestation"),
+    ),
+    (re.compile(r"\d\s?(?:mg|µg|μg|mcg|g|ml|units?|IU|mmol)\b"), words.stem_set("dose dosage")),
+    (
+        re.compile(
+            r"\b(?:is|are) (?:\w+ly )?(?:given|applied|administered)\b|\b(?:therap(?:y|ies)|first-line|drug of choice)\b",
+            re.IGNORECASE,
+        ),
+        words.stem_set("treat treatment managed"),
+    ),
+    (re.compile(r"\b(?:infection with|mutations? (?:in|of)|deficiency of)\b", re.IGNORECASE), words.stem_set("cause")),
+)
+_DOSE = re.compile(r"\b(?:dose|dosage)\b|\bhow much\b", re.IGNORECASE)
+_UNNAMED = re.compile(
+    r"\W*(?:it|its|this|these|they|their|there|you|your|the|an?|no|both|most|some|many|people|patients|symptoms|side|treatment|causes?)\b",
+    re.IGNORECASE,
+)
 _ASKS_LOOKS = re.compile(r"\b(?:look|looks|appear|appears|appearance|signs?|recogni[sz]e)\b", re.IGNORECASE)
 _LOOKS = re.compile(
     r"\b(?:appears?|looks?|seen as|shows|blunt\w*|lucen\w+|opaci\w+|white|dark|bright|pale|line|shadow|rounded|sign)\b",
@@ -76,9 +97,8 @@ def collect(context: Context) -> list[Sentence]:
         before: frozenset[str] = frozenset()
         for place, text in enumerate(split(hit.item.text)):
             stems = words.stem_set(text)
-            stems = stems.union(
-                *(asked for name, asked in named if name <= stems), _TOLD if _TELLS.search(text) else ()
-            )
+            told = [means for pattern, means in _TELLS if pattern.search(text)]
+            stems = stems.union(*told, *(asked for name, asked in named if name <= stems))
             if whole or usable(text):
                 found.append(
                     Sentence(key, hit, text, place, stems, heading, before if _BACK.match(text) else frozenset())
@@ -101,10 +121,11 @@ def split(text: str) -> list[str]:
 
 
 def usable(text: str) -> bool:
-    """A sentence that can be shown: whole words, no question, nothing blotted out."""
+    """A sentence that can be shown: whole words, no question, nothing blotted out, no line of a bibliography."""
     count = len(text.split())
     letters = sum(char.isalpha() or char.isspace() for char in text)
-    return 2 <= count <= 70 and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
+    whole = 2 <= count <= 70 and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
+    return whole and not _CITED.search(text)
 
 
 def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
@@ -126,6 +147,19 @@ def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
         if topic & (sentence.stems | sentence.heading):
             scored.append((held / total + _bonus(ask, sentence, topic), sentence))
     return sorted(scored, key=lambda pair: (-pair[0], pair[1].hit.rank, pair[1].place))
+
+
+def about(ask: Ask, sentence: Sentence) -> bool:
+    """Whether a sentence of a text speaks of what the question asks about: most of its words, all of one or two.
+
+    The title of its page or chapter says so, too; of a yes-or-no question only for a sentence that begins with no other thing's name. A dose is a number.
+    """
+    wanted, own = ask.subject, sentence.stems | sentence.carried
+    titled = ask.sort != "closed" or _UNNAMED.match(sentence.text) or own.intersection(wanted[:1])
+    held = sum(stem in (own | sentence.heading if titled else own) for stem in wanted)
+    if _DOSE.search(ask.text) and not any(char.isdigit() for char in sentence.text):
+        return False
+    return held >= len(wanted) - len(wanted) // 3
 
 
 def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:

@@ -112,6 +112,24 @@ FRAME = _stemmed(
     "images image way indicative indicate possibility free grossly overall appearing consistent compared fully current degree "
     "resolved resolution disappeared gone answer question please without not neither nor negative lack lacks absence also me us if know think agree"
 )
+# what is asked of a thing: what does not say it does not answer
+ASKED = _stemmed(
+    "treat treated treatment treatments therapy therapies management cure symptom symptoms dose dosage dosing mortality survival fatality incubation duration lifespan "
+    "prevalence incidence complication complications prevention prognosis outlook antidote"
+)
+# that, and words that any thing may go by: they do not say which thing it is
+RELATIONS = ASKED | _stemmed(
+    "therapeutic manage managed cause causes caused reason reasons etiology "
+    "effect effects affect affects affected adverse side doses much many long often amount best first earliest early late next last better main most least important key "
+    "rate period frequency frequent function functions role purpose use used uses useful using "
+    "prevent preventing risk risks factor factors diagnose diagnosed diagnosing diagnosis test tests testing mechanism mechanisms action actions work works "
+    "genetic change changes changed gene genes related inherited inherit inheritance research done clinical trial trials stage stages type types kind kinds sort form forms class classes range target level levels "
+    "value values number given give gives take taken store stored storage administered administer indicated indication indications contraindicated contraindication contraindications recommended recommend recommendation "
+    "happen happens occur occurs develop develops produce produces produced make makes made need needed needs have has having get gets getting go goes become do does help helps step steps line drug drugs medicine medicines "
+    "medication medications people person persons patient patients individual individuals adult adults child children man men woman women baby babies infant infants human humans body part parts called name named "
+    "disease diseases syndrome syndromes disorder disorders condition conditions illness problem problems feature features characteristic characteristics manifestation manifestations presentation present presents aspect thing things term "
+    "safe dangerous serious common rare usual normal typical different good bad should must can could may might will would"
+)
 SEEN = _stemmed(
     "pathology pathologies pathological wrong seen shown show visible disease problem thing happening chest lung lungs name list most what's differential your"
 )

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from medrag.prompts import REFUSAL, UNSEEN
+from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask, parse, sections, which_side
 from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
-from medrag.vlms._evidence import HISTORY, Sentence, collect, is_report, is_similar, rank
+from medrag.vlms._evidence import HISTORY, Sentence, about, collect, is_report, is_similar, rank
 from medrag.vlms._history import own_told
 from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._vote import cite_keys, phrase, strongest_view, vote
@@ -66,8 +67,8 @@ class Extractive:
         own = any(hit.retriever == HISTORY for _, hit in prompt.context)
         if (pictured or own) and (change := told_or_refused(prompt.question, prompt.context)):
             return [change], []
-        if own and not pictured and (said := own_told(ask, prompt.context)):
-            return [said], []
+        if own and not pictured and (history := own_told(ask, prompt.context)):
+            return [history], []
         if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
             return [kind], []
         labelled = prompt.context.labelled
@@ -105,10 +106,7 @@ class Extractive:
         ranked = rank(ask, pool) if ask.topic else []
         if _NOT.match(ask.text):
             ranked = [(n, s) for n, s in ranked if _DENIED.search(s.text)]
-        if ask.sort == "closed":
-            # without a picture no sentence about another thing answers
-            least = 1 if context.query.images else len(ask.finding) - len(ask.finding) // 4
-            ranked = [(n, s) for n, s in ranked if len(set(ask.finding) & (s.stems | s.carried | s.heading)) >= least]
+        ranked = [(n, s) for n, s in ranked if _to_the_point(ask, s, bool(context.query.images))]
         running = [(n, s) for n, s in ranked if not _is_title(s)]
         ranked = running if running and running[0][0] >= self.floor else ranked
         ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried | s.heading] or ranked
@@ -126,6 +124,16 @@ def _kind(question: str, domain: str) -> str:
     """What kind of picture it is, by its file or the router; empty where that is not asked."""
     named = kind_is(question, domain)
     return kind_told(question, domain) if named is None else "Yes." if named else "No."
+
+
+def _to_the_point(ask: Ask, sentence: Sentence, pictured: bool) -> bool:
+    """Without a picture no sentence about another thing answers, nor one that does not tell what is asked of it."""
+    held = sentence.stems | sentence.carried | sentence.heading
+    if pictured:
+        return ask.sort != "closed" or not held.isdisjoint(ask.finding)
+    if ask.sort == "closed" and len(held.intersection(ask.finding)) < len(ask.finding) - len(ask.finding) // 4:
+        return False
+    return about(ask, sentence) and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading)
 
 
 def _is_title(sentence: Sentence) -> bool:

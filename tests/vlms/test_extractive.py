@@ -602,3 +602,33 @@ def test_a_concept_is_asked_for_by_any_of_its_names() -> None:
 def test_symptoms_are_what_a_disease_presents_with() -> None:
     text = graphed("What are the symptoms of SOB?")
     assert "[E3]" in text and "[E4]" in text and "Difficult" not in text
+
+
+def by_book(question: str, *texts: str, title: str = "") -> str:
+    """The answer by passages, the first of a chapter with that title."""
+    titles = (title, *("" for _ in texts[1:]))
+    items = (Passage(f"b:{n}~0", f"b:{n}", *one) for n, one in enumerate(zip(texts, titles, strict=True)))
+    hits = [Hit(item, 1.0, rank, "dense") for rank, item in enumerate(items, 1)]
+    return said_of(question, hits)
+
+
+@pytest.mark.parametrize(
+    ("question", "texts", "title", "wanted"),
+    [
+        ("Is warfarin teratogenic?", ("Warfarin acts on vitamin K. Heparin is not teratogenic.",), "Warfarin", ""),
+        ("Is Fabry disease recessive?", ("Wilson disease is a recessive disorder.",), "", ""),
+        ("Does Wilson disease affect the liver?", ("Wilson disease does not affect the kidney.",), "", ""),
+        ("Is theophylline recommended in asthma?", ("Oral theophylline is no longer recommended.",), "Asthma", "no longer"),
+        ("How is scabies treated?", ("Hypothyroidism is treated with levothyroxine.",), "", ""),
+        ("How is scabies treated?", ("Permethrin cream is applied for 8 hours.", "Gout is treated with rest."), "Scabies", "Permethrin"),
+        ("What is the dose of colchicine?", ("Dose reduction of colchicine is rarely needed.",), "", ""),
+        ("What is the dose of colchicine?", ("Attacks are treated with colchicine 0.5 mg a day.",), "", "0.5 mg"),
+        ("What is the mortality of sepsis?", ("Sepsis is a dangerous reaction to infection.",), "", ""),
+        ("What are the side effects of apixaban?", ("Side effects include bleeding.",), "Warfarin", ""),
+        ("What is the target INR in embolism?", ("The target INR in fibrillation is 2.0 to 3.0.",), "", ""),
+        ("What is the mortality of Ebola?", ("The mortality of Ebola is up to 90%. See http://example.org/ebola for more.",), "", "90%"),
+    ],
+)  # fmt: skip
+def test_a_book_answers_only_of_what_is_asked(question: str, texts: tuple[str, ...], title: str, wanted: str) -> None:
+    text = by_book(question, *texts, title=title)
+    assert text == REFUSAL if not wanted else wanted in text and "Gout" not in text and "http" not in text
