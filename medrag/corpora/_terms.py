@@ -50,6 +50,37 @@ class Term:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
+def add_term(terms: dict[str, Term], term: Term, where: str, report: Report) -> None:
+    """Adds a term; one whose id came before adds to the first, as OBO has it. Another name is reported and kept as a synonym."""
+    first = terms.setdefault(term.id, term)
+    if first is term:
+        return
+    if term.name not in ("", first.name):
+        report(
+            BadRecord(
+                where, f"{term.id} comes again under another name; {first.name!r} is kept, {term.name!r} is a synonym"
+            )
+        )
+        first.synonyms.append(term.name)
+    first.definition = first.definition or term.definition
+    for name in ("synonyms", "xrefs", "types", "relations"):
+        getattr(first, name).extend(getattr(term, name))
+    first.meta |= (
+        {"alt_ids": [*first.meta.get("alt_ids", ()), *term.meta["alt_ids"]]} if term.meta.get("alt_ids") else {}
+    )
+
+
+def settle_alternatives(terms: Mapping[str, Term]) -> None:
+    """Relations to a former id of a term (``alt_id``) lead to the term; a former id that two terms claim leads nowhere."""
+    holders: dict[str, set[str]] = defaultdict(set)
+    for term in terms.values():
+        for former in term.meta.get("alt_ids", ()):
+            holders[former].add(term.id)
+    now = {former: one for former, (one, *more) in holders.items() if not more and former not in terms}
+    for term in terms.values() if now else ():
+        term.relations = [(name, now.get(target, target)) for name, target in term.relations]
+
+
 def curie(prefix: str, local: str) -> str:
     """A CURIE with one spelling of each prefix: ``("SNOMEDCT_US_2023_03_01", "1")`` → ``SNOMEDCT_US:1``."""
     prefix = re.sub(r"^(SNOMEDCT_US)_[\d_]+$", r"\1", prefix.strip())

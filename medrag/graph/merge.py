@@ -2,7 +2,8 @@
 
 Three kinds of evidence, in this order, each in the order of the concepts:
 1. ``exact_match`` statements between concepts (SSSOM);
-2. a CUI that both carry (CUIs from ``exact_match`` statements included);
+2. a CUI that both carry (CUIs from ``exact_match`` statements included); where it is one of several of either, they must share a name too,
+   since an ontology gives its general terms the CUIs of narrower and of neighbouring things;
 3. a cross-reference from A to B, where A refers to no other term of B's ontology and no other term of A's ontology to B;
 4. the same preferred name (`medrag.graph.words.keys`), where one concept is nothing but a name with a CUI (a row of a node table) and the other
    has no CUI at all: "Contusions" of MeSH gets the CUI of Hetionet's "Contusion".
@@ -58,12 +59,26 @@ def _pairs(base: sqlite3.Connection) -> Iterator[tuple[int, int]]:
     rows = base.execute(
         f"SELECT DISTINCT cui, concept FROM stage.cuis WHERE cui IN ({shared}) ORDER BY cui, concept"
     ).fetchall()
+    several = {n for (n,) in base.execute(_SEVERAL)}
+    names: dict[int, set[str]] = {}
     first: dict[str, list[int]] = defaultdict(list)
     for cui, concept in rows:
         for other in first[cui]:
-            yield other, concept
+            if several.isdisjoint((other, concept)) or _names(base, other, names) & _names(base, concept, names):
+                yield other, concept
         first[cui].append(concept)
     yield from _references(base)
+
+
+_SEVERAL = "SELECT concept FROM stage.cuis GROUP BY concept HAVING count(DISTINCT cui) > 1"
+
+
+def _names(base: sqlite3.Connection, n: int, known: dict[int, set[str]]) -> set[str]:
+    """The keys of all names of a concept."""
+    if n not in known:
+        name, synonyms = base.execute("SELECT name, synonyms FROM concepts WHERE n = ?", (n,)).fetchone()
+        known[n] = {key for one in (name, *synonyms.split("\n")) for key in keys(one)}
+    return known[n]
 
 
 def _references(base: sqlite3.Connection) -> list[tuple[int, int]]:

@@ -212,7 +212,7 @@ class GraphStore:
         return {vocabulary: tuple(codes) for vocabulary, codes in sorted(found.items())}
 
     def by_code(self, code: str) -> list[str]:
-        """The nodes of a CURIE, a global id, a CUI or a cross-reference ("ICD10CM:J90"), without repetition."""
+        """The nodes of a CURIE, a global id, a CUI, a former id or a cross-reference ("ICD10CM:J90"), without repetition."""
         code = curie_of(code)
         if code in self:
             return [self.node(code)]

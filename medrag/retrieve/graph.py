@@ -22,7 +22,7 @@ from medrag.graph.relations import phrase
 from medrag.graph.said import MARK
 from medrag.graph.store import Edge, GraphStore, Path
 from medrag.graph.told import in_words, left, stated
-from medrag.graph.words import stem
+from medrag.graph.words import keys, stem
 from medrag.types import Concept, Hit, Query, Triple
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class GraphRetriever:
     def as_item(self, path: Path, exclude: frozenset[str] = frozenset()) -> Triple:
         """A path as an item; a single statement keeps its own direction and document. Excluded documents neither count nor are quoted."""
         members = [self.store.members(node) for node in path.nodes]
-        names = [some[0].name for some in members]
+        names = [_own(some, path.edges[max(0, place - 1)]) for place, some in enumerate(members)]
         cuis = dict.fromkeys(cui for some in members for member in some for cui in member.cuis)
         sources = dict.fromkeys(source for edge in path.edges for source in edge.sources)
         told = [stated(self.store, edge, exclude) for edge in path.edges]
@@ -197,8 +197,17 @@ def _drawn(edge: Edge, members: Mapping[str, Sequence[Concept]]) -> dict[str, st
     step: dict[str, str] = {"relation": edge.relation, "polarity": edge.polarity}
     for end, node in (("subject", edge.subject), ("object", edge.object)):
         cuis = [cui for member in members[node] for cui in member.cuis]
-        step |= {end: members[node][0].name, f"{end}_id": node, f"{end}_cui": cuis[0] if cuis else ""}
+        step |= {end: _own(members[node], edge), f"{end}_id": node, f"{end}_cui": cuis[0] if cuis else ""}
     return step
+
+
+def _own(members: Sequence[Concept], edge: Edge) -> str:
+    """The node's first name, if a source of the statement has it too or has no name of its own; else what the source calls the node, so that it is
+    not cited in the words of another ontology."""
+    first = members[0].name
+    own = [one for one in members if one.id.partition(":")[0] in edge.sources]
+    names = {key for one in own for name in (one.name, *one.synonyms) for key in keys(name)}
+    return own[0].name if own and names.isdisjoint(keys(first)) else first
 
 
 def _step(edge: Edge, node: str) -> str:

@@ -159,6 +159,60 @@ def test_obo(tmp_path: Path) -> None:
     assert len(bad) == 1 and "without id or name" in bad[0]
 
 
+TWICE = """
+[Term]
+id: DOID:1
+name: pneumonia
+xref: UMLS:C0032285
+is_a: DOID:3
+
+[Term]
+id: DOID:1
+name: lung inflammation
+def: "Inflammation of the lung." []
+
+[Term]
+id: DOID:1
+is_a: DOID:5
+
+[Term]
+id: DOID:3
+name: lung disease
+alt_id: DOID:33
+alt_id: DOID:44
+
+[Term]
+id: DOID:4
+name: pneumonitis
+is_a: DOID:33
+is_a: DOID:44
+
+[Term]
+id: DOID:5
+name: inflammation
+alt_id: DOID:44
+"""
+
+
+def test_frames_of_one_id_are_one_term(tmp_path: Path) -> None:
+    items, bad = read(Obo("d", written(tmp_path / "d.obo", TWICE)))
+    assert items[0] == Concept(
+        "d:DOID:1", "pneumonia", ("lung inflammation",), ("C0032285",), "Inflammation of the lung."
+    )
+    assert [item.object_id for item in items[1:3]] == ["DOID:3", "DOID:5"]
+    assert len(bad) == 1 and "d.obo:8: DOID:1 comes again under another name" in bad[0]
+    raw = [{"id": "1", "namespace": "x", "name": "a"}, {"id": "1", "namespace": "x", "name": "a", "synonyms": ["b"]}]
+    (one,), bad = read(OboGraph("x", written(tmp_path / "x.json", json.dumps(raw))))
+    assert (one.name, one.synonyms, bad) == ("a", ("b",), [])
+
+
+def test_a_relation_to_a_former_id_leads_to_the_term(tmp_path: Path) -> None:
+    path = written(tmp_path / "d.obo", TWICE)
+    leads = {item.object_id: item.object for item in read(Obo("d", path))[0] if item.id.startswith("d:DOID:4#")}
+    assert leads == {"DOID:3": "lung disease", "DOID:44": "DOID:44"}  # DOID:44 was two terms
+    assert "d:DOID:4" in [item.id for item in read(Obo("d", path, roots=["DOID:3"]))[0]]
+
+
 def test_roots_cut_and_without(tmp_path: Path) -> None:
     path = written(tmp_path / "hp.obo", OBO)
     names = [item.id for item in read(Obo("h", path, roots=["HP:2"]))[0]]

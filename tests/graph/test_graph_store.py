@@ -144,7 +144,7 @@ def test_concepts_come_back_equal(tmp_path: Path) -> None:
 def test_concepts_of_several_ontologies_with_one_cui_are_one_node(tmp_path: Path) -> None:
     items = [
         concept("HP:1", "Effusion", "hpo", cuis=("C1111111",)),
-        concept("MONDO:1", "effusion disease", "mondo", cuis=("C1111111", "C2222222")),
+        concept("MONDO:1", "effusion disease", "mondo", cuis=("C1111111", "C2222222"), synonyms=("effusion", "third")),
         concept("MONDO:2", "another", "mondo", cuis=("C2222222",)),  # MONDO keeps 1 and 2 apart
         concept("DOID:1", "third", "doid", cuis=("C2222222",)),
         statement("MONDO:1", "is_a", "MONDO:2", "mondo"),
@@ -160,6 +160,19 @@ def test_concepts_of_several_ontologies_with_one_cui_are_one_node(tmp_path: Path
         ("HP:1", "part_of", "MONDO:2"),
     ]
     assert edges[0].docs == ("mondo:MONDO:1",) and edges[1].sources == ("doid",)
+
+
+def test_one_of_several_cuis_joins_only_what_shares_a_name(tmp_path: Path) -> None:
+    several = ("C0000001", "C0000002")
+    store = built(
+        tmp_path / "g",
+        [
+            concept("H:1", "Erysipelas", "h", cuis=several), concept("M:1", "ergot poisoning", "m", cuis=("C0000001",)),
+            concept("M:2", "erysipelas of the skin", "m", cuis=("C0000002",), synonyms=("erysipelas",)),
+        ],
+    )  # fmt: skip
+    assert [one.id for one in store.members("H:1")] == ["h:H:1", "m:M:2"]
+    assert [one.id for one in store.members("M:1")] == ["m:M:1"]
 
 
 def test_one_to_one_references_and_exact_matches_join(tmp_path: Path) -> None:
@@ -226,6 +239,14 @@ def test_ends_that_no_corpus_holds(tmp_path: Path) -> None:
     assert store.concept("HP:2").name == "name of HP:2" and store.concept("HP:2").meta == {"bare": True}
     assert store.counts()["dangling"] == 1 and "OMIM:2" not in store
     assert {e.docs for e in store.neighbours("MONDO:1")} == {("hpoa:OMIM:1",)}
+
+
+def test_a_former_id_is_the_concept_that_has_it(tmp_path: Path) -> None:
+    now = Concept("t:X:1", "now", meta={"alt_ids": ["X:0"]})
+    annotated = Triple("a:Y:1#has_phenotype:X:0", "a:Y:1", "disease", "has_phenotype", "X:0", "Y:1", "X:0")
+    store = built(tmp_path / "g", [now, concept("Z:1", corpus="z", xrefs=("X:0",)), annotated])
+    assert [(edge.subject, edge.object) for edge in store.neighbours("X:1")] == [("Y:1", "X:1")]
+    assert store.by_code("X:0")[0] == "X:1" and store.counts()["dangling"] == 0
 
 
 def test_statements_of_several_sources_are_one_edge(tmp_path: Path) -> None:

@@ -160,3 +160,17 @@ def test_what_the_image_shows_is_asked_about_too_but_less(retriever: GraphRetrie
     assert seeing.retrieve(Query("Write a report.", film, domain="ct"), 5) == []  # the reader knows chest films alone
     both = seeing.retrieve(Query("What is Marfan syndrome?", film, domain="chest-xray"), 5)
     assert both[0].item.id == "mondo:MONDO:1"
+
+
+def test_a_statement_is_told_in_the_words_of_its_own_source(tmp_path: Path) -> None:
+    """MONDO names the node; what HPO alone says of it is said of HPO's term."""
+    heart = ("C0018798",)
+    said = ("Cardiomegaly", "is_a", "Abnormal heart morphology", "HP:8", "HP:9")
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add([Concept("mondo:MONDO:9", "congenital heart disease", cuis=heart)])
+        builder.add([Concept("hpo:HP:9", "Abnormal heart morphology", cuis=heart), Concept("hpo:HP:8", "Cardiomegaly")])
+        builder.add([Triple("hpo:HP:8#is_a:HP:9", "hpo:HP:8", *said)])
+        builder.finish()
+    (hit,) = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("cardiomegaly"), 5)
+    assert hit.item.meta["sentence"] == "Cardiomegaly is a kind of abnormal heart morphology."
+    assert hit.item.meta["steps"][0]["object"] == "Abnormal heart morphology"
