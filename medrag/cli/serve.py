@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from medrag import hosts
 from medrag.cli.ask import Access, Model, Private, open_index, pipeline_settings
@@ -16,6 +18,9 @@ from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import recipe_of
 from medrag.cli.output import note
 from medrag.errors import MissingDependency, SettingsError
+
+if TYPE_CHECKING:
+    from medrag.pipeline import MedRAG
 
 Audit = Annotated[
     Path | None, typer.Option("--audit", help="A file that gets two lines for each question: hashes, no content.")
@@ -65,6 +70,7 @@ def serve(
     if reports and not reports.is_dir():
         raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
     rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
+    _told_unknown(rag, {*(access or ()), *(label for held in settings.labels.values() for label in held)})
     note("loading the models")
     server.warm(rag)
     shown = f"[{host}]" if ":" in host else host
@@ -88,19 +94,46 @@ def _free(host: str, port: int) -> None:
         raise SettingsError(f"cannot listen at {host}:{port}: {why}", "name another --port or --host") from error
 
 
-def labels_of(path: Path | None) -> dict[str, Any]:
-    """What a file says of tokens. Raises SettingsError for one that is no mapping."""
-    from medrag.settings import read_yaml
+def labels_of(path: Path | None) -> dict[str, list[str]]:
+    """The labels that a file gives to each token, which is text whatever it looks like. Raises SettingsError, which names a line and never a token."""
+    found: dict[str, list[str]] = {}
+    for token, labels in _lines(path) if path else ():
+        where = f"{path} line {token.start_mark.line + 1}"
+        if not isinstance(token, yaml.ScalarNode) or not _is_list(labels):
+            raise SettingsError(f"{where}: the labels of a token are a list", "write TOKEN: [LABEL, …], or TOKEN: []")
+        if token.value in found:
+            raise SettingsError(f"{where}: this token has labels already", "keep one line for each token")
+        found[token.value] = [label.value for label in labels.value]
+    return found
 
-    if path is None:
-        return {}
+
+def _lines(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
     try:
-        found = read_yaml(path)
+        whole = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}", "check the path") from error
-    if not isinstance(found, dict):
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # what it quotes may be a token
+        line = f" line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
+        raise SettingsError(
+            f"{path}{line} is not readable YAML", "write a line TOKEN: [LABEL, …] for each token"
+        ) from None
+    if not isinstance(whole, yaml.MappingNode):
         raise SettingsError(f"{path} is no mapping", "write a line TOKEN: [LABEL, …] for each token")
-    return found
+    return list(whole.value)
+
+
+def _is_list(labels: yaml.Node) -> bool:
+    return isinstance(labels, yaml.SequenceNode) and all(isinstance(one, yaml.ScalarNode) for one in labels.value)
+
+
+def _told_unknown(rag: MedRAG, held: Iterable[str]) -> None:
+    """Says which labels no corpus of the index bears: they open nothing."""
+    from medrag.indexes.store import open_store
+
+    recipes = [one for one in (rag.recipe, rag.store and open_store(rag.store.folder).recipe) if one]
+    known = sorted({label for recipe in recipes for corpus in recipe.corpora for label in corpus.access})
+    for label in sorted(set(held) - set(known)):
+        note(f"no corpus of this index has the label {label!r} (it has: {', '.join(known) or 'none'})")
 
 
 def mcp(

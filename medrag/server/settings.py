@@ -32,6 +32,8 @@ class ServerSettings(Strict):
 
 def settings_of(**options: Any) -> ServerSettings:
     """Checked settings. Raises SettingsError, also for a server that others reach and everyone may use."""
+    if any(isinstance(held, str) for held in dict(options.get("labels") or {}).values()):  # whose place is a token
+        raise SettingsError("labels: those of a token are a text", "give a list of labels for each token")
     settings: ServerSettings = parse(ServerSettings, options, "server")
     if not (settings.tokens or is_loopback(settings.host)):
         raise SettingsError(
@@ -39,7 +41,7 @@ def settings_of(**options: Any) -> ServerSettings:
             "set MEDRAG_TOKEN, or keep --host 127.0.0.1",
         )
     if strange := settings.labels.keys() - set(settings.tokens):
-        raise SettingsError(f"{len(strange)} tokens have labels and are not let in", "add them to MEDRAG_TOKEN")
+        raise SettingsError(f"{len(strange)} of the tokens that have labels are not let in", "add them to MEDRAG_TOKEN")
     if short := [token for token in settings.tokens if len(token) < 16]:
         raise SettingsError(
             f"a token of {len(short[0])} characters can be guessed", 'python -c "import secrets; print(secrets.token_urlsafe(24))"'

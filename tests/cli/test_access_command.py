@@ -12,9 +12,10 @@ import yaml
 from labelled import NAMES, QUESTIONS, recipe
 from typer.testing import CliRunner
 
+from medrag import MedRAG
 from medrag.build import build
 from medrag.cli.app import app
-from medrag.cli.serve import labels_of
+from medrag.cli.serve import _told_unknown, labels_of
 from medrag.errors import SettingsError
 
 HIDDEN = {"alpha": ["x"], "gamma": ["x"]}
@@ -74,3 +75,35 @@ def test_a_file_gives_tokens_their_labels(tmp_path: Path) -> None:
         labels_of(path)
     with pytest.raises(SettingsError, match="cannot be read"):
         labels_of(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "problem"),
+    [
+        ("ok-token: [x]\nsecret-token: staff\n", 2, "are a list"),
+        ("secret-token: {staff: x}\n", 1, "are a list"),
+        ("secret-token:\n", 1, "are a list"),
+        ("secret-token: [[staff]]\n", 1, "are a list"),
+        ("secret-token: [x]\nsecret-token: [y]\n", 2, "has labels already"),
+        ("secret-token: [x]: [y]\n", 1, "is not readable YAML"),
+    ],
+)
+def test_a_mistake_in_it_is_told_by_its_line_and_never_by_the_token(
+    tmp_path: Path, written: str, line: int, problem: str
+) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(written)
+    with pytest.raises(SettingsError, match=problem) as caught:
+        labels_of(path)
+    assert f"line {line}" in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_tokens_and_labels_are_text_whatever_they_look_like(tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text("12345678901234567890: [2024, yes]\nother-token: []\n")
+    assert labels_of(path) == {"12345678901234567890": ["2024", "yes"], "other-token": []}
+
+
+def test_a_label_that_no_corpus_bears_is_told(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _told_unknown(MedRAG.open(file), ["x", "stafff"])
+    assert capsys.readouterr().err == "no corpus of this index has the label 'stafff' (it has: x)\n"

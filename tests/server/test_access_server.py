@@ -115,3 +115,6 @@ def test_tools_over_mcp_see_the_part_of_their_token(url: str) -> None:
 def test_labels_are_of_tokens_that_are_let_in() -> None:
     with pytest.raises(SettingsError, match="not let in"):
         settings_of(tokens=(MANY,), labels={FEW: ["x"]})
+    with pytest.raises(SettingsError, match="labels") as caught:
+        settings_of(tokens=(MANY,), labels={MANY: "x"})
+    assert MANY not in str(caught.value)
