@@ -24,6 +24,12 @@ async function ask(path, options = {}) {
     if (fault.name === "AbortError") throw fault;
     throw new Error("The server does not answer. Is it still running?");
   }
+  if (reply.status === 401) {
+    if (!$("key")) throw new Error("This server asks for a token now. Load the page again.");
+    $("key").hidden = false;
+    $("key-problem").textContent = token ? "This server does not know that token." : "";
+    throw new Error("Enter the token of this server.");
+  }
   if (!reply.ok) throw new Error(await reply.json().then((body) => body.error.message, () => `The server said ${reply.status}.`));
   return reply;
 }
@@ -291,7 +297,7 @@ async function about() {
   const facts = await ask("v1/index").then((reply) => reply.json());
   $("about").textContent = `${facts.name} · ${facts.model}${facts.private ? " · private" : ""}`;
   $("index-name").textContent = `Index ${facts.name}`;
-  $("index-about").textContent = `${facts.about} · searched by ${facts.retrievers.join(", ")}`;
+  $("index-about").textContent = [facts.about, `searched by ${facts.retrievers.join(", ")}`].filter(Boolean).join(" · ");
   $("counts").tBodies[0].replaceChildren(...Object.entries(facts.counts).flatMap(([corpus, kinds]) => Object.entries(kinds).map(([kind, number]) =>
     make("tr", {}, make("td", { textContent: corpus }), make("td", { textContent: kind }), make("td", { textContent: number.toLocaleString("en") })))));
   const { reports } = await ask("v1/reports").then((reply) => reply.json());

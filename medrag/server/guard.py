@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ASKING = ("/v1/answer", "/v1/search", "/v1/chat/completions")
 OPEN = ("/", "/healthz", "/page/")  # the page itself holds nothing; what it asks for is guarded
+NEEDED = ("a bearer token is needed", "send the header Authorization: Bearer TOKEN")
+UNKNOWN = ("this token is not known here", "ask whoever runs the server for one that it lets in (its MEDRAG_TOKEN)")
 log = logging.getLogger("medrag.server")
 SAFE = {
     "x-content-type-options": "nosniff",
@@ -103,7 +105,7 @@ class Guard:
         path = scope["path"]
         is_open = path in OPEN or path.startswith(OPEN[-1]) or scope["method"] == "OPTIONS"
         if settings.tokens and not is_open and not TOKEN.get():
-            return 401, "a bearer token is needed", "send the header Authorization: Bearer TOKEN"
+            return 401, *(UNKNOWN if _given(headers.get("authorization", "")) else NEEDED)
         if path in ASKING and scope["method"] == "POST" and self.served.queue.full:
             return 429, *BUSY  # before its images are read
         return None
@@ -181,9 +183,15 @@ def failure(error: BaseException, request: str) -> dict[str, Any]:
 
 def _known(header: str, tokens: Sequence[str]) -> str:
     """The token that a header brings, where it is one of these; else nothing."""
+    given = _given(header)
+    fits = [hmac.compare_digest(given.encode(), token.encode()) for token in tokens]  # all, whichever fits
+    return given if any(fits) else ""
+
+
+def _given(header: str) -> str:
+    """The token that a header brings, whether it is known or not."""
     scheme, _, given = header.partition(" ")
-    fits = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]  # all, whichever fits
-    return given.strip() if scheme.lower() == "bearer" and any(fits) else ""
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def _called(host: str, names: Sequence[str]) -> bool:

@@ -207,7 +207,10 @@ def test_only_who_knows_the_token_gets_in(rag):
         for path in ("/v1/index", "/metrics", "/docs", "/openapi.json", "/mcp/", "/v1/models", "/v1/nothing"):
             assert http.get(path).status_code == 401, path
         for header in ("", "Bearer", "Bearer wrong", f"Basic {token}", f"Bearer {token}x"):
-            assert http.get("/v1/index", headers={"authorization": header}).status_code == 401
+            reply = http.get("/v1/index", headers={"authorization": header})
+            wrong = header in ("Bearer wrong", f"Bearer {token}x")
+            assert reply.status_code == 401 and token not in reply.text
+            assert ("is not known here" in reply.text) == wrong and ("send the header" in reply.text) != wrong
         assert http.get("/v1/index", headers={"authorization": f"Bearer {token}"}).status_code == 200
         assert http.get("/healthz").json() == {"status": "ok"} and http.get("/").status_code == 200
 

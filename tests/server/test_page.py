@@ -203,13 +203,41 @@ def test_a_guarded_server_asks_for_its_token(opened, rag):
     token = "correct-horse-battery"
     with running(rag, tokens=(token,)) as address:
         page = opened(address)
-        page.locator("#about", has_text="token").wait_for()
+        page.locator("#about", has_text="Enter the token of this server.").wait_for()
         assert page.locator("#key").is_visible() and page.locator(".turn.done").count() == 0
+        page.fill("#token", "wrong")
+        page.click("#key button")
+        page.locator("#key-problem", has_text="does not know that token").wait_for()
         page.fill("#token", token)
         page.click("#key button")
         page.wait_for_selector("#key", state="hidden")
         asked(page)
         assert page.locator(".turn.done").count() == 1
+
+
+def test_a_page_that_was_opened_before_the_server_asked_for_tokens_says_so(opened):
+    page = opened()
+    page.locator("#about", has_text="served").wait_for()
+    page.route("**/v1/answer", lambda route: route.fulfill(status=401, json={}))
+    page.fill("#question", QUESTION)
+    page.click("#send")
+    page.locator("#problem", has_text="asks for a token now").wait_for()
+
+
+def test_what_an_index_without_a_description_is_searched_by_begins_with_no_dot(opened):
+    page = opened()
+    facts = {
+        "name": "bare",
+        "model": "extractive",
+        "private": False,
+        "about": "",
+        "retrievers": ["lexical"],
+        "counts": {},
+    }
+    page.route("**/v1/index", lambda route: route.fulfill(json=facts))
+    page.reload()
+    page.locator("#about", has_text="bare").wait_for()
+    assert page.locator("#index-about").text_content() == "searched by lexical"
 
 
 def test_the_search_loop_and_stopping_it(opened):
