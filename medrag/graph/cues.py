@@ -125,6 +125,9 @@ def _modifiers() -> dict[str, list[tuple[End, re.Pattern[str]]]]:
 
 
 MODIFIERS = _modifiers()
+# modifiers and sides right before a name
+_ANY = "|".join(words.pattern for rows in MODIFIERS.values() for _, words in rows)
+OWNED = re.compile(rf"(?:(?:{_ANY}|\b(?:left|right|bilateral|both)(?:[ -]sided)?\b)[\s,-]+)+$", re.IGNORECASE)
 MEASURE = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d+)?)\s*(?:[x×]\s*\d{1,3}(?:\.\d+)?\s*){0,2}(mm|cm)\b", re.IGNORECASE)
 
 
@@ -161,6 +164,13 @@ SUGGESTS = re.compile(
     r"|represent(?:s|ing|ative of)?|reflect(?:s|ing)?|indicat(?:es|ing|ive of)|favou?r(?:s|ing))(?![\w-])".replace(
         " ", r"\s+"
     ),
+    re.IGNORECASE,
+)
+
+
+# what a sentence with one of these relates, it does not state
+UNTRUE = re.compile(
+    r"\b(?:myths?|misconceptions?|misbelie\w+|fallac(?:y|ies)|contrary to|(?:wrongly|mistakenly|erroneously|falsely)|untrue|not true|false(?:hood| belief| claim))\b",
     re.IGNORECASE,
 )
 

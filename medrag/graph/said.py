@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from medrag.graph.link import Mention
     from medrag.protocols import Report
 
-VERSION = "said/1"  # raised when the same texts give other statements
+VERSION = "said/2"  # raised when the same texts give other statements
 SECTIONS = ("findings", "impression")
 VAGUE = frozenset(
     "disease abnormality finding injury disorder syndrome lesion change process condition illness symptom".split()
 )
 MARK = {"present": "", "absent": "!not", "uncertain": "!maybe"}
+_TYPED = "give those terms the type Finding, Disease or Symptom (MRSTY of UMLS, the kind of an edge list), or add an ontology of findings"
 Link = Callable[[str], Sequence["Mention"]]
 _ARTICLE = re.compile(r"^(?:a|an|the) ")
 
@@ -41,6 +42,7 @@ class Said:
     def __init__(self, link: Link, kind: Callable[[str], Kind]) -> None:
         self._link, self._kind = link, kind
         self._on_film: dict[str, str] = {}
+        self.met: set[Kind] = set()  # the kinds of what the texts have mentioned
 
     def of(self, item: Item) -> Iterator[Triple]:
         """The statements of a report or a passage, each once; of other items none."""
@@ -73,6 +75,7 @@ class Said:
             return None
         node = mention.concepts[0]
         kind: Kind = "place" if mention.place else self._kind(node)
+        self.met.add(kind)
         return Spot(mention.start, mention.end, node, mention.surface, kind, mention.polarity)
 
     def _words_on_film(self, sentence: str, spots: Sequence[Spot]) -> Iterator[Spot]:
@@ -117,7 +120,8 @@ class Statements:
         return sha256_text(VERSION, self._key, *sorted(self._texts))
 
     def read(self, report: Report) -> Iterator[Triple]:
-        """A text that cannot be read is reported and left out, whole."""
+        """A text that cannot be read is reported and left out, whole; so are texts that mention no finding of the graph, once for all."""
+        self._said.met.clear()
         for item in _texts(self._items(), self._texts):
             try:
                 found = list(self._said.of(item))
@@ -125,6 +129,14 @@ class Statements:
                 report(BadRecord(item.id, f"no statement can be read off it: {error}"))
                 continue
             yield from found
+        if self._said.met and "finding" not in self._said.met:
+            report(
+                BadRecord(
+                    self.name,
+                    "nothing is stated: the terms of the graph that its texts mention are no findings",
+                    _TYPED,
+                )
+            )
 
 
 def _texts(items: Iterable[Item], wanted: frozenset[str]) -> Iterator[Item]:

@@ -60,14 +60,16 @@ def of_report(sentence: str, spots: Sequence[Spot]) -> Iterator[Statement]:
     suggesting = list(cues.SUGGESTS.finditer(sentence))
     for finding in findings:
         yield from _located(sentence, finding, findings, places)
-        yield from _modified(sentence, finding, [cue.span() for cue in suggesting])
+        yield from _modified(
+            sentence, finding, [*(cue.span() for cue in suggesting), *_others(sentence, finding, findings)]
+        )
     for cue in suggesting:
         yield from _suggested(sentence, cue, findings, places)
 
 
 def of_passage(sentence: str, spots: Sequence[Spot]) -> Iterator[Statement]:
-    """What the verb phrases between two mentions state; a question states nothing."""
-    if sentence.rstrip().endswith("?"):
+    """What the verb phrases between two mentions state; a question and what is called untrue state nothing."""
+    if sentence.rstrip().endswith("?") or cues.UNTRUE.search(sentence):
         return
     for verb in cues.VERBS:
         for cue in verb.pattern.finditer(sentence):
@@ -113,8 +115,18 @@ def _owned(place: Spot, sentence: str, findings: list[Spot]) -> bool:
     return any(f.start >= place.end and cues.BEFORE.fullmatch(sentence, place.end, f.start) for f in findings)
 
 
+def _others(sentence: str, finding: Spot, findings: Iterable[Spot]) -> Iterator[tuple[int, int]]:
+    """The findings of other phrases, each with the modifiers right before it: these are its own. "Air space opacity" is one phrase."""
+    spaced = sentence.replace("/", " ")
+    for other in findings:
+        low, high = min(finding.end, other.end), max(finding.start, other.start)
+        if other.span != finding.span and not cues.BEFORE.fullmatch(spaced, low, high):
+            own = cues.OWNED.search(sentence, 0, other.start)
+            yield own.start() if own else other.start, other.end
+
+
 def _modified(sentence: str, finding: Spot, cuts: Iterable[tuple[int, int]]) -> Iterator[Statement]:
-    """Of each kind of modifier the one nearest to the finding, between the commas, conjunctions and cues around it."""
+    """Of each kind of modifier the one nearest to the finding, between the commas, conjunctions, cues and other findings around it."""
     low, high = own_piece(sentence, finding.span)
     low = max([low, *(end for _, end in cuts if end <= finding.start)])
     high = min([high, *(start for start, _ in cuts if start >= finding.end)])

@@ -456,3 +456,48 @@ def test_a_report_that_was_cut_into_passages_is_read_once(said: Said) -> None:
     cut = [study, Passage("iu:1~0", "iu:1", study.text), Passage("b:1~0", "b:1", "Pneumonia causes fever.")]
     for texts, docs in ((("reports", "passages"), ["iu:1", "b:1"]), (("passages",), ["b:1"]), (("reports",), ["iu:1"])):
         assert [one.doc for one in Statements("iu", lambda: cut, texts, said, "").read(pytest.fail)] == docs  # type: ignore[arg-type]
+
+
+def test_modifiers_before_another_finding_are_its_own(said: Said) -> None:
+    found = stated(said, "The absence of left pleural effusion does not exclude heart failure.")
+    assert "absent pleural effusion modified_by left" in found and not any(
+        "heart failure modified_by" in one for one in found
+    )
+    assert "present atelectasis modified_by left" in stated(said, "Left basilar fracture/atelectasis.")  # one phrase
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Contrary to popular belief, pneumothorax causes pneumonia is a myth.",
+        "It is a misconception that asthma causes fever.",
+        "Some people mistakenly say that asthma causes fever.",
+    ],
+)
+def test_what_is_called_untrue_is_not_stated(said: Said, text: str) -> None:
+    assert taught(said, text) == set()
+
+
+def test_terms_of_an_ontology_of_ones_own_are_findings(tmp_path: Path) -> None:
+    terms = [
+        Concept("own:T:1", "asthma"),
+        Concept("own:T:2", "fever"),
+        Concept("net:X:3", "sputum", types=("anatomy",)),
+    ]
+    mine = made(
+        tmp_path / "g",
+        [*terms, Concept("net:X:4", "cough", types=("finding",)), Concept("net:X:5", "rust", types=("Gene",))],
+    )
+    assert [Kinds(mine)(node) for node in ("T:1", "X:3", "X:4", "X:5")] == ["finding", "place", "finding", "thing"]
+    assert taught(Said(Linker(mine).link, Kinds(mine)), "Asthma causes fever.") == {"present asthma causes fever"}
+
+
+def test_texts_that_mention_no_finding_say_so(tmp_path: Path) -> None:
+    drugs = made(
+        tmp_path / "g",
+        [Concept(f"net:X:{n}", name, types=("Gene",)) for n, name in enumerate(("penicillin", "aspirin"))],
+    )
+    texts = [Passage("b:1~0", "b:1", "Penicillin causes aspirin.")]
+    told: list[BadRecord] = []
+    read = Statements("b", lambda: texts, ("passages",), Said(Linker(drugs).link, Kinds(drugs)), "key")
+    assert list(read.read(told.append)) == [] and "are no findings" in str(told[0])
