@@ -39,7 +39,7 @@ _FOR = re.compile(
 _EXCLUDED = re.compile(  # whether it is not there; "are the angles excluded on this view?" asks what was cut off
     rf"^\W*(?:is|are|was|were|has|have|can|could) (?!the\b){_THING}(?: be| been)?(?: \w+ly)? (?:excluded|ruled out)(?P<rest>(?: (?:in|on|from|by|here)\b[^.?!;]*)?)\W*$"
     rf"|^\W*(?:can|could) (?:you|we|i|one|it)(?: \w+ly)? (?:rule out|exclude) {_THING.replace('<thing>', '<sought>')}\W*$"
-    r"|^\W*(?:is|are) there no (?P<none>(?!evidence\b|sign|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|longer\b)[\w-]+){0,2})\W*$",
+    r"|^\W*(?:is|are) there no (?:evidence of |signs? of )?(?P<none>(?!evidence\b|signs?\b|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|longer\b)[\w-]+){0,2})\W*$",
     re.IGNORECASE,
 )
 _SEE = re.compile(
@@ -62,9 +62,11 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _BELIEVED = re.compile(
-    r"^\W*(?:i|we) (?:think|believe|suspect|suppose)(?: that)? (?P<clause>[^.?!,;]+)[.,;]\s*(?:do you agree|agreed?|(?:is that|am i|are we)? ?(?:right|correct))\W*$",
+    r"^\W*(?:(?:i|we) (?:think|believe|suspect|suppose)(?: that)? )?(?P<clause>[^.?!,;]+)[.,;]\s*(?:do you agree|agreed?|(?:is (?:that|this|it)|am i|are we)? ?(?:right|correct|true))\W*$"
+    r"|^\W*is it (?:true|correct|right|possible|likely)(?: that)? (?P<said>[^.?!,;]+)\W*$",
     re.IGNORECASE,
 )
+_SHORTENED = re.compile(r"^(there|it|this|that|he|she)['’]s (?!got\b)", re.IGNORECASE)
 _IS = re.compile(
     r"^(?P<subject>there|this|it|that|these|they|(?:this|the|his|her|any|an?) (?:(?!is\b|are\b|has\b|have\b)[\w-]+ ){0,5}?(?!is\b|are\b)[\w-]+) (?P<verb>is|are|was|were) (?P<rest>.+)$",
     re.IGNORECASE,
@@ -87,11 +89,13 @@ def plainly(question: str) -> str:
     ('describe this image.', 'Is there rib fracture?', 'name the organ?')
     >>> plainly("Can a pneumothorax be ruled out?"), plainly("Is there no effusion?"), plainly("Could you exclude pneumonia?")
     ('Is this free of a pneumothorax?', 'Is this free of effusion?', 'Is this free of pneumonia?')
+    >>> plainly("There is a mass. Is that correct?"), plainly("Is it true that the heart is large?"), plainly("I think there's a mass, agreed?")
+    ('Is there a mass?', 'Is the heart large?', 'Is there a mass?')
     """
     if len(question) > LONGEST:
         return question
     if found := _BELIEVED.match(question):
-        return _inverted(found["clause"]) or question
+        return _inverted(found["clause"] or found["said"]) or question
     told = _SENTENCE.split(question.strip())
     turned = [_turned(one) for one in told]
     return question if turned == told else " ".join(filter(None, turned)) or question
@@ -127,6 +131,7 @@ def _visible(thing: str, rest: str = "") -> str:
 
 def _inverted(clause: str) -> str:
     """A statement as a question; empty where it is not one that can be turned."""
+    clause = _SHORTENED.sub(r"\1 is ", clause)
     if found := _IS.match(clause):
         return f"{found['verb'].capitalize()} {_low(found['subject'])} {found['rest']}?"
     if found := _HAS.match(clause):

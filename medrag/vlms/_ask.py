@@ -52,6 +52,7 @@ _WHICH_SIDE = re.compile(  # of what is there: "Is the pneumothorax on the right
     re.IGNORECASE | re.DOTALL,
 )
 _CHOICE = re.compile(r"\b(?:yes or no|no or yes|yes/no)\b|\bor not\b", re.IGNORECASE)
+_OR_NOT = re.compile(r"(?<=\w{3}),? (?:yes or no|yes/no|y/n|or not)\s*\??\s*$", re.IGNORECASE)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _LISTED = re.compile(r",\s*(?:or\b)?|\bor\b", re.IGNORECASE)
 _ANOTHER = re.compile(r",\s*(?=(?:an?|any)\b)", re.IGNORECASE)  # "a small, round mass" is one thing
@@ -63,7 +64,11 @@ _AWAY = re.compile(
 )
 MOST = 8  # alternatives of one question
 _BARE = re.compile(
-    r"^\W*(?!(?:and|or|but|so|then|now|also|with|in|on|at)\b)(?P<thing>[a-z][\w-]+(?: [\w-]+){0,3})\s*\?\W*$",
+    r"^\W*(?!(?:and|or|but|so|then|now|also|with|in|on|at)\b)(?P<thing>[a-z][\w-]+(?: [\w-]+){0,3})\s*(?P<end>\??)\W*$",
+    re.IGNORECASE,
+)
+_STATE = re.compile(  # "Both lungs clear?"
+    r"^\W*(?:(?P<first>both|the|all) )?(?P<thing>(?!(?:is|are|was|were|it|this|that|any|or|and)\b)[\w-]+(?: (?!(?:is|are|or|and)\b)[\w-]+){0,2}) (?P<state>clear|normal|enlarged|abnormal|midline|intact|unremarkable|elevated|widened|dilated|sharp|blunted)\s*\?\W*$",
     re.IGNORECASE,
 )
 
@@ -106,11 +111,20 @@ class Ask:
 def plain(question: str) -> str:
     """The question without its manners, and one that is nothing but a finding's name as a question.
 
-    >>> plain("Could you tell me if there is a nodule?"), plain("Pneumothorax?"), plain("Normal?"), plain("Modality?")
+    >>> plain("Could you tell me if there is a nodule?"), plain("Pneumothorax"), plain("Normal?"), plain("Modality?")
     ('Is there a nodule?', 'Is there pneumothorax?', 'Is it normal?', 'Modality?')
+    >>> plain("Both lungs clear?"), plain("Cardiomegaly yes or no")
+    ('Are both lungs clear?', 'Is there cardiomegaly?')
     """
     text = plainly(question)
-    if not (bare := _BARE.match(text)) or _CLOSED.match(text) or _WHAT.match(text.strip()):
+    text = _OR_NOT.sub("?", text)
+    if _CLOSED.match(text) or _WHAT.match(text.strip()):
+        return text
+    if state := _STATE.match(text):
+        many = state["thing"].endswith("s") and not state["thing"].endswith(("ss", "us", "is"))
+        return f"{'Are' if many else 'Is'} {(state['first'] or 'the').lower()} {state['thing'].lower()} {state['state'].lower()}?"
+    bare = _BARE.match(text)
+    if not bare or not (bare["end"] or label_of(bare["thing"])):
         return text
     thing = f"{bare['thing'][:1].lower()}{bare['thing'][1:]}" if not bare["thing"][:2].isupper() else bare["thing"]
     if thing in ("normal", "abnormal"):
