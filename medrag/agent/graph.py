@@ -21,7 +21,7 @@ from medrag.agent.desk import Desk
 from medrag.agent.nodes import Bench
 from medrag.agent.policy import Policy, policy_of
 from medrag.agent.state import Budget, Piece, State, context_of
-from medrag.agent.tools import TERMINAL, make_tools
+from medrag.agent.tools import BUILT_IN, TERMINAL, make_tools, own_tools
 from medrag.agent.verify import Entails
 from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
@@ -29,7 +29,7 @@ from medrag.latest import days_of, latest, narrowed, put_aside, strangers
 from medrag.prompts import REFUSAL
 from medrag.query import make_query
 from medrag.score.grounding import claims, supports
-from medrag.types import Answer, Claim, Context, Hit
+from medrag.types import Answer, Claim, Context, Hit, as_tuple
 from medrag.vlms._changed import COURSE
 from medrag.vlms._evidence import READER
 
@@ -81,7 +81,8 @@ class Agent:
     clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
-        self._policy: Policy = policy_of(self.policy, self.rag)
+        self.tools, self.allow = own_tools(self.tools), as_tuple(self.allow)
+        self._policy: Policy = policy_of(self.policy, self.rag, self.budget.reply)
         self._saver = _saver(self.checkpoint)
         self._graph = _compiled(self._saver)
 
@@ -146,12 +147,9 @@ class Agent:
 
     def _bench(self, query: Query, patient: str) -> Bench:
         desk, kept = Desk(self.rag.audited(None), query, patient=patient, see=self.see), list[Hit]()
-        tools, own = make_tools(desk, lambda: kept), {tool.name: tool for tool in self.tools}
-        if taken := own.keys() & {*TERMINAL, *BUILT_IN}:
-            raise SettingsError(f"the name of the tool {sorted(taken)[0]!r} is taken", "give yours another name")
-        tools |= own
+        tools = make_tools(desk, lambda: kept) | {tool.name: tool for tool in self.tools}
         if self.allow:
-            if strange := set(self.allow) - tools.keys() - {*TERMINAL, *BUILT_IN}:
+            if strange := set(self.allow) - tools.keys() - set(BUILT_IN):
                 raise SettingsError(f"there is no tool {sorted(strange)[0]!r}", f"known: {', '.join(tools)}")
             tools = {name: tool for name, tool in tools.items() if name in (*self.allow, *TERMINAL)}
         evidence = self.budget.evidence or self.rag.settings.select.budget
@@ -193,12 +191,6 @@ class Agent:
             text, status, citations, context, bench.desk.route, out["model"], why, usage, state["timings"],
             self._fingerprint, claims, out["confidence"], tuple(state["trace"]),
         )  # fmt: skip
-
-
-BUILT_IN = (
-    "search_text", "ask_sources", "search_similar", "search_pages", "walk_graph", "link_terms", "zoom", "read_findings",
-    "compare_images", "patient_history", "look_up",
-)  # fmt: skip
 
 
 def _of_image(piece: Piece) -> bool:

@@ -16,7 +16,7 @@ from medrag._util.text import count_tokens, shorten
 from medrag.agent import asking
 from medrag.agent.parse import checked, parse_call, unbroken
 from medrag.agent.policy import Policy, Tools
-from medrag.agent.state import Call, Row, State, hit_of
+from medrag.agent.state import NO_ROOM, REPLY, Call, Row, State, hit_of
 from medrag.errors import GeneratorError
 from medrag.prompts import KEYS, Prompt, evidence_block
 from medrag.types import Context, Query
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from medrag.protocols import Generator
 
 _KEYED = re.compile(rf"\s*{KEYS.pattern}")
-REPLY = 400  # tokens of one reply
+CUT_OFF = "your reply was cut off after"
 OLD = 700  # characters of an observation that is not the last one
+TWICE = 3  # times that the tokens of a reply are doubled
 ROUNDS, QUESTIONS = 2, 3  # of the follow-ups: i-MedRAG asks 3 rounds of 3 with larger models
 SYSTEM = (
     "You look for evidence that answers a question about medical images, for research and education. Call one tool at a time; "
@@ -48,20 +49,24 @@ FOLLOW_UP = (
 
 
 class ToolPolicy:
-    """Calls in a text protocol, for any `medrag.protocols.Generator`. What is cut off after `REPLY` tokens is read as it is."""
+    """Calls in a text protocol, for any `medrag.protocols.Generator`. What is cut off after ``reply`` tokens, thoughts included, is read as it
+    is; where that is no call, the next reply may be twice as long."""
 
-    def __init__(self, generator: Generator) -> None:
-        self.generator, self.name = generator, f"llm:{generator.name}"
+    def __init__(self, generator: Generator, reply: int = REPLY) -> None:
+        self.generator, self.name, self.reply = generator, f"llm:{generator.name}", reply
 
     def decide(
         self, state: State, tools: Tools, left: int, images: Sequence[Image] = ()
     ) -> tuple[Call, dict[str, Any]]:
         """One reply, read; or the answer where no room is left for a reply. Raises GeneratorError."""
         system = SYSTEM + PROTOCOL + "\n".join(map(_described, tools.values()))
-        reply, used = _ask(self.generator, system, "\n\n".join(_transcript(state)), left, images)
+        most = _most(self.reply, state)
+        reply, used, cut = _ask(self.generator, system, "\n\n".join(_transcript(state)), left, images, most)
         if reply is None:
             return _out_of_room(), {}
         call = parse_call(reply, tools)
+        if cut and call.get("fault"):
+            call["fault"] = f"{CUT_OFF} {cut} tokens{'' if reply.strip() else ' of thought'}: {call['fault']}"
         call["tokens"] = used
         return call, {}
 
@@ -69,13 +74,13 @@ class ToolPolicy:
 class ChatPolicy:
     """Native tool calls of a LangChain chat model; one whose class has none is asked in the text protocol.
 
-    A reply is left alone after `REPLY` tokens, as far as the model streams; one that comes at once may go over the budget by its length.
+    A reply is left alone after ``reply`` tokens, as far as the model streams; one that comes at once may go over the budget by its length.
     """
 
-    def __init__(self, chat: Any) -> None:
+    def __init__(self, chat: Any, reply: int = REPLY) -> None:
         from medrag.vlms.langchain import LangChainModel
 
-        self.model = LangChainModel(chat)
+        self.model, self.reply = LangChainModel(chat), reply
         self.name = f"llm:{self.model.name}"
 
     def decide(
@@ -85,19 +90,19 @@ class ChatPolicy:
         try:
             bound = self.model.chat.bind_tools(list(tools.values()))
         except NotImplementedError:
-            return ToolPolicy(self.model).decide(state, tools, left, images)
+            return ToolPolicy(self.model, self.reply).decide(state, tools, left, images)
         messages = list(_messages(state, images))
         read = sum(count_tokens(str(message.text) + str(getattr(message, "tool_calls", ""))) for message in messages)
         read += count_tokens("\n".join(map(_described, tools.values())))
-        if read + REPLY > left:
+        if read + self.reply > left:
             return _out_of_room(), {}
         try:
-            reply, cut = _streamed(bound, messages)
+            reply, cut = _streamed(bound, messages, self.reply)
         except Exception as error:  # each provider raises its own
             raise GeneratorError(f"{self.name} failed: {one_line(error)}", "see the provider's message") from error
         call = _native(reply, tools)
         if cut and call.get("name") == "answer":
-            call = Call(name="", args={}, fault=f"your answer is longer than {REPLY} tokens; write a shorter one")
+            call = Call(name="", args={}, fault=f"your answer is longer than {self.reply} tokens; write a shorter one")
         call["tokens"] = read + _wrote(reply)
         return call, {}
 
@@ -108,8 +113,10 @@ class FollowUpPolicy:
     Look-alikes of the images and the question itself are searched first; the model calls no tool.
     """
 
-    def __init__(self, generator: Generator, rounds: int = ROUNDS, questions: int = QUESTIONS) -> None:
-        self.generator, self.rounds, self.questions = generator, rounds, questions
+    def __init__(
+        self, generator: Generator, rounds: int = ROUNDS, questions: int = QUESTIONS, reply: int = REPLY
+    ) -> None:
+        self.generator, self.rounds, self.questions, self.reply = generator, rounds, questions, reply
         self.name = f"follow-up:{generator.name}"
 
     def decide(
@@ -122,7 +129,8 @@ class FollowUpPolicy:
             queue = [*(_look(n) for n in range(len(state["images"]))), _sub(state["question"], tools)]
         elif not queue and done < self.rounds:
             system = FOLLOW_UP.format(n=self.questions)
-            reply, used = _ask(self.generator, system, "\n\n".join(_transcript(state)), left, images)
+            most = self.reply * 2**done  # of an earlier round there may be nothing but thoughts
+            reply, used, _ = _ask(self.generator, system, "\n\n".join(_transcript(state)), left, images, most)
             asked = {str(row["args"].get("query", "")).lower() for row in state["trace"]}
             lines = asking.lines_of(unbroken(reply or ""), self.questions)
             queue, done = [_sub(q, tools) for q in lines if q.lower() not in asked], done + 1
@@ -132,43 +140,53 @@ class FollowUpPolicy:
         return call, {"queue": queue, "rounds": done}
 
 
-POLICIES: dict[str, Callable[[MedRAG], Policy]] = {
-    "llm": lambda rag: _chosen(rag.generator),
-    "follow-up": lambda rag: FollowUpPolicy(rag.generator),
+POLICIES: dict[str, Callable[[MedRAG, int], Policy]] = {
+    "llm": lambda rag, reply: _chosen(rag.generator, reply),
+    "follow-up": lambda rag, reply: FollowUpPolicy(rag.generator, reply=reply),
 }
 
 
-def _chosen(generator: Any) -> Policy:
+def _chosen(generator: Any, reply: int) -> Policy:
     """Native calls where the generator is a LangChain chat model, the text protocol elsewhere."""
     chat = getattr(generator, "chat", None)
-    return ChatPolicy(chat) if hasattr(chat, "bind_tools") else ToolPolicy(generator)
+    return ChatPolicy(chat, reply) if hasattr(chat, "bind_tools") else ToolPolicy(generator, reply)
 
 
-def _ask(generator: Generator, system: str, text: str, left: int, images: Sequence[Image]) -> tuple[str | None, int]:
-    """A reply of at most `REPLY` tokens with what it cost; None where the budget has no room for it."""
+def _most(reply: int, state: State) -> int:
+    """Tokens of the next reply: twice as many for each one that was cut off before it was a call, for a model that thinks needs them."""
+    cut = sum(str(row.get("fault", "")).startswith(CUT_OFF) for row in state["trace"])
+    return int(reply * 2 ** min(cut, TWICE))
+
+
+def _ask(
+    generator: Generator, system: str, text: str, left: int, images: Sequence[Image], most: int
+) -> tuple[str | None, int, int]:
+    """A reply of at most ``most`` tokens, what it cost, and after how many it was cut off (0: it ended); None where the budget has no room for it."""
     read = count_tokens(system) + count_tokens(text)
-    most = min(REPLY, left - read)
-    if most < REPLY // 4:
-        return None, 0
+    least, most = min(most, REPLY) // 4, min(most, left - read)
+    if most < max(1, least):
+        return None, 0, 0
     prompt = Prompt(text, Context(Query(text)), system, most)
-    reply, wrote = "", 0
+    reply, wrote, cut = "", 0, 0
     try:
         for piece in generator.stream(prompt, images if generator.sees_images else ()):
             reply += piece
             wrote = count_tokens(reply)
             if wrote >= most:  # an endless reply is left alone
+                cut = most
                 break
     except GeneratorError as error:
         if error.kind != CUT:
             raise
-    return reply, read + min(wrote, most)
+        cut = most
+    return reply, read + (most if cut else wrote), cut
 
 
-def _streamed(chat: Any, messages: Sequence[Any]) -> tuple[Any, bool]:
-    """A chat model's message, and whether it was broken off after `REPLY` tokens."""
+def _streamed(chat: Any, messages: Sequence[Any], most: int) -> tuple[Any, bool]:
+    """A chat model's message, and whether it was broken off after ``most`` tokens."""
     chunks = iter(chat.stream(messages))
     reply = next(chunks)
-    while _wrote(reply) < REPLY:
+    while _wrote(reply) < most:
         chunk = next(chunks, None)
         if chunk is None:
             return reply, False
@@ -260,7 +278,7 @@ def _default(about: dict[str, Any]) -> str:
 
 
 def _out_of_room() -> Call:
-    return Call(name="answer", args={}, thought="the budget of tokens has no room for another reply")
+    return Call(name="answer", args={}, thought=NO_ROOM)
 
 
 def _look(image: int) -> Call:

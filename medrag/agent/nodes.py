@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.render import label
-from medrag._util.text import count_tokens, shorten
+from medrag._util.text import content_words, count_tokens, shorten
 from medrag.agent import verify
 from medrag.agent.asking import is_named
 from medrag.agent.desk import Desk, corpus_of, subject_of
 from medrag.agent.parse import checked, unbroken
 from medrag.agent.policy import Policy
 from medrag.agent.state import (
+    NO_ROOM,
     Budget,
     Call,
     Piece,
@@ -29,9 +30,9 @@ from medrag.agent.state import (
     piece_of,
     with_last,
 )
-from medrag.agent.tools import TERMINAL, Found
+from medrag.agent.tools import BUILT_IN, OWN_TOOL, TERMINAL, Found, run_tool, words_of
 from medrag.agent.verify import Entails, Said
-from medrag.errors import IndexProblem
+from medrag.errors import IndexProblem, SettingsError
 from medrag.prompts import REFUSAL, evidence_block
 from medrag.types import Answer, Hit
 from medrag.vlms._evidence import GIVEN, is_report
@@ -92,7 +93,7 @@ def plan(state: State, bench: Bench) -> dict[str, Any]:
         call = Call(name="answer", args={"text": ""}, thought=why)
     else:
         left, images = bench.budget.tokens - state["tokens"], [image.image for image in bench.desk.images]
-        call, memory = bench.policy.decide(state, bench.tools, left, images)
+        call, memory = _decided(bench.policy, bench.policy.decide(state, bench.tools, left, images))
         if not call.get("fault"):
             call = checked(call, bench.tools)
     ends = call.get("name") in TERMINAL
@@ -107,6 +108,16 @@ def plan(state: State, bench: Bench) -> dict[str, Any]:
     return {
         "call": call, "memory": memory, "steps": step, "tokens": state["tokens"] + tokens, "trace": [*state["trace"], row],
     }  # fmt: skip
+
+
+def _decided(policy: Policy, value: Any) -> tuple[Call, dict[str, Any]]:
+    """What a policy decided. Raises SettingsError for what is no call and its memory."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], dict) and isinstance(value[1], dict):
+        return value  # type: ignore[return-value]
+    raise SettingsError(
+        f"the policy {policy.name!r} decided on {type(value).__name__}, not on a call and its memory",
+        'return a pair from decide: ({"name": "search_text", "args": {"query": …}}, {})',
+    )
 
 
 def spent_up(state: State, budget: Budget) -> str:
@@ -133,9 +144,9 @@ def act(state: State, bench: Bench) -> dict[str, Any]:
     bench.desk.heard = frozenset(corpus_of(h.item) for h in bench.kept if is_named(subject_of(h.item), _goal(state)))
     try:
         request = {"type": "tool_call", "id": f"{step}", "name": call["name"], "args": call["args"]}
-        message = bench.tools[call["name"]].invoke(request)
-        told = _artifact(getattr(message, "artifact", None), state["question"])
-        said, fault = shorten(unbroken(str(getattr(message, "content", message))), SAID), ""
+        message = run_tool(bench.tools[call["name"]], request)
+        said, fault = shorten(unbroken(str(getattr(message, "text", message))), SAID), ""
+        told = _artifact(getattr(message, "artifact", None), state["question"], call["name"], said)
     except IndexProblem:  # no policy can mend that
         raise
     except Exception as error:  # a user's tool may raise anything
@@ -151,11 +162,13 @@ def act(state: State, bench: Bench) -> dict[str, Any]:
     return {"found": found, "said": said, "trace": with_last(state, changes)}
 
 
-def _artifact(value: Any, question: str) -> Found:
-    """What a tool hands on beside its words; of a tool of other make the hits among it, or nothing."""
+def _artifact(value: Any, question: str, tool: str, said: str) -> Found:
+    """What a tool hands on beside its words; of a tool of other make the hits among it, else its words."""
     if isinstance(value, Found):
         return value
     hits = [hit for hit in value if isinstance(hit, Hit)] if isinstance(value, list | tuple) else []
+    if not hits and tool not in BUILT_IN and content_words(said) and said != "null":
+        hits = [words_of(tool, said)]
     return Found(question, -1, hits)
 
 
@@ -215,7 +228,8 @@ def _judge(piece: Piece, evidence: list[Piece], bench: Bench) -> verify.Verdict:
         return verify.Verdict(reason="it is kept already")
     if reason := bench.desk.withheld(hit):
         return verify.Verdict(reason=reason)
-    return verify.verify(hit, piece["goal"], bench.entails, given=piece["retriever"] in GIVEN)
+    given = piece["retriever"] in GIVEN or piece["retriever"].startswith(OWN_TOOL)  # that is what it was called for
+    return verify.verify(hit, piece["goal"], bench.entails, given=given)
 
 
 def _conflicts(evidence: Sequence[Piece]) -> list[str]:
@@ -262,9 +276,21 @@ def answer(state: State, bench: Bench) -> dict[str, Any]:
         context = bench.desk.read_from(context_of(state, bench.desk.query))
         written = rag.answer_from(bench.desk.counted(context), route)
         outcome = _outcome(written, written.model, written.usage)
+        if written.status == "abstained":
+            outcome["reason"] = _why(outcome["reason"], state, bench.budget)
     trace = with_last(state, {"observation": outcome["text"], **row})
     kept = {name: state[name] for name in ("evidence", "dropped", "conflicts")}  # type: ignore[literal-required]
     return {**kept, "outcome": outcome, "trace": trace}
+
+
+def _why(reason: str, state: State, budget: Budget) -> str:
+    """Why it was not answered: with the budget that is spent, and, where there is no evidence, what was wrong with the last step."""
+    thought, rows = state["call"].get("thought", ""), state["trace"][:-1]
+    spent = thought if thought in (spent_up(state, budget), NO_ROOM) else ""
+    faulty = str(rows[-1].get("fault", "")).partition(". Reply with one")[0] if rows and not state["evidence"] else ""
+    if (spent or faulty) and not any(row["tool"] for row in rows):
+        reason = "nothing was searched"
+    return "; ".join(filter(None, [reason, spent, faulty and f"the last step failed: {faulty}"]))
 
 
 def _finished(text: str, state: State, bench: Bench) -> Finished:

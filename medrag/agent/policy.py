@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from medrag.agent import asking
 from medrag.agent.compare import couples
 from medrag.agent.desk import subject_of
-from medrag.agent.state import Call, State, hit_of
+from medrag.agent.state import REPLY, Call, State, hit_of
 from medrag.agent.verify import LONG, verify
 from medrag.errors import SettingsError
 from medrag.latest import newest
@@ -60,8 +60,8 @@ class Policy(Protocol):
         ...
 
 
-def policy_of(policy: Any, rag: MedRAG) -> Policy:
-    """The policy that a name or an object stands for. Raises SettingsError for what is none, and for a model that could not follow it."""
+def policy_of(policy: Any, rag: MedRAG, reply: int = REPLY) -> Policy:
+    """The policy that a name or an object stands for, its model's replies of at most ``reply`` tokens. Raises SettingsError for what is none, and for a model that could not follow it."""
     if policy == "rules":
         return RulePolicy()
     if isinstance(policy, str):
@@ -74,11 +74,11 @@ def policy_of(policy: Any, rag: MedRAG) -> Policy:
                 f"{rag.generator.name} follows no instructions: it cannot choose what is searched",
                 "take the policy rules, or a model that is told what to do (--model)",
             )
-        return POLICIES[policy](rag)
+        return POLICIES[policy](rag, reply)
     if hasattr(policy, "bind_tools"):
         from medrag.agent.llm_policy import ChatPolicy
 
-        return ChatPolicy(policy)
+        return ChatPolicy(policy, reply)
     if not callable(getattr(policy, "decide", None)) or not hasattr(policy, "name"):
         raise SettingsError(f"{type(policy).__name__} is no policy", "see medrag.agent.policy.Policy")
     return policy  # type: ignore[no-any-return]

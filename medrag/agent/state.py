@@ -17,6 +17,8 @@ from medrag.prompts import evidence_block
 from medrag.types import Context, Drop, Hit, Query, item_from_json, item_to_json
 from medrag.vlms._evidence import GIVEN, READER
 
+REPLY = 400  # tokens of one reply of a policy's model
+NO_ROOM = "the budget of tokens has no room for another reply"
 Row = dict[str, Any]  # one step of the trace
 
 
@@ -25,15 +27,21 @@ class Budget:
     """What a run may use. It is looked at before every step: a call that has begun is not broken off.
 
     ``steps`` calls or replies that were none; ``tokens`` that the policy's model reads and writes; ``seconds`` of work,
-    those of an interrupted run included; ``evidence`` tokens that are kept (0: as many as the index's recipe says).
+    those of an interrupted run included; ``evidence`` tokens that are kept (0: as many as the index's recipe says); ``reply`` tokens of one
+    reply of the policy's model, thoughts included (after one that was cut off, twice as many).
     """
 
     steps: int = 8
     tokens: int = 24_000
     seconds: float = 120.0
     evidence: int = 0
+    reply: int = REPLY
 
     def __post_init__(self) -> None:
+        if self.reply < 1:
+            raise SettingsError(
+                f"a reply of {self.reply} tokens", "give 1 or more; a model that thinks needs thousands"
+            )
         if min(self.steps, self.tokens, self.seconds, self.evidence) < 0:
             raise SettingsError(f"a budget below 0: {self}", "give numbers from 0 up")
 

@@ -1,33 +1,43 @@
 """What the loop may do, as LangChain tools with checked arguments, over the workbench of one run.
 
 A tool that the opened index or the question cannot serve is left out. Each tells a sentence or two and hands its hits on as
-a `Found` as the artifact; whether they are evidence is judged by the loop. Tools of one's own are any LangChain tools:
-those of the response format "content_and_artifact" may hand on a list of `medrag.types.Hit`.
+a `Found` as the artifact; whether they are evidence is judged by the loop. Tools of one's own are any LangChain tools, with a coroutine
+alone, too: what one tells is evidence of the source "tool NAME", unless it hands on hits of its own (the response format
+"content_and_artifact" with a list of `medrag.types.Hit`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from medrag._util.files import sha256_text
 from medrag._util.instructions import INSTRUCTS
 from medrag.agent import compare
 from medrag.agent.desk import Desk, note_hit
 from medrag.agent.verify import verify
+from medrag.errors import SettingsError
 from medrag.latest import latest, numbered
-from medrag.types import Context, Drop, Hit, QueryImage
+from medrag.types import Context, Drop, Hit, Passage, QueryImage, as_tuple
 from medrag.vlms._evidence import HISTORY, READER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
+OWN_TOOL = "tool "  # begins the name of the source of what a user's tool told
 LATEST = 3  # earlier studies of the patient that are read
 REFUSED = 5  # hits that a search refused which are noted with their reasons
 TERMINAL = ("answer", "abstain")
+BUILT_IN = (
+    "search_text", "ask_sources", "search_similar", "search_pages", "walk_graph", "link_terms", "zoom", "read_findings",
+    "compare_images", "patient_history", "look_up", *TERMINAL,
+)  # fmt: skip
 LONGEST = 600  # characters of what a model may search for
 
 
@@ -135,6 +145,39 @@ def make_tools(desk: Desk, evidence: Callable[[], Sequence[Hit]] = tuple) -> dic
     ]  # fmt: skip
     made = [_tool(work, schema, about, desk) for fits, work, schema, about in rows if fits]
     return {tool.name: tool for tool in made}
+
+
+def own_tools(tools: Any) -> tuple[BaseTool, ...]:
+    """A user's LangChain tools, or the one. Raises SettingsError for what is none, and for a name that is taken."""
+    from langchain_core.tools import BaseTool
+
+    found = as_tuple(tools)
+    for one in found:
+        if not isinstance(one, BaseTool):
+            what = getattr(one, "__name__", None) or type(one).__name__
+            raise SettingsError(
+                f"{what} is no LangChain tool",
+                "wrap the function: from langchain_core.tools import tool; Agent(rag, tools=[tool(function)])",
+            )
+        if one.name in BUILT_IN or [other.name for other in found].count(one.name) > 1:
+            raise SettingsError(f"the name of the tool {one.name!r} is taken", "give yours another name")
+    return found
+
+
+def run_tool(tool: BaseTool, request: Any) -> Any:
+    """The message of a tool that was called; one that has a coroutine alone is run in a thread with a loop of its own."""
+    if getattr(tool, "coroutine", None) is None or getattr(tool, "func", None) is not None:
+        return tool.invoke(request)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(tool.ainvoke(request))).result()
+
+
+def words_of(tool: str, text: str) -> Hit:
+    """What a tool of one's own told, as evidence; the same words are the same piece."""
+    doc = f"tool:{tool}"
+    return Hit(
+        Passage(f"{doc}~{sha256_text(text)[:12]}", doc, text, title=f"{OWN_TOOL}{tool}"), 1.0, 1, f"{OWN_TOOL}{tool}"
+    )
 
 
 def _tool(work: Callable[..., Told], schema: type[Args], about: str, desk: Desk) -> BaseTool:

@@ -38,7 +38,8 @@ def chat(
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones ("and on the left?").
 
-    With --json the questions are read from standard input and the turns are one list at the end.
+    With --json the questions are read from standard input and the turns are one list at the end. Where questions were piped in and none could
+    be answered for an error, the exit status is 1.
     """
     from medrag.agent.chat import Chat
     from medrag.agent.state import Budget
@@ -71,6 +72,8 @@ def chat(
     session.close()
     if as_json:
         emit(turns)
+    if turns and all("error" in one for one in turns) and not sys.stdin.isatty():
+        raise typer.Exit(1)
 
 
 def agent_answer(

@@ -43,6 +43,7 @@ Steps = Annotated[int, typer.Option("--steps", min=0, help="Searches for one ans
 
 
 def ask(
+    context: typer.Context,
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
     image: Annotated[
         list[str] | None, typer.Option("--image", "-i", help="An image file (DICOM, PNG, JPEG …); may be repeated.")
@@ -72,6 +73,8 @@ def ask(
     """Ask a question about an image, or about nothing but the texts."""
     if trace and not agent:
         raise SettingsError("only the agent leaves a trace", "add --agent")
+    if given := [f"--{name}" for name in ("policy", "steps") if not agent and _is_given(context, name)]:
+        raise SettingsError(f"only the agent reads {' and '.join(given)}", "add --agent")
     if dry_run:
         show(hosts.of_answers(recipe_of(index), model or None), as_json)
         return
@@ -92,6 +95,11 @@ def ask(
         say("\n" + explained(answer))
     if html:
         write_page([answer], "An answer with its evidence", html)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was named, be it with its default."""
+    return getattr(context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
 
 
 def explained(answer: Answer) -> str:

@@ -360,3 +360,39 @@ def test_a_thousand_wrong_replies_never_crash_overrun_or_call_what_is_not_allowe
 def test_the_same_replies_give_the_same_run():
     one, other = (Agent(small_rag(generator=Fuzz(3)), policy="llm").answer(None, WHAT) for _ in range(2))
     assert called(one) == called(other)
+
+
+class Thinker(FakeGenerator):
+    """Thinks for 600 tokens, which nobody sees, before it speaks."""
+
+    def stream(self, prompt, images=()):
+        if prompt.max_tokens and prompt.max_tokens <= 600:
+            self.prompts.append(prompt)
+            raise GeneratorError("no token left", kind="cut")
+        yield from super().stream(prompt, images)
+
+
+def test_a_model_that_thinks_gets_more_tokens_after_a_reply_that_was_cut_off():
+    rag = small_rag(generator=Thinker(in_words(SEARCH, ANSWER)))
+    answer = Agent(rag, policy="llm").answer(None, WHAT)
+    assert tools_of(answer) == ["", "search_text", "answer"] and answer.status == "answered"
+    assert answer.trace[0]["fault"].startswith("your reply was cut off after 400 tokens of thought")
+    assert [prompt.max_tokens for prompt in rag.generator.prompts] == [400, 800, 800]
+    rag = small_rag(generator=Thinker(in_words(SEARCH, ANSWER)))
+    assert tools_of(Agent(rag, policy="llm", budget=Budget(reply=2000)).answer(None, WHAT))[0] == "search_text"
+    with pytest.raises(SettingsError, match="a reply of 0 tokens"):
+        Budget(reply=0)
+
+
+@pytest.mark.parametrize(
+    ("replies", "budget", "reason"),
+    [
+        (["{nothing"], Budget(steps=2), "nothing was searched; 2 steps are done; the last step failed: your JSON names no tool"),
+        (["…"], Budget(tokens=10), "nothing was searched; the budget of tokens has no room for another reply"),
+        (["…"], Budget(steps=0), "nothing was searched; 0 steps are done"),
+        (in_words({"tool": "search_text", "args": {"query": "Who treats measles?"}}), Budget(steps=1), "nothing relevant was found; 1 steps are done"),
+    ],
+)  # fmt: skip
+def test_the_reason_says_why_nothing_was_found(replies, budget, reason):
+    answer = Agent(talker(*replies), policy="llm", budget=budget).answer(None, "Who treats measles?")
+    assert (answer.status, answer.reason) == ("abstained", reason)

@@ -52,6 +52,11 @@ def test_json_is_all_there_is_on_stdout(index):
 def test_misuse_is_one_line(index, tmp_path):
     alone = run("ask", QUESTION, "--index", index, "--trace", str(tmp_path / "t.jsonl"))
     assert alone.exit_code == 1 and "add --agent" in alone.stderr
+    for option in (["--policy", "rules"], ["--steps", "2"]):
+        alone = run("ask", QUESTION, "--index", index, *option)
+        assert (
+            alone.exit_code == 1 and f"only the agent reads {option[0]}" in alone.stderr and "--agent" in alone.stderr
+        )
     strange = run("ask", QUESTION, "--index", index, "--agent", "--policy", "wild")
     assert strange.exit_code == 1 and "no policy 'wild'" in strange.stderr
     assert run("ask", QUESTION, "--agent", "--steps", "-1").exit_code == 2
@@ -70,6 +75,13 @@ def test_a_session_answers_goes_on_after_an_error_and_ends(index):
 def test_a_session_ends_with_its_input(index):
     assert run("chat", "--index", index, input="").exit_code == 0
     assert run("chat", "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_session_that_answers_nothing_for_an_error_ends_with_1(index, monkeypatch, more):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    result = run("chat", "--index", index, "--model", "openai:x", *more, input=f"{QUESTION}\n")
+    assert result.exit_code == 1 and "127.0.0.1:9" in result.stderr + result.stdout
 
 
 def test_a_session_as_json_is_one_list_of_turns(index):
