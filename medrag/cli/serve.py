@@ -36,7 +36,7 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="Where to listen; others than this machine need MEDRAG_TOKEN.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: one that is free.")] = 8000,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Answers made at once; one uses all cores.")] = 1,
     waiting: Annotated[
         int, typer.Option("--waiting", min=0, help="Questions in line; the next is told to come again.")
@@ -60,13 +60,13 @@ def serve(
         show(hosts.of_answers(recipe_of(index), model or None))
         return
     server = _needs("medrag.server")
-    tokens = tuple(filter(None, os.environ.get("MEDRAG_TOKEN", "").split(",")))
+    tokens = tuple(filter(None, map(str.strip, os.environ.get("MEDRAG_TOKEN", "").split(","))))
     settings = server.settings_of(
         host=host, port=port, tokens=tokens, workers=workers, waiting=waiting, timeout=timeout, upload_mb=upload_mb,
         hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()), reports=reports,
         labels=labels_of(labels),
     )  # fmt: skip
-    _free(host, port)
+    settings = settings.model_copy(update={"port": _free(host, port)})
     if reports and not reports.is_dir():
         raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
     rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
@@ -74,21 +74,22 @@ def serve(
     note("loading the models")
     server.warm(rag)
     shown = f"[{host}]" if ":" in host else host
-    note(f"medrag answers at http://{shown}:{port} from {index!r}; API at /docs, Ctrl-C ends it")
+    note(f"medrag answers at http://{shown}:{settings.port} from {index!r}; API at /docs, Ctrl-C ends it")
     try:
         server.serve(rag, settings)
     except SystemExit as error:  # uvicorn has said why
         raise typer.Exit(1 if error.code else 0) from error
 
 
-def _free(host: str, port: int) -> None:
-    """Raises SettingsError where nobody can listen there."""
+def _free(host: str, port: int) -> int:
+    """The port, or one that is free in place of 0. Raises SettingsError where nobody can listen there."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family) as tried:
             if os.name == "posix":  # as the server does: what a server that has ended held is free
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(address)
+            return int(tried.getsockname()[1])
     except OSError as error:
         why = "the address is in use" if error.errno == errno.EADDRINUSE else error.strerror or error
         raise SettingsError(f"cannot listen at {host}:{port}: {why}", "name another --port or --host") from error

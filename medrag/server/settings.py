@@ -46,6 +46,8 @@ def settings_of(**options: Any) -> ServerSettings:
         raise SettingsError(
             f"a token of {len(short[0])} characters can be guessed", 'python -c "import secrets; print(secrets.token_urlsafe(24))"'
         )  # fmt: skip
+    if not all(token.isascii() and token.isprintable() for token in settings.tokens):
+        raise SettingsError("a token has signs that no header carries", "use letters and digits of ASCII")
     return settings
 
 

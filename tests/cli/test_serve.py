@@ -38,12 +38,14 @@ def index(tmp_path, monkeypatch):
     return str(path)
 
 
-def test_it_serves_until_it_is_told_to_end(index):
+@pytest.mark.parametrize("tokens", ["", "first-token-of-many, second-token-of-many"])
+def test_it_serves_until_it_is_told_to_end(index, tokens):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "medrag", "serve", "--index", index, "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    options = {"env": {**os.environ, "MEDRAG_TOKEN": tokens}, "text": True}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options) as process:
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
@@ -51,7 +53,9 @@ def test_it_serves_until_it_is_told_to_end(index):
                     break
             except httpx.TransportError:
                 time.sleep(0.1)
-        answer = httpx.post(f"http://127.0.0.1:{port}/v1/answer", data={"question": "What is a lung mass?"}).json()
+        key = {"authorization": f"Bearer {tokens.split()[-1]}"} if tokens else {}
+        question = {"question": "What is a lung mass?"}
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/answer", data=question, headers=key).json()
         process.send_signal(signal.SIGTERM)
         printed, said = process.communicate(timeout=20)
     assert "round opacity" in answer["text"] and not printed
@@ -70,6 +74,23 @@ def test_what_it_refuses_is_one_line(index, tmp_path, monkeypatch):
     lost = run("serve", "--index", index, "--reports", str(tmp_path / "none"))
     assert lost.exit_code == 1 and "is no folder" in lost.stderr
     assert run("mcp", "--index", str(tmp_path / "none.yaml")).exit_code == 1
+
+
+def test_port_0_is_one_that_is_free_and_it_is_said_which(index):
+    command = [sys.executable, "-m", "medrag", "serve", "--index", index, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        said = next(line for line in process.stderr if "answers at" in line)
+        port = int(said.split("127.0.0.1:")[1].split()[0])
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert port and time.monotonic() < until
 
 
 def test_a_port_that_is_taken_is_said(index):

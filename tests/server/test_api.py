@@ -238,6 +238,9 @@ def test_the_settings_are_closed_unless_opened():
         settings_of(host="0.0.0.0")
     with pytest.raises(SettingsError, match="guessed"):
         settings_of(tokens=("short",))
+    for token in ("tökens-of-many-letters", "two-lines\nof-one-token"):  # as headers come, it would never be known
+        with pytest.raises(SettingsError, match="no header carries"):
+            settings_of(tokens=(token,))
     assert settings_of(host="0.0.0.0", tokens=("a" * 24,)).host == "0.0.0.0"
     assert settings_of(host="::1").port == 8000
 
