@@ -129,7 +129,7 @@ function told(one) {
 function drop(n) {
   URL.revokeObjectURL(images[n].url);
   images.splice(n, 1);
-  current = Math.min(current, images.length - 1);
+  if (n < current || current === images.length) current -= 1; // the one that is shown stays
   show();
   $("file").focus();
 }
@@ -160,15 +160,17 @@ function zoom(factor) {
 }
 function place() {
   $("shown").style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+  $("stage").style.touchAction = view.scale > 1 ? "none" : ""; // a finger moves the image, or the page past it
 }
 $("stage").addEventListener("wheel", (event) => { if (images.length) { event.preventDefault(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15); } }, { passive: false });
 $("stage").addEventListener("pointerdown", (event) => {
   if (!images.length) return;
   const from = [event.clientX - view.x, event.clientY - view.y];
   const move = (moved) => { if (view.scale > 1) { view.x = moved.clientX - from[0]; view.y = moved.clientY - from[1]; place(); } };
-  const end = () => { removeEventListener("pointermove", move); removeEventListener("pointerup", end); };
+  const ends = ["pointerup", "pointercancel"];
+  const end = () => { removeEventListener("pointermove", move); ends.forEach((name) => removeEventListener(name, end)); };
   addEventListener("pointermove", move);
-  addEventListener("pointerup", end);
+  ends.forEach((name) => addEventListener(name, end));
   event.preventDefault();
 });
 $("stage").addEventListener("keydown", (event) => {
@@ -306,9 +308,14 @@ async function about() {
 }
 
 async function open(name) {
-  const text = await ask(`v1/reports/${encodeURIComponent(name)}`).then((reply) => reply.text());
-  $("report").hidden = false;
-  $("report").srcdoc = text;
+  $("report-problem").textContent = "";
+  try {
+    $("report").srcdoc = await ask(`v1/reports/${encodeURIComponent(name)}`).then((reply) => reply.text());
+    $("report").hidden = false;
+  } catch (fault) {
+    $("report").hidden = true;
+    $("report-problem").textContent = fault.message;
+  }
 }
 
 $("search").addEventListener("submit", async (event) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from PIL import Image
 from running import QUESTION, chest, running
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -197,6 +198,45 @@ def test_the_index_is_looked_through_and_reports_are_shown(opened, rag, tmp_path
         page.click("#t-eval")
         page.get_by_role("button", name="gain.html").click()
         page.frame_locator("#report").locator("#x").wait_for()
+
+
+def test_a_report_that_is_gone_is_told(opened, rag, tmp_path):
+    (tmp_path / "gain.html").write_text("<!DOCTYPE html><title>Gain</title>", encoding="utf-8")
+    with running(rag, reports=tmp_path) as address:
+        page = opened(address)
+        page.click("#t-eval")
+        page.get_by_role("button", name="gain.html").wait_for()
+        (tmp_path / "gain.html").unlink()
+        page.get_by_role("button", name="gain.html").click()
+        page.locator("#report-problem", has_text="no such report").wait_for()
+
+
+def test_the_image_that_is_shown_stays_when_one_before_it_is_taken_out(opened, tmp_path):
+    films = [tmp_path / f"{name}.png" for name in "abc"]
+    for n, film in enumerate(films):
+        Image.new("L", (32, 32), 60 * n).save(film)
+    page = opened()
+    page.set_input_files("#file", [str(film) for film in films])
+    page.locator("#images li").nth(2).wait_for()
+    page.locator("#images .pick").nth(1).click()
+    page.locator("#images .gone").nth(0).click()
+    assert page.get_attribute("#shown", "alt") == "b.png"
+    page.locator("#images .gone").nth(1).click()
+    assert page.get_attribute("#shown", "alt") == "b.png"
+    page.locator("#images .gone").nth(0).click()
+    assert page.locator("#shown").is_hidden()
+
+
+def test_a_finger_scrolls_past_an_image_that_is_not_zoomed(opened):
+    page = opened(width=390)
+    page.set_input_files("#file", str(chest()))
+    page.wait_for_selector("#images li")
+    touch = "getComputedStyle(document.querySelector('#stage')).touchAction"
+    assert "pan-y" in page.evaluate(touch)
+    page.click('[data-zoom="1.25"]')
+    assert page.evaluate(touch) == "none"
+    page.click('[data-zoom="0"]')
+    assert "pan-y" in page.evaluate(touch)
 
 
 def test_a_guarded_server_asks_for_its_token(opened, rag):
