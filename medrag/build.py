@@ -38,7 +38,7 @@ from medrag._swap import one_line, recover, swap
 from medrag._util.files import sha256_text
 from medrag._util.places import built, expand, in_part
 from medrag._util.progress import track
-from medrag.errors import CorpusError, IndexMismatch, IndexMissing, IndexProblem, SettingsError
+from medrag.errors import BadRecord, CorpusError, IndexMismatch, IndexMissing, IndexProblem, SettingsError
 from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.records import FILE as RECORDS
@@ -128,7 +128,8 @@ class _Build:
         self, recipe: Recipe, folder: Path, work: Path, report: Report | None, spread: Spread | None = None
     ) -> None:
         self.spread = spread
-        self.recipe, self.folder, self.work, self.log = recipe, folder, work, Log(report)
+        self.recipe, self.folder, self.work, self.log = recipe, folder, work, Log(self._tell)
+        self._report_to, self._left_out = report, list[BadRecord]()
         self.next = work / "next"
         self.seconds: dict[str, float] = {}
         self.encoders = _encoders(recipe)
@@ -284,10 +285,7 @@ class _Build:
                 total = sum(reading.known()["counts"].values())
                 counts[name] = storing.add(name, track(reading.items(), f"store {name}", total))
             if not any(counts.values()):
-                why = next((f": {skip.source}: {skip.problem}" for skip in self.log.skipped), "")
-                raise CorpusError(
-                    f"no corpus of {self.recipe.name!r} has an item{why}", "check the paths of the recipe"
-                )
+                raise self._no_item()
             if strange := sorted(set(now) - storing.gone):
                 raise SettingsError(
                     f"nothing in the index {self.recipe.name!r} is named {strange[0]!r}",
@@ -295,6 +293,20 @@ class _Build:
                 )
             storing.finish()
         return counts, storing.content
+
+    def _tell(self, problem: BadRecord) -> None:
+        """Passes on what is skipped; a corpus that is left out as a whole is remembered."""
+        if problem.source in self.readings:
+            self._left_out.append(problem)
+        if self._report_to:
+            self._report_to(problem)
+
+    def _no_item(self) -> CorpusError:
+        """Why there is nothing to index: what is wrong with a whole corpus, else the first record that was skipped."""
+        whole = next(iter(self._left_out), None)
+        first = next((f": {skip.source}: {skip.problem}" for skip in self.log.skipped), "")
+        why, hint = (f": {whole.message}", whole.hint) if whole else (first, "check the paths of the recipe")
+        return CorpusError(f"no corpus of {self.recipe.name!r} has an item{why}", hint)
 
     def _say(
         self, counts: dict[str, dict[str, int]], content: dict[str, str], deleted: Collection[str], *, fresh: bool

@@ -434,6 +434,15 @@ def test_a_corpus_that_cannot_be_read_is_left_out_and_told(tmp_path: Path, folde
         build(recipe_of(bad, empty), tmp_path / "nothing")
 
 
+def test_a_first_build_tells_what_is_wrong_with_the_corpus_and_what_mends_it(tmp_path: Path, folder: Path) -> None:
+    """A record that was skipped on the way is not the reason."""
+    (tmp_path / "own.obo").write_text("[Term]\nid: T:1\n\n[Term]\nid: T:2\nname: cough\n")
+    own = {"name": "own", "reader": "obo", "path": str(tmp_path / "own.obo"), "options": {"roots": ["T:9"]}}
+    with pytest.raises(CorpusError, match=r"has an item: own: the root T:9 is not a term of this file") as caught:
+        build(recipe_of(own), folder)
+    assert caught.value.hint == "correct the option 'roots' of the corpus"
+
+
 def test_an_empty_folder_beside_others_ends_no_build(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "none").mkdir()
     empty = {"name": "none", "reader": "text", "path": str(tmp_path / "none")}

@@ -82,7 +82,7 @@ class RadLex:
     def read(self, report: Report) -> Iterator[Item]:
         """Each term as a Concept with its parents as Triples; a term of several rows has several parents."""
         terms: dict[str, Term] = {}
-        for where, row in _rows(self.path, report, ("Term", "RID", "Parent_RID"), ","):
+        for where, row in _rows(self.path, report, ("Term", "RID", "Parent_RID")):
             if not row["Term"] or not row["RID"].startswith("RID"):
                 report(BadRecord(where, "not a row of Term, RID and Parent_RID"))
                 continue
@@ -125,7 +125,7 @@ class HpoAnnotations:
             else None
         )
         seen: set[tuple[str, str, bool]] = set()
-        for where, row, absent in _with_polarity(_rows(self.path, report, self.COLUMNS, "\t")):
+        for where, row, absent in _with_polarity(_rows(self.path, report, self.COLUMNS)):
             disease, term = normal_curie(row["database_id"]), normal_curie(row["hpo_id"])
             key = (disease, term, absent)
             if not row["disease_name"] or not term.startswith("HP:") or ":" not in disease:
@@ -195,7 +195,7 @@ class Sssom:
         return signature(self.path, "sssom/2", self.name, sorted(self.predicates))
 
     def read(self, report: Report) -> Iterator[Item]:
-        for where, row in _rows(self.path, report, ("subject_id", "predicate_id", "object_id"), "\t"):
+        for where, row in _rows(self.path, report, ("subject_id", "predicate_id", "object_id")):
             subject, target = normal_curie(row["subject_id"]), normal_curie(row["object_id"])
             if ":" not in subject or ":" not in target:
                 report(BadRecord(where, "not a mapping between two CURIEs"))
@@ -205,7 +205,7 @@ class Sssom:
 
 
 class EdgeList:
-    """A network in two tables, as Hetionet ships: nodes (``id, name, kind``) and edges (``source, metaedge, target``).
+    """A network in two tables, as Hetionet ships: nodes (``id, name, kind``) and edges (``source, metaedge, target``), with tabs or commas.
 
     ``path`` is the folder; ``nodes`` and ``edges`` name the files inside it. ``kinds`` keeps the nodes of these kinds, as the node table
     spells them ("Disease", "Side Effect"), and the edges between them; without it everything is kept.
@@ -230,7 +230,7 @@ class EdgeList:
         """Every node as a Concept, then every edge between known nodes as a Triple. Raises CorpusError for ``kinds`` that no node has."""
         names: dict[str, str] = {}
         left_out: set[str] = set()
-        for where, row in _rows(self.path / self.nodes, report, ("id", "name", "kind"), "\t"):
+        for where, row in _rows(self.path / self.nodes, report, ("id", "name", "kind")):
             if not row["id"] or not row["name"]:
                 report(BadRecord(where, "not a row of id, name and kind"))
                 continue
@@ -243,7 +243,7 @@ class EdgeList:
             yield concept(self.name, Term(id, row["name"], xrefs=cui, types=[row["kind"]]))
         if left_out and not names:
             raise CorpusError(f"no node is of the kind {' or '.join(self.kinds)}", "correct the option 'kinds'")
-        for where, row in _rows(self.path / self.edges, report, ("source", "metaedge", "target"), "\t"):
+        for where, row in _rows(self.path / self.edges, report, ("source", "metaedge", "target")):
             subject, target = _node_curie(row["source"]), _node_curie(row["target"])
             if subject in names and target in names and row["metaedge"]:
                 yield triple(self.name, subject, names[subject], _metaedge(row["metaedge"]), target, names[target])
@@ -284,22 +284,25 @@ def _metaedge(code: str) -> str:
     )
 
 
-def _rows(path: Path, report: Report, needed: Sequence[str], delimiter: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(path: Path, report: Report, needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """The rows of a table with a header, as (place, cells by column); lines before the header may start with ``#``.
 
-    Raises CorpusError when a needed column is missing; a row of another length is reported.
+    Tabs divide the cells where the header holds one, else commas. Raises CorpusError when a needed column is missing; a row of another
+    length is reported.
     """
     header: list[str] | None = None
+    tabs = False
     for number, line in lines(path, report):
         if not line or (header is None and line.startswith("#") and needed[0] not in line):
             continue
-        cells = _cells(line) if delimiter == "," else line.split(delimiter)
+        tabs = tabs or (header is None and "\t" in line)
+        cells = line.split("\t") if tabs else _cells(line)
         if header is None:
             header = [cell.lstrip("#").strip() for cell in cells]
             if missing := [column for column in needed if column not in header]:
                 raise CorpusError(
                     f"{path} has no column {missing[0]!r}",
-                    f"needed: {', '.join(needed)}; found: {', '.join(header)[:120]}",
+                    f"needed, with tabs or commas between: {', '.join(needed)}; found: {' | '.join(header)[:120]}",
                 )
         elif len(cells) != len(header):
             report(BadRecord(f"{path}:{number}", f"{len(cells)} cells where the header has {len(header)}"))

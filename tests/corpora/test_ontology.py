@@ -378,6 +378,18 @@ def test_edge_list(tmp_path: Path) -> None:
     assert items[1].cuis == ("C0000737",) and len(bad) == 1
 
 
+def test_tables_have_tabs_or_commas(tmp_path: Path) -> None:
+    written(tmp_path / "n.csv", 'id,name,kind\nDisease::DOID:1,"asthma, allergic",Disease\nDrug::X:1,prednisone,Drug\n')
+    written(tmp_path / "e.csv", "source,metaedge,target\nDrug::X:1,treats,Disease::DOID:1\n")
+    items, bad = read(EdgeList("net", tmp_path, nodes="n.csv", edges="e.csv"))
+    assert [item.id for item in items] == ["net:DOID:1", "net:X:1", "net:X:1#treats:DOID:1"] and not bad
+    assert items[0].name == "asthma, allergic"
+    items, bad = read(RadLex("r", written(tmp_path / "r.tsv", "Term\tRID\tParent_RID\nlobe, upper\tRID1\tRID0\n")))
+    assert [item.name for item in items] == ["lobe, upper"] and not bad
+    with pytest.raises(CorpusError, match="tabs or commas between: id, name, kind; found: id;name;kind"):
+        read(EdgeList("net", written(tmp_path / "n.txt", "id;name;kind\n").parent, nodes="n.txt"))
+
+
 def test_a_network_is_cut_to_kinds_of_nodes(tmp_path: Path) -> None:
     written(
         tmp_path / "n.tsv",
