@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag import models
+from medrag._util.files import sha256_file, sha256_text
 from medrag._util.hardware import native_bf16
-from medrag.errors import GeneratorError, SettingsError
+from medrag._util.weights import weights_id
+from medrag.errors import GeneratorError, ModelMissing, SettingsError
 from medrag.vlms._hf import (
     Loaded,
     Turns,
@@ -89,6 +92,21 @@ class Transformers:
     def sees_images(self) -> bool:
         """Whether the model has a vision tower; reads its configuration, not its weights."""
         return not self._where()[1] and sees(self._read_config())
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the weights, wherever they lie, and of the options that change what is written; the name where they are not here."""
+        try:
+            folder, gguf = self._where()
+        except (ModelMissing, SettingsError):
+            return self.name
+        own = [] if gguf else [*sorted(folder.glob("*.jinja")), *sorted(folder.glob("*.py"))]  # templates, own code
+        layout = getattr(self.layout, "__qualname__", type(self.layout).__name__)
+        options = (
+            self.dtype, self.max_new_tokens, self.temperature, self.context, self.image_size, self.trust_remote_code,
+            self.many_images, layout,
+        )  # fmt: skip
+        return sha256_text("transformers/1", weights_id(folder / gguf), *map(sha256_file, own), repr(options))[:16]
 
     def stream(self, prompt: Prompt, images: Sequence[Image] = ()) -> Iterator[str]:
         """Pieces of text as they are generated, without what stands between <think> tags; closing the iterator stops the generation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,27 @@ def test_weights_cut_short_are_told(tmp_path: Path) -> None:
 def test_a_model_that_is_not_here_is_not_fetched() -> None:
     with pytest.raises(ModelMissing, match="medrag models get"):
         said(Transformers("nobody/no-such-model"), prompt("Effusion?"))
+
+
+def test_a_model_is_known_by_its_weights_and_how_it_writes_not_by_its_path(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(folders["llama"], own)
+    mark = Transformers(str(own)).fingerprint
+    monkeypatch.chdir(tmp_path)
+    assert Transformers("./own").fingerprint == mark == Transformers(str(own), device="cpu").fingerprint
+    weights = own / "model.safetensors"
+    raw = weights.read_bytes()
+    weights.write_bytes(raw[:-4] + bytes(4))  # other weights at the same path
+    tuned = Transformers("./own").fingerprint
+    weights.write_bytes(raw)
+    (own / "chat_template.jinja").write_text(NO_SYSTEM)
+    template = Transformers("./own").fingerprint
+    options = ({"temperature": 0.7}, {"max_new_tokens": 9}, {"image_size": 512}, {"layout": lambda asked: []})
+    others = [Transformers(str(folders["llama"]), **option).fingerprint for option in options]
+    assert len({mark, tuned, template, *others}) == 7
+    assert Transformers("somebody/not-here").fingerprint == "somebody/not-here"
 
 
 def test_a_gguf_file_is_read(tmp_path: Path) -> None:
