@@ -10,9 +10,19 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[A-Z0-9\"'(\[])")
 _GLUED = re.compile(r"([a-z]{3}[.!?])([A-Z][a-z])")  # "in the apex.There are": a blank was lost
 _ABBREVIATION = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|vs|e\.g|i\.e|etc|Fig|Figs|cf|approx|al|Inc|St)\.|^\d{1,2}\.)$")
-_NUMBER = re.compile(r"\bNo\.$")  # "No. 5", but "No. There is a mass."
+# before a number alone: "No. 5" and "p. 45", but "No. There is a mass."; "b.i.d. 5 mg", but "b.i.d. Children need less."
+_NUMBER = re.compile(r"(?:\b(?:No|pp?|ca|max|vol|[Cc]h|[Ss]ect|Eq|Ref)|(?:^|[\s(])[a-z](?:\.[a-z])+)\.$")
 _INITIAL = re.compile(r"(?:^|\s)[A-Z]\.$")  # "J. Smith", but "hepatitis B. The liver is large."
-_BEGINS = re.compile(r"(?:A|An|Both|It|No|The|There|This|These)\b")
+_BEGINS = re.compile(
+    r"(?:A|All|Although|An|As|At|Because|Both|Each|For|How|However|If|In|It|Its|Most|No|Since|Some|Such|The|Their|There|These|"
+    r"They|This|Thus|Therefore|What|When|Which|While|Who)\b"
+)
+# what bears a letter as its name: "vitamin K. Side effects include", "lipase A. Enzyme"
+_LETTERED = re.compile(
+    r"\b(?:(?i:(?:vitamin|hepatitis|ha?emophilia|influenza|type|group|class|stage|grade|factor|serotype|strain|lead|part|panel|"
+    r"section|appendix|zone)s?)|[a-z]{2,}(?:ase|lin|ycin|oxin|porin|ricin|bulin|globin|ponin|protein|enzyme))\s[A-Z]\.$"
+)
+_ROW = re.compile(r"^(.* \| .*)$", re.MULTILINE)
 # other hyphens and apostrophes as those of a keyboard, one for one
 _MARKS = str.maketrans({"\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2019": "'", "\u02bc": "'"})
 
@@ -34,14 +44,15 @@ def content_words(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences, stripped; line breaks that follow a full stop also end one."""
+    """Sentences, stripped; line breaks that follow a full stop also end one, and those around a table's row (``a | b``)."""
     result: list[str] = []
+    text = _ROW.sub(r"\n\n\1\n\n", text) if " | " in text else text
     for line in re.split(r"\n{2,}|(?<=[.!?:])\n", text):
         line = _GLUED.sub(r"\1 \2", " ".join(line.split()))
         pending, pieces = "", _END.split(line)
         for piece, following in zip(pieces, [*pieces[1:], ""], strict=True):
             pending = f"{pending} {piece}".strip() if pending else piece.strip()
-            if pending and not _goes_on(pending[-12:], following):  # its end is enough
+            if pending and not _goes_on(pending[-40:], following):  # its end is enough
                 result.append(pending)
                 pending = ""
         if pending:
@@ -52,7 +63,7 @@ def sentences(text: str) -> list[str]:
 def _goes_on(end: str, following: str) -> bool:
     """Whether the full stop at the ``end`` is that of an abbreviation, an initial or a number."""
     if _INITIAL.search(end):
-        return not _BEGINS.match(following)
+        return not (_BEGINS.match(following) or _LETTERED.search(end))
     return bool(_ABBREVIATION.search(end)) or (bool(_NUMBER.search(end)) and following[:1].isdigit())
 
 

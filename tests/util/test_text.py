@@ -1,5 +1,6 @@
 """Words and sentences of reports as they are really written."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,21 @@ def test_sentences_of_reports():
     ]
     assert sentences("J. Smith read it.") == ["J. Smith read it."]
     assert sentences("  \n ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Warfarin acts on vitamin K. Side effects are rare.", ["Warfarin acts on vitamin K.", "Side effects are rare."]),
+        ("It is alpha-galactosidase A. Enzyme is given.", ["It is alpha-galactosidase A.", "Enzyme is given."]),
+        ("By the surgeon A. Vesalius and Franklin D. Roosevelt.", ["By the surgeon A. Vesalius and Franklin D. Roosevelt."]),
+        ("As needed (cf. GINA 2023, p. 45). Stop it.", ["As needed (cf. GINA 2023, p. 45).", "Stop it."]),
+        ("Give it b.i.d. 5 mg each. Or t.i.d. Children need less.", ["Give it b.i.d. 5 mg each.", "Or t.i.d.", "Children need less."]),
+        ("Of use is\nDrug | Dose\nWarfarin | 5 mg\nand no other.", ["Of use is", "Drug | Dose", "Warfarin | 5 mg", "and no other."]),
+    ],
+)  # fmt: skip
+def test_where_a_sentence_ends(text, expected):
+    assert sentences(text) == expected
 
 
 def test_words():
