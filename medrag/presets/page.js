@@ -226,7 +226,7 @@ $("form").addEventListener("submit", async (event) => {
     const reply = await ask("v1/answer", { method: "POST", body: form, signal: running.signal });
     for await (const [stage, data] of events(reply)) {
       if (stage === "token") text.textContent += data.text;
-      else if (stage === "answer") { finished(turn, text, data); asked = data.question || question; }
+      else if (stage === "answer") { finished(turn, text, data); asked = completed(turn, question, data.question); }
       else if (stage === "error") throw new Error(data.message);
       else if (stage !== "step" || data.node === "verified") stages.append(make("li", { textContent: STAGES[stage]?.(data) ?? stage }));
     }
@@ -238,6 +238,11 @@ $("form").addEventListener("submit", async (event) => {
   }
   busy(null);
 });
+
+function completed(turn, question, whole) { // a follow-up is shown with what it left out; "How do you know?" is answered about the one before
+  if (question && whole && whole !== question && whole !== before) turn.querySelector(".asked").after(make("p", { className: "soft", textContent: `Asked as: ${whole}` }));
+  return whole || question;
+}
 
 function busy(control) {
   running = control;

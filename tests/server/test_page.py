@@ -86,6 +86,12 @@ def test_a_follow_up_leans_on_all_that_was_asked(opened, url):
             page.click("#send")
         page.wait_for_selector(f".turn.done:nth-of-type({n})", timeout=30_000)
     assert "Is there a right pleural effusion?" in sent.value.post_data
+    page.fill("#question", "How do you know?")
+    page.click("#send")
+    page.wait_for_selector(".turn.done:nth-of-type(4)", timeout=30_000)
+    why, _, follow_up, first = (one.inner_text() for one in page.locator(".turn").all())
+    assert "Asked as: Is there a right pleural effusion?" in follow_up
+    assert "Asked as" not in first + why
 
 
 def test_a_film_is_asked_about_and_a_citation_shows_its_region(opened):
