@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from medrag.corpora._layout import CAPTION, Line, Piece, join, union
+from medrag.corpora._hyphens import join
+from medrag.corpora._layout import CAPTION, Line, Piece, union
 from medrag.types import Box
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from medrag.corpora._hyphens import join
 from medrag.types import Box
 
 Role = Literal["body", "heading", "caption", "table"]
 CAPTION = re.compile(r"^(?:figure|fig\.?|table|box|plate|chart|image)\s*\d+(?:[.\-–]\d+)*\b", re.IGNORECASE)
 _STRIP = 48.0  # points
-LONGEST = 100  # letters of a word that is divided at the end of a line
 _BULLET = re.compile(r"^(?:[•▪●◦■□➢✓‣∙·–]|o(?=\s))\s*")
 _LABEL = re.compile(r"^(?:[•▪●◦■□➢✓‣∙·–o]|\(?[0-9]{1,2}[.)]|\(?[a-z][.)]|\d{1,2}(?:\.\d{1,2}){0,3})$")
 
@@ -74,21 +74,6 @@ def columns_of(lines: Sequence[Line]) -> list[tuple[float, float]]:
         else:
             spans.append((x0, x1))
     return spans
-
-
-def join(lines: Sequence[str], words: Collection[str] = frozenset()) -> str:
-    """Lines as one text; a word divided at the end of a line is put together, a compound keeps its hyphen."""
-    text = ""
-    for line in lines:
-        head, tail = re.search(r"([^\W\d_]+)[-\u00ad]$", text[-LONGEST:]), re.match(r"[a-z]+", line)
-        if head and tail:
-            compound, whole = f"{head[1]}-{tail[0]}".lower(), f"{head[1]}{tail[0]}".lower()
-            keep = text.endswith("-") and compound in words and whole not in words
-            text = text if keep else text[:-1]
-            text += line
-        else:
-            text = f"{text} {line}" if text else line
-    return text.replace("\u00ad", "")
 
 
 def union(boxes: Sequence[Box]) -> Box:

@@ -34,6 +34,7 @@ _SUPERSCRIPT = str.maketrans("0123456789+-–−", "⁰¹²³⁴⁵⁶⁷⁸⁹�
 _UNIT = re.compile(r"(?<![^\W\d_])(?<!['’])(?:[cdkmµμn]?m|s|min)$")
 _POWER = re.compile(r"[2-4]|[-–−][1-4]")
 _ISOTOPE = re.compile(r"[A-Z][a-z]?(?![a-z])")  # ¹³¹I, but not "¹Department"
+_WHOLE = re.compile(r"(?<![^\W\d_])[^\W\d_]++(?:-[^\W\d_]++)*+(?!-$)")  # a word or compound that no line's end divides
 FEW = 40  # letters: a page or picture with fewer says nothing
 LARGE = 0.1  # of the page: a picture that is read where it has no caption
 _NO_TITLE = re.compile(r"(?i)^(?:untitled|microsoft word|.*\.(?:docx?|indd|pdf|qxd|tex|pptx?)\b|\W*$)")
@@ -67,7 +68,7 @@ class PdfPages:
 
     def _version(self) -> str:
         """What pages depend on beside the files; raised when the same file gives other pages or passages."""
-        return f"2{ocr.version() if self.ocr else ''}"
+        return f"3{ocr.version() if self.ocr else ''}"
 
     def read(self, report: Report) -> Iterator[Item]:
         """Pages in order. A file that cannot be read (encrypted, cut short, without pages) is reported."""
@@ -280,7 +281,7 @@ def _line(raw: dict[str, Any], turn: Any) -> Line | None:
         sizes[round(span["size"], 1)] += count
         bold += count if span["flags"] & 16 or "bold" in span["font"].lower() else 0
         total += count
-    text = " ".join(_CONTROL.sub("", text).split())
+    text = " ".join(_CONTROL.sub("", text).replace("\u00ad", "-").split())  # many fonts call their hyphen a soft one
     text = re.sub(r"^\ufffd\s*", "• ", text)  # a bullet of a font without names
     if not text or not total:
         return None
@@ -381,11 +382,13 @@ def _body_size(sheets: Sequence[Sheet]) -> float:
 
 
 def _words(sheets: Sequence[Sheet]) -> set[str]:
-    """All words and compounds that stand whole within a line, lower-case."""
-    found: set[str] = set()
+    """All words and compounds that no line's end divides, lower-case."""
+    found, divided = set[str](), False
     for sheet in sheets:
         for _, line in sheet.lines:
-            found.update(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*(?!-?$)", line.text.lower()))
+            text = line.text.lower()
+            found.update(_WHOLE.findall(text.partition(" ")[2] if divided else text))
+            divided = text.endswith("-")
     return found
 
 

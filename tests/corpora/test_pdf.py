@@ -144,9 +144,27 @@ def test_a_ruled_table_is_one_block_of_rows(tmp_path: Path) -> None:
 def test_divided_words_are_joined_and_compounds_kept() -> None:
     assert join(["the pneu-", "mothorax is"]) == "the pneumothorax is"
     assert join(["a long-", "term study"], {"long-term"}) == "a long-term study"
-    assert join(["a long-", "term study"]) == "a longterm study"
+    assert join(["a long-", "term study"]) == "a long-term study"
+    assert join(["the first-", "line drug, a beta-", "blocker, if anti-", "inflammatory"]) == (
+        "the first-line drug, a beta-blocker, if anti-inflammatory"
+    )
+    assert join(["a first-", "ly con-", "traindicated over-the-", "counter drug"]) == (
+        "a firstly contraindicated over-the-counter drug"
+    )
+    assert join(["a drug-", "eluting stent"], {"drug", "eluting"}) == "a drug-eluting stent"
+    assert join(["done with-", "out it"], {"with", "out"}) == "done without it"
     assert join(["Kerley-", "B lines", "and 3-", "5 more"]) == "Kerley- B lines and 3- 5 more"
-    assert join(["soft hy\u00ad", "phen"]) == "soft hyphen"
+
+
+def test_a_soft_hyphen_that_is_printed_within_a_line_stays(tmp_path: Path) -> None:
+    import pymupdf
+
+    document = pymupdf.open()
+    page = document.new_page(width=595, height=842)
+    for y, text in ((130, "A dose of 20\u00ad40 mg of a non\u00adselective, con\u00ad"), (142, "traindicated drug.")):
+        page.insert_text((72, y), text, fontsize=10)
+    document.save(tmp_path / "a.pdf")
+    assert pages_of(tmp_path / "a.pdf")[0].text == "A dose of 20-40 mg of a non-selective, contraindicated drug."
 
 
 def test_a_cell_that_begins_before_the_columns_of_its_table_is_kept() -> None:
