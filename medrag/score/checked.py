@@ -85,9 +85,10 @@ def check(claim: str, evidence: str) -> Checked:
 
 
 def _fullest(claim: str, told: Sequence[str]) -> str:
-    """Of sentences the one that says most of a claim in its own words, and of those the one that says least beside it; none of none."""
+    """Of sentences the one that is the claim word for word, else says most of it in its words, and of those the one that says least beside it."""
     own = stances(claim).keys()
-    return max(told, key=lambda one: (len(own & stances(one).keys()), -len(_words(one))), default="")
+    ranked = {one: (_words(one) == _words(claim), len(own & stances(one).keys()), -len(_words(one))) for one in told}
+    return max(ranked, key=lambda one: ranked[one], default="")
 
 
 @remembered(4096)

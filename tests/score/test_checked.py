@@ -195,6 +195,8 @@ def test_another_zone_course_or_bears_nothing_out(claim: str, evidence: str, ver
         ("There is cardiomegaly.", "The heart is enlarged. Stable cardiomegaly. The heart is large.", "Stable cardiomegaly."),
         ("Right effusion.", "Small right fluid collection. Heart normal. Small right effusion.", "Small right effusion."),
         ("No effusion or pneumothorax.", "No effusion. No pneumothorax or effusion.", "No pneumothorax or effusion."),
+        ("Gout is treated with allopurinol.", "Allopurinol treated gout. Gout is treated with allopurinol.",
+         "Gout is treated with allopurinol."),
         ("Gout is treated with allopurinol.", "Gout is treated with drugs such as allopurinol. Gout is treated with allopurinol.",
          "Gout is treated with allopurinol."),
     ],
