@@ -1,7 +1,7 @@
 """Documents, pages and reports to passages: whole sentences, one section each, with the boxes that they stand in.
 
-Sizes are `medrag._util.text.count_tokens`, an estimate; no tokenizer is loaded. Sentences that run on to the next
-page are not joined.
+Sizes are `medrag._util.text.count_tokens`, an estimate; no tokenizer is loaded. A sentence that runs on to the next page
+belongs to the page that it begins on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from itertools import chain, groupby
 from typing import Any
 
 from medrag._util.text import count_tokens, sentences, words
+from medrag.corpora._page_ends import whole
 from medrag.settings import ChunkSettings
 from medrag.types import Block, Document, Item, Page, Passage, Study
 
 _NAMED = ("findings", "impression", "indication", "comparison", "technique")  # sections of a report
+_OF_ITEM = ("section", "qtypes", "heading_levels", "goes_on", "begun")  # meta that is not a passage's
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def chunk(item: Item, settings: ChunkSettings) -> Iterator[Passage]:
         yield from _study(item, settings)
     elif isinstance(item, Page):
         if not _is_boilerplate(item.blocks):
-            yield from _blocks(item, item.blocks, str(item.meta.get("section", "")), item.number, settings)
+            yield from _blocks(item, whole(item), str(item.meta.get("section", "")), item.number, settings)
     elif isinstance(item, Document):
         yield from _blocks(item, item.blocks, "", None, settings)
 
@@ -95,7 +97,7 @@ def _blocks(
 
 def _meta(item: Document | Page, role: str) -> dict[str, Any]:
     """The item's meta without what the passage says itself."""
-    meta = {key: value for key, value in item.meta.items() if key not in ("section", "qtypes", "heading_levels")}
+    meta = {key: value for key, value in item.meta.items() if key not in _OF_ITEM}
     return meta if role == "body" else {**meta, "role": role}
 
 

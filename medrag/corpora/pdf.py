@@ -20,6 +20,7 @@ from medrag.corpora import _figures as figures
 from medrag.corpora import _files as files
 from medrag.corpora import _ocr as ocr
 from medrag.corpora._layout import Line, Piece, Role, pieces, union
+from medrag.corpora._page_ends import running_on
 from medrag.errors import BadRecord, MissingDependency
 from medrag.protocols import Report
 from medrag.types import Block, Box, ImageRecord, Item, Page
@@ -27,6 +28,7 @@ from medrag.types import Block, Box, ImageRecord, Item, Page
 _NUMBER = re.compile(
     r"^[\s\-–—|·•.]*(?:page\s*)?(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:/|of)\s*\d{1,4})?[\s\-–—|·•.]*$", re.IGNORECASE
 )
+_PAGE_OF = re.compile(r"^\W*page\s+\d{1,4}\s*(?:/|of)\s*\d{1,4}\W*$", re.IGNORECASE)  # nothing else, wherever it stands
 _PAGE_LABEL = re.compile(r"\b((?:page|chapter|vol\.?|p\.)\s*)\d+(?!\d|\s*[a-z%])")  # but not "vol. 30 ml"
 _PAGE_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u200b]")
@@ -108,13 +110,17 @@ class PdfPages:
         body, words = _body_size(sheets), words | _words(sheets)
         flows = [_pieces(sheet, body, words) for sheet in sheets]
         section, title = "", self.title or _own_title(document) or _largest_heading(flows[:3]) or file.stem
+        read = []
         for sheet, flow, following in zip(sheets, flows, [*flows[1:], []], strict=True):
             found, pictures = figures.with_captions(flow, sheet, document, body, following)
             if reads and not sheet.scanned:
                 apart.beat()
                 found = figures.placed(found, _told(pictures, sheet, document, body, words))
+            read.append((sheet, found, pictures))
+        over = running_on([(sheet.number, found) for sheet, found, _ in read], body)
+        for sheet, found, pictures in read:
             headings = [piece.text for piece in found if piece.role == "heading"]
-            meta = {"section": section} if section else {}
+            meta = ({"section": section} if section else {}) | over[sheet.number]
             section = headings[-1] if headings else section
             extra = {"license": self.license} if self.license else {}
             page = f"{identity}#p{sheet.number}"
@@ -343,19 +349,21 @@ def _drop_running(sheets: Sequence[Sheet]) -> None:
     counts: Counter[tuple[str, int]] = Counter()
     for sheet in sheets:
         counts.update({key for _, line in sheet.lines for key in _margin_keys(line, sheet, 0.12)})
+    large = 1.15 * _body_size(sheets)
     for sheet in sheets:
-        sheet.lines = [pair for pair in sheet.lines if not _runs(pair[1], sheet, counts, len(sheets))]
+        sheet.lines = [pair for pair in sheet.lines if not _runs(pair[1], sheet, counts, len(sheets), large)]
 
 
-def _runs(line: Line, sheet: Sheet, counts: Counter[tuple[str, int]], pages: int) -> bool:
-    """Whether a line is a running header or footer, or a page number."""
+def _runs(line: Line, sheet: Sheet, counts: Counter[tuple[str, int]], pages: int, large: float) -> bool:
+    """Whether a line is a running header or footer, or a page number; letters of the size ``large`` are a heading's."""
     keys = _margin_keys(line, sheet, 0.12)
-    if not keys:
-        return False
+    if not keys or _PAGE_OF.match(line.text):
+        return bool(_PAGE_OF.match(line.text))
     seen = max(counts[text, height + step] for text, height in keys for step in (-1, 0, 1))
     outer = bool(_margin_keys(line, sheet, 0.075))
     number = outer and bool(_NUMBER.match(line.text))
-    return number or (outer and seen >= 3) or (pages >= 5 and seen >= max(3, 0.4 * pages))
+    inner = seen >= max(3, 0.4 * pages) if pages >= 5 else seen == pages >= 3 and line.size < large
+    return number or (outer and seen >= 3) or inner
 
 
 def _margin_keys(line: Line, sheet: Sheet, share: float) -> set[tuple[str, int]]:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from some_pdfs import LEFT, PARAGRAPH, RIGHT, turned_page, two_columns, with_figure, with_table
 
 from medrag.corpora._layout import Line, join, pieces
+from medrag.corpora.chunk import chunk
 from medrag.corpora.pdf import PdfPages
 from medrag.errors import BadRecord
+from medrag.settings import ChunkSettings
 from medrag.types import Box, ImageRecord, Page
 
 
@@ -66,6 +68,55 @@ def test_lines_that_differ_in_what_was_measured_do_not_run(tmp_path: Path, y: fl
 def test_lines_that_differ_in_their_page_label_run(tmp_path: Path, line: str) -> None:
     lines = [line.format(page + 11, odd) for page, odd in enumerate((3, 1, 4, 15, 92))]
     assert [page.text for page in pages_of(cases(tmp_path / "a.pdf", lines, 50))] == [PARAGRAPH] * 5
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_a_header_on_each_page_of_a_short_file_runs_and_its_headings_do_not(tmp_path: Path, numbers: bool) -> None:
+    import pymupdf
+
+    document = pymupdf.open()
+    for number in (1, 2, 3):
+        page = document.new_page(width=595, height=842)
+        page.insert_text((72, 72), f"Department of Medicine, no. {number if numbers else 7}", fontsize=10)
+        page.insert_text((72, 95), f"Topic {number}", fontsize=20, fontname="hebo")
+        page.insert_textbox((72, 130, 520, 200), PARAGRAPH, fontsize=10)
+        page.insert_text((72, 240), f"Page {number} of 3", fontsize=10)
+    document.save(tmp_path / "a.pdf")
+    assert [page.text for page in pages_of(tmp_path / "a.pdf")] == [f"Topic {n}\n{PARAGRAPH}" for n in (1, 2, 3)]
+
+
+def said(pages: list[Page]) -> list[list[str]]:
+    return [[passage.text for passage in chunk(page, ChunkSettings())] for page in pages]
+
+
+def test_a_sentence_that_a_page_break_divides_belongs_to_the_page_where_it_begins(tmp_path: Path) -> None:
+    halves = [
+        "Migraine is common. A triptan is taken early, and it is contra-",
+        "indicated in heart disease. Rest helps.",
+    ]
+    pages = pages_of(two_pages(tmp_path / "a.pdf", *halves))
+    assert [page.text for page in pages] == halves  # as they are printed
+    (first,), (second,) = said(pages)
+    assert first == "Migraine is common. A triptan is taken early, and it is contraindicated in heart disease."
+    assert second == "Rest helps."
+
+
+def test_what_is_no_rest_of_a_sentence_stays_on_its_page(tmp_path: Path) -> None:
+    whole = ["A triptan is taken at the onset.", "indicated in heart disease. Rest helps."]
+    assert said(pages_of(two_pages(tmp_path / "a.pdf", *whole))) == [[one] for one in whole]
+    labels = ["Arteries and veins of the arm", "brachial artery"]
+    assert said(pages_of(two_pages(tmp_path / "b.pdf", *labels))) == [[one] for one in labels]
+
+
+def two_pages(path: Path, *texts: str) -> Path:
+    """A page for each text."""
+    import pymupdf
+
+    document = pymupdf.open()
+    for text in texts:
+        document.new_page(width=595, height=842).insert_textbox((72, 130, 520, 300), text, fontsize=10)
+    document.save(path)
+    return path
 
 
 def test_text_that_is_printed_twice_to_look_bold_comes_once(tmp_path: Path) -> None:
