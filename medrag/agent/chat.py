@@ -19,6 +19,7 @@ from medrag.agent import asking, followup
 from medrag.agent.graph import Agent, Event
 from medrag.agent.policy import RulePolicy
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
+from medrag.agent.things import IMAGE
 from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
 from medrag.query import IMAGE_SIDE
@@ -106,7 +107,7 @@ class Chat:
             yield from self._told(question, Event("answer", self._asked_back(question, why)))
             return
         if at is not None:  # it is what is talked about from now on
-            whole, current = f"{followup.IMAGE.sub('', whole).rstrip('?. ')}?", [looked[at]]
+            whole, current = f"{IMAGE.sub('', whole).strip('?. ')}?", [looked[at]]
         shown = looked if asking.CHANGE.search(whole) else current
         same = [id(one) for one in shown] == [id(one) for one in self._shown]
         base = self._known if same else [piece for piece in self._known if not _of_image(piece)]

@@ -10,9 +10,10 @@ import re
 
 from medrag._util.findings import ASKED, SAID, label_of, presence_asked, reading_asked
 from medrag._util.text import words
+from medrag.agent.things import ACTS, ASKS, AUX, DOES, IMAGE, LONGEST, STATE, bare_of, is_thing, many, the, thing
 from medrag.vlms import _words
 from medrag.vlms._ask import Ask, parse, plain
-from medrag.vlms._changed import CHANGE, COURSE
+from medrag.vlms._changed import COURSE
 
 _LEAD = re.compile(
     r"^\W*(?:(?:and|or|but|so|then|ok|okay|now|also|only|just|no|sorry|actually|i meant?)\b[\s,]*)*(?:(?:what|how) about\b\s*)?"
@@ -28,11 +29,8 @@ _PICTURE = re.compile(  # there the pronoun stands for the picture: "Is this a s
     rf"|{IT.pattern}\s+an?\s+(?:(?!(?:on|in|of|at)\b)[\w-]+\s+){{0,4}}(?:view|projection|film|scan|image|picture|radiograph|x-?ray)\b",
     re.IGNORECASE,
 )
-_AUX = r"(?:is|are|was|were|does|do|did|has|have|had|can|could|may|might|should|will|would)"
 _NUMBERS = ("first", "second", "third", "fourth")
-_DOES = r"(?:treat|cause|help|prevent|cure|affect|lead to|increase|decrease|reduce|lower|raise|improve|worsen|mean|produce|damage)"
-_VERB = re.compile(rf"\b(?:{_AUX}|{_DOES}s?)\b", re.IGNORECASE)
-_ASKS = re.compile(rf"\b(?:{_AUX}|what|which|who|whose|how|why|where|when)\b", re.IGNORECASE)
+_VERB = re.compile(rf"\b(?:{AUX}|{DOES}s?)\b", re.IGNORECASE)
 NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,})", re.IGNORECASE)
 _PLACE = re.compile(
     r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
@@ -42,43 +40,13 @@ _SIDE = re.compile(r"\b(left|right|bilateral)(?:-sided)?\b", re.IGNORECASE)
 _WHERE = _words.stem_set(  # where in an organ, of itself no thing to ask about
     "left right bilateral upper lower middle base apex lobe zone side field region area hilum perihilar costophrenic angle posterior anterior lateral"
 )
-_SIDES = _words.stem_set("left right bilateral upper lower middle posterior anterior lateral costophrenic")
 _LUNG = _words.stem_set("lung")
 _HERE = re.compile(  # the same of what is shown now
     r"^(?:(?:on|in|for) )?(?:this|that|the (?:new|other|next|current))(?: (?:one|image|film|picture|scan|x-?ray|radiograph|study))?\W*$|^(?:here|now|this time)\W*$",
     re.IGNORECASE,
 )
-IMAGE = re.compile(  # one of the session's images, by its place among them
-    r"\s*\b(?:(?:on|in|for|from|of) )?(?:the )?(?P<which>first|second|third|fourth|last|previous|earlier|(?<=the )other) (?:image|film|picture|scan|x-?ray|radiograph|study)\b",
-    re.IGNORECASE,
-)
-_NP = r"(?:(?:the|an?|any|some|his|her|this|both) )?(?:[\w-]+ ){0,4}?[\w-]+"
-_THINGS = tuple(  # where the thing that a question is about stands in it
-    re.compile(rf"^{form}\W*$", re.IGNORECASE)
-    for form in (
-        r"(?:is|are|was|were) there (?:still |also |any )*(?P<thing>[^?]+?)",
-        r"(?:what|who|where|how [a-z]+)(?:'s| is| are| was| were) (?P<thing>[^?]+?)",
-        r"(?:define|explain|describe) (?P<thing>[^?]+?)",
-        rf"(?:what|who|which [\w-]+) (?:(?:can|could|may|might|does|do) )?{_DOES}s? (?P<thing>[^?]+?)",
-        rf"how (?:is|are|does|do|can|could) (?P<thing>{_NP}) (?:(?:be )?\w+ed|look|looks|spread|develop|arise|work)(?: (?:on|in|at) [^?]+)?",
-        rf"(?:does|do|did|has|have) (?:(?:the|this|that|the patient's) (?:chest )?(?:image|film|picture|scan|x-?ray|radiograph|study|patient)|he|she|it|this) (?:shows?|have|demonstrate|reveal|suggest|had|got) (?P<thing>{_NP}(?: (?:on|in|at) [^?]+)?)",
-        r"(?:is|was) (?:it|this) (?P<thing>[^?]+?)",
-    )
-)  # fmt: skip
-_ACTS = re.compile(rf"^(?:does|do|did|can|could|may|might|will) (?P<thing>{_NP}) {_DOES}\b[^?]*\W*$", re.IGNORECASE)
-_IS = re.compile(r"^(?:is|are|was|were|has|have) (?P<said>[^?]+?)\W*$", re.IGNORECASE)
 _AGENTS = re.compile(
-    rf"^(?:what|which) (?P<who>[\w-]+s) (?P<does>(?:can |could |may |might )?{_DOES}) (?P<what>[^?]+?)\W*$",
-    re.IGNORECASE,
-)
-_NOT_A_THING = re.compile(
-    rf"\b(?:{_AUX}|what|which|who|how|why|where|when|it|its|this|that|they|them|there|seen|shown|wrong|before|after|now|then|today|earlier|later|instead|otherwise"
-    r"|else|another|yesterday|time|please|thanks?|image|film|picture|german|french|spanish|italian|english|changed?|different|difference|compared?|the (?:new|same|other|next|last|first|second|third|previous))\b",
-    re.IGNORECASE,
-)
-_STATE = re.compile(  # what may be said of a thing: "is it large?", not "is it atelectasis?"
-    rf"^(?:(?:very|too|still|also|already|markedly|slightly|more|most|likely|usually|often|always|on|in|at|due|because|caused|from|an?|the|only)\b|{CHANGE.pattern}|[\w-]+(?:ed|ing|ant|ible|able|ous|ile|ive|ic|ful|al|ar|ate)\b"
-    r"|benign|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
+    rf"^(?:what|which) (?P<who>[\w-]+s) (?P<does>(?:can |could |may |might )?{DOES}) (?P<what>[^?]+?)\W*$",
     re.IGNORECASE,
 )
 _OF_A_PLACE = re.compile(r"\b(?:normal|abnormal|clear|intact|unremarkable)\b", re.IGNORECASE)
@@ -100,7 +68,8 @@ _CHAT = re.compile(
 )
 _TONGUE = re.compile(  # another language, or that the answer should be in one
     r"^\W*(?:in|auf|en|en el) (?:german|french|spanish|italian|english|deutsch|français|francais|español)\b"
-    r"|^\W*(?:et|und|oder|ou|y|ist|sind|gibt|est|sont|hay|hat|wo|où|qu|que|qui|was|wie|por|pour)\b['’ ]+(?:[\w-]+['’ ]+)?(?:le|la|les|un|une|der|die|das|ein|eine|es|il|ce|el|los|las|du|au)\b|^\W*(?:qu|c|l|d)['’]",
+    r"|^\W*(?:et|ou|y|est|sont|hay|où|qu|que|qui|por|pour)\b['’ ]+(?:[\w-]+['’ ]+)?(?:le|la|les|un|une|il|ce|el|los|las|du|au)\b|^\W*(?:qu|c|l|d)['’]"
+    r"|^\W*(?:und|oder|ist|sind|gibt|hat|wo|wie|was)\b (?:[\w-]+ )?(?:der|die|das|ein|eine|es)\b",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(r"^\W*(?:(?:and|but|so)\b\W*)?(?:what|how) about\b", re.IGNORECASE)
@@ -125,17 +94,19 @@ def completed(question: str, before: str) -> str:
     >>> completed("and the lungs?", "Is the heart enlarged?"), completed("and in the liver?", "Is there a pleural effusion?")
     ('Are the lungs normal?', 'and in the liver?')
     """
+    if max(len(question), len(before)) > LONGEST:
+        return question
     question, before = plain(question), plain(before).strip()
     rest = _LEAD.sub("", question, count=1).strip()
     led = len(rest) < len(question.strip())
     if not before or unclear(before):
-        return _is_there(rest.rstrip("?. ")) if led and label_of(rest) and not _ASKS.search(rest) else question
+        return _is_there(rest.rstrip("?. ")) if led and label_of(rest) and not ASKS.search(rest) else question
     if not words(rest):
         return before if re.search(r"\b(?:same|now)\b", question, re.IGNORECASE) else question
     for form in (_the_image, _the_side, _the_place, _the_words, _the_pronoun):
         if whole := form(rest, before, led):
             return whole
-    return (_the_other(rest, before) if led and not _ASKS.search(rest) else "") or question
+    return (_the_other(rest, before) if led and not ASKS.search(rest) else "") or question
 
 
 def unclear(question: str, pictured: bool = True) -> bool:
@@ -144,6 +115,8 @@ def unclear(question: str, pictured: bool = True) -> bool:
     >>> [unclear(text) for text in ("left?", "no", "in German please", "Modality?", "Is it normal?", "What causes it?")]
     [True, True, True, False, False, True]
     """
+    if len(question) > LONGEST:
+        return False
     text = plain(question)
     if _CHAT.match(question) or _TONGUE.search(question):
         return True
@@ -152,7 +125,7 @@ def unclear(question: str, pictured: bool = True) -> bool:
         return False
     if _ABOUT.match(text):
         return True
-    if not _ASKS.search(text):
+    if not ASKS.search(text):
         return bool(_FRAGMENT.match(text)) or not named or (bool(named & _WHERE) and named <= _WHERE | _words.FRAME)
     if len(text.split()) <= 5 and not _VERB.search(text):  # "where?", "how large?", "by how much?"
         return empty(text) or (ask.of_a_state and not ask.sites) or bool(_AT.match(text))
@@ -171,44 +144,13 @@ def image_named(question: str, many: int, current: int) -> int | None:
     >>> image_named("Is there a mass in the second image?", 3, 0), image_named("Is it larger than on the first film?", 3, 1)
     (1, None)
     """
-    found = list(IMAGE.finditer(question))
+    found = list(IMAGE.finditer(question[:LONGEST]))
     if len(found) != 1 or not many or COURSE.search(IMAGE.sub(" ", question)):
         return None
     which = found[0]["which"].lower()
     before = {"last": many - 1, "previous": current - 1, "earlier": current - 1}
     at = before.get(which, _NUMBERS.index(which) if which in _NUMBERS else 1 - current if many == 2 else -1)
     return at if 0 <= at < many else -1
-
-
-def thing(question: str) -> str:
-    """What a question is about, in its own words with its article; empty where that cannot be made out.
-
-    >>> [thing(text) for text in ("Is there a mass on the left?", "What causes asthma?", "Is the heart enlarged?", "What has changed?")]
-    ['a mass on the left', 'asthma', 'the heart', '']
-    """
-    text = IMAGE.sub("", plain(question)).strip()
-    for form in (*_THINGS, _ACTS):
-        if (found := form.match(text)) and _is_thing(named := found["thing"].strip(" ,.")):
-            return named
-    bare = text.strip(" ?.!")
-    named = not _ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and _is_thing(bare)
-    return bare if named else _subject(text)
-
-
-def _subject(text: str) -> str:
-    """What a state is asked of: the heart of "Is the heart enlarged?"."""
-    found = _IS.match(text)
-    said = found["said"].split() if found else []
-    for n in range(1, min(len(said), 7)):
-        named, state = " ".join(said[:n]), " ".join(said[n:])
-        stated = _STATE.match(state) or _words.stem_set(said[n]) & _words.STATES
-        if stated and _is_thing(named) and not _words.stem_set(said[n - 1]) <= _SIDES:
-            return named
-    return ""
-
-
-def _is_thing(name: str) -> bool:
-    return bool(_words.stem_set(name)) and len(name.split()) <= 9 and not _NOT_A_THING.search(name)
 
 
 def _the_image(rest: str, before: str, led: bool) -> str:
@@ -237,7 +179,7 @@ def _the_side(rest: str, before: str, led: bool) -> str:
 
 def _sided(before: str) -> bool:
     """Whether it makes sense on one side: a thing or a state that a picture shows."""
-    return parse(before).sort in ("closed", "open") and bool(thing(before)) and not _ACTS.match(before)
+    return parse(before).sort in ("closed", "open") and bool(thing(before)) and not ACTS.match(before)
 
 
 def _the_place(rest: str, before: str, led: bool) -> str:
@@ -245,7 +187,7 @@ def _the_place(rest: str, before: str, led: bool) -> str:
     ask, then = parse(rest), parse(before)
     where = re.match(r"(?:on|in|at|of)\b", rest, re.IGNORECASE)
     sites = _words.stem_set(re.sub(r"\bboth\b", "", rest, flags=re.IGNORECASE))
-    if not (led or where) or _ASKS.search(rest):
+    if not (led or where) or ASKS.search(rest):
         return ""
     if where and not sites & _words.SITES:
         return _among(rest, before)
@@ -266,7 +208,7 @@ def _among(rest: str, before: str) -> str:
     """What a book was asked, of some only: "and in children?"."""
     if parse(before).sort not in ("define", "open") or _TONGUE.search(rest) or not thing(before):
         return ""
-    fits = re.match(r"in [a-z]+(?: [a-z]+){0,2}\W*$", rest) and not _NOT_A_THING.search(rest)
+    fits = re.match(r"in [a-z]+(?: [a-z]+){0,2}\W*$", rest) and is_thing(rest[3:].rstrip("?. "))
     return f"{before.rstrip('?. ')} {rest.rstrip('?. ')}?" if fits else ""
 
 
@@ -281,21 +223,21 @@ def _the_words(rest: str, before: str, led: bool) -> str:
     found = _BY_WORD.match(rest)
     if parse(before).sort == "define" or not found:
         return ""
-    verb = "are" if _many(named) else "is"
+    verb = "are" if many(named) else "is"
     if found["where"]:
-        return f"Where {verb} {_the(named)}?"
+        return f"Where {verb} {the(named)}?"
     if found["side"]:
-        return f"Which side {verb} {_PLACE.sub('', _the(named))} on?"
+        return f"Which side {verb} {_PLACE.sub('', the(named))} on?"
     if (found["how"] or "").lower() == "how many":
-        return f"How many {_bare(named)} are there?" if _many(named) else ""
-    return f"{(found['how'] or found['part']).capitalize()} {verb} {_the(named)}?"
+        return f"How many {bare_of(named)} are there?" if many(named) else ""
+    return f"{(found['how'] or found['part']).capitalize()} {verb} {the(named)}?"
 
 
 def _the_pronoun(rest: str, before: str, led: bool) -> str:
     """The question with its pronoun's thing: "how is it treated?"."""
     rest = re.sub(r"\s+(?:instead|rather)(?=\W*$)", "", rest, flags=re.IGNORECASE)
     named = thing(before)
-    if not leans(rest) or not named or not _ASKS.search(rest) or _OWN.search(rest):
+    if not leans(rest) or not named or not ASKS.search(rest) or _OWN.search(rest):
         return "" if "another one" not in rest.lower() or not named else _filled(rest, named)
     if (agents := _AGENTS.match(before)) and re.search(r"\bthey\b", rest, re.IGNORECASE):
         return re.sub(
@@ -303,7 +245,7 @@ def _the_pronoun(rest: str, before: str, led: bool) -> str:
         )
     if set(parse(rest).finding) & (set(parse(named).finding) - _words.FRAME):
         return ""
-    said = re.match(rf"^{_AUX}\s+(?:it|this|that|they|these|those)\s+(?P<state>.+?)\W*$", rest, re.IGNORECASE)
+    said = re.match(rf"^{AUX}\s+(?:it|this|that|they|these|those)\s+(?P<state>.+?)\W*$", rest, re.IGNORECASE)
     verb = said and re.match(r"^(?:is|are|was|were)\b", rest, re.IGNORECASE)
     if verb and not _fits(said["state"], named):  # type: ignore[index]
         return rest
@@ -325,26 +267,26 @@ def _fits(state: str, named: str) -> bool:
     """Whether a state can be one of the thing: "large" of an effusion; "pericardial effusion" is another thing, "normal" a place's state."""
     if _OF_A_PLACE.search(state):
         return bool(_words.stem_set(named) & _words.SITES) and not parse(f"Is there {named}?").finding
-    return bool(_STATE.match(state)) and not label_of(state)
+    return bool(STATE.match(state)) and not label_of(state)
 
 
 def _filled(rest: str, named: str) -> str:
     """The pronoun's place taken by the thing, in the form that fits there."""
-    rest = re.sub(r"\banother one\b", f"another {_bare(named)}", rest, flags=re.IGNORECASE)
-    rest = re.sub(r"\bits (?=\w+)([\w-]+)", rf"the \1 of {_the(named)}", rest, flags=re.IGNORECASE)
-    rest = re.sub(r"\bof (?:them|those|these)\b", f"of {_the(named)}", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"\banother one\b", f"another {bare_of(named)}", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"\bits (?=\w+)([\w-]+)", rf"the \1 of {the(named)}", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"\bof (?:them|those|these)\b", f"of {the(named)}", rest, flags=re.IGNORECASE)
     return IT.sub(lambda match: _cut(named, rest[: match.start()]), rest, count=1)
 
 
 def _cut(named: str, head: str) -> str:
-    return _bare(named) if _AMONG.search(head) else named
+    return bare_of(named) if _AMONG.search(head) else named
 
 
 def _the_other(rest: str, before: str) -> str:
     """The question before with another thing in the place of its own: "and a mass?"."""
     other, named = rest.rstrip("?. "), thing(before)
     other = re.sub(r"\s+(?:too|there|as well)$", "", other, flags=re.IGNORECASE)
-    if not _is_thing(other) or len(other.split()) > 6 or _AT.match(other):
+    if not is_thing(other) or len(other.split()) > 6 or _AT.match(other):
         return ""
     if re.match(r"(?:is|are|was|were) there\b", before, re.IGNORECASE) or (not named and label_of(other)):
         return _is_there(other)
@@ -354,7 +296,7 @@ def _the_other(rest: str, before: str) -> str:
         return ""
     if len(_words.stem_set(other) - _words.SITES) == 0:
         return ""
-    return _agreeing(before.replace(named, _dressed(other, named), 1), _bare(named), other)
+    return _agreeing(before.replace(named, _dressed(other, named), 1), bare_of(named), other)
 
 
 def _is_there(other: str) -> str:
@@ -363,16 +305,16 @@ def _is_there(other: str) -> str:
     if definite and not label_of(other):
         return ""
     found = _with_article(definite[1] if definite else other)
-    return f"{'Are' if _many(found) else 'Is'} there {found}?"
+    return f"{'Are' if many(found) else 'Is'} there {found}?"
 
 
 def _with_article(name: str) -> str:
     """A finding with the article that it has in the vocabulary; one that it does not know as it was said."""
-    if re.match(r"(?:an?|any|some)\b", name, re.IGNORECASE) or _many(name) or re.search(r"\b(?:or|and)\b|,", name):
+    if re.match(r"(?:an?|any|some)\b", name, re.IGNORECASE) or many(name) or re.search(r"\b(?:or|and)\b|,", name):
         return name
-    known = {_bare(said): said for said in (*SAID.values(), *(one for many in ASKED.values() for one in many))}
+    known = {bare_of(said): said for said in (*SAID.values(), *(one for many in ASKED.values() for one in many))}
     said = known.get(name.lower(), "")
-    article = said.split(" ", 1)[0] if said != _bare(said) else ""
+    article = said.split(" ", 1)[0] if said != bare_of(said) else ""
     return f"{article} {name}".strip()
 
 
@@ -380,14 +322,14 @@ def _dressed(other: str, named: str) -> str:
     """The new thing with the article of the old one, where it has none of its own."""
     own = re.match(r"(?:an?|any|the|his|her|some)\b", other, re.IGNORECASE)
     article = re.match(r"(an?|the)\b", named, re.IGNORECASE)
-    if own or not article or (article[1].lower() != "the" and _many(other)):
+    if own or not article or (article[1].lower() != "the" and many(other)):
         return other
     return f"the {other}" if article[1].lower() == "the" else _with_article(other)
 
 
 def _agreeing(text: str, old: str, new: str) -> str:
     """is or are, by the new thing."""
-    if _many(old) == _many(new):
+    if many(old) == many(new):
         return text
     done = re.sub(r"\b(?:is|are|does|do)\b", lambda m: _OTHER_NUMBER[m[0].lower()], text, count=1, flags=re.IGNORECASE)
     return done[:1].upper() + done[1:] if text[:1].isupper() else done
@@ -398,7 +340,7 @@ def _of_a_place(rest: str, ask: Ask) -> str:
     name = re.sub(r"^(?:the|his|her|both) ", "", rest.strip(" ?.!"), flags=re.IGNORECASE)
     if not words(name) or len(name.split()) > 3 or ask.finding:
         return ""
-    return f"{'Are' if _many(name) else 'Is'} the {name} normal?"
+    return f"{'Are' if many(name) else 'Is'} the {name} normal?"
 
 
 def _nominal(before: str) -> str:
@@ -407,8 +349,8 @@ def _nominal(before: str) -> str:
     found = re.search(rf"{re.escape(named)} (?P<state>[\w-]+)\W*$", before, re.IGNORECASE) if named else None
     if not found or not ask.of_a_state or not _words.stem_set(found["state"]) & _words.ILL:
         return ""
-    state, place = found["state"].lower(), _bare(named)
-    return f"{state} {place}" if _many(place) else f"{'an' if state[0] in 'aeiou' else 'a'} {state} {place}"
+    state, place = found["state"].lower(), bare_of(named)
+    return f"{state} {place}" if many(place) else f"{'an' if state[0] in 'aeiou' else 'a'} {state} {place}"
 
 
 def _placed(before: str, rest: str) -> str:
@@ -446,23 +388,3 @@ def _elsewhere(bare: str, where: str) -> str:
     """Without its own "in the lungs", where the new place names an organ, too."""
     own = re.search(r" in the (?:lungs?|chest|heart)(?=\W*$)", bare, re.IGNORECASE)
     return bare[: own.start()] if own and re.search(r"\b(?:lungs?|lobes?|zones?)\b", where, re.IGNORECASE) else bare
-
-
-def _many(name: str) -> bool:
-    """Whether a name is of several things, by the ending of its last word before "in", "of" and the like."""
-    head = re.split(r"\s(?:in|on|at|of|with|that)\s", name.strip(), maxsplit=1)[0]
-    last = head.rsplit(None, 1)[-1].lower() if head else ""
-    return len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is", "ax", "oes"))
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"^(?:an?|the|any|some) ", "", name, flags=re.IGNORECASE)
-
-
-def _the(name: str) -> str:
-    """The thing as one that was spoken of: "a mass" → "the mass"; what has no article stays, but for several."""
-    if re.match(r"(?:an?|any|some) ", name, re.IGNORECASE) or (
-        _many(name) and not name.lower().startswith(("the ", "both "))
-    ):
-        return f"the {_bare(name)}"
-    return name

@@ -1,0 +1,96 @@
+"""What a question is about, as a noun phrase that can stand in another question; rules over the forms of English questions."""
+
+from __future__ import annotations
+
+import re
+
+from medrag._util.findings import label_of
+from medrag.vlms import _words
+from medrag.vlms._ask import plain
+from medrag.vlms._changed import CHANGE
+
+LONGEST = 400  # characters; a longer text is no question that leans on another, nor one that is leaned on
+AUX = r"(?:is|are|was|were|does|do|did|has|have|had|can|could|may|might|should|will|would)"
+DOES = r"(?:treat|cause|help|prevent|cure|affect|lead to|increase|decrease|reduce|lower|raise|improve|worsen|mean|produce|damage)"
+ASKS = re.compile(rf"\b(?:{AUX}|what|which|who|whose|how|why|where|when)\b", re.IGNORECASE)
+IMAGE = re.compile(  # one of the session's images, by its place among them
+    r"(?: |\b)(?:(?:on|in|for|from|of) )?(?:the )?\b(?P<which>first|second|third|fourth|last|previous|earlier|(?<=the )other) (?:image|film|picture|scan|x-?ray|radiograph|study)\b",
+    re.IGNORECASE,
+)
+_NP = r"(?:(?:the|an?|any|some|his|her|this|both) )?(?:[\w-]+ ){0,4}?[\w-]+"
+_THINGS = tuple(  # where the thing that a question is about stands in it
+    re.compile(rf"^{form}\W*$", re.IGNORECASE)
+    for form in (
+        r"(?:is|are|was|were) there (?:still |also |any )*(?P<thing>[^?]+?)",
+        r"(?:what|who|where|how [a-z]+)(?:'s| is| are| was| were) (?P<thing>[^?]+?)",
+        r"(?:define|explain|describe) (?P<thing>[^?]+?)",
+        rf"(?:what|who|which [\w-]+) (?:(?:can|could|may|might|does|do) )?{DOES}s? (?P<thing>[^?]+?)",
+        rf"how (?:is|are|does|do|can|could) (?P<thing>{_NP}) (?:(?:be )?\w+ed|look|looks|spread|develop|arise|work)(?: (?:on|in|at) [^?]+)?",
+        rf"(?:does|do|did|has|have) (?:(?:the|this|that|the patient's) (?:chest )?(?:image|film|picture|scan|x-?ray|radiograph|study|patient)|he|she|it|this) (?:shows?|have|demonstrate|reveal|suggest|had|got) (?P<thing>{_NP}(?: (?:on|in|at) [^?]+)?)",
+        r"(?:is|was) (?:it|this) (?P<thing>[^?]+?)",
+    )
+)  # fmt: skip
+ACTS = re.compile(rf"^(?:does|do|did|can|could|may|might|will) (?P<thing>{_NP}) {DOES}\b[^?]*\W*$", re.IGNORECASE)
+_IS = re.compile(r"^(?:is|are|was|were|has|have) (?P<said>[^?]+?)\W*$", re.IGNORECASE)
+_NOT_A_THING = re.compile(
+    rf"\b(?:{AUX}|what|which|who|how|why|where|when|it|its|this|that|they|them|there|seen|shown|wrong|before|after|now|then|today|earlier|later|instead|otherwise"
+    r"|else|another|yesterday|time|please|thanks?|image|film|picture|german|french|spanish|italian|english|changed?|different|difference|compared?|the (?:new|same|other|next|last|first|second|third|previous))\b",
+    re.IGNORECASE,
+)
+STATE = re.compile(  # what may be said of a thing: "is it large?", not "is it atelectasis?"
+    rf"^(?:(?:very|too|still|also|already|markedly|slightly|more|most|likely|usually|often|always|on|in|at|due|because|caused|from|an?|the|only)\b|{CHANGE.pattern}|[\w-]+(?:ed|ing|ant|ible|able|ous|ile|ive|ic|ful|al|ar|ate)\b"
+    r"|benign|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
+    re.IGNORECASE,
+)
+_SIDES = _words.stem_set("left right bilateral upper lower middle posterior anterior lateral costophrenic")
+
+
+def thing(question: str) -> str:
+    """What a question is about, in its own words with its article; empty where that cannot be made out.
+
+    >>> [thing(text) for text in ("Is there a mass on the left?", "What causes asthma?", "Is the heart enlarged?", "What has changed?")]
+    ['a mass on the left', 'asthma', 'the heart', '']
+    """
+    text = IMAGE.sub(" ", plain(question)).strip() if len(question) <= LONGEST else ""
+    for form in (*_THINGS, ACTS):
+        if (found := form.match(text)) and is_thing(named := found["thing"].strip(" ,.")):
+            return named
+    bare = text.strip(" ?.!")
+    named = not ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and is_thing(bare)
+    return bare if named else _subject(text)
+
+
+def _subject(text: str) -> str:
+    """What a state is asked of: the heart of "Is the heart enlarged?"."""
+    found = _IS.match(text)
+    said = found["said"].split() if found else []
+    for n in range(1, min(len(said), 7)):
+        named, state = " ".join(said[:n]), " ".join(said[n:])
+        stated = STATE.match(state) or _words.stem_set(said[n]) & _words.STATES
+        if stated and is_thing(named) and not _words.stem_set(said[n - 1]) <= _SIDES:
+            return named
+    return ""
+
+
+def is_thing(name: str) -> bool:
+    return bool(_words.stem_set(name)) and len(name.split()) <= 9 and not _NOT_A_THING.search(name)
+
+
+def many(name: str) -> bool:
+    """Whether a name is of several things, by the ending of its last word before "in", "of" and the like."""
+    head = re.split(r"\s(?:in|on|at|of|with|that)\s", name.strip(), maxsplit=1)[0]
+    last = head.rsplit(None, 1)[-1].lower() if head else ""
+    return len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is", "ax", "oes"))
+
+
+def bare_of(name: str) -> str:
+    return re.sub(r"^(?:an?|the|any|some) ", "", name, flags=re.IGNORECASE)
+
+
+def the(name: str) -> str:
+    """The thing as one that was spoken of: "a mass" → "the mass"; what has no article stays, but for several."""
+    if re.match(r"(?:an?|any|some) ", name, re.IGNORECASE) or (
+        many(name) and not name.lower().startswith(("the ", "both "))
+    ):
+        return f"the {bare_of(name)}"
+    return name
