@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medrag.errors import CorpusError
-from medrag.eval.tasks import Example, Task
+from medrag.eval.tasks import Example, Task, check_split
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,24 @@ Load = Callable[[Path, str], Collection]
 COLLECTIONS: dict[str, Load] = {"nfcorpus": nfcorpus, "bioasq": bioasq, "medquad": medquad}
 
 
+def splits(name: str, data: Path) -> list[str]:
+    """The splits that a folder has of a collection; none where it has nothing of it."""
+    if name == "nfcorpus":
+        return sorted(p.name.removesuffix(".docs.gz") for p in (data / "noncommercial/nfcorpus").glob("*.docs.gz"))
+    if name == "bioasq":
+        named = sorted(p.name.partition(".json")[0] for p in (data / "open/bioasq").glob("*.json*"))
+    else:
+        named = sorted(p.name for p in (data / "open/medquad").glob("*/") if p.is_dir())
+    return ["all", *named] if named else []
+
+
 def source(name: str) -> Callable[[Path, str, Task], list[Example]]:
     """The collection's queries as a source of examples."""
 
     def examples(data: Path, split: str, task: Task) -> list[Example]:
+        known = splits(name, data)
+        if not (name == "bioasq" and any(one.startswith(split) for one in known)):
+            check_split(task, data, split, known)
         return list(COLLECTIONS[name](data, split).examples)
 
     return examples

@@ -18,7 +18,7 @@ import numpy as np
 from medrag.corpora import open_corpus, realdata
 from medrag.errors import SettingsError
 from medrag.eval.arms import Arm, one_by_one
-from medrag.eval.tasks import Example, Output, Task
+from medrag.eval.tasks import Example, Output, Task, check_split
 from medrag.graph import GraphStore, Linker
 from medrag.graph.words import keys
 from medrag.score.overlap import ratio
@@ -38,6 +38,7 @@ CAUSES = ("code_not_in_graph", "ambiguous", "narrower", "broader", "no_such_name
 def terms(data: Path, split: str, task: Task) -> list[Example]:
     """``split``: "medquad", "hpo", or "all" for both. The reference is a list of codes, any of which is right."""
     parts = {"medquad": _medquad, "hpo": _hpo}
+    check_split(task, data, split, (*parts, "all"))
     return [example for name, read in parts.items() if split in (name, "all") for example in read(data)]
 
 

@@ -21,7 +21,7 @@ from medrag._util.places import share
 from medrag.corpora.page_questions import derived, drawn
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval.arms import Arm, one_by_one
-from medrag.eval.tasks import Example, Output, Task
+from medrag.eval.tasks import Example, Output, Task, check_split
 from medrag.retrieve import fuse
 from medrag.score.overlap import means
 from medrag.settings import Strict, parse, read_yaml
@@ -68,6 +68,7 @@ def written() -> WrittenSet:
 def questions(data: Path, split: str, task: Task) -> list[Example]:
     """``split``: "written", "derived", or "all" for both. The reference is {page id: 1}, each of which answers; a group is
     a page. Written questions to a PDF that the folder lacks are left out."""
+    check_split(task, data, split, ("written", "derived", "all"))
     pdfs = {path.stem: corpus for corpus, folder in FOLDERS.items() for path in sorted((data / folder).glob("*.pdf"))}
     if not pdfs:
         raise CorpusError(f"{data} holds no PDF under {', '.join(FOLDERS.values())}", "name the data pack with --data")

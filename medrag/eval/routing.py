@@ -1,6 +1,6 @@
-"""Pictures routed to their domain: those held back from training, those of packages that nothing is trained on, and photographs.
+"""Pictures routed to their domain: those that nothing was trained on, of a folder and of packages, and photographs.
 
-Of what is held back, a picture is left out where one that is trained on shows the same patient, or is the same picture or nearly so.
+Of a folder, a picture is left out where one that is trained on shows the same patient, or is the same picture or nearly so.
 No ultrasound is held back: what the registry has is trained on, or of the same studies. Textbook figures are pieces of pages, no files;
 `eval/benchmarks/router.py` judges those.
 """
@@ -38,16 +38,22 @@ A_DOMAIN = 20  # training pictures that a class mean is made of
 
 
 def held(data: Path, split: str, task: Task) -> list[Example]:
-    """``held``: each fifth picture that is `_apart`, and IU X-Ray's ``val``. Another split: all pictures of a folder that nothing was trained on.
+    """``held``: each fifth picture, and IU X-Ray's ``val``; another split: all pictures of the folder, and that split's films. What was trained on is left out (`_apart`).
 
     With ``options: {questions: true}`` VQA-RAD's pictures come a second time, each with the first question that is asked of it.
     """
+    from medrag.eval.sources import training_data  # which imports this file
+
+    films, training = _films(data, split, task), training_data()
+    taught = _taught(training) if split != "held" or training.resolve() != data.resolve() else []
     found, radiology = pictures.folders(data), _vqa_rad(data, split)
     if split == "held":
-        taught = [p.path for p in (*found, *radiology) if not p.held]
-        found, radiology = _apart(found, taught), _apart(radiology, taught)
+        taught += [p.path for p in (*found, *radiology) if not p.held]
+        found, radiology = ([p for p in some if p.held] for some in (found, radiology))
+    apart = _apart([p.path for p in (*found, *radiology)], taught)
+    found, radiology = ([p for p in some if p.path in apart] for some in (found, radiology))
     made = [_example(p.path, p.domain, "pack") for p in (*found, *radiology)]
-    made += [_example(path, "chest-xray", "pack") for path in _films(data, split)]
+    made += [_example(path, "chest-xray", "pack") for path in films]
     made += [_example(s.path, s.domain, "packages", s.study) for s in pictures.unseen() if s.frame == 0]
     made += [_example(path, PHOTOGRAPH, PHOTOGRAPH) for path in pictures.photographs()]
     if radiology and task.options.get("questions"):
@@ -63,8 +69,13 @@ def _example(path: Path, reference: str, tag: str, study: str = "", question: st
     return Example(f"{name}?" if question else name, group, question, reference, (path,), tags=tags)
 
 
-def _apart(found: Sequence[pictures.Picture], taught: Sequence[Path]) -> list[pictures.Picture]:
-    """The pictures that are held back and are of no patient that is trained on, nor a copy of a picture that is (`medrag.corpora.twins`)."""
+def _taught(data: Path) -> list[Path]:
+    """The pictures of the training pack that are trained on, but for IU X-Ray's films, which go by their names (`_films`)."""
+    return [p.path for p in (*pictures.folders(data), *_vqa_rad(data, "held")) if not p.held]
+
+
+def _apart(found: Sequence[Path], taught: Sequence[Path]) -> set[Path]:
+    """The pictures of no patient that is trained on, and that are no copy of a picture that is (`medrag.corpora.twins`)."""
     patients = {name for path in taught if (name := pictures.patient_of(path))}
     contents = {sha256_file(path) for path in taught}
     seen = [bits for path in taught if (bits := twins.looks_of_file(str(path))) is not None]
@@ -75,7 +86,7 @@ def _apart(found: Sequence[pictures.Picture], taught: Sequence[Path]) -> list[pi
         near = bits is not None and bool(((looks != bits).sum(axis=1) <= twins.NEAR).any())
         return near or pictures.patient_of(path) in patients or sha256_file(path) in contents
 
-    return [picture for picture in found if picture.held and not known(picture.path)]
+    return {path for path in found if not known(path)}
 
 
 def _part(data: Path, split: str) -> str:
@@ -89,13 +100,19 @@ def _vqa_rad(data: Path, split: str) -> list[pictures.Picture]:
     return pictures.vqa_rad_said(data, part) if part else []
 
 
-def _films(data: Path, split: str) -> list[Path]:
-    """One film of each fourth study."""
+def _films(data: Path, split: str, task: Task) -> list[Path]:
+    """One film of each fourth study that is not trained on."""
+    from medrag.eval.sources import iu_studies, training_data  # which imports this file
+
     root = data / "noncommercial/iu_xray"
     if not root.is_dir():
         return []
-    some = realdata.studies(data, "val" if split == "held" else split)
-    return [study.images[0][0] for study in some if study.images][::FILMS_EVERY]
+    some = iu_studies(data, "val" if split == "held" else split, task)
+    pack = training_data()
+    trained = realdata.studies(pack, "train") if (pack / "noncommercial/iu_xray").is_dir() else ()
+    taught = {path.name for study in trained for path, _ in study.images}
+    first = [study.images[0][0] for study in some if study.images]
+    return [path for path in first if path.name not in taught][::FILMS_EVERY]
 
 
 def make_router(name: str, rag: Callable[[], MedRAG]) -> Arm:

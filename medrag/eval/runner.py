@@ -21,7 +21,7 @@ from medrag import __version__
 from medrag._util.files import appending, sha256_text, write_error, write_json
 from medrag._util.progress import track
 from medrag.corpora import twins
-from medrag.errors import CorpusError, IndexMissing, MedragError, SettingsError
+from medrag.errors import IndexMissing, MedragError, SettingsError
 from medrag.eval import linking, own, page_questions, routing, scoring, selection
 from medrag.eval.arms import ARMS, Arm, check_named, make_arm, one_by_one
 from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
@@ -29,14 +29,10 @@ from medrag.eval.collections import COLLECTIONS
 from medrag.eval.lines import latest, whole_lines
 from medrag.eval.rankers import make_finder, make_ranker
 from medrag.eval.sources import SOURCES, training_data
-from medrag.eval.tasks import Example, Output, Task, load_task
+from medrag.eval.tasks import Example, NoExample, Output, Task, load_task
 from medrag.pipeline import MedRAG
 
 PICTURED = ("report", "closed", "open")  # kinds of tasks whose examples may show pictures that the index holds
-
-
-class NoExample(CorpusError):
-    """The split of a task holds none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -268,7 +264,7 @@ def kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, dict[st
     lines = _read(path)
     if any(line["key"] != key for line in lines):
         raise SettingsError(
-            f"{path} holds answers of another model, index, task or split",
+            f"{path} holds answers of another model, index, setting, task, split or seed",
             "name another --out, or start again with --restart",
         )
     examples_by = {example.id: example for example in examples}

@@ -12,7 +12,7 @@ from pathlib import Path
 from medrag.corpora import questions, realdata
 from medrag.errors import CorpusError
 from medrag.eval import collections, hops, linking, own, page_questions, routing
-from medrag.eval.tasks import Example, Task
+from medrag.eval.tasks import Example, Task, check_split
 
 Source = Callable[[Path, str, Task], list[Example]]
 
@@ -31,14 +31,22 @@ def iu_reports(data: Path, split: str, task: Task) -> list[Example]:
             _tags(study, twins),
             study.text,
         )
-        for study in realdata.studies(data, split)
+        for study in iu_studies(data, split, task)
         if study.images and study.text
     ]
 
 
+def iu_studies(data: Path, split: str, task: Task) -> tuple[realdata.Study, ...]:
+    """IU X-Ray's studies of a split. Raises NoExample, with the splits there are, for another."""
+    root = data / "noncommercial/iu_xray"
+    named = realdata.json_file(root / "splits.json")
+    check_split(task, root, split, named if isinstance(named, dict) else ())
+    return realdata.studies(data, split)
+
+
 def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
     """The questions of ``vqa_<split>.jsonl``, or where there is none those made of what the reports say or deny."""
-    known = {study.uid: study for study in realdata.studies(data, split) if study.images}
+    known = {study.uid: study for study in iu_studies(data, split, task) if study.images}
     path, asked = realdata.iu_vqa_file(data, split), []
     if path.is_file():
         for place, row in realdata.json_lines(path):
@@ -51,7 +59,7 @@ def iu_closed(data: Path, split: str, task: Task) -> list[Example]:
 
 def iu_balanced(data: Path, split: str, task: Task) -> list[Example]:
     """Each finding asked of as many studies with as without it: the question alone tells nothing."""
-    known = {study.uid: study for study in realdata.studies(data, split) if study.images and study.text}
+    known = {study.uid: study for study in iu_studies(data, split, task) if study.images and study.text}
     made = questions.balanced(list(known.values()))
     return _closed(task, known, [(c.uid, c.question, c.answer, c.topic.removeprefix("mesh:")) for c in made])
 
@@ -76,6 +84,8 @@ def _closed(task: Task, known: dict[str, realdata.Study], asked: list[tuple[str,
 def vqa_rad(data: Path, split: str, task: Task) -> list[Example]:
     """Questions of one kind (``options: {answers: closed | open}``). ``held``: of train.json those pictures that nothing was trained on."""
     root, part = data / "open/vqa_rad", "train" if split == "held" else split
+    if files := sorted(path.stem for path in root.glob("*.json")):
+        check_split(task, root, split, ("held", *files))
     rows = list(enumerate(realdata.vqa_rad(data, part), 1))
     if split == "held":
         held = realdata.vqa_rad_held(data)
@@ -98,7 +108,7 @@ def iu_similar(data: Path, split: str, task: Task) -> list[Example]:
     """Each study's pictures look for training reports with the same findings: grade 2 for the same set, 1 for an F1 of a half or more."""
     pool = [study for study in realdata.studies(training_data(), "train") if study.images and study.text]
     made = []
-    for study in realdata.studies(data, split):
+    for study in iu_studies(data, split, task):
         if not (study.images and study.positive):
             continue
         shared = {

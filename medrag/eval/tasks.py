@@ -6,7 +6,7 @@ whatever folder is measured, so that held-out studies meet an index built from t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,14 @@ from pydantic import Field
 from medrag._util.files import sha256_file
 from medrag._util.near import meant
 from medrag._util.places import expand, share
-from medrag.errors import SettingsError
+from medrag.errors import CorpusError, SettingsError
 from medrag.settings import Strict, parse, read_yaml
 
 Kind = Literal["report", "closed", "open", "ranking", "linking", "routing", "selection", "hops"]
+
+
+class NoExample(CorpusError):
+    """The folder has no such split of a task, or one without an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,12 @@ class Task(Strict):
     sanity: tuple[str, ...] = ()
     licence: str
     options: dict[str, Any] = Field({})
+
+
+def check_split(task: Task, folder: Path, split: str, known: Collection[str]) -> None:
+    """Raises NoExample, which names the known splits, for another one; where none are known the files themselves will tell."""
+    if known and split not in known:
+        raise NoExample(f"{task.name}: {folder} has no split {split!r}", f"known: {', '.join(known)}")
 
 
 def load_task(name_or_path: str | Path) -> Task:

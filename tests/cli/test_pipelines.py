@@ -86,6 +86,51 @@ def test_bad_input_to_the_evaluation_is_one_line(
         assert module.main() == 1 and problem in capsys.readouterr().err
 
 
+@pytest.fixture
+def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Puts a small ranking task and names of diseases to their arms; the exit status, with further words of the command line."""
+    pytest.importorskip("ir_measures")
+    root = tmp_path / "noncommercial/nfcorpus"
+    root.mkdir(parents=True)
+    (root / "mini.docs.gz").write_text("D1\tstatins lower cholesterol\nD2\tbroccoli and cancer\n")
+    (root / "mini.3-2-1.qrel").write_text("Q1\t0\tD1\t3\nQ2\t0\tD2\t1\n")
+    (root / "mini.titles.queries").write_text("Q1\tcholesterol drugs\nQ2\tdoes broccoli help\n")
+    module = script("05_evaluate")
+    tasks = [load_task("linking"), load_task("retrieval_nfcorpus")]
+    monkeypatch.setattr(module, "known_tasks", lambda: tasks)
+    monkeypatch.setitem(module.ARMS, "ranking", ("lexical",))
+
+    def run(*words: str) -> int:
+        usual = ["05_evaluate", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--quick"]
+        monkeypatch.setattr("sys.argv", [*usual, *words])
+        return module.main()
+
+    return run
+
+
+def test_a_task_without_the_split_is_left_out_and_told_and_the_page_is_written(
+    evaluated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluated("--split", "mini") == 0
+    told = capsys.readouterr()
+    assert "left out: linking" in told.err and "known: medquad, hpo, all" in told.err and "ndcg@10" in told.out
+    assert "retrieval_nfcorpus · mini" in (tmp_path / "out/report.html").read_text()
+    assert evaluated("--split", "mini", "--tasks", "linking", "retrieval_nfcorpus") == 1  # one that was named
+    assert evaluated("--split", "nosuch") == 1
+    assert "nothing to ask" in capsys.readouterr().err
+
+
+def test_an_arm_that_fails_takes_no_other_with_it(
+    evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = script("05_evaluate")
+    monkeypatch.setattr(module, "arms_of", lambda task, quick: ("nosuch", "lexical"))
+    monkeypatch.setattr("sys.argv", ["05_evaluate", "--data", str(tmp_path), "--tasks", "retrieval_nfcorpus", "--split", "mini", "--out", str(tmp_path / "out")])  # fmt: skip
+    assert module.main() == 1
+    assert "left out: retrieval_nfcorpus · nosuch" in capsys.readouterr().err
+    assert (tmp_path / "out/report.html").is_file()
+
+
 def test_a_score_that_nothing_defines_is_a_dash() -> None:
     told = script("05_evaluate").told
     assert told({"headline": "auroc", "scores": {}, "intervals": {}}) == "auroc –"

@@ -13,7 +13,7 @@ from medrag.errors import CorpusError, GeneratorError, SettingsError
 from medrag.eval import collections, runner
 from medrag.eval.arms import Arm, one_by_one
 from medrag.eval.rankers import Parts, make_ranker
-from medrag.eval.tasks import Example, Output, load_task
+from medrag.eval.tasks import Example, NoExample, Output, load_task
 from medrag.testing import FakeEncoder
 
 
@@ -55,6 +55,17 @@ def test_bioasq_joins_snippets_by_article(pack: Path) -> None:
     found = collections.bioasq(pack, "9B")
     assert found.texts == {"7": "VPS4A is mutated."}
     assert found.examples[0].reference == {"7": 1}
+
+
+@pytest.mark.parametrize(
+    ("task", "known"),
+    [("retrieval_nfcorpus", "known: mini"), ("retrieval_bioasq", "known: all, 9B1_golden"), ("retrieval_medquad", "known: all, 1_QA")],
+)  # fmt: skip
+def test_a_split_that_a_collection_lacks_is_told_with_those_it_has(pack: Path, task: str, known: str) -> None:
+    (pack / "open/medquad/1_QA").mkdir(parents=True)
+    with pytest.raises(NoExample, match=f"no split 'test' → {known}"):
+        runner.plan(task, pack, split="test")
+    assert runner.plan("retrieval_bioasq", pack, split="9").examples  # how names of files begin
 
 
 def test_rankers_find_the_document(pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

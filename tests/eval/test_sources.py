@@ -119,7 +119,7 @@ ASKED = '{"uid": "1", "question": "q?", "answer": "Yes."}\n'
         ("splits.json", "{", "json: Expecting"),
         ("splits.json", "[]", "json: .* is no object"),
         ("splits.json", '{"mine": "1"}', "json: 'mine' is no list"),
-        ("splits.json", '{"train": ["1"]}', "no split 'mine' of IU X-Ray → known: train"),
+        ("splits.json", '{"train": ["1"]}', "/iu_xray has no split 'mine' → known: train"),
         ("reports.csv", None, "csv: No such file"),
         ("reports.csv", "uid,findings\n1,Clear lungs.\n", "csv: line 2 has no MeSH, impression"),
         ("reports.csv", "uid,MeSH,findings,impression\n1,normal\n", "csv: line 2 has no findings, impression"),
