@@ -12,6 +12,7 @@ from medrag.errors import CorpusError, SettingsError
 from medrag.eval import scoring
 from medrag.eval.lines import latest, read_lines
 from medrag.eval.tasks import Output, Task
+from medrag.score.reliance import unlike
 
 
 def load(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -74,24 +75,6 @@ def compare(first: Path, second: Path, draws: int = 1000, seed: int = 0) -> dict
         "differ": _differ(one["settings"], other["settings"]),
         "scores": {"first": one["scores"], "second": other["scores"]},
     }  # fmt: skip
-
-
-def unlike(line: Mapping[str, Any], its: Mapping[str, Any]) -> str:
-    """What two lines of one id do not share, for ids may be numbers of rows; one that failed, or of an early run, knows its right answer alone."""
-    if line["reference"] != its["reference"]:
-        return "right answer"
-    if "failed" in (line["status"], its["status"]) or not {"question", "images"} <= line.keys() & its.keys():
-        return ""
-    if line["question"] != its["question"]:
-        return "question"
-    return "picture" if _shown(line, its) != _shown(its, line) else ""
-
-
-def _shown(line: Mapping[str, Any], beside: Mapping[str, Any]) -> list[str]:
-    """A line's pictures, by their content where both lines know it, else by their names."""
-    if all(one.get("pictures") and all(one["pictures"]) for one in (line, beside)):
-        return list(line["pictures"])
-    return [Path(path).name for path in line["images"]]
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[str]]:

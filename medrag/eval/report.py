@@ -15,9 +15,10 @@ from medrag._util import render
 from medrag._util.files import atomic_open
 from medrag.errors import CorpusError
 from medrag.eval import charts, own, scoring
-from medrag.eval.compare import load, unlike
+from medrag.eval.compare import load
 from medrag.eval.tasks import Task
 from medrag.score import closed
+from medrag.score.reliance import unlike
 
 CASES = 4  # won and lost, each
 SHOWN = 0.005  # a smaller gain is written 0.00

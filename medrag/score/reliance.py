@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -78,7 +79,7 @@ def paired(
     """Answers to the questions that ``without`` and ``using`` retrieval share, as an evaluation keeps them.
 
     A line has ``id``, ``value``, ``reference`` and ``group``. ``unseen`` are answers with retrieval but without the image. Raises
-    SettingsError where nothing is shared, or one id has two references.
+    SettingsError where nothing is shared, or one id stands for two questions (`unlike`).
     """
     alone, blind = ({str(line["id"]): line for line in lines} for lines in (without, unseen))
     found = Paired([], [], [], [])
@@ -87,8 +88,8 @@ def paired(
         if name not in alone:
             continue
         others = [alone[name], *([blind[name]] if name in blind else [])]
-        if any(other["reference"] != line["reference"] for other in others):
-            raise SettingsError(f"{name} has two references", "name results of one task, split and version")
+        if what := next(filter(None, (unlike(line, other) for other in others)), ""):
+            raise SettingsError(f"{name} has two {what}s", "name results of one task, split and version")
         found.answers.append((alone[name]["value"], line["value"], blind[name]["value"] if name in blind else None))
         found.references.append(str(line["reference"]))
         found.ids.append(name)
@@ -96,6 +97,25 @@ def paired(
     if not found.answers:
         raise SettingsError("the results share no question", "name results of one task and split")
     return found
+
+
+def unlike(line: Mapping[str, Any], its: Mapping[str, Any]) -> str:
+    """What two lines of one id do not share, for ids may be numbers of rows; one that failed, or of an early run, knows its right answer alone."""
+    if line["reference"] != its["reference"]:
+        return "right answer"
+    failed = "failed" in (line.get("status"), its.get("status"))
+    if failed or not {"question", "images"} <= line.keys() & its.keys():
+        return ""
+    if line["question"] != its["question"]:
+        return "question"
+    return "picture" if _shown(line, its) != _shown(its, line) else ""
+
+
+def _shown(line: Mapping[str, Any], beside: Mapping[str, Any]) -> list[str]:
+    """A line's pictures, by their content where both lines know it, else by their names."""
+    if all(one.get("pictures") and all(one["pictures"]) for one in (line, beside)):
+        return list(line["pictures"])
+    return [PurePath(path).name for path in line["images"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,14 +93,27 @@ def test_results_that_do_not_pair_are_refused() -> None:
     for unseen in ([], lines("Yes.")):
         with pytest.raises(SettingsError) as problem:
             paired(lines("Yes."), lines("Yes.", reference="no"), unseen)
-        assert problem.value.message == "0 has two references"
+        assert problem.value.message == "0 has two right answers"
         assert problem.value.hint == "name results of one task, split and version"
-    with pytest.raises(SettingsError, match="two references"):
+    with pytest.raises(SettingsError, match="two right answers"):
         paired(lines("Yes."), lines("Yes."), lines("Yes.", reference="no"))
     with pytest.raises(SettingsError) as problem:
         paired([], lines("Yes."))
     assert problem.value.message == "the results share no question"
     assert problem.value.hint == "name results of one task and split"
+
+
+def test_answers_to_two_questions_of_one_id_are_no_pair() -> None:
+    """Ids of a file of one's own are numbers of its rows."""
+    line = {"id": "1", "value": "Yes.", "reference": "yes", "question": "A mass?", "images": ["a/1.png"]}
+    assert paired([line], [line | {"images": ["b/1.png"]}]).ids == ["1"]  # the same file somewhere else
+    for other, what in (({"question": "An effusion?"}, "questions"), ({"images": ["2.png"]}, "pictures")):
+        with pytest.raises(SettingsError, match=f"1 has two {what}"):
+            paired([line], [line | other])
+        with pytest.raises(SettingsError, match=f"1 has two {what}"):
+            paired([line], [line], [line | other])
+    failed = line | {"question": "", "images": [], "value": "", "status": "failed"}
+    assert paired([failed], [line]).answers == [("", "Yes.", None)]
 
 
 def test_pairs_have_the_group_of_their_line_or_their_own() -> None:
