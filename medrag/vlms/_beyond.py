@@ -18,6 +18,10 @@ _BEYOND = re.compile(
     r"|^\W*(?:is|are) (?:it|this|that|they|these|he|she|the \w+) (?:serious|dangerous|life-threatening|urgent|an emergency|curable|treatable|contagious|infectious)\W*$"
     r"|^\W*(?:is|are) (?:the|his|her|this|these|that) (?:[\w-]+ ){0,3}(?:tubes?|lines?|catheters?|leads?|pacemaker|drains?|stents?|wires?|ett|ngt|cvc|picc)(?: tip)? (?:\w+ly |well )?"
     r"(?:placed|positioned|malpositioned|misplaced|located|in (?:an? |the )?(?:\w+ )?(?:place|position|location))\W*$"
+    r"|^\W*(?:does|do|should) (?:this|it|that|these|he|she) (?:\w+ )?(?:need|require|warrant)\b"
+    r"|^\W*(?:how old|what(?:'s| is) (?:the |his |her )?(?:(?:patient'?s? )?(?:age|sex|gender|name|race|weight|height|ethnicity)|(?:age|sex|gender|race|weight|height|ethnicity) of))\b"
+    r"|^\W*is (?:the patient|this|it|he|she) (?:an? )?(?:male or (?:an? )?female|female or (?:an? )?male|man or (?:an? )?woman|woman or (?:an? )?man)\b"
+    r"|^\W*(?:why\b|what (?:could|can|might|may|would) (?:be causing|cause|explain|account for|lead to)|what (?:causes|caused|is causing|explains)|what(?:'s| is| are) the (?:\w+ )?(?:causes?|reasons?|etiolog(?:y|ies)|mechanism) )"
     r"|\bworr(?:y|ied)\b|^\W*(?:do|don't) you agree\W*$|^\W*(?:are you|how) (?:sure|certain|confident)\b|^\W*what do you think\b"
     r"|^\W*(?:who|what) are you\b|^\W*(?:hi|hello|hey|thanks?|thank you|ok(?:ay)?|bye|goodbye|yes|no|great|good|nice|cool|wow)(?: (?:there|you|very much|so much))*\W*$",
     re.IGNORECASE,
@@ -33,6 +37,26 @@ _MEASURED = re.compile(  # of a finding; that an organ is large can be seen
 )
 
 
+_ENGLISH = re.compile(
+    r"\b(?:is|are|was|were|the|there|does|do|did|has|have|what|which|where|why|how|who|any|this|that|of|and|with|on|describe|show|see|write)\b",
+    re.IGNORECASE,
+)
+_FOREIGN = re.compile(
+    r"\b(?:gibt es|ist|sind|welche[rsn]?|zeigt|liegt|eine?[nmr]?|der|das|nicht|wie|wo|hay|est[aá]|cu[aá]l|qu[eé]|d[oó]nde|tiene|muestra|los|las|una|est-ce|y a-t-il|quelle?s?|montre|une|des|les|sur|c'è|esiste|quale|mostra|della|existe|há|onde|heeft|zijn|een)\b"
+    r"|[\u0400-\u04ff\u0590-\u06ff\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]",
+    re.IGNORECASE,
+)
+
+
+def foreign(question: str) -> bool:
+    """Whether a question is in a language that the small model was not taught: no word of English, and one of another.
+
+    >>> [foreign(q) for q in ("Gibt es einen Pleuraerguss?", "¿Hay derrame pleural?", "Any effusion?", "Heart size?")]
+    [True, True, False, False]
+    """
+    return not _ENGLISH.search(question) and bool(_FOREIGN.search(question))
+
+
 def beyond(question: str) -> bool:
     """Whether a question is of that sort.
 
@@ -41,4 +65,4 @@ def beyond(question: str) -> bool:
     """
     asked = plainly(question)
     sized = _MEASURED.search(asked) and (_LESION.search(asked) or not _ORGAN.search(asked))
-    return bool(_BEYOND.search(asked) or sized)
+    return bool(_BEYOND.search(asked) or sized or foreign(question))

@@ -7,7 +7,7 @@ of a quarter: half of the F1 that such a reader reaches is where F1 is best (Lip
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from medrag._util.findings import ASKED
 from medrag.vlms._ask import Ask, parse
@@ -26,17 +26,6 @@ INCIDENTAL = frozenset(  # beside these the lungs may be clear, and nothing acut
      "mesh:Implanted Medical Device", "mesh:Hernia, Hiatal", "mesh:Atherosclerosis"}
 )  # fmt: skip
 _DENIAL = re.compile(r"^((?:there (?:is|are) )?no (?:evidence of )?)(.+?)((?: (?:is|are) \w+)?\.?)$", re.IGNORECASE)
-_HEART_SIZE = re.compile(
-    r"^\W*(?:(?:and |what about |how about )?(?:the )?heart size|size of (?:the )?heart|(?:what(?:'s| is)|how is|describe|comment on) the (?:heart size|(?:cardiac )?size of the heart|size of the (?:heart|cardiac silhouette)|cardiac size)"
-    r"|how (?:big|large) is the (?:heart|cardiac silhouette)|is the (?:heart|cardiac silhouette|heart size) (?:normal or enlarged|enlarged or normal|large or normal|normal or large)|cardiomegaly (?:vs\.?|or|versus) normal(?: heart(?: size)?)?)"
-    r"(?: (?:in|on) (?:this|the) (?:chest )?(?:film|image|picture|x-?ray|radiograph))?\W*$",
-    re.IGNORECASE,
-)
-_WHOLE = re.compile(
-    r"^\W*(?:is|are|does|do)? ?(?:this|the|these|it)(?: (?:chest|image|film|x-?ray|radiograph|picture|study|scan))* ?(?:looks?|appears?|seems?)?(?: to be)? (?:normal or abnormal|abnormal or normal|normal or not)\W*$"
-    r"|^\W*(?:normal or abnormal|abnormal or normal|normal or not)\W*$",
-    re.IGNORECASE,
-)
 _HEAD = re.compile(r"^((?:findings|impression):\s*)", re.IGNORECASE)
 
 
@@ -44,21 +33,6 @@ def seen(probabilities: Mapping[str, float], least: float = SEEN) -> dict[str, A
     """The labels that the reader finds likely enough, the likeliest first, each with the question about it."""
     named = sorted(((p, label) for label, p in probabilities.items() if label in ASKED and p >= least), reverse=True)
     return {label: parse(f"Is there {ASKED[label][0]}?") for _, label in named}
-
-
-def read_off(question: str, probabilities: Callable[[], Mapping[str, float]]) -> str:
-    """What the reader alone tells: the size of the heart, and whether a film is normal or abnormal; empty for other questions.
-
-    >>> read_off("How big is the heart?", lambda: {"Cardiomegaly": 0.4}), read_off("Normal or abnormal?", lambda: {"Effusion": 0.6})
-    ('The heart is enlarged.', 'Abnormal: pleural effusion.')
-    """
-    if _HEART_SIZE.match(question):
-        return f"The heart is {'' if probabilities().get('Cardiomegaly', 0.0) >= SEEN else 'not '}enlarged."
-    if not _WHOLE.match(question):
-        return ""
-    found = seen(probabilities())
-    text = summary(found)
-    return f"Abnormal: {text[:1].lower()}{text[1:]}" if found else "Normal: no abnormality is seen."
 
 
 def headed(sentence: str) -> bool:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrag import models, plugins
 from medrag._util.files import sha256_text
-from medrag._util.findings import ASKED, presence_asked, reading_asked
+from medrag._util.findings import presence_asked
 from medrag._util.odds import chance, logit
 from medrag._util.polarity import OPPOSITE
 from medrag._util.weights import weights_id
@@ -31,13 +31,16 @@ from medrag.vlms import _small_layout as layout
 from medrag.vlms._ask import Ask, parse, plain, sections
 from medrag.vlms._beyond import beyond
 from medrag.vlms._changed import asks_change, told_or_refused
-from medrag.vlms._consensus import dice, marked
-from medrag.vlms._evidence import GIVEN, is_report, split, usable
+from medrag.vlms._evidence import GIVEN, is_report
 from medrag.vlms._hf import Turns
 from medrag.vlms._modality import kind_is, kind_told, misplaced
-from medrag.vlms._revise import SECTIONS, headed, read_off, revised, seen, summary
+from medrag.vlms._noted import read_off
+from medrag.vlms._regions import of_part, part_of
+from medrag.vlms._revise import SECTIONS, headed, revised, seen, summary
+from medrag.vlms._small_asked import affirmed, labels_of, untaught
+from medrag.vlms._small_said import beginning, same, sentences_of, views
 from medrag.vlms._stance import says
-from medrag.vlms._vote import cite_keys, strongest_view
+from medrag.vlms._vote import cite_keys
 from medrag.vlms.extractive import Extractive
 from medrag.vlms.transformers import Transformers
 
@@ -55,9 +58,11 @@ ROUTED = 4.5  # log odds that the router names the kind of picture rightly: 0.98
 UNTAUGHT = frozenset({"ultrasound", "fundus", "dermoscopy", "histology", "blood-smear"})
 REPORTED = frozenset({"", "chest-xray"})  # of which it was taught to write reports; "": nobody told
 EVIDENCE = 3  # pieces of evidence that it was trained to read
-LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
-_CHOICE = re.compile(r"\W*(?:is|was) (?:this|it|that)\b", re.IGNORECASE)
-_END = re.compile(r"(?<=[.!?])(?:\s+|$)")
+SURE = 0.45  # geometric mean of the probabilities of the tokens of an open answer, below which it is not given
+_WORD = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
+_WHAT = re.compile(
+    r"^\W*(?:and )?(?:what|which|where|why|how|who|when|describe|name|list|explain|tell)\b", re.IGNORECASE
+)
 
 
 class MedragSmall:
@@ -94,10 +99,15 @@ class MedragSmall:
         if self._blind(prompt, images):
             yield from self._by_words(prompt, images)
             return
-        if parse(prompt.question).sort == "closed":  # short, and its first word is to be known before
+        sort = parse(prompt.question).sort
+        if sort == "closed":  # short, and its first word is to be known before
             yield from self._closed([prompt], [images])[0]
             return
-        pieces = self.inner.stream(self._told(prompt, images), images)
+        told = self._told(prompt, images)
+        short = (
+            sort == "open" and told.question not in layout.REPORT_ASKS
+        )  # sure of its words or not is known at their end
+        pieces = self._sure([told], [images]) if short else self.inner.stream(told, images)
         yield from self._sentences(prompt, self._revised(prompt, images, pieces))
 
     def batch(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
@@ -112,14 +122,20 @@ class MedragSmall:
         found |= {n: "".join(pieces) for n, pieces in zip(closed, said, strict=True)}
         others = [n for n in range(len(asked)) if n not in found]
         told = [self._told(*asked[n]) for n in others]
-        written = self.inner.batch(told, [images[n] for n in others]) if others else []
+        written = self._sure(told, [images[n] for n in others]) if others else []
         for n, text in zip(others, written, strict=True):
             found[n] = "".join(self._sentences(prompts[n], self._revised(*asked[n], [text])))
         return [found[n] for n in range(len(asked))]
 
+    def _sure(self, told: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
+        """The texts; the refusal in place of an open answer whose words the model itself holds for less likely than `SURE`."""
+        texts, likely = self.inner.with_likelihood(told, images)
+        rows = zip(texts, likely, told, strict=True)
+        return [text if p >= SURE or one.question in layout.REPORT_ASKS else REFUSAL for text, p, one in rows]
+
     def _closed(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[Iterator[str]]:
         """Pieces of the answers to closed questions: how each would begin is known from the pass that wrote it."""
-        asked = [_affirmed(one) for one in prompts]
+        asked = [affirmed(one) for one in prompts]
         told = [self._told(p, i) for p, i in zip(asked, images, strict=True)]
         texts, begun = self.inner.with_first_words(told, images, *YES_NO) if told else ([], [])
         _kept(self._begun, _keys(told, images), lambda places: [begun[n] for n in places])
@@ -142,7 +158,7 @@ class MedragSmall:
 
         "Are the lungs free of effusion?" is asked as "Is there an effusion?", of which the model saw more, and its answer turned round.
         """
-        asked = [_affirmed(one) for one in prompts]
+        asked = [affirmed(one) for one in prompts]
         told = [self._told(p, i) for p, i in zip(asked, images, strict=True)]
         begun = _kept(self._begun, _keys(told, images), lambda places: self._first_words(told, images, places))
         moved = [self._shift(p, i) - self.evidence_shift(p) for p, i in zip(asked, images, strict=True)]
@@ -165,10 +181,10 @@ class MedragSmall:
         wanted = [
             n
             for n, p in enumerate(prompts)
-            if parse(p.question).sort == "closed" and (self._shift(p, images[n]) or _affirmed(p) is not p)
+            if parse(p.question).sort == "closed" and (self._shift(p, images[n]) or affirmed(p) is not p)
         ]
         chances = self._chances([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
-        several = [len(_labels(prompts[n].question)[0]) > 1 for n in wanted]
+        several = [len(labels_of(prompts[n].question)[0]) > 1 for n in wanted]
         words = (
             "" if begun < 0.5 and not many else "Yes" if p >= 0.5 else "No"
             for (p, begun), many in zip(chances, several, strict=True)
@@ -184,7 +200,7 @@ class MedragSmall:
 
     def reader_shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
         """Log of how much likelier than in training the reader finds what is asked about, any of it where several findings are named; 0 where it has no say."""
-        labels, against = _labels(prompt.question) if self._reads(prompt) else ((), False)
+        labels, against = labels_of(prompt.question) if self._reads(prompt) else ((), False)
         if not labels or not all(label in self._usual for label in labels):
             return 0.0
         shift = logit(_any(self._read(images), labels)) - logit(_any(self._usual, labels))
@@ -205,12 +221,14 @@ class MedragSmall:
 
     def _blind(self, prompt: Prompt, images: Sequence[Image]) -> bool:
         """Whether the words of the evidence answer: nothing to look at, a definition is asked, or the picture is of a kind that the model was not taught to
-        read, or to report on (it would write of a heart and lungs all the same), or what no look at it tells is asked: what changed, what to do."""
+        read, or to report on (it would write of a heart and lungs all the same), or what no look at it tells is asked: what changed, what to do, or a disease of which it
+        saw no question."""
         domain, sort = prompt.context.query.domain, parse(prompt.question).sort
         if not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED):
             return True
         return (
             beyond(prompt.question)
+            or (domain in REPORTED and untaught(prompt.question))
             or asks_change(prompt.question)
             or bool(told_or_refused(prompt.question, prompt.context))
         )
@@ -227,24 +245,27 @@ class MedragSmall:
         if domain == "chest-xray" and self._reads(prompt):
             if parse(prompt.question).broad:
                 return summary(seen(self._read(images)))
-            return read_off(prompt.question, lambda: self._read(images)) or kind_told(prompt.question, domain)
+            return read_off(prompt.question, lambda: self._read(images), self._usual) or kind_told(
+                prompt.question, domain
+            )
         return kind_told(prompt.question, domain)
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
         """A report's pieces, put right by what the reader sees, nothing said twice; a report is also what was not asked for and begins like one,
         which of what is no chest film is refused, as is the name of a picture that it is not. Other texts as they are."""
-        sentences = _whole(pieces)
-        first = next(sentences, "")
-        asked = parse(prompt.question).sort == "report"
-        whole: Iterator[str] = itertools.chain([first] if first else [], sentences)
-        if (headed(first) and prompt.context.query.domain not in REPORTED) or misplaced(
-            first, prompt.context.query.domain
-        ):
+        sentences, domain = sentences_of(pieces), prompt.context.query.domain
+        first, part = next(sentences, ""), self._part(prompt)
+        if (headed(first) and domain not in REPORTED) or misplaced(first, domain):
             return [REFUSAL]
+        if _WORD.fullmatch(first) and _WHAT.match(prompt.question):  # yes and no are no answers to what, where and how
+            return [REFUSAL]
+        asked = parse(prompt.question).sort == "report" or bool(part)
+        written: Iterator[str] = itertools.chain([first] if first else [], sentences)
         if asked or headed(first):
             found = seen(self._read(images)) if self._reads(prompt) else {}
-            whole = revised(whole, found, sections(prompt.question) if asked else SECTIONS)
-        return (f"{sentence} " for sentence in whole)
+            written = revised(written, found, sections(prompt.question) if asked else SECTIONS)
+        kept = (list(of_part(part, written)) or [REFUSAL]) if part else written
+        return (f"{sentence} " for sentence in kept)
 
     def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "") -> Iterator[str]:
         """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise.
@@ -252,10 +273,10 @@ class MedragSmall:
         A text that does not begin as was ``decided`` gives way to that word alone.
         """
         ask, started, said = parse(prompt.question), False, ""
-        for sentence in _whole(_beginning(decided, pieces)):
+        for sentence in sentences_of(beginning(decided, pieces)):
             yield (" " if started else "") + self._keyed(ask, sentence, prompt)
             started, said = True, said or says(ask, sentence)
-        if ask.sort == "closed" and (keys := _views(ask, prompt, OPPOSITE.get(said, "-"))):
+        if ask.sort == "closed" and (keys := views(ask, prompt, OPPOSITE.get(said, "-"))):
             yield f" The evidence {cite_keys(keys)} says otherwise."
 
     @functools.cached_property
@@ -268,9 +289,14 @@ class MedragSmall:
     def _told(self, prompt: Prompt, images: Sequence[Image]) -> Prompt:
         """The prompt with the reader's line where a system text would stand, and no more evidence than it can use; a report asked for in words that it knows."""
         context, question = dataclasses.replace(prompt.context, kept=_told_of(prompt)), plain(prompt.question)
-        if parse(question).sort == "report" and self._reads(prompt) and question not in layout.REPORT_ASKS:
+        wanted = parse(question).sort == "report" or (self._reads(prompt) and self._part(prompt))
+        if wanted and self._reads(prompt) and question not in layout.REPORT_ASKS:
             question = layout.REPORT_ASKS[0]
         return dataclasses.replace(prompt, question=question, system=self._reader_line(prompt, images), context=context)
+
+    def _part(self, prompt: Prompt) -> str:
+        """The part of a chest film that is to be described; empty for other questions and pictures."""
+        return part_of(plain(prompt.question)) if prompt.context.query.domain == "chest-xray" else ""
 
     def _reader_line(self, prompt: Prompt, images: Sequence[Image]) -> str:
         return layout.reader_line(self._read(images)) if self._reads(prompt) else ""
@@ -310,36 +336,12 @@ class MedragSmall:
 
     def _keyed(self, ask: Ask, sentence: str, prompt: Prompt) -> str:
         """The sentence with the keys of the evidence that says the same, before its full stop."""
-        keys = _views(ask, prompt, says(ask, sentence) or "-") if ask.sort == "closed" else _same(sentence, prompt)
+        keys = views(ask, prompt, says(ask, sentence) or "-") if ask.sort == "closed" else same(sentence, prompt)
         text = sentence.strip()
         if not keys:
             return text
         stop = text[-1] if text[-1] in ".!?" else "."
         return f"{text.rstrip('.!? ')} {cite_keys(keys)}{stop}"
-
-
-def _affirmed(prompt: Prompt) -> Prompt:
-    """A question whether a finding of the reader is not there as one whether it is; others as they are."""
-    label, _ = reading_asked(prompt.question)
-    if label not in ASKED or not parse(prompt.question).negated:
-        return prompt
-    counted = prompt.context.frequency
-    counted = dataclasses.replace(counted, lift=-counted.lift) if counted else None
-    context = dataclasses.replace(prompt.context, frequency=counted)
-    return dataclasses.replace(prompt, question=f"Is there {ASKED[label][0]}?", context=context)
-
-
-def _labels(question: str) -> tuple[tuple[str, ...], bool]:
-    """The reader's labels that a question asks for the presence of, and whether "yes" speaks against them.
-
-    Several of "an effusion or a pneumothorax", but for "Is this pneumonia or atelectasis?", which wants one of them named.
-    """
-    either = parse(question).either
-    if either and not _CHOICE.match(question):
-        found = tuple(presence_asked(one.text) for one in either)
-        return (found, False) if all(found) else ((), False)
-    label, against = reading_asked(question)
-    return ((label,) if label else ()), against
 
 
 def _any(chances: Mapping[str, float], labels: Iterable[str]) -> float:
@@ -381,48 +383,6 @@ def _kept(store: dict[str, T], keys: Sequence[str], work: Callable[[list[int]], 
     for old in list(store)[:-KEPT]:
         store.pop(old, None)
     return [made[key] if key in made else known[key] for key in keys]
-
-
-def _whole(pieces: Iterable[str]) -> Iterator[str]:
-    """Whole sentences as they are finished."""
-    pending = ""
-    for piece in pieces:
-        pending += piece
-        *whole, pending = _END.split(pending)
-        yield from filter(str.strip, whole)
-    if pending.strip():
-        yield pending
-
-
-def _beginning(decided: str, pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces as they are where nothing is decided or the text begins so; otherwise the decided word and a full stop."""
-    held, rest = "", iter(pieces)
-    if decided:
-        for piece in rest:
-            held += piece
-            if len(held.strip()) > len("Yes"):
-                break
-        if not re.match(rf"\W*{decided}\b", held, re.IGNORECASE):
-            yield f"{decided}."
-            return
-        yield held
-    yield from rest
-
-
-def _views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
-    """Keys of the reports whose strongest view of the finding is the wanted one; textbooks speak of no patient."""
-    views = {key: strongest_view(ask, hit) for key, hit in prompt.context if is_report(hit)}
-    return [key for key, said in views.items() if said and said[0] == wanted]
-
-
-def _same(sentence: str, prompt: Prompt) -> list[str]:
-    """Keys of the evidence that has a sentence with the same words of the same polarity."""
-    own = marked(sentence)
-    return [
-        key
-        for key, hit in prompt.context
-        if any(usable(text) and dice(own, marked(text)) >= LEAST for text in split(hit.item.text))
-    ]
 
 
 def _layout(prompt: Prompt) -> Turns:

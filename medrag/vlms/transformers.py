@@ -129,8 +129,17 @@ class Transformers:
         """`batch` and `first_words` in the time of one: the prompts are read once."""
         if not prompts:
             return [], []
-        texts, logits = self._written(prompts, images, output_logits=True, return_dict_in_generate=True)
-        return texts, _begins(self._load(), logits, one, other)
+        texts, found = self._written(prompts, images, output_logits=True, return_dict_in_generate=True)
+        return texts, _begins(self._load(), found.logits[0], one, other)
+
+    def with_likelihood(
+        self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]
+    ) -> tuple[list[str], list[float]]:
+        """`batch`, and for each text the mean (geometric) probability of its tokens, 0–1: how sure the model was of its words."""
+        if not prompts:
+            return [], []
+        texts, found = self._written(prompts, images, output_logits=True, return_dict_in_generate=True)
+        return texts, _likelihoods(self._load(), found)
 
     def first_words(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], one: Sequence[str], other: Sequence[str]
@@ -155,7 +164,7 @@ class Transformers:
     def _written(
         self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]], **more: bool
     ) -> tuple[list[str], Any]:
-        """A text for each prompt; with ``more`` of `transformers`' own options the logits (n, vocabulary) of each first token, too."""
+        """A text for each prompt; with ``more`` of `transformers`' own options what it tells of their making, too."""
         loaded = self._load()
         limit = self.max_new_tokens or max(prompt.max_tokens for prompt in prompts)
         try:
@@ -168,7 +177,7 @@ class Transformers:
         written = (found.sequences if more else found)[:, inputs["input_ids"].shape[1] :]
         texts = loaded.tokenizer.batch_decode(written, skip_special_tokens=True)
         told = ["".join(spoken([text], _thinks(loaded, row))).strip() for text, row in zip(texts, rows, strict=True)]
-        return told, found.logits[0] if more else None
+        return told, found if more else None
 
     def _shown(self, images: Sequence[Image]) -> list[Image]:
         """The images in RGB and no larger than wanted; none for a model without eyes."""
@@ -308,6 +317,20 @@ def _begins(loaded: Loaded, logits: Any, one: Sequence[str], other: Sequence[str
     chances = logits.float().softmax(1)
     left, right = (chances[:, [_token(loaded, word) for word in words]].sum(1).tolist() for words in (one, other))
     return list(zip(left, right, strict=True))
+
+
+def _likelihoods(loaded: Loaded, found: Any) -> list[float]:
+    """Geometric means of the probabilities of the tokens that were written, up to the one that ends each text."""
+    import torch
+
+    steps = len(found.logits)
+    written = found.sequences[:, -steps:]
+    logs = torch.stack([row.float().log_softmax(1) for row in found.logits], 1)  # (n, steps, vocabulary)
+    chosen = logs.gather(2, written.unsqueeze(2)).squeeze(2)
+    ends = torch.tensor(loaded.model.generation_config.eos_token_id).reshape(-1).to(written.device)
+    over = torch.isin(written, ends).cumsum(1) - torch.isin(written, ends).int()  # tokens behind the first end
+    counts = (over == 0).float()
+    return ((chosen * counts).sum(1) / counts.sum(1)).exp().tolist()  # type: ignore[no-any-return]
 
 
 def _seeded(model: Any, options: dict[str, Any], seed: int | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,8 @@ from tiny_small import base, tiny
 from medrag.prompts import REFUSAL, Prompt
 from medrag.types import Context, Frequency, Hit, Passage, Query, Study
 from medrag.vlms import _small_layout as layout
+from medrag.vlms._ask import parse
+from medrag.vlms._taught import TAUGHT
 from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
 from medrag.vlms.small import YES_NO, MedragSmall
 
@@ -130,6 +133,12 @@ class Says(MedragSmall):
     @property
     def inner(self) -> Any:  # type: ignore[override]
         return self
+
+    likely = 0.9  # how sure it is of its words
+
+    def with_likelihood(self, prompts: Any, images: Any) -> tuple[list[str], list[float]]:
+        self.seen += prompts
+        return ["".join(self.pieces)] * len(prompts), [self.likely] * len(prompts)
 
     def stream(self, prompt: Prompt, images: Any = ()) -> Iterator[str]:
         if prompt.system == "" or prompt.system.startswith("Image reader"):
@@ -287,6 +296,54 @@ def test_the_reader_tells_the_size_of_the_heart_and_whether_a_film_is_normal() -
     ]
 
 
+def test_what_is_taken_for_granted_and_not_seen_is_said_to_be_missing() -> None:
+    model = Weighs(Reads(Effusion=0.01, Cardiomegaly=0.3), 0.5, "On the right.")
+    where = ("Where is the effusion?", "Is the effusion on the left or the right?", "Where is the cardiomegaly?")
+    said = [model.batch([on_chest(text)], [[film(1)]])[0] for text in where]
+    assert said == ["No pleural effusion is seen.", "No pleural effusion is seen.", "On the right."]
+
+
+def test_an_open_answer_that_the_model_is_not_sure_of_is_not_given() -> None:
+    model, asked = Weighs(Reads(Effusion=0.3), 0.5, "Icterus."), on_chest("What is the sign called?")
+    assert model.batch([asked], [[film(1)]]) == ["Icterus."] == ["".join(model.stream(asked, [film(1)]))]
+    model.likely = 0.4
+    assert model.batch([asked], [[film(1)]]) == [REFUSAL] == ["".join(model.stream(asked, [film(1)]))]
+
+
+@pytest.mark.parametrize("word", ["Yes.", "no"])
+def test_yes_is_no_answer_to_which(word: str) -> None:
+    assert Weighs(Reads(Effusion=0.3), 0.5, word).batch([on_chest("Which findings are old?")], [[film(1)]]) == [REFUSAL]
+
+
+@pytest.mark.parametrize(
+    "question", ["Is this COVID-19?", "Gibt es einen Erguss?", "How old is the patient?", "Does this need a CT?"]
+)
+def test_what_the_model_was_not_taught_is_left_to_the_evidence(question: str) -> None:
+    assert Weighs(Reads(Effusion=0.9), 0.9, "Yes.").batch([on_chest(question)], [[film(1)]]) == [REFUSAL]
+
+
+def test_a_part_of_a_film_is_described_by_its_report() -> None:
+    model = Weighs(
+        Reads(Effusion=0.1, Cardiomegaly=0.6),
+        0.5,
+        "Findings: The lungs are clear. The aorta is tortuous. Impression: No acute disease.",
+    )
+    said = [
+        model.batch([on_chest(text)], [[film(1)]])[0]
+        for text in ("Describe the heart.", "What about the mediastinum?", "Describe the bones.")
+    ]
+    assert said == ["There is cardiomegaly.", "The aorta is tortuous.", REFUSAL]
+
+
+@pytest.mark.data
+def test_the_words_that_were_taught_are_those_of_the_training_questions() -> None:
+    pack = Path(os.environ["MEDRAG_DATA"])
+    asked = [
+        json.loads(line)["question"] for line in (pack / "noncommercial/iu_xray/vqa_train.jsonl").open(encoding="utf-8")
+    ]
+    assert len({parse(text).head for text in asked} - TAUGHT - {""}) < 0.02 * len(TAUGHT)
+
+
 def test_a_book_is_not_asked_what_a_picture_shows() -> None:
     model = Weighs(Reads(Effusion=0.05), 0.5, "No.")
     book = Hit(Passage("b:1~0", "b:1", "An effusion is fluid in the pleural space."), 1.0, 1, "dense")
@@ -391,7 +448,7 @@ def test_the_router_says_what_kind_of_picture_it_is(question: str, domain: str, 
     assert (chance > 0.95) == (yes is True) and (chance < 0.05) == (yes is False)
     open_one = dataclasses.replace(asked, question="Which imaging modality is this?")
     said = "".join(MedragSmall.stream(model, open_one, [film(1)]))
-    assert said == {"ct": "CT.", "chest-xray": "X-ray.", "mr": "MRI.", "other": "No."}[domain]
+    assert said == {"ct": "CT.", "chest-xray": "X-ray.", "mr": "MRI.", "other": REFUSAL}[domain]
 
 
 def test_a_report_is_asked_for_in_words_that_the_model_knows_and_holds_the_sections_that_were_asked_for() -> None:

@@ -288,3 +288,17 @@ def test_what_a_model_thinks_is_not_shown_whoever_opened_the_tag(
     monkeypatch.setattr(type(generator._load().tokenizer), "batch_decode", lambda *_, **__: [decoded, "Yes."])
     texts = generator.batch([prompt("Effusion?", max_tokens=1)] * 2, [[], []])
     assert texts == ["No effusion [E1].", "" if chat else "Yes."]
+
+
+def test_how_likely_a_text_is_agrees_with_a_pass_over_it(folders: dict[str, Path]) -> None:
+    model = Transformers(str(folders["llama"]), max_new_tokens=5)
+    asked = [prompt("Is there an effusion?"), prompt("What is a nodule, and how large may it be?")]
+    texts, likely = model.with_likelihood(asked, [[], []])
+    assert texts == model.batch(asked, [[], []]) and all(0 < p <= 1 for p in likely)
+    for one, p in zip(asked, likely, strict=True):
+        loaded = model._load()
+        begun = model._fit(loaded, one, [], 5)["input_ids"]
+        whole = loaded.model.generate(begun, max_new_tokens=5, do_sample=False, pad_token_id=0)
+        logs = loaded.model(whole).logits[0, begun.shape[1] - 1 : -1].float().log_softmax(1)
+        told = logs.gather(1, whole[0, begun.shape[1] :].unsqueeze(1)).mean().exp()
+        assert p == pytest.approx(told.item(), rel=1e-3)

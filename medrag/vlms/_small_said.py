@@ -1,0 +1,60 @@
+"""What the small model writes, sentence by sentence, and the evidence that says the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from medrag.vlms._ask import Ask
+from medrag.vlms._consensus import dice, marked
+from medrag.vlms._evidence import is_report, split, usable
+from medrag.vlms._vote import strongest_view
+
+if TYPE_CHECKING:
+    from medrag.prompts import Prompt
+
+LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
+_END = re.compile(r"(?<=[.!?])(?:\s+|$)")
+
+
+def sentences_of(pieces: Iterable[str]) -> Iterator[str]:
+    """Whole sentences as they are finished."""
+    pending = ""
+    for piece in pieces:
+        pending += piece
+        *whole, pending = _END.split(pending)
+        yield from filter(str.strip, whole)
+    if pending.strip():
+        yield pending
+
+
+def beginning(decided: str, pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces as they are where nothing is decided or the text begins so; otherwise the decided word and a full stop."""
+    held, rest = "", iter(pieces)
+    if decided:
+        for piece in rest:
+            held += piece
+            if len(held.strip()) > len("Yes"):
+                break
+        if not re.match(rf"\W*{decided}\b", held, re.IGNORECASE):
+            yield f"{decided}."
+            return
+        yield held
+    yield from rest
+
+
+def views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
+    """Keys of the reports whose strongest view of the finding is the wanted one; textbooks speak of no patient."""
+    views = {key: strongest_view(ask, hit) for key, hit in prompt.context if is_report(hit)}
+    return [key for key, said in views.items() if said and said[0] == wanted]
+
+
+def same(sentence: str, prompt: Prompt) -> list[str]:
+    """Keys of the evidence that has a sentence with the same words of the same polarity."""
+    own = marked(sentence)
+    return [
+        key
+        for key, hit in prompt.context
+        if any(usable(text) and dice(own, marked(text)) >= LEAST for text in split(hit.item.text))
+    ]
