@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import fields
 from pathlib import Path
 
-from medrag.tune.pairs import KINDS, counts, read_pairs
-from medrag.tune.policy import open_policy
-from medrag.tune.trainer import PreferenceTraining, train
+from medrag.errors import MedragError
+from medrag.tune.pairs import KINDS, counts
+from medrag.tune.peers import is_first
+from medrag.tune.run import tune
+from medrag.tune.trainer import PreferenceTraining, settings_of
 
 
-def main() -> None:
+def main() -> int:
     usual = PreferenceTraining()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", type=Path)
@@ -55,19 +58,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--precision", default=usual.precision, choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--gradient-checkpointing", action="store_true")
-    options = parser.parse_args()
-    pairs = read_pairs(options.pairs, options.kinds)
-    settings = PreferenceTraining(
-        **{f.name: getattr(options, f.name) for f in fields(usual) if hasattr(options, f.name)}
+    try:
+        tuned(parser.parse_args())
+    except MedragError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def tuned(options: argparse.Namespace) -> None:
+    """Tunes as the command line says and prints what came of it, in the first process alone."""
+    named = [field.name for field in fields(PreferenceTraining) if hasattr(options, field.name)]
+    settings = settings_of({name: getattr(options, name) for name in named})
+    pairs, found = tune(
+        options.pairs, options.out, settings, model=options.model, kinds=options.kinds, work=options.work
     )
-    policy = open_policy(options.model)
-    found = train(policy, pairs, settings, options.work)
-    about = f"preference tuning ({settings.method}, β {settings.beta}, rate {settings.rate:g}, seed {settings.seed}) on {found['used']} pairs"
-    about += f", {found['steps']} steps, {found['minutes']:.0f} minutes; kinds: {', '.join(options.kinds)}"
-    about += f"; mixed with {settings.untuned:.0%} of the weights before" if settings.untuned else ""
-    policy.save(options.out, about)
-    print(json.dumps({"pairs": counts(pairs), **found}, indent=1))
+    if is_first():
+        print(json.dumps({"pairs": counts(pairs), **found}, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -104,21 +104,21 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Tune a model on pairs. A run that was cut off goes on."""
-    from medrag.tune.pairs import counts, read_pairs
-    from medrag.tune.policy import open_policy
+    from medrag.tune.pairs import counts
+    from medrag.tune.peers import is_first
+    from medrag.tune.run import tune
     from medrag.tune.trainer import settings_of
-    from medrag.tune.trainer import train as tuned
 
-    settings, found = settings_of(options_of(option or [])), read_pairs(pairs_file, kind or ())
-    policy = open_policy(model)
-    result = tuned(policy, found, settings, work or out.with_name(f"{out.name}.work"))
-    policy.save(
-        out,
-        f"preference tuning ({settings}) on {result['used']} pairs, {result['steps']} steps, {result['minutes']:.0f} minutes",
+    found, result = tune(
+        pairs_file, out, settings_of(options_of(option or [])), model=model, kinds=kind or (), work=work
     )
+    if not is_first():
+        return
     if as_json:
         emit({"pairs": counts(found), **result})
         return
+    if result["left_out"]:
+        note(f"{result['left_out']} pairs without a picture are left out: {model} needs one")
     table(("measure", "last quarter"), [(name, f"{value:g}") for name, value in result.items()])
     note(f"written: {out}; MedRAG.open(…, model={str(out)!r}) answers with it")
 

@@ -99,10 +99,11 @@ def grpo_trainer(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
     from medrag.tune.hf_policy import targets
+    from medrag.tune.policy import generator_name
     from medrag.vlms._hf import sees
     from medrag.vlms.medrag_small import recipe_of
 
-    folder = models.resolve(model)
+    folder = models.resolve(generator_name(model))
     if recipe_of(folder):
         raise SettingsError(f"{model} cannot be trained by GRPO", "name a model of transformers, or tune it on pairs")
     eyes = sees(AutoConfig.from_pretrained(folder))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from medrag._util.files import sha256_text
 from medrag._util.images import load_image
@@ -25,7 +25,7 @@ SIDE = 1024  # pixels of an image's long side, as `medrag.vlms.transformers` sho
 
 @dataclass
 class TransformersPolicy:
-    """``rank`` and ``alpha`` are of the adapter; ``dtype`` "auto" is the checkpoint's on CUDA and float32 on CPU."""
+    """``rank`` and ``alpha`` are of the adapter, which ``seed`` draws; ``dtype`` "auto" is the checkpoint's on CUDA and float32 on CPU."""
 
     name: str
     folder: Path
@@ -33,8 +33,10 @@ class TransformersPolicy:
     alpha: int = 32
     device: str = "auto"
     dtype: str = "auto"
+    seed: int = 0
     model: Any = field(init=False)
     fingerprint: str = field(init=False)
+    needs_pictures: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         import torch
@@ -56,6 +58,7 @@ class TransformersPolicy:
             model = maker.from_pretrained(self.folder, dtype=dtype).to(device)
             processor = (AutoProcessor if self._sees else AutoTokenizer).from_pretrained(self.folder)
         adapter = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=targets(model), lora_dropout=0.0)
+        torch.manual_seed(self.seed)  # the adapter begins at random: alike in every process and every run
         self.model = get_peft_model(model, adapter)
         tokenizer = getattr(processor, "tokenizer", processor)
         self._loaded = Loaded(model, processor, tokenizer, window_of(model.config, tokenizer))

@@ -101,8 +101,7 @@ def make_pairs(
     ``unseen`` and ``lesion`` give the paths of x* and x̃. ``right`` and ``same`` judge (a language model may: any callable). Raises
     SettingsError for an unknown kind and for weights outside a positive range around 1.
     """
-    if strange := set(kinds) - set(KINDS):
-        raise SettingsError(f"there is no kind of pair {sorted(strange)[0]!r}", f"known: {', '.join(KINDS)}")
+    check_kinds(kinds)
     found: list[Pair] = []
     counted: Counter[str] = Counter()
     for one in told:
@@ -113,6 +112,12 @@ def make_pairs(
     scores = [relevance(pair.question, pair.chosen.answer, pair.rejected.answer) for pair in found]
     weighed = zip(found, weights(scores, low, high), strict=True)
     return [dataclasses.replace(pair, weight=weight) for pair, weight in weighed]
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Raises SettingsError for a kind of pair that there is not."""
+    if strange := set(kinds) - set(KINDS):
+        raise SettingsError(f"there is no kind of pair {sorted(strange)[0]!r}", f"known: {', '.join(KINDS)}")
 
 
 def _pairs_of(
@@ -196,15 +201,30 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> dict[str, int]:
 
 
 def read_pairs(path: Path, kinds: Sequence[str] = ()) -> list[Pair]:
-    """The pairs of a file, of the named kinds alone (none named: all). Raises SettingsError for a file that holds none of them."""
+    """The pairs of a file, of the named kinds alone (none named: all). Raises SettingsError for an unknown kind, and for a file that holds no pair of them."""
+    check_kinds(kinds)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        found = [pair for line in lines if line.strip() and ((pair := Pair.of(line)).kind in kinds or not kinds)]
+        held = [Pair.of(line) for line in lines if line.strip()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} holds no pairs: {error}", "medrag tune pairs writes them") from error
+    if not held:
+        raise SettingsError(f"{path} holds no pairs", "ask more questions with medrag tune pairs")
+    found = [pair for pair in held if not kinds or pair.kind in kinds]
     if not found:
-        raise SettingsError(f"{path} holds no pairs of the kinds {', '.join(kinds) or 'known'}", "name other kinds")
+        has = ", ".join(kind for kind, count in counts(held).items() if count)
+        raise SettingsError(f"{path} holds no pairs of the kinds {', '.join(kinds)}", f"it has: {has}")
     return found
+
+
+def check_pictures(pairs: Iterable[Pair]) -> None:
+    """Raises SettingsError where a picture of a pair does not lie where the pair says."""
+    named = {path: pair.id for pair in pairs for side in (pair.chosen, pair.rejected) for path in side.images}
+    if lost := [path for path in named if not Path(path).is_file()]:
+        raise SettingsError(
+            f"{len(lost)} pictures of the pairs are not there, the first {lost[0]} of {named[lost[0]]}",
+            "put them back, or make the pairs again with medrag tune pairs",
+        )
 
 
 def counts(pairs: Iterable[Pair]) -> dict[str, int]:

@@ -12,13 +12,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from medrag import models
 from medrag._util.files import sha256_file, sha256_text
 from medrag._util.images import load_image
 from medrag._util.weights import weights_id
-from medrag.errors import MissingDependency, SettingsError
+from medrag.errors import MissingDependency
 from medrag.tune import vlm
 from medrag.tune.pairs import Side
 
@@ -53,10 +53,11 @@ class Request:
 
 
 class Policy(Protocol):
-    """A model in training. ``fingerprint`` names its starting weights and how prompts are worded."""
+    """A model in training. ``fingerprint`` names its starting weights and how prompts are worded; ``needs_pictures``: it reads no pair without one."""
 
     model: Any
     fingerprint: str
+    needs_pictures: ClassVar[bool]
 
     def length(self, requests: Sequence[Request]) -> int:
         """Tokens of the requests' sequences together."""
@@ -83,8 +84,11 @@ class Policy(Protocol):
         ...
 
 
-def open_policy(name: str, *, rank: int = 16, alpha: int = 32, device: str = "auto", dtype: str = "auto") -> Policy:
-    """The model behind a name, ready to be tuned. ``rank``, ``alpha`` are of a new adapter; the small model keeps its own.
+def open_policy(
+    name: str, *, rank: int = 16, alpha: int = 32, device: str = "auto", dtype: str = "auto", seed: int = 0
+) -> Policy:
+    """The model behind a name, ready to be tuned. ``rank``, ``alpha`` are of a new adapter, which begins as ``seed`` draws it, in every process alike;
+    the small model keeps its own.
 
     Raises ModelMissing for weights that are not here, MissingDependency without peft.
     """
@@ -99,15 +103,19 @@ def open_policy(name: str, *, rank: int = 16, alpha: int = 32, device: str = "au
 
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    row = models.describe(name)
-    if row and row.role != "generator":  # "medrag-small" is an encoder too
-        name = f"{name}-vlm"
+    name = generator_name(name)
     folder = models.resolve(name)
     if recipe_of(folder):
         return SmallPolicy(folder, device)
     from medrag.tune.hf_policy import TransformersPolicy
 
-    return TransformersPolicy(name, folder, rank, alpha, device, dtype)
+    return TransformersPolicy(name, folder, rank, alpha, device, dtype, seed)
+
+
+def generator_name(name: str) -> str:
+    """The generator that a name means: "medrag-small" is an encoder, too."""
+    row = models.describe(name)
+    return f"{name}-vlm" if row and row.role != "generator" else name
 
 
 @dataclass
@@ -118,6 +126,7 @@ class SmallPolicy:
     device: str = "auto"
     model: Any = field(init=False)
     fingerprint: str = field(init=False)
+    needs_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         import torch
@@ -192,10 +201,6 @@ class SmallPolicy:
 
         if strange := [path for path in images if path not in self._looked]:
             self._looked.update(zip(strange, self._look(strange), strict=True))
-        if not images:
-            raise SettingsError(
-                "a pair without a picture cannot tune medrag-small", "leave questions without images out"
-            )
         patches = np.stack([self._looked[path][0] for path in images])
         if domain not in ("", "chest-xray"):
             return patches, ""

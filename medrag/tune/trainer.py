@@ -11,13 +11,12 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -26,13 +25,11 @@ from medrag._util.hardware import native_bf16
 from medrag._util.near import meant
 from medrag._util.progress import track
 from medrag.errors import SettingsError
-from medrag.tune.pairs import Pair, drawn
+from medrag.tune.pairs import Pair, check_pictures, drawn
+from medrag.tune.peers import Peers
 from medrag.tune.policy import Policy, Request
 from medrag.tune.preference import measured, preference_loss, supervised_loss
 from medrag.tune.vlm import batches, keep
-
-if TYPE_CHECKING:
-    import torch
 
 STATE, METRICS = "preferences.pt", "metrics.jsonl"
 Count = Annotated[int, Field(ge=0)]
@@ -145,24 +142,31 @@ def _stored(path: Path) -> dict[str, float]:
 
 
 def train(
-    policy: Policy, pairs: Sequence[Pair], settings: PreferenceTraining, work: Path, board: bool = True
-) -> dict[str, float]:
-    """Tunes the policy in place and returns the measures of the last quarter of the steps, on average, and how many pairs were used.
+    policy: Policy, pairs: Sequence[Pair], settings: PreferenceTraining, work: Path, board: bool = True,
+    save: Callable[[dict[str, float]], None] = lambda found: None,
+) -> dict[str, float]:  # fmt: skip
+    """Tunes the policy in place and returns the measures of the last quarter of the steps, on average, how many pairs were used, and how
+    many were left out because they have no picture and the policy needs one.
 
     ``work`` gets the reference's log-probabilities, a checkpoint every few steps (a run that was cut off goes on from it) and ``metrics.jsonl``, one line
-    a step; TensorBoard's events too where it is installed and ``board`` is set. Raises SettingsError for no pairs, and where the
-    checkpoint is of other settings or pairs.
+    a step; TensorBoard's events too where it is installed and ``board`` is set. ``save`` is given what is returned, in the first process alone; the
+    checkpoint stays until it is done. Raises SettingsError for no pairs, for pictures that are not there, where no step fits into the
+    minutes, and where the checkpoint is of other settings or pairs.
     """
     import torch
 
     if not pairs:
         raise SettingsError("there are no pairs to tune on", "medrag tune pairs makes them")
+    check_pictures(pairs)
+    given = len(pairs)
+    pairs = _readable(policy, pairs)
+    left_out = given - len(pairs)
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     ours = settings.method == "weighted"
     chosen = drawn(pairs, settings.most, settings.balance, settings.seed)
     pairs = [pair if ours else replace(pair, weight=1.0) for pair in chosen]
-    peers = _Peers.found()
+    peers = Peers.found()
     if settings.minutes and peers.count > 1:
         raise SettingsError(
             "several processes cannot follow the clock: each has its own", "set epochs instead of minutes"
@@ -209,13 +213,38 @@ def train(
                 }
             )
             if peers.first and step % settings.checkpoint == 0:
-                keep(work / STATE, {"about": about, "tensors": policy.tensors(), "optimiser": optimiser.state_dict(), "step": step, "seconds": time.time() - began})  # fmt: skip
+                _keep(policy, optimiser, work / STATE, about, step, began)
+    if not step:
+        raise SettingsError(f"no step fits into {settings.minutes:g} minutes", "set more, or 0 for all epochs")
     if peers.first:
-        (work / STATE).unlink(missing_ok=True)
+        _keep(
+            policy, optimiser, work / STATE, about, step, began
+        )  # the end, too: a save that fails is tried again from it
+    peers.wait()
     if untuned:
         policy.restore({n: t.lerp(untuned[n], settings.untuned) for n, t in policy.tensors().items()})
     policy.model.eval()
-    return {**summary(metrics(work)), "used": len(pairs)}
+    found = {**summary(metrics(work)), "used": len(pairs), "left_out": left_out}
+    if peers.first:
+        save(found)
+        (work / STATE).unlink(missing_ok=True)
+    peers.wait()
+    return found
+
+
+def _readable(policy: Policy, pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """The pairs without those that have no picture, where the policy needs one."""
+    seen = [pair for pair in pairs if pair.chosen.images and pair.rejected.images]
+    if not policy.needs_pictures:
+        return pairs
+    if not seen:
+        raise SettingsError("no pair has a picture, and medrag-small is tuned on those alone", "name another --model")
+    return seen
+
+
+def _keep(policy: Policy, optimiser: Any, path: Path, about: dict[str, Any], step: int, began: float) -> None:
+    state = {"tensors": policy.tensors(), "optimiser": optimiser.state_dict(), "step": step}
+    keep(path, {"about": about, **state, "seconds": time.time() - began})
 
 
 def _step(
@@ -258,7 +287,7 @@ def _schedule(
 
 
 def _reference_once(
-    policy: Policy, pairs: Sequence[Pair], path: Path, settings: PreferenceTraining, peers: _Peers
+    policy: Policy, pairs: Sequence[Pair], path: Path, settings: PreferenceTraining, peers: Peers
 ) -> Any:
     """The first process computes, the others then read what it kept."""
     if peers.first:
@@ -352,37 +381,3 @@ class _Log:
             self._stream.close()
         if self._writer:
             self._writer.close()
-
-
-class _Peers:
-    """The processes that train together; one alone where nothing launched several."""
-
-    def __init__(self, accelerator: Any = None) -> None:
-        self._accelerator = accelerator
-        self.count = accelerator.num_processes if accelerator else 1
-        self.place = accelerator.process_index if accelerator else 0
-        self.first = self.place == 0
-
-    @classmethod
-    def found(cls) -> _Peers:
-        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-            return cls()
-        from accelerate import Accelerator  # type: ignore[import-untyped]
-
-        return cls(Accelerator())
-
-    def wait(self) -> None:
-        if self._accelerator:
-            self._accelerator.wait_for_everyone()
-
-    def together(self, moved: Sequence[torch.nn.Parameter], line: dict[str, float], share: float) -> dict[str, float]:
-        """Sums gradients over all processes, and measures by each one's share; alone, nothing changes."""
-        import torch
-
-        if not self._accelerator:
-            return line
-        names = ("loss", "reward_chosen", "reward_rejected", "margin", "preferred", "kl")
-        for one in moved:
-            one.grad = self._accelerator.reduce(torch.zeros_like(one) if one.grad is None else one.grad, "sum")
-        values = torch.tensor([line.get(name, 0.0) * share for name in names], device=self._accelerator.device)
-        return dict(zip(names, self._accelerator.reduce(values, "sum").tolist(), strict=True))

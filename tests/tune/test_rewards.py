@@ -170,3 +170,10 @@ def test_trl_takes_a_step(tmp_path: Path) -> None:
     trainer.train()
     logged = trainer.state.log_history[0]
     assert {f"rewards/{name}_reward/mean" for name in ("answer", "format", "citation", "use")} <= logged.keys()
+
+
+def test_the_small_model_is_refused_under_either_of_its_names(tmp_path: Path) -> None:
+    pytest.importorskip("trl"), pytest.importorskip("peft")
+    for name in ("medrag-small", "medrag-small-vlm"):
+        with pytest.raises(SettingsError, match=f"{name} cannot be trained by GRPO"):
+            grpo.grpo_trainer(name, [], tmp_path)

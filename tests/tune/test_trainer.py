@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_small import base
 
 from medrag.errors import SettingsError
@@ -260,6 +260,40 @@ def test_nothing_to_tune_on(shipped: Path, tmp_path: Path) -> None:
         train(Looked(shipped), [], NUMBERS, tmp_path)
 
 
+def test_a_run_without_a_step_is_no_tuning(shipped: Path, pairs: list[Pair], tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no step fits"):
+        train(Looked(shipped), pairs, PreferenceTraining(minutes=1e-9), tmp_path / "work", board=False)
+
+
+def test_pairs_without_a_picture_are_left_out_and_counted_where_one_is_needed(
+    shipped: Path, pairs: list[Pair], tmp_path: Path
+) -> None:
+    side = pairs[0].chosen
+    blind = [replace(pairs[0], id="blind", chosen=replace(side, images=()), rejected=replace(side, images=()))]
+    numbers = PreferenceTraining(steps=1, tokens=5000)
+    found = train(Looked(shipped), [*blind, *pairs], numbers, tmp_path / "work", board=False)
+    assert (found["used"], found["left_out"]) == (len(pairs), 1)
+    with pytest.raises(SettingsError, match="no pair has a picture"):
+        train(Looked(shipped), blind, numbers, tmp_path / "other", board=False)
+
+
+def test_a_save_that_fails_is_tried_again_without_training_again(
+    shipped: Path, pairs: list[Pair], tmp_path: Path
+) -> None:
+    tensors: list[Any] = []
+
+    def full(found: dict[str, float]) -> None:
+        raise OSError("no space left")
+
+    numbers, first, again = replace(NUMBERS, epochs=2, untuned=0.5), Looked(shipped), Looked(shipped)
+    with pytest.raises(OSError, match="no space"):
+        train(first, pairs, numbers, tmp_path / "work", board=False, save=full)
+    before = metrics(tmp_path / "work")
+    train(again, pairs, numbers, tmp_path / "work", False, lambda found: tensors.append(again.tensors()))
+    assert metrics(tmp_path / "work") == before and not (tmp_path / "work/preferences.pt").exists()
+    assert all(torch.allclose(tensor, tensors[0][name], atol=1e-6) for name, tensor in first.tensors().items())
+
+
 def test_settings_as_people_type_them() -> None:
     assert settings_of({"method": "dpo", "rate": 1e-4, "steps": 20}) == PreferenceTraining("dpo", rate=1e-4, steps=20)
     with pytest.raises(SettingsError, match="did you mean 'beta'"):
@@ -317,18 +351,12 @@ def test_commands(pairs: list[Pair], tmp_path: Path) -> None:
 WORKER = """
 import sys, torch
 from pathlib import Path
-from medrag.tune.pairs import read_pairs
-from medrag.tune.policy import open_policy
-from medrag.tune.trainer import PreferenceTraining, train
-torch.manual_seed(0)
+from medrag.tune.run import tune
+from medrag.tune.trainer import PreferenceTraining
 torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-policy = open_policy(str(folder / "tiny"), rank=4, alpha=8, device="cpu")
+folder, name = Path(sys.argv[1]), sys.argv[2]
 numbers = PreferenceTraining(steps=4, rate=5e-3, tokens=3000, warmup=1)
-train(policy, read_pairs(folder / "pairs.jsonl"), numbers, folder / sys.argv[2], board=False)
-import os
-if os.environ.get("RANK", "0") == "0":
-    torch.save(policy.tensors(), folder / f"{sys.argv[2]}.pt")
+tune(folder / "pairs.jsonl", folder / f"{name}-tuned", numbers, model=str(folder / "tiny"), work=folder / name)
 """
 
 
@@ -346,12 +374,17 @@ def test_two_processes_end_where_one_does(pairs: list[Pair], tmp_path: Path) -> 
     tiny_models.llama(tmp_path / "tiny")
     write_pairs(pairs, tmp_path / "pairs.jsonl")
     (tmp_path / "worker.py").write_text(WORKER)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "ACCELERATE_USE_CPU": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "ACCELERATE_USE_CPU": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     several = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29533"]
     for launcher, name in (([], "one"), (several, "two")):
         command = [sys.executable, *launcher, str(tmp_path / "worker.py"), str(tmp_path), name]
         subprocess.run(command, check=True, env=environment, timeout=600)
-    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two"))
+    one, two = (load_file(tmp_path / f"{name}-tuned/adapter/adapter_model.safetensors") for name in ("one", "two"))
     assert all(torch.allclose(tensor, two[name], atol=1e-4) for name, tensor in one.items())
     first, second = (metrics(tmp_path / name) for name in ("one", "two"))
     assert [line["loss"] for line in second] == pytest.approx([line["loss"] for line in first], abs=1e-4)
