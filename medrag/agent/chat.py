@@ -132,7 +132,7 @@ class Chat:
         if at == -1:
             return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
         ruled = isinstance(self.agent._policy, RulePolicy)
-        return NOT_CLEAR if ruled and asking.unclear(question, bool(images)) else ""
+        return NOT_CLEAR if ruled and asking.unclear(question) else ""
 
     def _asked_back(self, question: str, why: str) -> Answer:
         """What is said of a question that was not understood; nothing was searched, and nothing leans on it."""

@@ -25,13 +25,19 @@ IT = re.compile(
     re.IGNORECASE,
 )
 _PICTURE = re.compile(  # there the pronoun stands for the picture: "Is this a sarcoma?", "Is it a PA view?", "Does it show a mass?"
-    rf"\b(?:this|that|these|those)\s+an?\b|{IT.pattern}\s+(?:shows?|demonstrates?|reveals?|depicts?|ap|pa|ct|mri?)\b"
+    rf"\b(?:this|that|these|those)\s+(?:is\s+)?an?\b|\b(?:is|are) (?:this|these)\W*$|\bthis in (?:the |an? )?[\w-]+ plane\b|{IT.pattern}\s+(?:shows?|demonstrates?|reveals?|depicts?|ap|pa|ct|mri?)\b"
     rf"|{IT.pattern}\s+an?\s+(?:(?!(?:on|in|of|at)\b)[\w-]+\s+){{0,4}}(?:view|projection|film|scan|image|picture|radiograph|x-?ray)\b",
     re.IGNORECASE,
 )
 _NUMBERS = ("first", "second", "third", "fourth")
 _VERB = re.compile(rf"\b(?:{AUX}|{DOES}s?)\b", re.IGNORECASE)
-NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,})", re.IGNORECASE)
+NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,}|t[12]\b)", re.IGNORECASE)
+_ITS_OWN = re.compile(  # there it stands for nothing, for a thing that the question names, or in "a mass that is …"
+    rf"\bit(?: be)? (?:possible|likely|true|necessary|important|safe|better|ok(?:ay)?) (?:to|that|for|if)\b|\bit[^\w\s]s\b"
+    rf"|^\W*{AUX} (?:the|his|her|their) (?!finding\b|lesion\b|abnormality\b|disease\b|condition\b)\w|\bthe (?:finding|lesion|abnormality|disease|condition) (?:of|in|on|at|near|seen|that)\b"
+    rf"|\b(?!{AUX}\b|(?:what|why|how|of|for|with|by|to|about|like|say|think)\b|caus|treat)[\w-]+ that {AUX}\b",
+    re.IGNORECASE,
+)
 _PLACE = re.compile(
     r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
     re.IGNORECASE,
@@ -109,8 +115,8 @@ def completed(question: str, before: str) -> str:
     return (_the_other(rest, before) if led and not ASKS.search(rest) else "") or question
 
 
-def unclear(question: str, pictured: bool = True) -> bool:
-    """Whether no question can be made out: a piece of one ("left?", "and before?", "no"), or, without a picture, words that name nothing.
+def unclear(question: str) -> bool:
+    """Whether no question can be made out: a piece of one ("left?", "and before?", "no"), or one whose pronoun stands for nothing ("what causes it?").
 
     >>> [unclear(text) for text in ("left?", "no", "in German please", "Modality?", "Is it normal?", "What causes it?")]
     [True, True, True, False, False, True]
@@ -120,16 +126,18 @@ def unclear(question: str, pictured: bool = True) -> bool:
     text = plain(question)
     if _CHAT.match(question) or _TONGUE.search(question):
         return True
-    ask, named = parse(text, pictured), _words.stem_set(text)
+    ask, named = parse(text), _words.stem_set(text)
     if ask.sort == "report" or ask.broad or reading_asked(text)[0]:
         return False
     if _ABOUT.match(text):
         return True
     if not ASKS.search(text):
         return bool(_FRAGMENT.match(text)) or not named or (bool(named & _WHERE) and named <= _WHERE | _words.FRAME)
-    if len(text.split()) <= 5 and not _VERB.search(text):  # "where?", "how large?", "by how much?"
+    if (
+        len(text.split()) <= 5 and not _VERB.search(text) and (ASKS.match(text) or _AT.match(text))
+    ):  # "where?", "how large?", "by how much?"
         return empty(text) or (ask.of_a_state and not ask.sites) or bool(_AT.match(text))
-    return empty(text) and (not pictured or bool(IT.search(text) and _FOLLOWS.search(text)))
+    return empty(text) and bool(IT.search(text) and _FOLLOWS.search(text))
 
 
 def empty(question: str) -> bool:
@@ -250,15 +258,18 @@ def _the_pronoun(rest: str, before: str, led: bool) -> str:
     if verb and not _fits(said["state"], named):  # type: ignore[index]
         return rest
     if parse(rest).sites & (_WHERE | _LUNG):  # it has a place of its own
-        named = " ".join(_SIDE.sub("", _PLACE.sub("", named)).split())
-    if _NOMINAL.search(rest) and (state := _nominal(before)):
-        named = state
+        named = " ".join(_SIDE.sub("", re.sub(rf"(?:{_PLACE.pattern})$", "", named, flags=re.IGNORECASE)).split())
+    if _NOMINAL.search(rest):
+        state = _nominal(before)
+        if not state and _words.stem_set(named) <= _words.SITES:  # nothing causes a heart
+            return ""
+        named = state or named
     return _filled(rest, named)
 
 
 def leans(question: str) -> bool:
     """Whether its pronoun stands for what was asked before: not for the picture, nor for a finding that the question names itself."""
-    if not IT.search(question) or NOUN.search(question) or _PICTURE.search(question):
+    if not IT.search(question) or any(form.search(question) for form in (NOUN, _PICTURE, _ITS_OWN)):
         return False
     return not presence_asked(IT.sub("this", question))
 
@@ -275,6 +286,12 @@ def _filled(rest: str, named: str) -> str:
     rest = re.sub(r"\banother one\b", f"another {bare_of(named)}", rest, flags=re.IGNORECASE)
     rest = re.sub(r"\bits (?=\w+)([\w-]+)", rf"the \1 of {the(named)}", rest, flags=re.IGNORECASE)
     rest = re.sub(r"\bof (?:them|those|these)\b", f"of {the(named)}", rest, flags=re.IGNORECASE)
+    if verb := re.search(rf"\b(?P<verb>is|are|does|do) (?={IT.pattern})", rest, re.IGNORECASE):
+        one = verb["verb"].lower() in ("is", "does")
+        if one == many(named):
+            turned = _OTHER_NUMBER[verb["verb"].lower()]
+            turned = turned.capitalize() if verb["verb"][0].isupper() else turned
+            rest = f"{rest[: verb.start()]}{turned}{rest[verb.end('verb') :]}"
     return IT.sub(lambda match: _cut(named, rest[: match.start()]), rest, count=1)
 
 

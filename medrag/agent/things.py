@@ -39,10 +39,22 @@ _NOT_A_THING = re.compile(
 )
 STATE = re.compile(  # what may be said of a thing: "is it large?", not "is it atelectasis?"
     rf"^(?:(?:very|too|still|also|already|markedly|slightly|more|most|likely|usually|often|always|on|in|at|due|because|caused|from|an?|the|only)\b|{CHANGE.pattern}|[\w-]+(?:ed|ing|ant|ible|able|ous|ile|ive|ic|ful|al|ar|ate)\b"
-    r"|benign|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
+    r"|evident|apparent|prominent|persistent|patent|sharp|midline|benign|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
     re.IGNORECASE,
 )
-_SIDES = _words.stem_set("left right bilateral upper lower middle posterior anterior lateral costophrenic")
+_SHOWN = re.compile(
+    r" (?:present|visible|evident|apparent|seen|noted|identified|found|(?:on|in) (?:the|this) (?:chest )?(?:x-?ray|film|image|picture|scan|radiograph|ct|mri))\b",
+    re.IGNORECASE,
+)
+_NO_NOUN = _words.stem_set(
+    "left right bilateral upper lower middle posterior anterior lateral costophrenic"
+) | _words.stem_set("evident visible present apparent prominent seen")
+_AFTER = frozenset(
+    "in on at of for since than now or and to with from by compared yet enough again instead otherwise".split()
+)
+_BEFORE = frozenset(
+    "very too still also already markedly slightly more most likely usually often always on in at due because caused from only".split()
+)
 
 
 def thing(question: str) -> str:
@@ -53,11 +65,17 @@ def thing(question: str) -> str:
     """
     text = IMAGE.sub(" ", plain(question)).strip() if len(question) <= LONGEST else ""
     for form in (*_THINGS, ACTS):
-        if (found := form.match(text)) and is_thing(named := found["thing"].strip(" ,.")):
+        if (found := form.match(text)) and is_thing(named := _cut(found["thing"])):
             return named
     bare = text.strip(" ?.!")
-    named = not ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and is_thing(bare)
-    return bare if named else _subject(text)
+    alone = not ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and is_thing(bare)
+    return bare if alone else _subject(text)
+
+
+def _cut(name: str) -> str:
+    """Without "evidence of", and what says that it is to be seen: "granulomas visible on the film"."""
+    name = re.sub(r"^(?:any )?(?:evidence|signs?) of ", "", name.strip(" ,."), flags=re.IGNORECASE)
+    return _SHOWN.split(name, maxsplit=1)[0]
 
 
 def _subject(text: str) -> str:
@@ -65,20 +83,30 @@ def _subject(text: str) -> str:
     found = _IS.match(text)
     said = found["said"].split() if found else []
     for n in range(1, min(len(said), 7)):
-        named, state = " ".join(said[:n]), " ".join(said[n:])
-        stated = STATE.match(state) or _words.stem_set(said[n]) & _words.STATES
-        if stated and is_thing(named) and not _words.stem_set(said[n - 1]) <= _SIDES:
+        named, last = " ".join(said[:n]), said[n - 1].lower()
+        if _states(said[n:]) and is_thing(named) and not _words.stem_set(last) <= _NO_NOUN and not last.endswith("ly"):
             return named
     return ""
 
 
+def _states(said: list[str]) -> bool:
+    """Whether the words say a state ("enlarged", "new since the last film"), and are not the rest of a name ("mediastinal contour wide")."""
+    first, after = said[0].lower(), [word.lower() for word in said[1:2]]
+    stated = bool(STATE.match(" ".join(said)) or _words.stem_set(first) & _words.STATES)
+    return stated and first not in ("a", "an", "the") and (not after or after[0] in _AFTER or first in _BEFORE)
+
+
 def is_thing(name: str) -> bool:
+    if re.match(r"(?:on|in|at|of|by|for|with|from|near|due|\w+ing (?:the|an?))\b", name, re.IGNORECASE):
+        return False
     return bool(_words.stem_set(name)) and len(name.split()) <= 9 and not _NOT_A_THING.search(name)
 
 
 def many(name: str) -> bool:
     """Whether a name is of several things, by the ending of its last word before "in", "of" and the like."""
     head = re.split(r"\s(?:in|on|at|of|with|that)\s", name.strip(), maxsplit=1)[0]
+    if " and " in head:
+        return True
     last = head.rsplit(None, 1)[-1].lower() if head else ""
     return len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is", "ax", "oes"))
 

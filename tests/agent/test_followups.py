@@ -102,7 +102,7 @@ def test_what_asks_nothing_is_not_clear(text):
 @pytest.mark.parametrize(
     "text",
     ["Modality?", "Diagnosis?", "Heart size?", "Any acute findings?", "Is it normal?", "What is this?", "Describe the image.", "COPD",
-     "treatment of silicosis", "Left lower lobe opacity?", "Is this malignant?", "What is seen?", "pneumothorax left", "Is it worse?"],
+     "treatment of silicosis", "Left lower lobe opacity?", "Is this malignant?", "What is seen?", "pneumothorax left", "Is it worse?", "The image shows what abnormality?", "Was LA enlarged?"],
 )  # fmt: skip
 def test_a_short_question_is_clear(text):
     assert not unclear(text)
