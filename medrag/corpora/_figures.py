@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medrag.corpora._hyphens import join
 from medrag.corpora._layout import CAPTION, Line, Piece, union
+from medrag.corpora._rows import rows
 from medrag.types import Box
 
 if TYPE_CHECKING:
@@ -231,21 +232,20 @@ def _has_grid(page: Any) -> bool:
 def take_tables(lines: list[Line], tables: Sequence[list[list[Box]]]) -> tuple[list[Line], list[Piece]]:
     """The lines outside the ruled tables, and the tables as blocks."""
     found: list[Piece] = []
-    for rows in tables:
+    for table in tables:
         taken: set[int] = set()
-        text: list[str] = []
-        filled = 0
-        for row in rows:
-            cells = []
+        texts: list[list[str]] = []
+        bold: list[bool] = []
+        for row in table:
+            before, cells = len(taken), list[list[int]]()
             for cell in row:
-                inner = [i for i, line in enumerate(lines) if i not in taken and inside(line.box, cell)]
-                taken.update(inner)
-                cells.append(join([lines[i].text for i in inner]))
-            filled += sum(1 for cell in cells if cell) >= 2
-            text.append(" | ".join(cells).strip(" |"))
-        if filled >= 2:
-            box = union([cell for row in rows for cell in row])
-            found.append(Piece("\n".join(filter(None, text)), box, "table", max(lines[i].size for i in taken)))
+                cells.append([i for i, line in enumerate(lines) if i not in taken and inside(line.box, cell)])
+                taken.update(cells[-1])
+            texts.append([join([lines[i].text for i in cell]) for cell in cells])
+            bold.append(len(taken) > before and all(lines[i].bold for cell in cells for i in cell))
+        if sum(sum(map(bool, cells)) >= 2 for cells in texts) >= 2:
+            box = union([cell for row in table for cell in row])
+            found.append(Piece("\n".join(rows(texts, bold)), box, "table", max(lines[i].size for i in taken)))
             lines = [line for i, line in enumerate(lines) if i not in taken]
     return lines, found
 

@@ -15,6 +15,7 @@ from statistics import median
 from typing import Literal
 
 from medrag.corpora._hyphens import join
+from medrag.corpora._rows import rows
 from medrag.types import Box
 
 Role = Literal["body", "heading", "caption", "table"]
@@ -48,7 +49,8 @@ def pieces(lines: Sequence[Line], body: float, words: Collection[str] = frozense
     """Blocks in reading order. ``body`` is the document's usual font size, ``words`` what it spells (for hyphens)."""
     result: list[Piece] = []
     for run, is_table in _peeled(_ordered(_joined_labels(lines), depth=0), body):
-        result += [_table(run)] if is_table else _paragraphs(run, body, words)
+        for part, cells in [(run, is_table)] if is_table else _headed(run):
+            result += [_table(part) if is_table else _list_of_rows(part)] if cells else _paragraphs(part, body, words)
     return result
 
 
@@ -133,18 +135,26 @@ def _ordered(lines: list[Line], depth: int) -> Iterator[tuple[list[Line], bool]]
 
 
 def _peeled(runs: Iterable[tuple[list[Line], bool]], body: float) -> list[tuple[list[Line], bool]]:
-    """Tables without the end of the paragraph above them and the heading below them."""
+    """Tables without the end of the paragraph above them, and without the headings above and below them."""
     result: list[tuple[list[Line], bool]] = []
     for run, is_table in runs:
-        rows, tail = rows_of(run) if is_table else [], list[Line]()
-        while result and not result[-1][1] and len(rows) > 2 and _goes_on(result[-1][0][-1], rows[0]):
-            result[-1][0].extend(rows.pop(0))
-        while len(rows) > 2 and len(rows[-1]) == 1 and _heads(rows[-1][0], body):
-            tail = [*rows.pop(), *tail]
-        result.append(([line for row in rows for line in row], True) if is_table else (run, False))
+        parts, tail = rows_of(run) if is_table else [], list[Line]()
+        while result and not result[-1][1] and len(parts) > 2 and _goes_on(result[-1][0][-1], parts[0]):
+            result[-1][0].extend(parts.pop(0))
+        if len(parts) > 2 and len(parts[0]) == 1 and len(parts[1]) > 1 and _titles(parts[0][0], parts[1], body):
+            result.append((parts.pop(0), False))
+        while len(parts) > 2 and len(parts[-1]) == 1 and _heads(parts[-1][0], body):
+            tail = [*parts.pop(), *tail]
+        result.append(([line for row in parts for line in row], True) if is_table else (run, False))
         if tail:
             result.append((tail, False))
     return result
+
+
+def _titles(line: Line, row: Sequence[Line], body: float) -> bool:
+    """Whether a line above a row of a table is a heading of the page: larger than the row, beginning at its left."""
+    larger = line.size > 1.1 * max(one.size for one in row)
+    return larger and _heads(line, body) and line.box.x0 <= min(one.box.x0 for one in row) + 1
 
 
 def _goes_on(last: Line, row: Sequence[Line]) -> bool:
@@ -253,15 +263,49 @@ def _tops_aligned(row: Sequence[Line]) -> bool:
 
 
 def _table(band: Sequence[Line]) -> Piece:
-    """Rows of cells, ``a | b | c`` a line."""
+    """Rows of cells, a line each."""
     starts = [x0 - 1 for x0, _ in _table_columns(band)]
-    text = []
+    table, bold = [], []
     for row in rows_of(band):
-        cells: list[list[str]] = [[] for _ in starts]
+        cells: list[list[Line]] = [[] for _ in starts]
         for line in sorted(row, key=lambda one: one.box.y0):
-            cells[max(0, bisect_right(starts, line.box.x0) - 1)].append(line.text)  # also one that begins between two
-        text.append(" | ".join(map(join, cells)).strip(" |"))
-    return Piece("\n".join(filter(None, text)), union([line.box for line in band]), "table", band[0].size)
+            cells[max(0, bisect_right(starts, line.box.x0) - 1)].append(line)  # also one that begins between two
+        table.append([join([line.text for line in cell]) for cell in cells])
+        bold.append(all(line.bold for line in row) and not any(map(_side_by_side, cells)))
+    over = any(line.box.x0 < start - 2 and line.box.x1 > start + 2 for line in band for start in starts)
+    return Piece("\n".join(rows(table, bold, sure=not over)), union([line.box for line in band]), "table", band[0].size)
+
+
+def _side_by_side(cell: Sequence[Line]) -> bool:
+    """Whether lines of what counts as one cell stand beside each other: it may be several."""
+    return len(columns_of(cell)) > 1
+
+
+def _headed(lines: Sequence[Line]) -> Iterator[tuple[list[Line], bool]]:
+    """Lines in one column, and the tables among them that only their header shows: three bold cells or more side by side, then rows of
+    several cells, which touch or stand too near for columns."""
+    if sum(line.bold for line in lines) < 3:
+        yield list(lines), False
+        return
+    parts, text, n = rows_of(lines), list[Line](), 0
+    while n < len(parts):
+        end = n
+        if len(parts[n]) > 2 and all(line.bold for line in parts[n]):
+            end = next((m for m in range(n + 1, len(parts)) if len(parts[m]) < 2), len(parts))
+        if end > n + 1:
+            yield text, False
+            yield [line for row in parts[n:end] for line in row], True
+            text, n = [], end
+        else:
+            text, n = text + parts[n], n + 1
+    yield text, False
+
+
+def _list_of_rows(lines: Sequence[Line]) -> Piece:
+    """Rows of cells in a piece, whatever columns they stand in."""
+    table = [sorted(row, key=lambda one: one.box.x0) for row in rows_of(lines)]
+    texts = [" | ".join(line.text for line in row) for row in table]
+    return Piece("\n".join(texts), union([line.box for line in lines]), "table", lines[0].size)
 
 
 def _paragraphs(lines: Sequence[Line], body: float, words: Collection[str]) -> list[Piece]:

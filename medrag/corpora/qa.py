@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from medrag._util.files import sha256_text
 from medrag.corpora import _files as files
 from medrag.corpora._report_parts import parse_xml
+from medrag.corpora._rows import row
 from medrag.errors import BadRecord
 from medrag.protocols import Report
 from medrag.types import Block, Document, Item
@@ -157,7 +157,7 @@ def _paragraph(lines: list[str], *, tables: bool) -> Iterator[tuple[int, Block]]
         end = next((n for n in range(rule, len(lines)) if "|" not in lines[n]), len(lines))
         if before := lines[begun : rule - 1]:
             yield 0, Block(" ".join(before))
-        rows = [row for line in lines[rule + 1 : end] if (row := _row(_cells(lines[rule - 1]), _cells(line)))]
+        rows = [said for line in lines[rule + 1 : end] if (said := row(_cells(lines[rule - 1]), _cells(line)))]
         yield 0, Block("\n".join(rows) or " ".join(_cells(lines[rule - 1])), role="table")
         begun = end
     if begun < len(lines):
@@ -168,13 +168,6 @@ def _rule_after(lines: list[str], start: int) -> int:
     """Where the rule below a table's header stands, from ``start`` on; 0 where there is none."""
     places = (n for n in range(start, len(lines)) if "|" in lines[n - 1] and "|" in lines[n])
     return next((n for n in places if _RULE.match(lines[n])), 0)
-
-
-def _row(header: list[str], cells: list[str]) -> str:
-    """A row as a sentence that stands alone: "Marker: CK7; Colon: negative."."""
-    named = itertools.zip_longest(header, cells[: len(header)], fillvalue="")
-    said = [f"{name}: {cell}" if name else cell for name, cell in named if cell]
-    return f"{'; '.join([*said, *filter(None, cells[len(header) :])])}." if any(cells) else ""
 
 
 def _cells(line: str) -> list[str]:

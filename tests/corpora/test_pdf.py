@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from some_pdfs import LEFT, PARAGRAPH, RIGHT, turned_page, two_columns, with_figure, with_table
 
+from medrag._util.text import sentences
 from medrag.corpora._layout import Line, join, pieces
 from medrag.corpora.chunk import chunk
 from medrag.corpora.pdf import PdfPages
@@ -190,6 +191,52 @@ def test_a_ruled_table_is_one_block_of_rows(tmp_path: Path) -> None:
     (page,) = pages_of(with_table(tmp_path / "a.pdf"))
     assert [block.role for block in page.blocks] == ["body", "table", "body"]
     assert page.blocks[1].text == "Finding | Where | Sign\nEffusion | Pleura | Blunt angle\nMass | Lung | Round opacity"
+
+
+DRUGS = [("Drug", "Dose", "Antidote"), ("Warfarin", "5 mg", "vitamin K"), ("Heparin", "5000 units", "protamine")]
+NAMED = "Drug: Warfarin; Dose: 5 mg; Antidote: vitamin K.\nDrug: Heparin; Dose: 5000 units; Antidote: protamine."
+
+
+def drugs(path: Path, ruled: bool, rows: list[tuple[str, str, str]] = DRUGS) -> Path:
+    """A bold title, and a table with a bold header below it."""
+    import pymupdf
+
+    document = pymupdf.open()
+    page = document.new_page(width=595, height=842)
+    page.insert_text((60, 180), "Anticoagulants", fontsize=16, fontname="hebo")
+    for r, cells in enumerate(rows):
+        for c, text in enumerate(cells):
+            page.insert_text((64 + 120 * c, 215 + 22 * r), text, fontsize=10, fontname="helv" if r else "hebo")
+            if ruled:
+                page.draw_rect((60 + 120 * c, 200 + 22 * r, 180 + 120 * c, 222 + 22 * r))
+    document.save(path)
+    return path
+
+
+@pytest.mark.parametrize("ruled", [True, False])
+def test_a_row_of_a_table_with_a_bold_header_is_a_sentence_under_the_tables_title(tmp_path: Path, ruled: bool) -> None:
+    (page,) = pages_of(drugs(tmp_path / "a.pdf", ruled))
+    assert [(block.role, block.text) for block in page.blocks] == [("heading", "Anticoagulants"), ("table", NAMED)]
+    (passage,) = chunk(page, ChunkSettings())
+    assert passage.section == "Anticoagulants" and sentences(passage.text) == NAMED.split("\n")
+
+
+def test_rows_stay_lines_where_a_cell_may_be_anothers(tmp_path: Path) -> None:
+    (page,) = pages_of(drugs(tmp_path / "a.pdf", True, [*DRUGS, ("", "10 mg", "the same")]))
+    assert page.blocks[1].text.startswith("Drug | Dose | Antidote\nWarfarin | 5 mg | vitamin K\n")
+    assert sentences(page.blocks[1].text)[1] == "Warfarin | 5 mg | vitamin K"
+
+
+def test_a_bold_header_over_cells_that_touch_is_no_heading() -> None:
+    rows = [
+        [("Vaccine", 61, 106), ("Age", 134, 155), ("Route", 197, 231)],
+        [("MMR", 54, 83), ("12 months subcutaneous", 117, 250)],
+        [("Hepatitis B birth", 54, 143), ("intramuscular", 177, 240)],
+    ]
+    lines = [Line(t, Box(x0, 110 + 18 * n, x1, 126 + 18 * n), 12.0, not n) for n, row in enumerate(rows) for t, x0, x1 in row]  # fmt: skip
+    (table,) = pieces(lines, 12.0)
+    said = "Vaccine | Age | Route\nMMR | 12 months subcutaneous\nHepatitis B birth | intramuscular"
+    assert (table.role, table.text) == ("table", said)
 
 
 def test_divided_words_are_joined_and_compounds_kept() -> None:
