@@ -18,6 +18,12 @@ from medrag.settings import ChunkSettings
 from medrag.types import Block, Document, Item, Page, Passage, Study
 
 _NAMED = ("findings", "impression", "indication", "comparison", "technique")  # sections of a report
+_REFERENCES = re.compile(
+    r"[\d.\s]*(?:(?:key|selected|suggested)\s(?!reading))?"
+    r"(references?|bibliography|literature(?: cited)?|works cited|citations|sources|(?:further|suggested|recommended|additional) readings?|literatur(?:verzeichnis)?)\s*:?\s*$",
+    re.IGNORECASE,
+)
+_CITES = re.compile(r"\b(?:19|20)\d\d\b|https?://|\bdoi\b", re.IGNORECASE)
 _OF_ITEM = ("section", "qtypes", "heading_levels", "goes_on", "begun")  # meta that is not a passage's
 
 
@@ -38,8 +44,9 @@ def chunk(item: Item, settings: ChunkSettings) -> Iterator[Passage]:
 
     A sentence is never split unless it is longer than ``settings.tokens`` alone; then it is cut between words (a
     single longer word stays whole). A heading begins a new passage and becomes its ``section``; a caption and a table
-    are passages of their own. Ids are ``{item.id}~0``, ``~1`` …; equal input gives equal ids. Pages without more than
-    headings or boilerplate give nothing. An answer's passages begin with its question.
+    are passages of their own; one of a list of references has the ``role`` references. Ids are ``{item.id}~0``,
+    ``~1`` …; equal input gives equal ids. Pages without more than headings or boilerplate give nothing. An answer's
+    passages begin with its question.
     """
     if isinstance(item, Study):
         yield from _study(item, settings)
@@ -90,9 +97,15 @@ def _blocks(
                 page=page if page is not None else next((b.page for b in used if b.page is not None), None),
                 boxes=tuple(_distinct([block.box for block in used if block.box is not None])),
                 source=item.source,
-                meta=_meta(item, role),
+                meta=_meta(item, "references" if role in ("body", "table") and _refers(heading, group) else role),
             )
             count += 1
+
+
+def _refers(heading: str, group: Sequence[_Unit]) -> bool:
+    """Whether a passage is of a list of references, by its headings; what is called sources must look like one."""
+    names = {name[1].lower() for part in heading.split(" – ") if (name := _REFERENCES.match(part))}
+    return bool(names - {"sources"}) or ("sources" in names and any(_CITES.search(unit.text) for unit in group))
 
 
 def _meta(item: Document | Page, role: str) -> dict[str, Any]:

@@ -158,3 +158,21 @@ def test_a_long_table_is_cut_between_rows() -> None:
     rows = [f"Finding {n} | lung | opacity" for n in range(10)]
     passages = list(chunk(page([Block("\n".join(rows), 3, Box(0, 0, 1, 1), "table")]), ChunkSettings(tokens=30)))
     assert [row for p in passages for row in p.text.split("\n")] == rows and len(passages) > 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "text", "role"),
+    [
+        ("References", "Elston CW. Pathological factors. Histopathology 1991.", "references"),
+        ("7 Further reading:", "A book.", "references"),
+        ("8 Sources", "Danzer CS. The cardiothoracic ratio. 1919.", "references"),
+        ("Reading", "A film is read from the centre.", None),
+        ("Selected references", "A book.", "references"),
+        ("Suggested reading", "A book.", "references"),
+        ("Sources", "Fish and eggs hold vitamin D.", None),
+        ("Reference values", "Potassium 3.5 mmol/L.", None),
+    ],
+)
+def test_a_list_of_references_is_told_by_its_role(heading: str, text: str, role: str | None) -> None:
+    (passage,) = chunk(page([Block(heading, role="heading"), Block(text)]), ChunkSettings())
+    assert passage.meta.get("role") == role
