@@ -163,7 +163,7 @@ def image_named(question: str, many: int, current: int) -> int | None:
 
 def _the_image(rest: str, before: str, led: bool) -> str:
     """The question before, of another image: "and on this one?", "What about the second image?"."""
-    if parse(before).sort == "define":
+    if parse(before).sort == "define" or COURSE.search(IMAGE.sub(" ", before)):  # nothing changes on one image
         return ""
     if _HERE.match(rest) and (led or rest.lower().startswith(("on", "in", "for", "this one", "here"))):
         return before

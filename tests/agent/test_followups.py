@@ -45,6 +45,12 @@ TABLE = [
     (EFFUSION, "What causes that?", "What causes a pleural effusion on the right?"),
     (EFFUSION, "which side?", "Which side is the pleural effusion on?"),
     ("what has changed?", "what causes it?", ALONE),
+    ("what has changed?", "What about the first film?", ALONE),
+    (HEART, "What kind of scan is this?", ALONE),
+    (HEART, "Do the ventricles have blood in them?", ALONE),
+    (HEART, "Is it possible to see the cerebellum?", ALONE),
+    ("Is the segmental air space disease present?", "where is it?", "where is the segmental air space disease?"),
+    ("Are there calcified granulomas visible on the film?", "Is the lesion infiltrating?", "Are calcified granulomas infiltrating?"),
     ("what causes it?", "Is it new?", ALONE),
     ("left?", "How big is it?", ALONE),  # nothing leans on what was not understood
     ("what causes a pleural effusion?", "and silicosis?", "what causes silicosis?"),
