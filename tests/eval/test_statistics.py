@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medrag.eval import statistics
+from medrag.score.abstention import Abstention
 from medrag.score.closed import Closed
 
 
@@ -111,6 +112,40 @@ def test_sides_of_unequal_length_are_refused() -> None:
         statistics.difference(Mean(), column([1, 2]), column([1]))
     with pytest.raises(ValueError, match="1 groups are named for 2 rows"):
         statistics.interval(Mean(), column([1, 2]), ["a"])
+
+
+def calibrated(n: int, over: float, seed: int) -> Any:
+    """Rows of confidences above ½ of which ``over`` is too much."""
+    chance = np.random.default_rng(seed)
+    sure = 0.5 + 0.5 * chance.beta(4, 2, n)
+    return Abstention().rows(list(sure), list((chance.random(n) < sure - over).astype(float)))
+
+
+def test_the_interval_of_a_calibration_error_holds_it_and_takes_its_bias_off() -> None:
+    """Percentiles lay above the score in every one of these, and never held the true error of 0."""
+    zeros = 0
+    for n in range(30):
+        found = statistics.interval(Abstention(), calibrated(80, 0.0, n), draws=200, seed=n)
+        for name in ("ece", "ece_mass"):
+            score, low, high = found[name]
+            assert 0 <= low <= score <= high
+        zeros += found["ece"][1] == 0
+    assert zeros >= 15
+    _, low, high = statistics.interval(Abstention(), calibrated(2000, 0.2, 0), draws=200)["ece"]
+    assert 0.15 < low < 0.2 < high < 0.25
+
+
+def test_intervals_of_other_scores_are_percentiles_still() -> None:
+    rows = calibrated(80, 0.1, 1)
+    weights = next(statistics._bootstrap(np.arange(80), 80, 200, 0))
+    found, drawn = statistics.interval(Abstention(), rows, draws=200), Abstention().totals(rows, weights)
+    for name in ("accuracy", "aurc", "brier"):
+        assert found[name][1:] == pytest.approx(np.percentile(drawn[name], [2.5, 97.5]))
+
+
+def test_an_undefined_calibration_error_has_no_interval() -> None:
+    alone = statistics.interval(Abstention(), calibrated(2, 0.0, 0), ["x", "x"])["ece"]
+    assert alone[0] > 0 and all(math.isnan(bound) for bound in alone[1:])
 
 
 class Ratio(Mean):
