@@ -7,6 +7,7 @@ No figure is typed: a card cannot say what no result file says. Takes a second.
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -222,4 +223,6 @@ def main(folder: Path = ROOT / "medrag/presets") -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
     main()

@@ -8,9 +8,9 @@ To expect: under 10 ms a question on one slow core, the words of the candidates 
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -71,4 +71,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "eval/results/candidates.json")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "eval/results/candidates.json")
+    main(parser.parse_args().out)

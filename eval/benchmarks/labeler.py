@@ -9,10 +9,10 @@ rules were written. To expect: mentions from 0.95, with polarity from 0.93, 3,00
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -140,4 +140,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "eval/results/labeler.json")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "eval/results/labeler.json")
+    main(parser.parse_args().out)

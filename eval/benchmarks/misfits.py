@@ -8,10 +8,10 @@ The questions of IU X-Ray's training split and all of VQA-RAD's, each with its o
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,4 +56,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "eval/results/misfits.json")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "eval/results/misfits.json")
+    main(parser.parse_args().out)

@@ -8,9 +8,9 @@ RadLex and Hetionet files beside them. To expect: under 60 s for the four on two
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -84,10 +84,10 @@ def _ms(call: Any, times: int = 5) -> float:
     return (time.perf_counter() - start) * 1e3 / times
 
 
-def main(folder: str, *flags: str) -> None:
+def main(folder: Path, every: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "graph.db"
-        result = load(readers(Path(folder), "--all" in flags), path)
+        result = load(readers(folder, every), path)
         result |= {
             "counts": GraphStore.open(path).counts(),
             "file_mb": round(path.stat().st_size / 1e6, 1),
@@ -98,4 +98,8 @@ def main(folder: str, *flags: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--all", action="store_true")
+    options = parser.parse_args()
+    main(options.folder, options.all)

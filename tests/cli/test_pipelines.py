@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -64,6 +66,13 @@ def test_a_line_that_is_no_question_and_a_file_of_something_else_are_one_line(
     assert ask({"question": "What is a mass?"}) == (1, [])
     assert "holds something else" in capsys.readouterr().err
     assert (tmp_path / "a.jsonl").read_text() == "notes of mine"
+
+
+def test_help_writes_no_card() -> None:
+    cards = {path: path.stat().st_mtime_ns for path in (ROOT / "medrag/presets").rglob("*.md")}
+    told = subprocess.run([sys.executable, ROOT / "pipelines/09_write_cards.py", "--help"], capture_output=True, text=True)  # fmt: skip
+    assert told.returncode == 0 and "Writes the model cards" in told.stdout
+    assert {path: path.stat().st_mtime_ns for path in cards} == cards
 
 
 def test_every_task_has_arms_and_pages_have_their_own() -> None:
