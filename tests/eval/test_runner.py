@@ -105,7 +105,7 @@ def test_answers_of_other_settings_are_neither_taken_over_nor_thrown_away(planne
     answers(planned, arm, tmp_path / "a.jsonl")
     before = (tmp_path / "a.jsonl").read_bytes()
     for other in (dataclasses.replace(planned, split="test"), dataclasses.replace(planned, seed=1)):
-        with pytest.raises(SettingsError, match="--restart"):
+        with pytest.raises(SettingsError, match=r"split or seed → .* --restart"):
             answers(other, arm, tmp_path / "a.jsonl")
     assert (tmp_path / "a.jsonl").read_bytes() == before
     answers(dataclasses.replace(planned, split="test"), arm, tmp_path / "a.jsonl", restart=True)
