@@ -17,7 +17,7 @@ from medrag._util.polarity import OPPOSITE
 from medrag._util.remember import remembered
 from medrag._util.text import words as words_of
 from medrag.prompts import REFUSAL
-from medrag.score.checked import Checked, Verdict, check
+from medrag.score.checked import Checked, Verdict, check, fullest
 from medrag.score.grounding import OWN, stances, statements
 from medrag.score.grounding import Claim as Statement
 from medrag.types import Claim, Context, Hit
@@ -103,7 +103,7 @@ def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str,
     cited = {key: hits[key] for key in one.keys if key in hits} or hits
     of_patient = pictured and _of_patient(ask)
     told = {key: _held_against(hit, one.text, ask, answer, of_patient) for key, hit in cited.items()}
-    key = _deciding(told)
+    key = _deciding(one.text, told)
     verdict, quote = told.get(key, Checked("absent"))
     label = presence_asked(ask.text) if answer else ""
     views = {label: answer} if label else _views(one.text)
@@ -127,10 +127,14 @@ def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bo
     return found if copied else Checked("absent")
 
 
-def _deciding(told: Mapping[str, Checked]) -> str:
-    """The key whose verdict counts: one that bears the claim out, else one that contradicts it."""
-    wanted: Sequence[Verdict] = ("supported", "contradicted")
-    return next((key for verdict in wanted for key, one in told.items() if one.verdict == verdict), "")
+def _deciding(sentence: str, told: Mapping[str, Checked]) -> str:
+    """The key whose verdict counts: of those that bear the claim out the one whose quote says most of it, else one that contradicts it."""
+    keys: dict[Verdict, dict[str, str]] = {}
+    for key, one in told.items():
+        keys.setdefault(one.verdict, {}).setdefault(one.quote, key)
+    if borne_out := keys.get("supported"):
+        return borne_out[fullest(sentence, list(borne_out))]
+    return next(iter(keys.get("contradicted", {}).values()), "")
 
 
 def _answer(ask: Ask, sentence: str) -> str:

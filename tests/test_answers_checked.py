@@ -45,6 +45,13 @@ def test_each_sentence_is_held_against_what_it_cites() -> None:
     assert found[0].quote == "There is a small left pleural effusion." and found[0].keys == ("E1",)
 
 
+def test_of_several_reports_the_sentence_that_says_most_is_quoted() -> None:
+    told = ("Calcified granulomas are noted.", "Two calcified granulomas in the right lung.")
+    items = tuple(Study(f"iu:{n}", {"findings": text}) for n, text in enumerate(told, 1))
+    (found,) = checked("Two calcified granulomas in the right lung [E1][E2].", context(items=items))
+    assert (found.verdict, found.key, found.quote) == ("supported", "E2", told[1])
+
+
 def test_what_cites_nothing_is_held_against_all_that_was_shown() -> None:
     assert [(one.verdict, one.key) for one in checked("The heart is normal in size.", context())] == [
         ("supported", "E1")

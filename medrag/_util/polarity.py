@@ -70,7 +70,7 @@ ABSENT_BEFORE = (
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
-    r"(?:skin ?folds?|nipple shadows?|artifacts?|overlapping \w+) (?:\w+ ){0,2}(?:mimic|simulat)(?:k?ing|k?ed|e?s|e)?",
+    r"(?:skin[- ]?folds?|nipple shadows?|artifacts?|overlapping \w+) (?:\w+ ){0,2}(?:mimic|simulat)(?:k?ing|k?ed|e?s|e)?",
 )  # fmt: skip
 ABSENT_AFTER = (
     rf"(?:(?:(?:{_BE}|can|could|has|have) )?(?:not|never)|{_NT}) {_ADV}(?:be |been )?{_ADV}{_SEEN}",

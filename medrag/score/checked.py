@@ -80,11 +80,11 @@ def check(claim: str, evidence: str) -> Checked:
     if not own:
         return _worded(claim, evidence)
     found = [_finding(one, _told(evidence)) for one in own]
-    best = found[0]._replace(quote=_fullest(claim, [one.quote for one in found]))
+    best = found[0]._replace(quote=fullest(claim, [one.quote for one in found]))
     return next((one for verdict in ("contradicted", "absent") for one in found if one.verdict == verdict), best)
 
 
-def _fullest(claim: str, told: Sequence[str]) -> str:
+def fullest(claim: str, told: Sequence[str]) -> str:
     """Of sentences the one that is the claim word for word, else says most of it in its words, and of those the one that says least beside it."""
     own = stances(claim).keys()
     ranked = {one: (_words(one) == _words(claim), len(own & stances(one).keys()), -len(_words(one))) for one in told}
@@ -106,7 +106,7 @@ def _finding(own: Said, told: tuple[Said, ...]) -> Checked:
     for other in told:
         if _words(own.sentence) != _words(other.sentence) and _contradicts(own, other, affirmed):
             return Checked("contradicted", other.sentence)
-    return Checked("supported", _fullest(own.sentence, borne_out)) if borne_out else _halves(own, told)
+    return Checked("supported", fullest(own.sentence, borne_out)) if borne_out else _halves(own, told)
 
 
 def _halves(own: Said, told: tuple[Said, ...]) -> Checked:
@@ -226,5 +226,5 @@ def _worded(claim: str, evidence: str) -> Checked:
             agreeing.append(sentence)
         turned = turned or (sentence if any(said[word] == OPPOSITE.get(wanted[word]) for word in shared) else "")
     if agreeing:
-        return Checked("supported", _fullest(claim, agreeing))
+        return Checked("supported", fullest(claim, agreeing))
     return Checked("contradicted", turned) if turned else Checked("absent")

@@ -127,11 +127,13 @@ def _kind(question: str, domain: str) -> str:
 
 
 def _to_the_point(ask: Ask, sentence: Sentence, pictured: bool) -> bool:
-    """Without a picture no sentence about another thing answers, nor one that does not tell what is asked of it."""
+    """Whether a sentence speaks of what is asked: no book's about another thing does, nor one that does not tell what is asked of it; a report of a
+    look-alike study speaks of what its picture shows."""
     held = sentence.stems | sentence.carried | sentence.heading
-    if pictured:
+    if pictured and is_report(sentence.hit):
         return ask.sort != "closed" or not held.isdisjoint(ask.finding)
-    if ask.sort == "closed" and len(held.intersection(ask.finding)) < len(ask.finding) - len(ask.finding) // 4:
+    least = 1 if pictured else len(ask.finding) - len(ask.finding) // 4
+    if ask.sort == "closed" and len(held.intersection(ask.finding)) < least:
         return False
     return about(ask, sentence) and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading)
 
