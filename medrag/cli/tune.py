@@ -19,6 +19,9 @@ def pairs(
         Path | None,
         typer.Option("--questions", help="Your own questions, as `medrag eval run` takes them (default: the pack's)."),
     ] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="Rows of your own whose column split says so; all: every row.")
+    ] = "",
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with the pack's layout (default: MEDRAG_DATA).")
     ] = None,
@@ -30,7 +33,9 @@ def pairs(
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="A kind of pair. Repeat for several (default: all).")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many questions (0: all).")] = 1000,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="At most so many questions, drawn with the seed (0: all).")
+    ] = 1000,
     most: Annotated[int, typer.Option("--most", min=0, help="At most so many pairs of each kind (0: all).")] = 0,
     written: Annotated[
         bool, typer.Option("--written", help="Answer closed questions in words, not by P(yes).")
@@ -51,24 +56,27 @@ def pairs(
     """Ask a training set with and without evidence, and write what should be preferred. A run that was cut off goes on."""
     from medrag import MedRAG
     from medrag.tune.answers import Unseen, again, answer_all
-    from medrag.tune.asked import read_questions, training_questions
+    from medrag.tune.asked import own_questions, training_questions
     from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
-    from medrag.tune.shown import LesionFiles, UnseenFiles
+    from medrag.tune.shown import pictures_of
 
-    pack = (data or _data()) if asked_again or not questions else Path()  # told before anything is asked
+    kinds, unseen = kind or KINDS, Unseen(seed=seed)
+    hidden, lesions = pictures_of(kinds, out / "images", unseen, reader, seed)
+    pack = None
     if questions:
-        asked = read_questions(questions)[: limit or None]
+        asked, left_out = own_questions(questions, split, limit, seed)
+        if left_out:
+            note(f"{left_out} more questions are left out, drawn with the seed: --limit 0 asks all")
     else:
+        pack = data or _data()
         asked = training_questions(pack, sets or ["iu_vqa", "iu_balanced", "vqa_rad"], limit, seed)
-    unseen, pictures = Unseen(seed=seed), out / "images"
     rag = MedRAG.open(recipe, model=model)
     told = answer_all(rag, asked, out, unseen, short=not written)
     if asked_again:
-        told += answer_all(rag, again(told, pack, asked_again, seed), out, unseen, short=not written)
-    more: dict[str, Any] = {"unseen": UnseenFiles(pictures, unseen)}
-    if reader and "lesion" in (kind or KINDS):
-        more["lesion"] = LesionFiles.named(pictures, reader, seed=seed)
-    counted = write_pairs(make_pairs(told, kind or KINDS, most=most, **more), out / FILE)
+        more = again(told, pack, asked_again, seed)
+        note(f"asked again with evidence that is put there: {len(more)}")
+        told += answer_all(rag, more, out, unseen, short=not written)
+    counted = write_pairs(make_pairs(told, kinds, unseen=hidden, lesion=lesions, most=most), out / FILE)
     if as_json:
         emit({"questions": len(told), "pairs": counted})
         return

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.files import appending, sha256_text
+from medrag._util.files import appending, sha256_file, sha256_text
 from medrag._util.images import load_image
 from medrag._util.progress import track
 from medrag.confidence import closed_prompt
@@ -26,7 +26,7 @@ from medrag.errors import SettingsError
 from medrag.prompts import KEYS, describe, read_of
 from medrag.query import make_query
 from medrag.score.reliance import right as clinically_right
-from medrag.tune.asked import Asked, asked_of, with_others_evidence, with_own_report
+from medrag.tune.asked import Asked, asked_of, with_others_evidence, with_own_report, with_study_report
 from medrag.tune.pixels import KEPT, noised
 from medrag.types import Context, Hit, Passage, QueryImage, Route, Study
 
@@ -101,6 +101,7 @@ class Told:
     seconds: float = 0.0
     chances: tuple[float | None, ...] = ()  # P(yes) without, with, unseen, where the generator knows it
     unseen_images: tuple[str, ...] = ()  # the unrelated pictures; noise is made again from its seed
+    pictures: tuple[str, ...] = ()  # content of what was looked at; older lines do not know it
 
     def line(self) -> str:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
@@ -109,9 +110,18 @@ class Told:
     def of(cls, line: str) -> Told:
         raw = json.loads(line)
         own = {"asked": asked_of(raw["asked"]), "evidence": tuple(Piece(**one) for one in raw["evidence"])}
-        return cls(
-            **{**raw, **own, "chances": tuple(raw["chances"]), "unseen_images": tuple(raw.get("unseen_images", ()))}
-        )
+        lists = {name: tuple(raw.get(name, ())) for name in ("chances", "unseen_images", "pictures")}
+        return cls(**{**raw, **own, **lists})
+
+    def answers(self, asked: Asked) -> bool:
+        """Whether this was asked, with the same pictures."""
+        return self.asked == asked and (not self.pictures or self.pictures == contents(asked))
+
+
+def contents(asked: Asked) -> tuple[str, ...]:
+    """The pictures that a question is asked with and that evidence is found for, by their bytes."""
+    paths = map(Path, (*asked.images, *asked.found_for))
+    return tuple(sha256_file(path)[:16] if path.is_file() else "" for path in paths)
 
 
 def answer_all(
@@ -128,7 +138,7 @@ def answer_all(
     unseen, asked = unseen or Unseen(), apart_in(rag.store, asked)
     key = sha256_text(rag.fingerprint, f"{unseen.how}/{unseen.seed}/{unseen.kept}/{short}/{keep_keys}")[:16]
     done = kept(folder / FILE, key)
-    wanted = [one for one in asked if one.id not in done or done[one.id].asked != one]
+    wanted = [one for one in asked if one.id not in done or not done[one.id].answers(one)]
     wanted.sort(key=lambda one: one.kind)  # reports are long: a batch waits for its longest answer
     parts = [wanted[n : n + at_once] for n in range(0, len(wanted), at_once)]
     speaker = _Speaker(rag, short, keep_keys)
@@ -140,12 +150,18 @@ def answer_all(
     return [done[one.id] for one in asked]
 
 
-def again(told: Sequence[Told], data: Path, most: int, seed: int = 0, right: Judge = clinically_right) -> list[Asked]:
+def again(
+    told: Sequence[Told], data: Path | None, most: int, seed: int = 0, right: Judge = clinically_right
+) -> list[Asked]:
     """Questions to ask with evidence that is put there, at most ``most`` of each sort: the study's own report where the answer without
-    evidence was wrong, what was found for another patient where it was right."""
+    evidence was wrong, what was found for another patient where it was right.
+
+    ``data`` is the pack that the questions are of; None for own ones, whose reports are other rows of the same study.
+    """
     knew = [right(one.without, one.asked.reference) for one in told]
     wrong, known = ([one.asked for one, k in zip(told, knew, strict=True) if k == wanted] for wanted in (False, True))
-    return with_own_report(wrong, data)[:most] + with_others_evidence(known, seed)[:most]
+    own = with_own_report(wrong, data) if data else with_study_report(wrong, [one.asked for one in told])
+    return own[:most] + with_others_evidence(known, seed, apart=data is not None)[:most]
 
 
 def kept(path: Path, key: str = "") -> dict[str, Told]:
@@ -193,7 +209,8 @@ def _told(
             pieces = tuple(Piece.of(hit) for hit in contexts[n].kept)
             domain = contexts[n].query.domain
             other = unseen.paths(one) if last is not None else ()
-            yield Told(one, without[n][0], using[n][0], last, pieces, domain, key, seconds, chances, other)
+            seen = (without[n][0], using[n][0], last, pieces, domain, key, seconds, chances, other)
+            yield Told(one, *seen, contents(one))
 
 
 def evidence_for(rag: MedRAG, asked: Asked) -> tuple[Context, Route]:

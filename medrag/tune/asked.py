@@ -14,8 +14,9 @@ from typing import get_args
 
 from medrag.corpora import questions, realdata
 from medrag.corpora.own import Kind, read_own
-from medrag.errors import SettingsError
+from medrag.errors import CorpusError, SettingsError
 
+ALL = "all"  # the split of all rows
 REPORT_ASK = "Write the findings and impression of this chest X-ray."
 
 
@@ -46,6 +47,7 @@ def training_questions(data: Path, sets: Sequence[str], limit: int = 0, seed: in
     A set may name its own number instead: ``iu_report=90``. Raises SettingsError for an unknown set, CorpusError where the pack is not there.
     """
     chosen: list[Asked] = []
+    data = data.absolute()  # pairs name pictures, and are read from elsewhere
     shared = [name for name in sets if "=" not in name]
     for named in sets:
         name, _, most = named.partition("=")
@@ -62,42 +64,80 @@ def training_questions(data: Path, sets: Sequence[str], limit: int = 0, seed: in
 
 
 def with_own_report(asked: Iterable[Asked], data: Path) -> list[Asked]:
-    """Closed questions about IU X-Ray studies once more, the study's own report among their evidence."""
-    films = _films(data)
-    found = [(one, films.get(one.group.partition("/")[2])) for one in asked if one.kind == "closed"]
-    return [replace(one, id=f"{one.id}+own", report=study.text) for one, study in found if study]
+    """Closed questions of the pack about IU X-Ray studies once more, the study's own report among their evidence."""
+    texts = {f"iu/{uid}": study.text for uid, study in _films(data).items()}
+    return [_reported(one, texts[one.group]) for one in asked if one.kind == "closed" and one.group in texts]
 
 
-def with_others_evidence(asked: Iterable[Asked], seed: int = 0) -> list[Asked]:
-    """Closed questions once more, each with what is found for the pictures of another patient of the same set."""
+def with_study_report(asked: Iterable[Asked], rows: Iterable[Asked]) -> list[Asked]:
+    """Closed questions of one's own once more, with the report that another row gives of the same study; one that carries a report was asked with it."""
+    texts = {(one.patient, one.study): one.reference for one in rows if one.kind == "report" and one.study}
+    found = [(one, texts.get((one.patient, one.study))) for one in asked if one.kind == "closed" and not one.report]
+    return [_reported(one, text) for one, text in found if text]
+
+
+def _reported(one: Asked, text: str) -> Asked:
+    return replace(one, id=f"{one.id}+own", report=text)
+
+
+def with_others_evidence(asked: Iterable[Asked], seed: int = 0, apart: bool = True) -> list[Asked]:
+    """Closed questions once more, each with what is found for the pictures of another patient, of the same set where sets are kept ``apart``."""
     again: list[Asked] = []
     sets: dict[str, list[Asked]] = {}
     for one in asked:
         if one.kind == "closed" and one.images:
-            sets.setdefault(one.id.partition("/")[0], []).append(one)
+            sets.setdefault(one.id.partition("/")[0] if apart else "", []).append(one)
     for some in sets.values():
         for one in some:
-            others = [other for other in some if other.group != one.group]
-            if others:
+            if others := [other for other in some if _strangers(one, other)]:
                 other = random.Random(f"{seed}/{one.id}").choice(others)
                 exclude = (*one.exclude, *other.exclude)
-                again.append(replace(one, id=f"{one.id}+other", exclude=exclude, found_for=other.images))
+                again.append(replace(one, id=f"{one.id}+other", exclude=exclude, found_for=other.images, report=""))
     return again
 
 
-def read_questions(path: Path) -> list[Asked]:
-    """Own questions, from a file as `medrag.corpora.own` reads it; a row without an answer or a report teaches nothing and is left out.
+def _strangers(one: Asked, other: Asked) -> bool:
+    return one.group != other.group and not (one.patient and one.patient == other.patient)
 
-    Raises CorpusError, naming the line that is no question.
+
+def own_questions(path: Path, split: str = "", limit: int = 0, seed: int = 0) -> tuple[list[Asked], int]:
+    """`read_questions`, at most ``limit`` of them (0: all), drawn with the seed and in the file's order; and how many that leaves out."""
+    found = read_questions(path, split)
+    count = min(limit or len(found), len(found))
+    places = sorted(random.Random(seed).sample(range(len(found)), count))
+    return [found[n] for n in places], len(found) - count
+
+
+def read_questions(path: Path, split: str = "") -> list[Asked]:
+    """Own questions of a ``split`` ("all": of every one), from a file as `medrag.corpora.own` reads it; a row without an answer or a report
+    teaches nothing and is left out.
+
+    Raises CorpusError, naming the line that is no question; for a file of several splits where none is named, since those that measure are
+    no training questions; and where no row is left.
     """
-    return [
+    rows = read_own(path.expanduser().absolute())
+    splits = sorted({one.split for one in rows} - {""})
+    if not split and len(splits) > 1:
+        raise CorpusError(
+            f"{path}: has the splits {', '.join(splits)}",
+            "name with --split the one that is trained on, or --split all: what was trained on measures nothing",
+        )
+    if split not in ("", ALL, *splits):
+        raise CorpusError(f"{path}: there is no split {split!r}", f"known: {', '.join((ALL, *splits))}")
+    found = [
         Asked(
             one.id, one.group, one.question or REPORT_ASK, one.reference, tuple(map(str, one.images)), one.kind, one.exclude, one.report,
             tuple(map(str, one.found_for)), one.patient, one.study,
         )
-        for one in read_own(path)
-        if one.kind != "ranking"
+        for one in rows
+        if one.kind != "ranking" and split in ("", ALL, one.split)
     ]  # fmt: skip
+    if not found:
+        raise CorpusError(
+            f"{path}: no row of it has an answer or a report, so it makes no pair",
+            "give each question its answer, or each image its report",
+        )
+    return found
 
 
 def asked_of(raw: dict[str, object]) -> Asked:

@@ -194,9 +194,11 @@ def drawn(pairs: Sequence[Pair], most: int = 0, balance: bool = True, seed: int 
 
 
 def write_pairs(pairs: Sequence[Pair], path: Path) -> dict[str, int]:
-    """Writes JSON lines, whole or not at all; returns how many there are of each kind."""
+    """Writes JSON lines, whole or not at all; returns how many there are of each kind. Raises SettingsError for none, when older ones are gone, too."""
     with atomic_open(path, "w") as stream:
         stream.writelines(pair.line() + "\n" for pair in pairs)
+    if not pairs:
+        raise SettingsError("no pair came of the answers", "ask more questions, or make pairs of other kinds")
     return counts(pairs)
 
 

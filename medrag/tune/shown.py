@@ -5,13 +5,15 @@ Written as PNG beside the pairs, only for pairs that are made, the same bytes fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.files import sha256_text
 from medrag._util.findings import ASKED, presence_asked
 from medrag._util.images import load_image
+from medrag.tune.answers import contents
+from medrag.tune.pairs import Pictures, check_kinds
 from medrag.tune.pixels import KEPT, LESION, lesion_mask, noised, similarity_maps
 
 if TYPE_CHECKING:
@@ -87,9 +89,27 @@ class LesionFiles:
         return tuple(map(str, paths))
 
 
+def pictures_of(
+    kinds: Sequence[str], folder: Path, unseen: Unseen, reader: str = "", seed: int = 0
+) -> tuple[Pictures, Pictures]:
+    """What `medrag.tune.pairs.make_pairs` takes for unseen and for lesion; the latter none without a ``reader`` or where no such pairs are wanted.
+
+    Raises SettingsError for an unknown kind or reader, ModelMissing for one that is not here: before anything is asked.
+    """
+    check_kinds(kinds)
+    shows = reader and "lesion" in kinds
+    lesions = LesionFiles.named(folder, reader, seed=seed) if shows else lambda told: ()
+    return UnseenFiles(folder, unseen), lesions
+
+
 def _paths(folder: Path, told: Told, what: str) -> list[Path]:
-    names = [sha256_text(what, told.asked.id, path)[:20] for path in told.asked.images]
-    return [folder / f"{name}.png" for name in names]
+    """Where they lie, however the folder was named: by the content of what they are made from, which may change under its path."""
+    asked = told.asked
+    names = [
+        sha256_text(what, asked.id, content or path)[:20]
+        for path, content in zip(asked.images, contents(asked), strict=False)
+    ]
+    return [folder.absolute() / f"{name}.png" for name in names]
 
 
 def _save(image: Image, path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from medrag._util.places import share
 from medrag.cli.app import app
 from medrag.errors import SettingsError
 from medrag.tune.trainer import metrics, settings_of
@@ -90,3 +92,36 @@ def test_of_one_question_there_is_no_interval(tmp_path: Path) -> None:
 def test_a_number_that_no_training_can_have_is_refused(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=f"{name}: "):
         settings_of({name: value})
+
+
+@pytest.mark.parametrize(("option", "value"), [("--kind", "cmm"), ("--reader", "nosuch"), ("--split", "tset")])
+def test_what_is_misspelled_is_told_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str
+) -> None:
+    monkeypatch.delenv("MEDRAG_DATA", raising=False)
+    (tmp_path / "own.csv").write_text("question,answer,split\nIs there a mass?,yes,train\n")
+    command = ["tune", "pairs", str(tmp_path / "out"), "--questions", str(tmp_path / "own.csv"), "--again", "3"]
+    said = CliRunner().invoke(app, [*command, option, value])
+    assert said.exit_code == 1 and repr(value) in said.stderr and "known: " in said.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "arguments", "problem"),
+    [
+        ("03_make_preferences", ["OUT", "--limit", "3"], "MEDRAG_DATA is not set"),
+        ("03_make_preferences", ["OUT", "--own", "nope.jsonl"], "nope.jsonl: No such file"),
+        ("04_train_preferences", ["nope.jsonl"], "nope.jsonl holds no pairs"),
+        ("04_train_preferences", ["nope.jsonl", "--epochs", "0"], "epochs: "),
+    ],
+)
+def test_pipelines_fail_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pipeline: str, arguments: list[str], problem: str
+) -> None:  # fmt: skip
+    monkeypatch.delenv("MEDRAG_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [pipeline, *arguments])
+    script = runpy.run_path(str(share() / "pipelines" / f"{pipeline}.py"))
+    assert script["main"]() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and problem in said and said.count("\n") == 1 and not list(tmp_path.iterdir())

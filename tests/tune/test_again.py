@@ -16,7 +16,7 @@ from medrag.errors import SettingsError
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.tune.answers import FILE, READ, answer_all, evidence_for
+from medrag.tune.answers import FILE, READ, again, answer_all, evidence_for
 from medrag.tune.asked import Asked, training_questions, with_others_evidence
 from medrag.types import ImageRecord, Query, Study
 
@@ -99,6 +99,34 @@ def test_no_question_is_asked_with_the_report_of_a_copy_of_its_picture(tmp_path:
     assert [piece.id for piece in told.evidence] == ["iu:1"] and told.asked.exclude == ("own:0", "iu:0")
     answer_all(rag, [one], tmp_path / "out")
     assert len((tmp_path / "out" / FILE).read_text().splitlines()) == 1
+
+
+def test_own_questions_are_told_apart_by_patient_and_given_the_report_of_their_own_study(tmp_path: Path) -> None:
+    def one(id: str, patient: str, kind: str = "closed", **more: str) -> Asked:
+        picture = tmp_path / f"{id.replace('/', '-')}.png"
+        Image.new("L", (32, 32)).save(picture)
+        text = OWN if kind == "report" else "yes"
+        return Asked(id, more.pop("group", patient), QUESTION, text, (str(picture),), kind, patient=patient, **more)  # type: ignore[arg-type]
+
+    rows = [
+        one("1", "siteA/1", study="s1"), one("site/2", "siteA/5", study="s2", report="Its own."), one("3", "siteA/5", group="film 3"),
+        one("4", "siteA/1", "report", study="s1"), one("5", "siteA/9", study="s1"),
+    ]  # fmt: skip
+    told = answer_all(pipeline(ListRetriever([], "lexical")), rows, tmp_path / "wrong")
+    assert {one.asked.id: one.asked.report for one in told if one.asked.kind == "closed"}["1"] == ""
+    (own,) = again(told, None, 5)
+    assert (own.id, own.report) == ("1+own", OWN)  # of its own study and patient, and of nobody's pack
+    rag = MedRAG(
+        {"lexical": ListRetriever([], "lexical")},
+        DomainRouter(["lexical"]),
+        AdaptiveSelector(),
+        FakeGenerator(["Yes."]),
+    )
+    found = {one.id: one for one in again(answer_all(rag, rows, tmp_path / "right"), None, 9)}
+    assert found.keys() == {"1+other", "site/2+other", "3+other", "5+other"}
+    assert found["site/2+other"].report == ""  # the other's evidence alone
+    theirs = {name: Path(one.found_for[0]).stem for name, one in found.items()}
+    assert theirs["3+other"] in ("1", "5") and theirs["site/2+other"] in ("1", "5")
 
 
 def test_a_set_may_name_its_own_number(tmp_path: Path) -> None:

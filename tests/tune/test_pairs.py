@@ -24,7 +24,7 @@ from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
 from medrag.tune import answers, pixels
 from medrag.tune.answers import FILE, Piece, Told, Unseen, answer_all, unkeyed
-from medrag.tune.asked import Asked, read_questions, training_questions
+from medrag.tune.asked import Asked, own_questions, read_questions, training_questions
 from medrag.tune.hallucinate import borrowed, plausible
 from medrag.tune.pairs import KINDS, Pair, Side, counts, drawn, make_pairs, read_pairs, write_pairs
 from medrag.tune.relevance import urgency, weights
@@ -384,6 +384,70 @@ def test_own_questions(tmp_path: Path) -> None:
     (report,) = read_questions(path)
     assert (report.kind, report.reference, report.report) == ("report", "Clear lungs.", "")
     assert report.question.startswith("Write the findings")
+
+
+def rows(folder: Path, *rows: dict[str, Any]) -> Path:
+    path = folder / "own.jsonl"
+    path.write_text("".join(json.dumps({"question": "q?", "answer": "yes", **row}) + "\n" for row in rows))
+    return path
+
+
+def test_rows_of_several_splits_are_not_trained_on_unless_one_is_named(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"id": "a", "split": "train"}, {"id": "b", "split": "test"}, {"id": "c"})
+    with pytest.raises(CorpusError, match=r"has the splits test, train → name with --split"):
+        read_questions(path)
+    with pytest.raises(CorpusError, match=r"no split 'tset' → known: all, test, train"):
+        read_questions(path, "tset")
+    assert [one.id for one in read_questions(path, "train")] == ["a"]
+    assert [one.id for one in read_questions(path, "all")] == ["a", "b", "c"]
+    rows(tmp_path, {"answer": None, "relevant": ["reps:1"]})
+    with pytest.raises(CorpusError, match="makes no pair"):
+        read_questions(path)
+
+
+def test_a_limit_is_drawn_with_the_seed(tmp_path: Path) -> None:
+    path = rows(tmp_path, *({"id": str(n), "answer": "yes" if n < 30 else "no"} for n in range(60)))
+    found, left_out = own_questions(path, limit=12)
+    assert (len(found), left_out) == (12, 48) and {one.reference for one in found} == {"yes", "no"}
+    assert [int(one.id) for one in found] == sorted(int(one.id) for one in found)
+    assert found == own_questions(path, limit=12)[0] != own_questions(path, limit=12, seed=1)[0]
+    for limit in (0, 60, 99):
+        assert own_questions(path, limit=limit) == (read_questions(path), 0)
+
+
+def test_pictures_are_named_wherever_pairs_are_read_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    rows(tmp_path, {"images": ["a.png"]})
+    monkeypatch.chdir(tmp_path)
+    (one,) = read_questions(Path("own.jsonl"))
+    assert one.images == (str(tmp_path / "a.png"),)
+    (blind,) = UnseenFiles(Path("images"), Unseen())(Told(one, "", "Yes.", "Yes.", (), "", ""))
+    assert Path(blind).is_absolute() and Path(blind).is_file()
+
+
+def test_a_question_is_asked_again_where_its_picture_was_replaced(tmp_path: Path) -> None:
+    asked, generator = questions(tmp_path, 2), Copier()
+    first = answer_all(pipeline(generator), asked, tmp_path / "out")[1]
+    before = UnseenFiles(tmp_path / "images", Unseen())(first)
+    Image.new("L", (32, 32), 250).save(asked[1].images[0])
+    generator.prompts.clear()
+    second = answer_all(pipeline(generator), asked, tmp_path / "out")[1]
+    assert len(generator.prompts) == 3 and second.pictures != first.pictures
+    assert UnseenFiles(tmp_path / "images", Unseen())(second) != before  # made of the picture that is there now
+    generator.prompts.clear()
+    older = (tmp_path / "out" / FILE).read_text().replace('"pictures": ', '"left": ').splitlines()
+    lines = [json.dumps({k: v for k, v in json.loads(line).items() if k != "left"}) for line in older]
+    (tmp_path / "out" / FILE).write_text("\n".join(lines) + "\n")
+    answer_all(pipeline(generator), asked, tmp_path / "out")
+    assert not generator.prompts  # lines of before do not say what was looked at
+
+
+def test_nothing_to_write_is_told_and_leaves_no_older_pairs(tmp_path: Path) -> None:
+    write_pairs(make_pairs([told("No.", "Yes.", None)]), tmp_path / "pairs.jsonl")
+    with pytest.raises(SettingsError, match="no pair came of the answers"):
+        write_pairs([], tmp_path / "pairs.jsonl")
+    with pytest.raises(SettingsError, match="holds no pairs"):
+        read_pairs(tmp_path / "pairs.jsonl")
 
 
 @pytest.mark.parametrize(
