@@ -63,6 +63,10 @@ def beyond(question: str) -> bool:
     >>> [beyond(q) for q in ("What treatment do you recommend?", "Is the tube in the right place?", "How large is it?", "Are there surgical clips?", "What do you see?")]
     [True, True, True, False, False]
     """
+    return bool(_BEYOND.search(plainly(question)) or measured(question) or foreign(question))
+
+
+def measured(question: str) -> bool:
+    """Whether it asks how large a thing is that a picture shows: no book and no other patient's report knows."""
     asked = plainly(question)
-    sized = _MEASURED.search(asked) and (_LESION.search(asked) or not _ORGAN.search(asked))
-    return bool(_BEYOND.search(asked) or sized or foreign(question))
+    return bool(_MEASURED.search(asked) and (_LESION.search(asked) or not _ORGAN.search(asked)))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask, parse, sections, which_side
+from medrag.vlms._beyond import measured
 from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 _HERE = re.compile(
     r"\b(?:this|these|here|seen|shown|visible|pictured|depicted)\b|^\W*\w+(?: \w+)?\s*\?\W*$"
     r"|\bthe (?:lesions?|tumou?rs?|mass|nodule|abnormality|cells?|margins?|borders?|primary|stain(?:ing)?|grade|stage|colou?rs?)\b(?! of (?!(?:the|this) (?:lesion|tumou?r|mass|nodule|abnormality|opacity)s?\b)\w)",
+    re.IGNORECASE,
+)
+_EVER = re.compile(  # asks of a disease, whoever has it
+    r"\b(?:caus\w+|treat\w*|therap\w+|prognosis|outlook|complications?|symptoms?|risk factors?|prevent\w*)\b|^\W*why\b",
     re.IGNORECASE,
 )
 _NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # only what denies it says so
@@ -69,6 +74,8 @@ class Extractive:
             return [change], []
         if own and not pictured and (history := own_told(ask, prompt.context)):
             return [history], []
+        if pictured and not own and ask.sort == "open" and measured(prompt.question):
+            return [], []
         if kind := _kind(prompt.question, prompt.context.query.domain if pictured else ""):
             return [kind], []
         labelled = prompt.context.labelled
@@ -95,10 +102,11 @@ class Extractive:
                 return [], like
             said = [] if ask.broad else self._passages(ask, prompt.context, 2, reports=False)
             return ([UNSEEN.format(finding="this"), "The sources say:"] if said else []), said
-        if ask.sort == "open" and alike:
+        if ask.sort == "open" and alike and not _EVER.search(ask.text):
             return [], self._passages(ask, prompt.context, self.sentences)
         most = min(self.sentences, 2) if ask.sort == "define" else self.sentences
-        return [], self._passages(ask, prompt.context, most, reports=False) or self._passages(ask, prompt.context, most)
+        said = self._passages(ask, prompt.context, most, reports=False)
+        return [], said if said or pictured else self._passages(ask, prompt.context, most)
 
     def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True, books: bool = True) -> list[str]:
         """The best sentences that do not repeat each other, in the order of the evidence, each with its keys."""

@@ -632,3 +632,8 @@ def by_book(question: str, *texts: str, title: str = "") -> str:
 def test_a_book_answers_only_of_what_is_asked(question: str, texts: tuple[str, ...], title: str, wanted: str) -> None:
     text = by_book(question, *texts, title=title)
     assert text == REFUSAL if not wanted else wanted in text and "Gout" not in text and "http" not in text
+
+
+def test_no_other_patient_tells_how_large_a_finding_is_or_what_caused_it() -> None:
+    for question in ("How large is the effusion?", "What could cause the effusion?", "Why is there an effusion?"):
+        assert ask(question, general=()) == REFUSAL
