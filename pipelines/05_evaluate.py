@@ -35,11 +35,12 @@ ARMS = {
     "hops": ("adaptive", "fixed-10", "agent"),
     "selection": ("adaptive", "fixed-1", "fixed-3", "fixed-5", "keep-all"),
 }
+OF_SOURCE = {"pages": ("pages",), "iu_similar": ("similar", "similar-reports", "fused")}
 
 
 def arms_of(task: Task, quick: bool = False) -> tuple[str, ...]:
-    """Whom a task is put to; pages are found by their own retriever, and the others are its baselines. A recipe of one's own need have no graph."""
-    arms = ("pages",) if task.source == "pages" else ARMS[task.kind]
+    """Whom a task is put to; pages are found by their own retriever, and the others are its baselines, films by what looks at them. A recipe of one's own need have no graph."""
+    arms = OF_SOURCE.get(task.source, ARMS[task.kind])
     if task.source == own.SOURCE:
         arms = tuple(arm for arm in arms if arm != "adaptive+graph")
     return (*arms, *(() if quick else task.sanity))

@@ -9,6 +9,7 @@ names, never from what is measured; of a task made of one's own file as `medrag.
 from __future__ import annotations
 
 import random
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,9 @@ def taught_by(examples: Sequence[Example]) -> tuple[list[str], list[str]]:
 def _by_question(task: Task, seen: list[str], answers: list[str], examples: Sequence[Example]) -> Answers:
     asked = [example.question for example in examples]
     if task.kind != "closed":
-        model = _pipeline("nearest", len(seen)).fit(seen, answers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that most answers are given once is as it should be
+            model = _pipeline("nearest", len(seen)).fit(seen, answers)
         return [Output(str(answer)) for answer in model.predict(asked)]
     if len(set(answers)) == 1:  # nothing to tell apart
         return [Output(answers[0], float(answers[0] == "yes"))] * len(asked)

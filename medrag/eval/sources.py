@@ -6,6 +6,7 @@ A source takes (folder, split, task) and returns examples in a fixed order. ``sp
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,7 +83,10 @@ def _closed(task: Task, known: dict[str, realdata.Study], asked: list[tuple[str,
 
 
 def vqa_rad(data: Path, split: str, task: Task) -> list[Example]:
-    """Questions of one kind (``options: {answers: closed | open}``). ``held``: of train.json those pictures that nothing was trained on."""
+    """Questions of one kind (``options: {answers: closed | open}``). ``held``: of train.json those pictures that nothing was trained on.
+
+    Other splits may ask about pictures that train.json has too, as the published test part does: a tag tells them apart, where MEDRAG_DATA names the training pack.
+    """
     root, part = data / "open/vqa_rad", "train" if split == "held" else split
     if files := sorted(path.stem for path in root.glob("*.json")):
         check_split(task, root, split, ("held", *files))
@@ -91,17 +95,28 @@ def vqa_rad(data: Path, split: str, task: Task) -> list[Example]:
         held = realdata.vqa_rad_held(data)
         rows = [(number, row) for number, row in rows if row["image_name"] in held]
     closed = task.options.get("answers", "closed") == "closed"
+    taught = None if split == "held" else _taught_pictures()
     made = []
     for n, (number, row) in enumerate(rows):
         with realdata.told(f"{root / part}.json, question {number}"):
             answer, name = questions.as_text(row["answer"]), str(row["image_name"])
             tags = (str(row["image_organ"]).lower(), *str(row["question_type"]).lower().split(", "))
+            if taught is not None:
+                tags += ("picture trained on" if name in taught else "picture not trained on",)
             example = Example(
                 f"{row['qid']}/{n}", name, str(row["question"]), answer, (root / "images" / name,), (), tags
             )
         if answer and (answer in ("yes", "no")) == closed:
             made.append(example)
     return made
+
+
+def _taught_pictures() -> frozenset[str] | None:
+    """Names of the VQA-RAD pictures that were trained on; None where the training pack is not there to tell."""
+    pack = Path(os.environ.get("MEDRAG_DATA", ""))
+    if not (pack / "open/vqa_rad/train.json").is_file():
+        return None
+    return frozenset(str(row["image_name"]) for row in realdata.vqa_rad(pack)) - realdata.vqa_rad_held(pack)
 
 
 def iu_similar(data: Path, split: str, task: Task) -> list[Example]:
@@ -153,8 +168,6 @@ def training_texts() -> frozenset[str]:
 
 def training_data() -> Path:
     """The folder that MEDRAG_DATA names: what indexes and baselines were made from. Raises CorpusError where it is not set."""
-    import os
-
     if not (named := os.environ.get("MEDRAG_DATA")):
         raise CorpusError("MEDRAG_DATA is not set", "set it to the folder of the data pack")
     return Path(named)

@@ -80,6 +80,7 @@ def test_every_task_has_arms_and_pages_have_their_own() -> None:
     for task in known_tasks():
         assert module.arms_of(task, quick=True) and set(task.sanity) <= set(module.arms_of(task))
     assert module.arms_of(load_task("retrieval_page")) == ("pages",)
+    assert "lexical" not in module.arms_of(load_task("retrieval_image_report"))  # one question for all films
 
 
 def test_bad_input_to_the_evaluation_is_one_line(

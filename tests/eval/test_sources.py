@@ -158,11 +158,29 @@ def test_a_question_that_lacks_something_is_named(tmp_path: Path, fields: dict[s
 
 
 @pytest.mark.parametrize(("answer", "wanted"), [("Yes.", "yes"), ("NO.", "no"), (False, "no"), ("no", "no")])
-def test_yes_and_no_are_closed_answers_with_a_full_stop_too(tmp_path: Path, answer: Any, wanted: str) -> None:
+def test_yes_and_no_are_closed_answers_with_a_full_stop_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any, wanted: str
+) -> None:
+    monkeypatch.delenv("MEDRAG_DATA", raising=False)
     own_questions(tmp_path, answer=answer)
     (found,) = sources.vqa_rad(tmp_path, "mine", load_task("vqa_rad"))
     assert (found.id, found.reference, found.tags) == ("7/0", wanted, ("chest", "pres", "size"))
     assert sources.vqa_rad(tmp_path, "mine", load_task("vqa_rad_open")) == []
+
+
+def test_questions_about_pictures_that_were_trained_on_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fifth picture of the training part is held back."""
+    monkeypatch.setenv("MEDRAG_DATA", str(tmp_path))
+    row = json.loads(own_questions(tmp_path).read_text())[0]
+    train = [row | {"image_name": f"{name}.png"} for name in "abcde"]
+    (tmp_path / "open/vqa_rad/train.json").write_text(json.dumps(train))
+    (tmp_path / "open/vqa_rad/mine.json").write_text(json.dumps([*train, row | {"image_name": "f.png"}]))
+    found = {e.group: e.tags[-1] for e in sources.vqa_rad(tmp_path, "mine", load_task("vqa_rad"))}
+    assert [name for name, tag in found.items() if tag == "picture not trained on"] == ["e.png", "f.png"]
+    assert found["a.png"] == "picture trained on"
+    assert "trained on" not in str(sources.vqa_rad(tmp_path, "held", load_task("vqa_rad"))[0].tags)
 
 
 def test_without_the_pack_the_baselines_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
