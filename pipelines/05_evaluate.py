@@ -4,8 +4,8 @@
     … --data HELD_OUT --split test      measures other studies with the index of the training ones
     … --tasks mine.csv --recipe mine    your own questions, reports or judged queries (docs/evaluation.md); no pack is needed
 
-Builds the indexes that the tasks ask, where they are not there. A task of which the folder has no such split is left out and told; so is what
-fails, which ends the command with 1 when the rest has been run and the page written. Hardware: 2 CPU cores, 6 GB of memory. The header of each result says how long its
+Builds the indexes that the tasks ask, where they are not there. A task of which the folder has no data or no such split is left out and told; so is
+what fails, which ends the command with 1 when the rest has been run and the page written. Hardware: 2 CPU cores, 6 GB of memory. The header of each result says how long its
 arm took; a run that was cut off goes on. --limit draws so many studies of each task; --quick leaves the sanity arms out.
 Answers (.jsonl) hold texts of the pack and are not to be passed on.
 """

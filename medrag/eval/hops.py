@@ -16,8 +16,7 @@ from pydantic import Field
 
 from medrag._util.files import sha256_text
 from medrag._util.places import share
-from medrag.errors import CorpusError
-from medrag.eval.tasks import Example, Task, check_split
+from medrag.eval.tasks import Example, NoExample, Task, check_split
 from medrag.score.overlap import means
 from medrag.settings import Strict, parse, read_yaml
 from medrag.types import page_id
@@ -43,12 +42,12 @@ class Hops(Strict):
 def questions(data: Path, split: str, task: Task) -> list[Example]:
     """The questions that ship; ``split``: "dev" (every other one, with which the loop's rules were made), "test" (the others) or "all".
 
-    The reference is {"first": […], "second": […]}. Raises CorpusError where the folder lacks the documents or there is no such split.
+    The reference is {"first": […], "second": […]}. Raises NoExample where the folder lacks the documents or there is no such split.
     """
     halves = {"all": slice(None), "dev": slice(0, None, 2), "test": slice(1, None, 2)}
     check_split(task, data, split, halves)
     if not (data / "open/medquad").is_dir() or not (data / "open/openstax").is_dir():
-        raise CorpusError(f"{data} lacks open/medquad or open/openstax", "name the data pack with --data")
+        raise NoExample(f"{data} lacks open/medquad or open/openstax", "name the data pack with --data")
     path = share() / "eval" / "hops" / "questions.yaml"
     found: Hops = parse(Hops, read_yaml(path), str(path))
     return [

@@ -19,9 +19,9 @@ from pydantic import Field
 from medrag._util.files import sha256_text
 from medrag._util.places import share
 from medrag.corpora.page_questions import derived, drawn
-from medrag.errors import CorpusError, SettingsError
+from medrag.errors import SettingsError
 from medrag.eval.arms import Arm, one_by_one
-from medrag.eval.tasks import Example, Output, Task, check_split
+from medrag.eval.tasks import Example, NoExample, Output, Task, check_split
 from medrag.retrieve import fuse
 from medrag.score.overlap import means
 from medrag.settings import Strict, parse, read_yaml
@@ -71,7 +71,7 @@ def questions(data: Path, split: str, task: Task) -> list[Example]:
     check_split(task, data, split, ("written", "derived", "all"))
     pdfs = {path.stem: corpus for corpus, folder in FOLDERS.items() for path in sorted((data / folder).glob("*.pdf"))}
     if not pdfs:
-        raise CorpusError(f"{data} holds no PDF under {', '.join(FOLDERS.values())}", "name the data pack with --data")
+        raise NoExample(f"{data} holds no PDF under {', '.join(FOLDERS.values())}", "name the data pack with --data")
     made = _written(pdfs) if split in ("written", "all") else []
     return [*made, *_derived(data)] if split in ("derived", "all") else made
 

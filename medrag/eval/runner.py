@@ -28,7 +28,7 @@ from medrag.eval.baselines import BASELINES, SEARCHING, learned_from
 from medrag.eval.collections import COLLECTIONS
 from medrag.eval.lines import latest, whole_lines
 from medrag.eval.rankers import make_finder, make_ranker
-from medrag.eval.sources import SOURCES, training_data
+from medrag.eval.sources import read, training_data
 from medrag.eval.tasks import Example, NoExample, Output, Task, load_task
 from medrag.pipeline import MedRAG
 
@@ -59,19 +59,13 @@ def plan(
     if more:
         kinds = ", ".join(one.kind for one in (found, *more))
         raise SettingsError(f"{task} holds questions of several kinds: {kinds}", "plan each of its tasks_named(…)")
-    if found.source not in SOURCES:
-        raise SettingsError(f"{found.name}: there is no source {found.source!r}", f"known: {', '.join(SOURCES)}")
     split, recipe = split or found.split, recipe or found.recipe
     if found.source == own.SOURCE:
         data = data or Path(found.options.get("file", "")).parent
         if not recipe:
             raise SettingsError(f"{found.name} names no index that is asked", "name one with --recipe")
     data = data or training_data()
-    examples = limited(SOURCES[found.source](data, split, found), limit, seed)
-    if not examples:
-        raise NoExample(
-            f"{found.name}: the split {split!r} of {data} holds no example", "name another split with --split"
-        )
+    examples = limited(read(data, split, found), limit, seed)
     opened = functools.cache(lambda: MedRAG.open(recipe, model=model, **(options or {})))
     return Run(found, data, split, tuple(examples), opened, seed)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medrag.corpora import questions, realdata
-from medrag.errors import CorpusError
+from medrag.errors import CorpusError, SettingsError
 from medrag.eval import collections, hops, linking, own, page_questions, routing
-from medrag.eval.tasks import Example, Task, check_split
+from medrag.eval.tasks import Example, NoExample, Task, check_split
 
 Source = Callable[[Path, str, Task], list[Example]]
 
@@ -173,8 +173,23 @@ def training_data() -> Path:
     return Path(named)
 
 
+FOLDERS = {  # of a source whose data lie in one
+    **dict.fromkeys(("iu_reports", "iu_closed", "iu_balanced", "iu_similar"), "noncommercial/iu_xray"), "vqa_rad": "open/vqa_rad",
+    "nfcorpus": "noncommercial/nfcorpus", "bioasq": "open/bioasq", "medquad": "open/medquad", "held_pictures": "",
+}  # fmt: skip
 SOURCES: dict[str, Source] = {
     "iu_reports": iu_reports, "iu_closed": iu_closed, "iu_balanced": iu_balanced, "iu_similar": iu_similar, "vqa_rad": vqa_rad,
     "terms": linking.terms, "held_pictures": routing.held, "pages": page_questions.questions, "hops": hops.questions, own.SOURCE: own.questions,
     **{name: collections.source(name) for name in collections.COLLECTIONS},
 }  # fmt: skip
+
+
+def read(data: Path, split: str, task: Task) -> list[Example]:
+    """The examples of a task. Raises SettingsError for a source that there is not, NoExample where the folder lacks the task's data, or has none under the split."""
+    if task.source not in SOURCES:
+        raise SettingsError(f"{task.name}: there is no source {task.source!r}", f"known: {', '.join(SOURCES)}")
+    if task.source in FOLDERS and not (folder := data / FOLDERS[task.source]).is_dir():
+        raise NoExample(f"{task.name}: {folder} is not there", "name a folder with the data pack's layout (--data)")
+    if not (found := SOURCES[task.source](data, split, task)):
+        raise NoExample(f"{task.name}: the split {split!r} of {data} holds no example", "name another with --split")
+    return found

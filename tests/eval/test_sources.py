@@ -13,7 +13,7 @@ from medrag._util.findings import CHEXPERT_TYPE
 from medrag.corpora import realdata
 from medrag.errors import CorpusError
 from medrag.eval import sources
-from medrag.eval.tasks import load_task
+from medrag.eval.tasks import NoExample, load_task
 
 
 @pytest.fixture
@@ -55,6 +55,13 @@ def test_a_study_finds_others_by_shared_findings(data: Path) -> None:
 def test_a_folder_without_the_split_says_what_to_name(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="--split"):
         sources.vqa_rad(tmp_path, "test", load_task("vqa_rad"))
+
+
+@pytest.mark.parametrize("name", ["iu_xray_report", "vqa_rad", "retrieval_nfcorpus", "retrieval_page", "multihop", "routing"])  # fmt: skip
+def test_a_folder_without_a_tasks_data_has_no_example(tmp_path: Path, name: str) -> None:
+    task = load_task(name)
+    with pytest.raises(NoExample, match="--data"):
+        sources.read(tmp_path / "nowhere", task.split, task)
 
 
 BOM = b"\xef\xbb\xbf"
