@@ -18,6 +18,7 @@ from medrag._util import apart
 from medrag._util.images import one_line
 from medrag.corpora import _figures as figures
 from medrag.corpora import _files as files
+from medrag.corpora import _foreign as foreign
 from medrag.corpora import _ocr as ocr
 from medrag.corpora._layout import Line, Piece, Role, pieces, union
 from medrag.corpora._page_ends import running_on
@@ -62,11 +63,13 @@ class PdfPages:
         return files.signature_of(self, files.discover(self.path, (".pdf",))) + self._version()
 
     def parts(self) -> list[tuple[str, str]]:
-        """The files, each with its own signature: one that was read before need not be read again when another comes."""
-        version = self._version()
-        return [
+        """The files, each with its own signature: one that was read before need not be read again when another comes. What is
+        passed over in the folder is a part that holds nothing."""
+        version, unread = self._version(), foreign.unread(self.path, foreign.OFFICE)
+        parts = [
             (str(file), files.signature_of(self, [file]) + version) for file in files.discover(self.path, (".pdf",))
         ]
+        return [*parts, (str(self.path), files.signature_of(self, unread))] if unread else parts
 
     def _version(self) -> str:
         """What pages depend on beside the files; raised when the same file gives other pages or passages."""
@@ -78,8 +81,11 @@ class PdfPages:
             yield from self.read_part(file, report)
 
     def read_part(self, part: str, report: Report) -> Iterator[Item]:
-        """The pages of one file."""
+        """The pages of one file; of the folder itself, a report of what is not read there."""
         file = Path(part)
+        if file.is_dir():
+            foreign.tell(file, foreign.OFFICE, report)
+            return
         try:
             document = open_pdf(file)
         except BadRecord as error:

@@ -1,4 +1,4 @@
-"""Text that needs no layout: MedQuAD question-answer XML, and plain text or Markdown files."""
+"""Text that needs no layout: MedQuAD question-answer XML, and files of plain text, Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import Any
 
 from medrag._util.files import sha256_text
 from medrag.corpora import _files as files
+from medrag.corpora import _foreign as foreign
+from medrag.corpora import _html, _markdown
+from medrag.corpora._parts import Part, blocks
 from medrag.corpora._report_parts import parse_xml
-from medrag.corpora._rows import row
 from medrag.errors import BadRecord
 from medrag.protocols import Report
 from medrag.types import Block, Document, Item
+
+_MARKDOWN, _HTML = (".md", ".markdown"), (".html", ".htm", ".xhtml")
+_TEXTS = (".txt", *_MARKDOWN, *_HTML)
+_IS_HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype html|html)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +91,10 @@ class MedQuad:
 
 @dataclass(frozen=True, slots=True)
 class TextFiles:
-    """Plain text and Markdown: paragraphs are divided by blank lines; ``# …`` lines are headings, rows of a table sentences. A file or a folder.
+    """Plain text, Markdown and HTML, a file or a folder. Paragraphs are divided by blank lines; of Markdown and HTML the marks go: headings,
+    lists, tables (whose rows are sentences) and quotes are blocks.
 
-    Where a Markdown file has several headings of its highest level, each begins a part that is titled by it.
+    Where a file has several headings of its highest level, each begins a part that is titled by it.
     """
 
     name: str
@@ -97,81 +104,42 @@ class TextFiles:
     license: str = ""
 
     def signature(self) -> str:
-        found = files.discover(self.path, (".txt", ".md"))
-        signature = files.signature_of(self, found)
-        # an earlier medrag titled every part by the first heading, and read tables as sentences that run on
-        return sha256_text(signature, "parts") if any(file.suffix.lower() == ".md" for file in found) else signature
+        # an earlier medrag left the marks of Markdown in its text
+        return sha256_text(files.signature_of(self, files.discover(self.path, _TEXTS)), "plain")
 
     def read(self, report: Report) -> Iterator[Item]:
         """A document for each file that holds words."""
-        for file in files.discover(self.path, (".txt", ".md")):
+        for file in files.discover(self.path, _TEXTS):
             try:
                 yield self._document(file)
             except BadRecord as error:
                 report(files.whole(self.path, file, error))
+        foreign.tell(self.path, (*foreign.OFFICE, *foreign.TABLES), report)
 
     def _document(self, file: Path) -> Document:
-        text, markdown = files.read_text(file, self.encoding), file.suffix.lower() == ".md"
-        leveled = list(_blocks(text, markdown=markdown))
-        blocks = tuple(block for _, block in leveled)
-        if not blocks:
+        foreign.refuse(file)
+        named, parts = _parts(files.read_text(file, self.encoding), file.suffix.lower())
+        leveled = list(blocks(parts))
+        if not leveled:
             raise BadRecord(str(file), "holds no text", "remove the file")
         levels = [level for level, block in leveled if block.role == "heading"]
-        headings = (block.text for level, block in leveled if block.role == "heading" and level < _FENCED)
+        heading = next((block.text for _, block in leveled if block.role == "heading"), "")
         meta: dict[str, Any] = {"license": self.license} if self.license else {}
-        if not self.title and levels and min(levels) < _FENCED and levels.count(min(levels)) > 1:
+        if not self.title and levels and levels.count(min(levels)) > 1:
             meta["heading_levels"] = levels
-        title = self.title or next(headings, "") or file.stem
-        return Document(
-            f"{self.name}:{files.local_id(file, self.path, keep_suffix=True)}", title, blocks, str(file), meta
-        )
+        identity = f"{self.name}:{files.local_id(file, self.path, keep_suffix=True)}"
+        title = self.title or heading or named or file.stem
+        return Document(identity, title, tuple(block for _, block in leveled), str(file), meta)
 
 
-_FENCED = 7  # below every heading: a "# …" among code
-_FENCE = re.compile(r"\s*(?:```(?!.*`)|~~~)")  # a line of code between backticks is none
-_EDGES = re.compile(r"^\||(?<!\\)\|$")  # one bar at either end
-_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
-
-
-def _blocks(text: str, *, markdown: bool) -> Iterator[tuple[int, Block]]:
-    """Paragraphs, headings and tables of a text, headings with their level."""
-    fenced = False
-    for part in re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n")):
-        body: list[str] = []
-        for line in part.strip("\n").split("\n"):
-            fenced ^= bool(_FENCE.match(line))
-            if markdown and (found := re.match(r"(#{1,6})\s+\S", line)):
-                yield from _paragraph(body, tables=markdown)
-                body = []
-                level = _FENCED if fenced else len(found[1])
-                yield level, Block(line.lstrip("#").strip().rstrip("#").strip(), role="heading")
-            elif line.strip():
-                body.append(" ".join(line.split()))
-        yield from _paragraph(body, tables=markdown)
-
-
-def _paragraph(lines: list[str], *, tables: bool) -> Iterator[tuple[int, Block]]:
-    """The lines as one block, with each table among them as one of its own."""
-    begun = 0
-    while tables and (rule := _rule_after(lines, begun + 1)):
-        end = next((n for n in range(rule, len(lines)) if "|" not in lines[n]), len(lines))
-        if before := lines[begun : rule - 1]:
-            yield 0, Block(" ".join(before))
-        rows = [said for line in lines[rule + 1 : end] if (said := row(_cells(lines[rule - 1]), _cells(line)))]
-        yield 0, Block("\n".join(rows) or " ".join(_cells(lines[rule - 1])), role="table")
-        begun = end
-    if begun < len(lines):
-        yield 0, Block(" ".join(lines[begun:]))
-
-
-def _rule_after(lines: list[str], start: int) -> int:
-    """Where the rule below a table's header stands, from ``start`` on; 0 where there is none."""
-    places = (n for n in range(start, len(lines)) if "|" in lines[n - 1] and "|" in lines[n])
-    return next((n for n in places if _RULE.match(lines[n])), 0)
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", _EDGES.sub("", line.strip()))]
+def _parts(text: str, suffix: str) -> tuple[str, list[Part]]:
+    """The title that a text names outside its own lines, and its parts."""
+    if suffix in _HTML or _IS_HTML.match(text):
+        return _html.parts(text)
+    if suffix in _MARKDOWN:
+        return "", list(_markdown.parts(text))
+    paragraphs = re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n"))
+    return "", [Part("text", " ".join(paragraph.split())) for paragraph in paragraphs]
 
 
 def _text(node: Any) -> str:

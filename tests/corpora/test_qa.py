@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hostile import MEDQUAD
+from hypothesis import given
+from hypothesis import strategies as st
+from some_pdfs import two_columns
 
 from medrag._util.text import sentences
+from medrag.corpora import _markdown
+from medrag.corpora._parts import blocks
 from medrag.corpora.chunk import chunk
+from medrag.corpora.pdf import PdfPages
 from medrag.corpora.qa import MedQuad, TextFiles
-from medrag.errors import BadRecord
+from medrag.errors import BadRecord, CorpusError
 from medrag.settings import ChunkSettings
 from medrag.types import Passage
 
@@ -79,9 +86,9 @@ def test_of_several_first_headings_each_titles_its_own_part(tmp_path: Path) -> N
         ("Nevus", "", "First."),
         ("Nevus", "Nevus", "Benign."),
         ("Nevus", "Care – Margins", "None."),
-        ("Melanoma", "Care", "Excise it. ```"),
+        ("Melanoma", "Care", "Excise it. # a comment"),
     ]
-    assert {one.title for one in found[4:]} == {"Melanoma"} and [one.id for one in found][:2] == [
+    assert len(found) == 4 and [one.id for one in found][:2] == [
         "t:a.md~0",
         "t:a.md~1",
     ]
@@ -108,6 +115,110 @@ def test_tables_with_an_empty_corner_and_many_tables_in_a_row(tmp_path: Path) ->
     (tmp_path / "b.md").write_text("| a | b |\n|---|---|\n| 1 | 2 |\ntext\n" * 1500)
     (document,) = TextFiles("c", tmp_path / "b.md").read(never)
     assert len(document.blocks) == 3000
+
+
+MARKED = """---
+title: notes
+---
+**Lyme disease** is caused by *Borrelia burgdorferi* ([CDC](https://cdc.gov/a_(b))).[^1] HLA-B*27 and B*57, 5 * 3.
+![a rash](rash.png)
+
+Symptoms:
+
+- erythema migrans
+- [x] arthritis
+
+> [!NOTE]
+> **Do not** give it in pregnancy.
+> Not `x_y` nor snake_case.
+
+1. Stop the drug.
+2. Treat ~~gout~~ with colchicine
+
+![Film of a chest](film.png)
+
+Treatment
+---------
+H<sub>2</sub>O &amp; a < b \\* <!-- a
+hoax -->
+
+***
+[^1]: IDSA 2020.
+[home]: https://example.org
+"""
+
+
+def test_markdown_is_read_as_it_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(MARKED)
+    (document,) = TextFiles("t", tmp_path).read(never)
+    assert [(block.role, block.text) for block in document.blocks] == [
+        ("body", "Lyme disease is caused by Borrelia burgdorferi (CDC). HLA-B*27 and B*57, 5 * 3."),
+        ("body", "Symptoms: erythema migrans; arthritis."),
+        ("body", "Do not give it in pregnancy. Not x_y nor snake_case."),
+        ("body", "1. Stop the drug."),
+        ("body", "2. Treat with colchicine."),
+        ("caption", "Film of a chest"),
+        ("heading", "Treatment"),
+        ("body", "H 2 O & a < b *"),
+        ("body", "IDSA 2020."),
+    ]
+
+
+@given(st.text("ab.\n -*_`~>#|[]()!<\\1&;:=", max_size=120))
+def test_no_markdown_is_too_odd(text: str) -> None:
+    assert all(block.text for _, block in blocks(_markdown.parts(text)))
+
+
+PAGE = """<!DOCTYPE html><html><head><title>Skin</title><style>p{}</style><script>alert(1)</script></head><body>
+<nav>Home</nav><h1>Psoriasis</h1><p>It is <b>chronic</b> &amp; scaly.<br>Not <i>contagious</i>.<!-- no --></p>
+<ul><li>elbows<li>knees</ul><table><tr><th>Drug</th><th>Dose</th></tr><tr><td>Calcipotriol<td>50 µg/g</tr></table>
+<table><tr><td>a</td><td>b</td></tr></table></body></html>"""
+
+
+def test_html_is_read_without_tags_and_scripts(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(PAGE)
+    (tmp_path / "b.txt").write_text("<html><title>Skin</title><p>Words.")
+    first, second = TextFiles("t", tmp_path).read(never)
+    assert (first.id, first.title, second.title) == ("t:a.html", "Psoriasis", "Skin")
+    assert [(block.role, block.text) for block in first.blocks] == [
+        ("heading", "Psoriasis"),
+        ("body", "It is chronic & scaly. Not contagious."),
+        ("body", "elbows; knees."),
+        ("table", "Drug: Calcipotriol; Dose: 50 µg/g."),
+        ("table", "a | b"),
+    ]
+    assert [block.text for block in second.blocks] == ["Words."]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", b"question,answer\n1,2\n", "reports-csv"),
+        ("a.jsonl", b'{"a": 1}\n', "reports-jsonl"),
+        ("a.docx", b"PK\x03\x04....", "save a document as PDF"),
+        ("notes", b"%PDF-1.7", "use the reader pdf"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused_with_what_to_do(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError) as error:
+        list(TextFiles("t", tmp_path / name).read(never))
+    assert told in error.value.hint
+
+
+@pytest.mark.parametrize("reader", [TextFiles, PdfPages])
+def test_files_of_a_folder_that_are_passed_over_are_told_once(tmp_path: Path, reader: type) -> None:
+    (tmp_path / "a.md").write_text("Words.")
+    two_columns(tmp_path / "a.pdf", pages=1)
+    for name in ("b.docx", "c.pptx"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04")
+    told: list[BadRecord] = []
+    assert list(reader("t", tmp_path).read(told.append))
+    assert [one.message.partition(": ")[2] for one in told] == [
+        "is passed over, as are others of its kind (2 in this folder: .docx, .pptx)"
+    ]
 
 
 def test_comments_in_code_title_nothing(tmp_path: Path) -> None:
