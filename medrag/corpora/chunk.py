@@ -20,7 +20,8 @@ from medrag.types import Block, Document, Item, Page, Passage, Study
 _NAMED = ("findings", "impression", "indication", "comparison", "technique")  # sections of a report
 _REFERENCES = re.compile(
     r"[\d.\s]*(?:(?:key|selected|suggested)\s(?!reading))?"
-    r"(references?|bibliography|literature(?: cited)?|works cited|citations|sources|(?:further|suggested|recommended|additional) readings?|literatur(?:verzeichnis)?)\s*:?\s*$",
+    r"(references?|bibliography|literature(?: cited)?|works cited|citations|sources|literatur(?:verzeichnis)?|"
+    r"(?:further|suggested|recommended|additional) readings?)\s*:?\s*$",
     re.IGNORECASE,
 )
 _CITES = re.compile(r"\b(?:19|20)\d\d\b|https?://|\bdoi\b", re.IGNORECASE)
