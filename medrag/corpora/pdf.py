@@ -110,7 +110,8 @@ class PdfPages:
         if not sheets:
             return
         words = _words(sheets)
-        reads = self.ocr and _read_scans(sheets, document, words, file, report)
+        spelled = words | _letters(sheets) if self.ocr else words  # what words that OCR runs together may be made of
+        reads = self.ocr and _read_scans(sheets, document, spelled, file, report)
         _drop_running(sheets)
         figures.drop_repeated(sheets)
         body, words = _body_size(sheets), words | _words(sheets)
@@ -121,7 +122,7 @@ class PdfPages:
             found, pictures = figures.with_captions(flow, sheet, document, body, following)
             if reads and not sheet.scanned:
                 apart.beat()
-                found = figures.placed(found, _told(pictures, sheet, document, body, words))
+                found = figures.placed(found, _told(pictures, sheet, document, body, spelled))
             read.append((sheet, found, pictures))
         over = running_on([(sheet.number, found) for sheet, found, _ in read], body)
         for sheet, found, pictures in read:
@@ -404,6 +405,11 @@ def _words(sheets: Sequence[Sheet]) -> set[str]:
             found.update(_WHOLE.findall(text.partition(" ")[2] if divided else text))
             divided = text.endswith("-")
     return found
+
+
+def _letters(sheets: Sequence[Sheet]) -> set[str]:
+    """All runs of letters, parts of divided words and compounds too, lower-case."""
+    return {run for sheet in sheets for _, line in sheet.lines for run in re.findall(r"[^\W\d_]+", line.text.lower())}
 
 
 def _largest_heading(flows: Sequence[Sequence[Piece]]) -> str:
