@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from medrag.encoders.spread import Spread
     from medrag.protocols import Corpus, Encoder, Report
 
-READERS = 3  # raised when a reader or the chunker yields other items from the same files
+READERS = 4  # raised when a reader or the chunker yields other items from the same files
 
 
 @dataclass(frozen=True, slots=True)

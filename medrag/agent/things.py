@@ -97,6 +97,7 @@ def _states(said: list[str]) -> bool:
 
 
 def is_thing(name: str) -> bool:
+    """Whether words can stand for a thing in a question: a few, none of which leads elsewhere ("on …", "due to …")."""
     if re.match(r"(?:on|in|at|of|by|for|with|from|near|due|\w+ing (?:the|an?))\b", name, re.IGNORECASE):
         return False
     return bool(_words.stem_set(name)) and len(name.split()) <= 9 and not _NOT_A_THING.search(name)
@@ -112,6 +113,7 @@ def many(name: str) -> bool:
 
 
 def bare_of(name: str) -> str:
+    """The name without its article: "a mass" → "mass"."""
     return re.sub(r"^(?:an?|the|any|some) ", "", name, flags=re.IGNORECASE)
 
 

@@ -85,13 +85,15 @@ def is_report(hit: Hit) -> bool:
 
 
 def collect(context: Context) -> list[Sentence]:
-    """The sentences of the evidence in order, without questions, fragments and de-identified ones ("XXXX").
+    """The sentences of the evidence in order, without questions, fragments, de-identified ones ("XXXX") and lists of references.
 
     One that names a concept holds the words by which the question names it, too: "PTX" is asked for, and "Pneumothorax" found.
     """
     found: list[Sentence] = []
     named = [*_named(context)]
     for key, hit in context:
+        if hit.item.meta.get("role") == "references":
+            continue
         heading = words.stem_set(f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}") - words.FRAME
         whole = hit.item.kind in ("triple", "concept", "image")
         before: frozenset[str] = frozenset()

@@ -40,6 +40,7 @@ _EVER = re.compile(  # asks of a disease, whoever has it
     r"\b(?:caus\w+|treat\w*|therap\w+|prognosis|outlook|complications?|symptoms?|risk factors?|prevent\w*)\b|^\W*why\b",
     re.IGNORECASE,
 )
+_ROW = re.compile(r"[^:;|]{1,60}: [^;|]+; [^:;|]{1,60}: ")  # "Drug: Heparin; Antidote: protamine."
 _NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # only what denies it says so
 _DENIED = re.compile(r"\bnot\b|\bno\b|n't\b|\bnever\b|\bun\w+", re.IGNORECASE)
 
@@ -147,10 +148,10 @@ def _to_the_point(ask: Ask, sentence: Sentence, pictured: bool) -> bool:
 
 
 def _is_title(sentence: Sentence) -> bool:
-    """The number and title of a figure, or a cell of a table: they name a thing and say little of it."""
+    """The number and title of a figure, or a cell of a table: they name a thing and say little of it. A row with the names of its columns says more."""
     item = sentence.hit.item
     role = "caption" if item.kind == "image" else item.meta.get("role")
-    return role == "table" or (role == "caption" and sentence.place <= 1)
+    return (role == "table" and not _ROW.match(sentence.text)) or (role == "caption" and sentence.place <= 1)
 
 
 def _with_antecedent(sentence: Sentence, pool: Sequence[Sentence]) -> list[Sentence]:

@@ -637,3 +637,20 @@ def test_a_book_answers_only_of_what_is_asked(question: str, texts: tuple[str, .
 def test_no_other_patient_tells_how_large_a_finding_is_or_what_caused_it() -> None:
     for question in ("How large is the effusion?", "What could cause the effusion?", "Why is there an effusion?"):
         assert ask(question, general=()) == REFUSAL
+
+
+def test_a_row_of_a_table_says_what_it_says_and_a_reference_nothing() -> None:
+    row = Passage(
+        "b:1~0",
+        "b:1",
+        "Drug: Heparin; Dose: 5000 units; Antidote: protamine.\nDrug: Warfarin; Dose: 5 mg; Antidote: vitamin K.",
+        meta={"role": "table"},
+    )
+    listed = Passage(
+        "b:2~0", "b:2", "The antidote of heparin is protamine, a study of forty dogs.", meta={"role": "references"}
+    )
+    question = "What is the antidote of heparin?"
+    assert (
+        said_of(question, [Hit(row, 1.0, 2, "dense"), Hit(listed, 2.0, 1, "dense")])
+        == "Drug: Heparin; Dose: 5000 units; Antidote: protamine [E1]."
+    )
