@@ -159,7 +159,7 @@ def report(
     if before:
         old = _paired(*before)
         place = {name: n for n, name in enumerate(old.ids)}
-        if place.keys() != set(told.ids):
+        if place.keys() != set(told.ids) or _asked_otherwise(using, before[1]):
             raise SettingsError("the two models answered other questions", "name results of one task, split and limit")
         old_rows = measure.rows(old.answers, old.references)[[place[name] for name in told.ids]]
         gained = statistics.difference(measure, rows, old_rows, told.groups, draws=draws)
@@ -186,6 +186,14 @@ def _paired(without: Path, using: Path, unseen: Path | None) -> Any:
             f"answers cannot be read: {error}", "name the .jsonl beside a result of medrag eval run"
         ) from error
     return paired(*read)
+
+
+def _asked_otherwise(one: Path, other: Path) -> bool:
+    """Whether two files of answers differ in a question, its right answer or its pictures under one id."""
+    from medrag.score.reliance import unlike
+
+    known = {line["id"]: line for line in _answers(other)}
+    return any(unlike(line, known[line["id"]]) for line in _answers(one) if line["id"] in known)
 
 
 def _answers(path: Path) -> list[dict[str, Any]]:
