@@ -68,7 +68,7 @@ def test_models_are_paired_by_the_question_whatever_the_order_of_their_answers(t
     assert gained["difference"] == 0 and gained["interval"] == [0, 0] and gained["p"] == 1
     other = told("--without", path, "--with", path, "--before", *[write(turned, ["Yes."] * 20, 1)] * 3)
     assert other.exit_code == 1 and "other questions" in other.stderr
-    asked = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    asked = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
     turned.write_text("\n".join(json.dumps(line | {"reference": "no"}) for line in asked), encoding="utf-8")
     other = told("--without", path, "--with", path, "--before", *[str(turned)] * 3)
     assert other.exit_code == 1 and "other questions" in other.stderr
