@@ -74,6 +74,8 @@ def show(facts: dict[str, Any]) -> None:
     say(
         f"{facts['path']}: {facts['concepts']:,} concepts in {facts['nodes']:,} nodes, {facts['edges']:,} edges, {facts['cuis']:,} CUIs"
     )
+    if lost := facts.get("dangling"):
+        say(f"{lost:,} edges lead to codes that none of its ontologies has; they are left out")
     for name in ("relations", "polarities", "sources"):
         table((name, "count"), [(one, f"{count:,}") for one, count in facts[name].items()])
 
