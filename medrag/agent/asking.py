@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from medrag._util.text import content_words, words
-from medrag.agent.followup import IT
+from medrag.agent.followup import IT, leans
 from medrag.agent.followup import completed as completed
 from medrag.agent.followup import empty as empty
 from medrag.agent.followup import unclear as unclear
@@ -48,13 +48,23 @@ def sub_questions(question: str, most: int = 4) -> list[str]:
 
     >>> sub_questions("Is there a pneumothorax, and what causes it?")
     ['Is there a pneumothorax?', 'what causes a pneumothorax?']
+    >>> sub_questions("Why do loud snorers stop breathing, and what do they risk?")
+    ['Why do loud snorers stop breathing?', 'what do loud snorers stop breathing risk?']
     """
-    parts = _parts(question)
+    parts = _parts(" ".join(question.split()))
     found: list[str] = []
     for part in parts[:most]:
         whole = part if part.endswith((".", "?", "!")) or len(parts) == 1 else f"{part}?"
-        found.append(completed(whole, found[-1]) if found else whole)
+        found.append(_with_thing(whole, found[-1]) if found else whole)
     return list(dict.fromkeys(found)) or [question]
+
+
+def _with_thing(part: str, before: str) -> str:
+    """A part completed from the one before; where no good English comes of it, with that one's words in its pronoun's place: a search looks for words."""
+    whole = completed(part, before)
+    if whole != part or not leans(part):
+        return whole
+    return IT.sub(keywords(before), part, count=1)
 
 
 def _parts(question: str) -> list[str]:
