@@ -27,6 +27,7 @@ _EVER = re.compile(r"\bever\b|^\W*(?:was|were|did|had)\b", re.IGNORECASE)
 _OF_THEM = re.compile(
     r"\b(?:patient|he|she|his|her|ever|there)\b|^\W*(?:is|are|was|were|has|have) the\b", re.IGNORECASE
 )
+_PATIENT = re.compile(r"\b(?:patient|he|she|his|her|ever)\b", re.IGNORECASE)
 _GENERAL = re.compile(
     r"\b(?:caus\w+|usually|often|always|typically|commonly|risks?|treat\w*|patients|means?)\b", re.IGNORECASE
 )
@@ -99,7 +100,7 @@ def _verdict(question: str, step: _Step) -> str:
 
 def own_told(ask: Ask, context: Context) -> str:
     """Whether a finding is there by the patient's latest report that speaks of it, in its words; "ever" asks all of them. The refusal
-    where none speaks of it: what books know of the thing does not answer; empty for what asks of no patient."""
+    where none speaks of a finding or of what is asked of the patient: what books know of it does not answer; empty for what asks of no patient."""
     if ask.sort != "closed" or not ask.finding or _GENERAL.search(ask.text):
         return ""
     if not presence_asked(ask.text) and not _OF_THEM.search(ask.text):
@@ -110,7 +111,7 @@ def own_told(ask: Ask, context: Context) -> str:
     if _EVER.search(ask.text):
         told.sort(key=lambda row: row[2] != "present")
     if not told:
-        return REFUSAL
+        return REFUSAL if presence_asked(ask.text) or _PATIENT.search(ask.text) else ""
     key, item, view, text = told[0]
     word = "That is in doubt" if view == "uncertain" else "Yes" if (view == "present") != ask.negated else "No"
     day = day_of(getattr(item, "date", ""))

@@ -21,10 +21,10 @@ STUDIES = [Study(f"rep:{day}", {"findings": text}, patient="P1", date=day) for d
 BOOK = Passage("book:1~0", "book:1", "Pneumothorax is air in the pleural space. A pleural effusion is fluid in it.")
 
 
-def answer(question, pictured=False):
+def answer(question, pictured=False, book=BOOK):
     note = Passage("agent:history#0", "agent:history", "\n".join(histories(STUDIES)))
     own = [note, *reversed(STUDIES)]
-    hits = [Hit(item, 1.0, n, HISTORY) for n, item in enumerate(own, 1)] + [Hit(BOOK, 1.0, 6, "text")]
+    hits = [Hit(item, 1.0, n, HISTORY) for n, item in enumerate(own, 1)] + [Hit(book, 1.0, 6, "text")]
     images = (QueryImage(Image.new("L", (8, 8))),) if pictured else ()
     return " ".join(Extractive().stream(Prompt(question, Context(Query(question, images), tuple(hits)))))
 
@@ -53,6 +53,19 @@ def test_the_patients_reports_answer(question, start, held):
 def test_what_they_do_not_speak_of_is_not_answered_by_a_book():
     assert answer("Is there a pneumothorax?") == REFUSAL
     assert "air in the pleural space" in answer("What is a pneumothorax?")
+
+
+@pytest.mark.parametrize(
+    ("question", "known"),
+    [
+        ("Is there a cure for asthma?", "There is no cure for asthma."),
+        ("Is there a link between asthma and eczema?", "There is a link between asthma and eczema."),
+        ("Is the MMR vaccine safe?", "The MMR vaccine is safe."),
+    ],
+)
+def test_what_is_asked_of_no_patient_and_no_finding_is_answered_by_the_book(question, known):
+    assert known.rstrip(".") in answer(question, book=Passage("book:2~0", "book:2", known))
+    assert answer("Does the patient have eczema?", book=Passage("book:2~0", "book:2", known)) == REFUSAL
 
 
 def test_a_film_is_later_than_its_history():
