@@ -27,10 +27,14 @@ from medrag.vlms._vote import phrase
 if TYPE_CHECKING:
     from medrag.agent.desk import Desk
 
-_PAUSE = re.compile(r"[.;,\n](?=\s|$)|\b(?:while|whereas|but|although|and (?:the|a|an|no|there))\b", re.IGNORECASE)
+_PAUSE = re.compile(  # "compared with the prior" is no other finding
+    r"[.;,\n](?=\s|$)|\b(?:while|whereas|but|although|and (?:the|a|an|no|there)|(?<!compared )(?<!comparison )(?<!consistent )(?<!compatible )with)\b",
+    re.IGNORECASE,
+)
+_THAN = r"(?! than (?:normal|usual|average|expected|the (?:left|right|other)|about \d|\d))"  # a size, no course
 _COURSES = (  # "enlarged" is a state, too
-    ("increased", re.compile(r"\b(?:increas\w+|worsen\w*|worse|progress(?:ed|ing|ion|ive)|enlarging|larger|bigger|gr[eo]w\w*)\b", re.IGNORECASE)),
-    ("decreased", re.compile(r"\b(?:decreas\w+|smaller|improv\w+|regress\w+|resolving|shr[iau]nk\w*|diminish\w*|reduced|reduction|less)\b", re.IGNORECASE)),
+    ("increased", re.compile(rf"\b(?:increas\w+|worsen\w*|worse|progress(?:ed|ing|ion|ive)|enlarging|(?:larger|bigger)\b{_THAN}|gr[eo]w\w*)\b", re.IGNORECASE)),
+    ("decreased", re.compile(rf"\b(?:decreas\w+|smaller\b{_THAN}|improv\w+|regress\w+|resolving|shr[iau]nk\w*|diminish\w*|reduced|reduction|(?<!or )less(?! (?:likely|probably|than|certain|clear|clearly|well)\b))\b", re.IGNORECASE)),
     ("unchanged", re.compile(r"\b(?:unchanged|stable|no (?:\w+ ){0,2}change|not (?:\w+ )?changed)\b", re.IGNORECASE)),
 )  # fmt: skip
 _NOT = re.compile(r"\b(?:no|not|without|never|neither|nor)\s+(?:[\w-]+\s+){0,3}$", re.IGNORECASE)
@@ -209,10 +213,10 @@ def courses(report: str) -> dict[tuple[str, str], str]:
 
 
 def _clause(text: str, start: int, end: int) -> str:
-    """The part of a sentence around a place that no comma, full stop or "while" divides."""
+    """The part of a sentence around a phrase that no comma, full stop, "while" or "with" divides; the phrase left out: "reduced lung volumes" is a state."""
     low = max((found.end() for found in _PAUSE.finditer(text, 0, start)), default=0)
     high = _PAUSE.search(text, end)
-    return text[low : high.start() if high else len(text)]
+    return f"{text[low:start]}…{text[end : high.start() if high else len(text)]}"
 
 
 def _course_of(clause: str) -> set[str]:
