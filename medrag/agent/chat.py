@@ -16,13 +16,14 @@ from medrag._util.images import asked_image
 from medrag._util.remember import forget
 from medrag._util.text import shorten
 from medrag.agent import asking, followup
+from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent, Event
 from medrag.agent.policy import RulePolicy
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
-from medrag.agent.things import IMAGE
+from medrag.agent.things import IMAGE, of_image
 from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
-from medrag.query import IMAGE_SIDE
+from medrag.query import IMAGE_SIDE, make_query
 from medrag.types import Answer, Context, Query, Route, as_tuple
 from medrag.vlms._ask import plain
 from medrag.vlms._evidence import GIVEN
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
 NOT_CLEAR = "the question was not understood"
+NO_SUCH_IMAGE = "I cannot answer “{question}”: {why}; name one of the session's images, as “the first image”, or give the one that is meant."
 ASK_AGAIN = (
     "I do not understand “{question}”: ask in an English sentence about a finding, a part of the body, a disease or an image, such as "
     "“Is there a pleural effusion?”, or lean on the question before, as “and on the left?” does."
@@ -101,13 +103,16 @@ class Chat:
         whole, at = self.understood(question), None
         if looked:
             place = next((n for n, one in enumerate(looked) if current and one is current[0]), 0)
-            at = followup.image_named(whole, len(looked), place)
+            recorded = bool(IMAGE.search(whole)) and self._recorded(whole, current)
+            at = followup.image_named(whole, len(looked), place, recorded)
+        if at == -1 and not self._ruled():
+            at = None
         if why := self._not_clear(whole, looked, at):
             self.images, self._current = looked, current
             yield from self._told(question, Event("answer", self._asked_back(question, why)))
             return
         if at is not None:  # it is what is talked about from now on
-            whole, current = f"{IMAGE.sub('', whole).strip('?. ')}?", [looked[at]]
+            whole, current = of_image(whole), [looked[at]]
         shown = looked if asking.CHANGE.search(whole) else current
         same = [id(one) for one in shown] == [id(one) for one in self._shown]
         base = self._known if same else [piece for piece in self._known if not _of_image(piece)]
@@ -131,12 +136,20 @@ class Chat:
         """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""
         if at == -1:
             return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
-        ruled = isinstance(self.agent._policy, RulePolicy)
-        return NOT_CLEAR if ruled and asking.unclear(question) else ""
+        return NOT_CLEAR if self._ruled() and asking.unclear(question) else ""
+
+    def _recorded(self, question: str, images: Sequence[Any]) -> bool:
+        """Whether the index has earlier reports of the patient."""
+        query = make_query(list(images) or None, question, self.exclude)
+        return bool(Desk(self.agent.rag, query, patient=self.patient).studies)
+
+    def _ruled(self) -> bool:
+        return isinstance(self.agent._policy, RulePolicy)
 
     def _asked_back(self, question: str, why: str) -> Answer:
         """What is said of a question that was not understood; nothing was searched, and nothing leans on it."""
-        text = ASK_AGAIN.format(question=shorten(question.strip(), 100))
+        told = ASK_AGAIN if why == NOT_CLEAR else NO_SUCH_IMAGE
+        text = told.format(question=shorten(question.strip(), 100), why=why)
         route = Route("other", 1.0, {}, (why,))
         return Answer(
             text, "abstained", (), Context(Query(question)), route, reason=why, fingerprint=self.agent._fingerprint

@@ -8,9 +8,27 @@ from __future__ import annotations
 
 import re
 
-from medrag._util.findings import ASKED, SAID, label_of, presence_asked, reading_asked
+from medrag._util.findings import label_of, presence_asked, reading_asked
+from medrag._util.manner import plainly
 from medrag._util.text import words
-from medrag.agent.things import ACTS, ASKS, AUX, DOES, IMAGE, LONGEST, STATE, bare_of, is_thing, many, the, thing
+from medrag.agent.things import (
+    ACTS,
+    ASKS,
+    AUX,
+    DOES,
+    IMAGE,
+    LONGEST,
+    STATE,
+    bare_of,
+    is_thing,
+    many,
+    of_image,
+    the,
+    thing,
+    whose,
+)
+from medrag.agent.things import IT as IT
+from medrag.agent.wording import PLACE, SIDE, agreeing, dressed, filled, is_there, nominal, of_a_place, placed
 from medrag.vlms import _words
 from medrag.vlms._ask import Ask, parse, plain
 from medrag.vlms._changed import COURSE
@@ -18,10 +36,6 @@ from medrag.vlms._changed import COURSE
 _LEAD = re.compile(
     r"^\W*(?:(?:and|or|but|so|then|ok|okay|now|also|only|just|no|sorry|actually|i meant?)\b[\s,]*)*(?:(?:what|how) about\b\s*)?"
     r"(?:(?:the )?same(?: question| finding| thing)?(?: again)?\b\s*(?:(?:for|of|about)\b\s*)?)?",
-    re.IGNORECASE,
-)
-IT = re.compile(
-    r"\b(?:it|its|this|that|these|those|they|them|(?<=there )ones?|(?<=have )ones?|the (?:finding|lesion|abnormality|disease|condition))\b",
     re.IGNORECASE,
 )
 _PICTURE = re.compile(  # there the pronoun stands for the picture: "Is this a sarcoma?", "Is it a PA view?", "Does it show a mass?"
@@ -38,11 +52,6 @@ _ITS_OWN = re.compile(  # there it stands for nothing, for a thing that the ques
     rf"|\b(?!{AUX}\b|(?:what|why|how|of|for|with|by|to|about|like|say|think)\b|caus|treat)[\w-]+ that {AUX}\b",
     re.IGNORECASE,
 )
-_PLACE = re.compile(
-    r"\s*\b(?:on|in|at|of)\s+(?:the\s+)?(?:patient's\s+)?(?:(?:left|right|upper|lower|middle|both)\s*)+(?:side|lung|lungs|lobe|zone|base|apex|hemithorax)?\b",
-    re.IGNORECASE,
-)
-_SIDE = re.compile(r"\b(left|right|bilateral)(?:-sided)?\b", re.IGNORECASE)
 _WHERE = _words.stem_set(  # where in an organ, of itself no thing to ask about
     "left right bilateral upper lower middle base apex lobe zone side field region area hilum perihilar costophrenic angle posterior anterior lateral"
 )
@@ -58,16 +67,26 @@ _AGENTS = re.compile(
 _OF_A_PLACE = re.compile(r"\b(?:normal|abnormal|clear|intact|unremarkable)\b", re.IGNORECASE)
 _NOMINAL = re.compile(r"\b(?:caus\w+|mean|treat\w*|lead\w*|new|due)\b", re.IGNORECASE)
 _HAD = re.compile(
-    r"^(?:what (?:are|is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|risks?|risk factors)(?: of (?:it|that|this|them))?\W*$",
+    r"^(?:what (?:are|is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|risks?|risk factors|(?:side|adverse) effects?|contraindications?|interactions?)(?: of (?:it|that|this|them))?\W*$",
     re.IGNORECASE,
 )
+_OF_A_DRUG = re.compile(r"(?:side|adverse) effects?|contraindications?|interactions?", re.IGNORECASE)
+_BOTH = re.compile(r"^bilaterally\W*$", re.IGNORECASE)
+_OTHER_SIDE = re.compile(
+    r"^(?P<in>(?:on|in) )?the (?:other|opposite) (?P<part>side|lung|hemithorax|kidney|breast|eye|hip|knee|shoulder)\W*$",
+    re.IGNORECASE,
+)
+_NO_THING = re.compile(
+    r"(?:elsewhere|nearby|describe|explain|define|list|show|tell|\w+(?:ally|iorly)$)\b", re.IGNORECASE
+)
+_THIS_IMAGE = re.compile(r"\bthis image\b", re.IGNORECASE)
+_IS_OR_WHERE = re.compile(r"(?:is|are|was|were|where)\b", re.IGNORECASE)
+_ALSO = re.compile(r"^\W*(?:(?:and|but|so|then)\b\W*)?(?:also|only|just)\b\W*", re.IGNORECASE)
 _BY_WORD = re.compile(
     r"^(?:(?P<where>where)(?: exactly)?|(?P<how>how (?:large|big|severe|common|long|many))|(?:on )?(?P<side>which side)|(?P<part>in which [a-z]+))\W*$",
     re.IGNORECASE,
 )
 _OWN = re.compile(r"^\W*(?:if|since|because|should|in case)\b|\bthere (?:is|are) an?\b", re.IGNORECASE)
-_OTHER_NUMBER = {"is": "are", "are": "is", "does": "do", "do": "does"}
-_AMONG = re.compile(r"\b(?:the|of the|in the|its|their)\s*$", re.IGNORECASE)
 _CHAT = re.compile(
     r"^\W*(?:thanks?(?: you)?|thx|ok(?:ay)?|yes|no|yep|nope|good|great|fine|hello|hi|hey|bye|sorry|hm+|test|please|really|cool|nice)?(?: (?:very much|a lot|so much|then|you))*\W*$",
     re.IGNORECASE,
@@ -102,17 +121,38 @@ def completed(question: str, before: str) -> str:
     """
     if max(len(question), len(before)) > LONGEST:
         return question
-    question, before = plain(question), plain(before).strip()
+    question, before = _asked(question), plain(before).strip()
     rest = _LEAD.sub("", question, count=1).strip()
     led = len(rest) < len(question.strip())
     if not before or unclear(before):
-        return _is_there(rest.rstrip("?. ")) if led and label_of(rest) and not ASKS.search(rest) else question
+        return is_there(rest.rstrip("?. ")) if led and label_of(rest) and not ASKS.search(rest) else question
+    rest = _other_side(rest, before)
     if not words(rest):
         return before if re.search(r"\b(?:same|now)\b", question, re.IGNORECASE) else question
     for form in (_the_image, _the_side, _the_place, _the_words, _the_pronoun):
         if whole := form(rest, before, led):
             return whole
     return (_the_other(rest, before) if led and not ASKS.search(rest) else "") or question
+
+
+def _asked(question: str) -> str:
+    """The question without its manners; "the same for pneumonia" is of the question before, not whether there is such a thing."""
+    said = plainly(question)
+    rest = _LEAD.sub("", said, count=1)
+    return said if len(rest) < len(said.strip()) and not ASKS.search(rest) else plain(question)
+
+
+def _other_side(rest: str, before: str) -> str:
+    """The side that "the other side" is, where the question before names one; "bilaterally" is both."""
+    if _BOTH.match(rest):
+        return "on both sides?"
+    found, sides = _OTHER_SIDE.match(rest), {side.lower() for side in SIDE.findall(before)}
+    if not found or len(sides) != 1 or not sides < {"left", "right"}:
+        return rest
+    side = ({"left", "right"} - sides).pop()
+    if found["part"].lower() == "side":
+        return f"on the {side}?"
+    return f"{found['in'] or ''}the {side} {found['part']}?"
 
 
 def unclear(question: str) -> bool:
@@ -123,9 +163,9 @@ def unclear(question: str) -> bool:
     """
     if len(question) > LONGEST:
         return False
-    text = plain(question)
-    if _CHAT.match(question) or _TONGUE.search(question):
+    if _CHAT.match(question) or _tongue(question):
         return True
+    text = plain(_ALSO.sub("", question, count=1) or question)
     ask, named = parse(text), _words.stem_set(text)
     if ask.sort == "report" or ask.broad or reading_asked(text)[0]:
         return False
@@ -140,17 +180,27 @@ def unclear(question: str) -> bool:
     return empty(text) and bool(IT.search(text) and _FOLLOWS.search(text))
 
 
+def _tongue(question: str) -> bool:
+    """Whether it is in another language, or asks to be answered in one: no English question follows ("C'mon, is there a mass?")."""
+    found = _TONGUE.search(question)
+    return bool(found and not ASKS.search(question, found.end()))
+
+
 def empty(question: str) -> bool:
     """Whether no word names anything that could be looked for: "what causes it?", "What is seen?"."""
     topic = parse(question).topic
     return not topic or (len(topic) < 2 and bool(IT.search(question)) and not NOUN.search(question))
 
 
-def image_named(question: str, many: int, current: int) -> int | None:
-    """Which of a session's ``many`` images a question is about, counted from 0, by its words; -1 for one that is not there, None where none is named, or two are compared.
+def image_named(question: str, many: int, current: int, recorded: bool = True) -> int | None:
+    """Which of a session's ``many`` images a question is about, counted from 0, by its words; -1 for a number that it does not reach.
+
+    None where no image is named, or two are compared, and for a previous one that the session lacks, where reports of the patient are ``recorded``: those answer.
 
     >>> image_named("Is there a mass in the second image?", 3, 0), image_named("Is it larger than on the first film?", 3, 1)
     (1, None)
+    >>> image_named("Is there a mass in the third image?", 1, 0), image_named("Was there a mass in the previous study?", 1, 0)
+    (-1, None)
     """
     found = list(IMAGE.finditer(question[:LONGEST]))
     if len(found) != 1 or not many or COURSE.search(IMAGE.sub(" ", question)):
@@ -158,7 +208,7 @@ def image_named(question: str, many: int, current: int) -> int | None:
     which = found[0]["which"].lower()
     before = {"last": many - 1, "previous": current - 1, "earlier": current - 1}
     at = before.get(which, _NUMBERS.index(which) if which in _NUMBERS else 1 - current if many == 2 else -1)
-    return at if 0 <= at < many else -1
+    return at if 0 <= at < many else None if recorded and which in before else -1
 
 
 def _the_image(rest: str, before: str, led: bool) -> str:
@@ -171,7 +221,11 @@ def _the_image(rest: str, before: str, led: bool) -> str:
     if not named or rest[named.end() :].strip(" ?.!"):
         return ""
     which = re.sub(r"^(?:on|in|for|from|of) ", "", named[0].strip(), flags=re.IGNORECASE)
-    return f"{IMAGE.sub('', before).rstrip('?. ')} in {'' if which.lower().startswith('the') else 'the '}{which}?"
+    which = which if which.lower().startswith("the") else f"the {which}"
+    now = of_image(before)
+    if _THIS_IMAGE.search(now):
+        return _THIS_IMAGE.sub(which, now, count=1)
+    return f"{now.rstrip('?. ')} in {which}?"
 
 
 def _the_side(rest: str, before: str, led: bool) -> str:
@@ -181,8 +235,8 @@ def _the_side(rest: str, before: str, led: bool) -> str:
     if not _sided(before):
         return ""
     if re.search(r"bilateral|both", rest, re.IGNORECASE):
-        return _placed(before, "on both sides")
-    return _placed(before, rest)
+        return placed(before, "on both sides")
+    return placed(before, rest)
 
 
 def _sided(before: str) -> bool:
@@ -195,7 +249,7 @@ def _the_place(rest: str, before: str, led: bool) -> str:
     ask, then = parse(rest), parse(before)
     where = re.match(r"(?:on|in|at|of)\b", rest, re.IGNORECASE)
     sites = _words.stem_set(re.sub(r"\bboth\b", "", rest, flags=re.IGNORECASE))
-    if not (led or where) or ASKS.search(rest):
+    if not (led or where) or ASKS.search(rest) or _NO_THING.match(rest.rstrip("?. ")):
         return ""
     if where and not sites & _words.SITES:
         return _among(rest, before)
@@ -203,8 +257,8 @@ def _the_place(rest: str, before: str, led: bool) -> str:
         return ""
     organs = sites - _WHERE - (frozenset() if _whole_lungs(rest, then) else _LUNG)
     if organs <= then.sites and _sided(before):
-        return _placed(before, rest)
-    return "" if where else _of_a_place(rest, ask)
+        return placed(before, rest)
+    return "" if where else of_a_place(rest, ask)
 
 
 def _whole_lungs(rest: str, then: Ask) -> bool:
@@ -227,7 +281,10 @@ def _the_words(rest: str, before: str, led: bool) -> str:
         return ""
     if found := _HAD.match(rest):
         one = not found["noun"].endswith("s") or found["noun"].endswith("sis")
-        return f"What {'is' if one else 'are'} the {found['noun'].lower()} of {_nominal(before) or named}?"
+        of = whose(named) or nominal(before) or named
+        if _OF_A_DRUG.match(found["noun"]) and not _may_be_a_drug(before, of):
+            return ""
+        return f"What {'is' if one else 'are'} the {found['noun'].lower()} of {of}?"
     found = _BY_WORD.match(rest)
     if parse(before).sort == "define" or not found:
         return ""
@@ -235,18 +292,26 @@ def _the_words(rest: str, before: str, led: bool) -> str:
     if found["where"]:
         return f"Where {verb} {the(named)}?"
     if found["side"]:
-        return f"Which side {verb} {_PLACE.sub('', the(named))} on?"
+        return f"Which side {verb} {PLACE.sub('', the(named))} on?"
     if (found["how"] or "").lower() == "how many":
         return f"How many {bare_of(named)} are there?" if many(named) else ""
+    if (found["how"] or "").lower() == "how long" and not _IS_OR_WHERE.match(before):  # to treat it? it lasts?
+        return ""
     return f"{(found['how'] or found['part']).capitalize()} {verb} {the(named)}?"
+
+
+def _may_be_a_drug(before: str, named: str) -> bool:
+    """Whether a question is about something that may have side effects: the dose of it, what it treats, what it is; no finding."""
+    asked = re.search(r"\b(?:dos\w+|(?:side|adverse) effects?|(?:contra)?indications?|interactions?) of\b", before)
+    return not label_of(named) and bool(asked or ACTS.match(before) or parse(before).sort == "define")
 
 
 def _the_pronoun(rest: str, before: str, led: bool) -> str:
     """The question with its pronoun's thing: "how is it treated?"."""
     rest = re.sub(r"\s+(?:instead|rather)(?=\W*$)", "", rest, flags=re.IGNORECASE)
     named = thing(before)
-    if not leans(rest) or not named or not ASKS.search(rest) or _OWN.search(rest):
-        return "" if "another one" not in rest.lower() or not named else _filled(rest, named)
+    if not leans(rest) or not named or not ASKS.search(rest):
+        return "" if "another one" not in rest.lower() or not named else filled(rest, named)
     if (agents := _AGENTS.match(before)) and re.search(r"\bthey\b", rest, re.IGNORECASE):
         return re.sub(
             r"\bthey\b", f"{agents['who']} that {agents['does']} {agents['what']}", rest, count=1, flags=re.IGNORECASE
@@ -258,18 +323,18 @@ def _the_pronoun(rest: str, before: str, led: bool) -> str:
     if verb and not _fits(said["state"], named):  # type: ignore[index]
         return rest
     if parse(rest).sites & (_WHERE | _LUNG):  # it has a place of its own
-        named = " ".join(_SIDE.sub("", re.sub(rf"(?:{_PLACE.pattern})$", "", named, flags=re.IGNORECASE)).split())
+        named = " ".join(SIDE.sub("", re.sub(rf"(?:{PLACE.pattern})$", "", named, flags=re.IGNORECASE)).split())
     if _NOMINAL.search(rest):
-        state = _nominal(before)
+        state = nominal(before)
         if not state and _words.stem_set(named) <= _words.SITES:  # nothing causes a heart
             return ""
         named = state or named
-    return _filled(rest, named)
+    return filled(rest, named)
 
 
 def leans(question: str) -> bool:
     """Whether its pronoun stands for what was asked before: not for the picture, nor for a finding that the question names itself."""
-    if not IT.search(question) or any(form.search(question) for form in (NOUN, _PICTURE, _ITS_OWN)):
+    if not IT.search(question) or any(form.search(question) for form in (NOUN, _PICTURE, _ITS_OWN, _OWN)):
         return False
     return not presence_asked(IT.sub("this", question))
 
@@ -281,127 +346,28 @@ def _fits(state: str, named: str) -> bool:
     return bool(STATE.match(state)) and not label_of(state)
 
 
-def _filled(rest: str, named: str) -> str:
-    """The pronoun's place taken by the thing, in the form that fits there."""
-    rest = re.sub(r"\banother one\b", f"another {bare_of(named)}", rest, flags=re.IGNORECASE)
-    rest = re.sub(r"\bits (?=\w+)([\w-]+)", rf"the \1 of {the(named)}", rest, flags=re.IGNORECASE)
-    rest = re.sub(r"\bof (?:them|those|these)\b", f"of {the(named)}", rest, flags=re.IGNORECASE)
-    if verb := re.search(rf"\b(?P<verb>is|are|does|do) (?={IT.pattern})", rest, re.IGNORECASE):
-        one = verb["verb"].lower() in ("is", "does")
-        if one == many(named):
-            turned = _OTHER_NUMBER[verb["verb"].lower()]
-            turned = turned.capitalize() if verb["verb"][0].isupper() else turned
-            rest = f"{rest[: verb.start()]}{turned}{rest[verb.end('verb') :]}"
-    return IT.sub(lambda match: _cut(named, rest[: match.start()]), rest, count=1)
-
-
-def _cut(named: str, head: str) -> str:
-    return bare_of(named) if _AMONG.search(head) else named
+def _of_another(before: str, of: str, other: str) -> str:
+    """The same property of another thing; empty for another property, and for a piece of a name: "and type 1?"."""
+    piece = _words.stem_set(other) & _words.stem_set(of) and of.split()[-1].lower() not in other.lower()
+    if piece or whose(f"{other} of it") or _words.stem_set(other) <= _words.SITES:
+        return ""
+    return before.replace(f" of {of}", f" of {other}", 1)
 
 
 def _the_other(rest: str, before: str) -> str:
     """The question before with another thing in the place of its own: "and a mass?"."""
     other, named = rest.rstrip("?. "), thing(before)
     other = re.sub(r"\s+(?:too|there|as well)$", "", other, flags=re.IGNORECASE)
-    if not is_thing(other) or len(other.split()) > 6 or _AT.match(other):
+    if not is_thing(other) or len(other.split()) > 6 or _AT.match(other) or _NO_THING.match(other):
         return ""
+    if of := whose(named):
+        return _of_another(before, of, other)
     if re.match(r"(?:is|are|was|were) there\b", before, re.IGNORECASE) or (not named and label_of(other)):
-        return _is_there(other)
+        return is_there(other)
     if not named or _words.stem_set(other) & _words.stem_set(
         before.replace(named, "")
     ):  # "and type 1?" of which part of it?
         return ""
     if len(_words.stem_set(other) - _words.SITES) == 0:
         return ""
-    return _agreeing(before.replace(named, _dressed(other, named), 1), bare_of(named), other)
-
-
-def _is_there(other: str) -> str:
-    """Whether a finding is there; empty for a definite thing that is none."""
-    definite = re.match(r"the (.+)", other, re.IGNORECASE)
-    if definite and not label_of(other):
-        return ""
-    found = _with_article(definite[1] if definite else other)
-    return f"{'Are' if many(found) else 'Is'} there {found}?"
-
-
-def _with_article(name: str) -> str:
-    """A finding with the article that it has in the vocabulary; one that it does not know as it was said."""
-    if re.match(r"(?:an?|any|some)\b", name, re.IGNORECASE) or many(name) or re.search(r"\b(?:or|and)\b|,", name):
-        return name
-    known = {bare_of(said): said for said in (*SAID.values(), *(one for many in ASKED.values() for one in many))}
-    said = known.get(name.lower(), "")
-    article = said.split(" ", 1)[0] if said != bare_of(said) else ""
-    return f"{article} {name}".strip()
-
-
-def _dressed(other: str, named: str) -> str:
-    """The new thing with the article of the old one, where it has none of its own."""
-    own = re.match(r"(?:an?|any|the|his|her|some)\b", other, re.IGNORECASE)
-    article = re.match(r"(an?|the)\b", named, re.IGNORECASE)
-    if own or not article or (article[1].lower() != "the" and many(other)):
-        return other
-    return f"the {other}" if article[1].lower() == "the" else _with_article(other)
-
-
-def _agreeing(text: str, old: str, new: str) -> str:
-    """is or are, by the new thing."""
-    if many(old) == many(new):
-        return text
-    done = re.sub(r"\b(?:is|are|does|do)\b", lambda m: _OTHER_NUMBER[m[0].lower()], text, count=1, flags=re.IGNORECASE)
-    return done[:1].upper() + done[1:] if text[:1].isupper() else done
-
-
-def _of_a_place(rest: str, ask: Ask) -> str:
-    """Whether a part of the body is normal, for "what about the heart?"; empty for a text that is more than its name."""
-    name = re.sub(r"^(?:the|his|her|both) ", "", rest.strip(" ?.!"), flags=re.IGNORECASE)
-    if not words(name) or len(name.split()) > 3 or ask.finding:
-        return ""
-    return f"{'Are' if many(name) else 'Is'} the {name} normal?"
-
-
-def _nominal(before: str) -> str:
-    """A state that was asked about as a thing: "an enlarged heart"; empty where it is none."""
-    ask, named = parse(before), thing(before)
-    found = re.search(rf"{re.escape(named)} (?P<state>[\w-]+)\W*$", before, re.IGNORECASE) if named else None
-    if not found or not ask.of_a_state or not _words.stem_set(found["state"]) & _words.ILL:
-        return ""
-    state, place = found["state"].lower(), bare_of(named)
-    return f"{state} {place}" if many(place) else f"{'an' if state[0] in 'aeiou' else 'a'} {state} {place}"
-
-
-def _placed(before: str, rest: str) -> str:
-    """The question before, asked of another place, its side in the old one's stead.
-
-    >>> _placed("Is there a left-sided pleural effusion?", "on the right?")
-    'Is there a right pleural effusion?'
-    """
-    where = rest.rstrip("?. ")
-    if found := re.match(
-        r"where (is|are) (.+?)\W*$", before, re.IGNORECASE
-    ):  # "Where is the mass?" – "in the left lung?"
-        before = f"{found[1].capitalize()} {found[2]}?"
-    bare = _PLACE.sub("", before)
-    sides = {found.lower() for found in _SIDE.findall(rest)}
-    if len(sides) == 1 and _SIDE.search(bare):
-        if _words.stem_set(rest) - _words.stem_set(f"{before} side left right bilateral"):
-            bare = re.sub(rf"{_SIDE.pattern}\s*", "", bare, flags=re.IGNORECASE)  # the new place has the side
-        else:
-            return f"{_SIDE.sub(sides.pop(), bare).rstrip('?. ')}?"
-    if re.match(r"(?:on|in|at|of)\b", where, re.IGNORECASE):
-        return f"{_elsewhere(bare, where).rstrip('?. ')} {where}?"
-    where = re.sub(
-        r"^(left|right)( sides?)?$|^the (left|right)( side)?$",
-        lambda m: f"on the {m[1] or m[3]}{m[2] or m[4] or ''}",
-        where,
-        flags=re.IGNORECASE,
-    )
-    if not where.lower().startswith("on "):
-        where = f"in {where}" if re.match(r"(?:the|a|both|his|her)\b", where, re.IGNORECASE) else f"in the {where}"
-    return f"{_elsewhere(bare, where).rstrip('?. ')} {where}?"
-
-
-def _elsewhere(bare: str, where: str) -> str:
-    """Without its own "in the lungs", where the new place names an organ, too."""
-    own = re.search(r" in the (?:lungs?|chest|heart)(?=\W*$)", bare, re.IGNORECASE)
-    return bare[: own.start()] if own and re.search(r"\b(?:lungs?|lobes?|zones?)\b", where, re.IGNORECASE) else bare
+    return agreeing(before.replace(named, dressed(other, named), 1), bare_of(named), other)

@@ -17,6 +17,16 @@ IMAGE = re.compile(  # one of the session's images, by its place among them
     r"(?: |\b)(?:(?:on|in|for|from|of) )?(?:the )?\b(?P<which>first|second|third|fourth|last|previous|earlier|(?<=the )other) (?:image|film|picture|scan|x-?ray|radiograph|study)\b",
     re.IGNORECASE,
 )
+IT = re.compile(
+    r"\b(?:it|its|this|that|these|those|they|them|(?<=there )ones?|(?<=have )ones?|the (?:finding|lesion|abnormality|disease|condition))\b",
+    re.IGNORECASE,
+)
+_NEEDS_A_PLACE = re.compile(rf"\b(?:{AUX}|there|think|say)\W*$", re.IGNORECASE)  # no question ends so
+_PROPERTY = re.compile(
+    r"(?:the )?(?:(?:common|main|usual|typical|possible|normal|recommended|maximum|daily|first-line) )*(?:symptoms?|signs?|causes?|treatments?|therapy|complications?|prognosis|risks?|risk factors"
+    r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) of (?P<of>.+)",
+    re.IGNORECASE,
+)
 _NP = r"(?:(?:the|an?|any|some|his|her|this|both) )?(?:[\w-]+ ){0,4}?[\w-]+"
 _THINGS = tuple(  # where the thing that a question is about stands in it
     re.compile(rf"^{form}\W*$", re.IGNORECASE)
@@ -70,6 +80,31 @@ def thing(question: str) -> str:
     bare = text.strip(" ?.!")
     alone = not ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and is_thing(bare)
     return bare if alone else _subject(text)
+
+
+def whose(name: str) -> str:
+    """What it is a property of: "the symptoms of asthma" → "asthma"; empty for what is none."""
+    found = _PROPERTY.match(name)
+    return found["of"] if found else ""
+
+
+def of_image(question: str) -> str:
+    """A question about one of the session's images as one about the image at hand: without "in the second image", or with "this image" where a sentence needs it.
+
+    >>> of_image("Is there a mass in the second image?"), of_image("Is the second image normal?")
+    ('Is there a mass?', 'Is this image normal?')
+    """
+    found = IMAGE.search(question)
+    if not found:
+        return question
+    head, tail = question[: found.start()], question[found.end() :]
+    where = re.match(r"\W*(?P<in>on|in|for|from|of)\b", found[0], re.IGNORECASE)
+    if where and not head.strip():
+        rest = tail.lstrip(" ,:")
+        return f"{rest[:1].upper()}{rest[1:]}"
+    if where and not tail.strip(" ?.!") and not _NEEDS_A_PLACE.search(head):
+        return f"{head.rstrip(' ,')}{tail}"
+    return f"{head.rstrip()} {where['in'] + ' ' if where else ''}this image{tail}".strip()
 
 
 def _cut(name: str) -> str:

@@ -7,6 +7,7 @@ from small_agent import Script, picture, small_rag
 
 from medrag.agent.asking import WHY, completed, sub_questions, unclear
 from medrag.agent.chat import NOT_CLEAR, Chat
+from medrag.agent.things import of_image
 from medrag.errors import SettingsError
 from medrag.vlms._ask import plain
 
@@ -15,6 +16,8 @@ HEART = "Is the heart enlarged?"
 EFFUSION = "Is there a pleural effusion on the right?"
 METFORMIN = "Does metformin treat type 2 diabetes?"
 MASSES = "Are there masses in the lungs?"
+ASTHMA = "What are the symptoms of asthma?"
+ASPIRIN = "What is the dose of aspirin?"
 ALONE = None  # left as it is
 TABLE = [
     (HEART, "and the lungs?", "Are the lungs normal?"),
@@ -72,6 +75,29 @@ TABLE = [
     (MASSES, "and in the liver?", ALONE),
     (MASSES, "where?", "Where are the masses in the lungs?"),
     ("Which drugs treat asthma?", "how do they work?", "how do drugs that treat asthma work?"),
+    (LEFT, "and the other side?", "Is there an effusion on the right?"),
+    (LEFT, "and on the other side?", "Is there an effusion on the right?"),
+    (LEFT, "and bilaterally?", "Is there an effusion on both sides?"),
+    (LEFT, "and elsewhere?", ALONE),
+    (LEFT, "and posteriorly?", ALONE),
+    (LEFT, "also describe the heart", ALONE),
+    (HEART, "and the other side?", ALONE),
+    (EFFUSION, "and cardiomegaly?", "Is there cardiomegaly?"),
+    ("Is there a left pleural effusion?", "bilateral?", "Is there a pleural effusion on both sides?"),
+    ("Is there a mass in the left lung?", "and in the other lung?", "Is there a mass in the right lung?"),
+    ("What causes the left pleural effusion?", "and on the right?", "What causes the right pleural effusion?"),
+    ("What does this image show?", "and the second image?", "What does the second image show?"),
+    ("How is asthma treated?", "how long?", ALONE),
+    (ASTHMA, "And bronchitis?", "What are the symptoms of bronchitis?"),
+    (ASTHMA, "and prognosis?", "What is the prognosis of asthma?"),
+    (ASTHMA, "and dose?", ALONE),
+    (ASTHMA, "and the heart?", ALONE),
+    ("What are the symptoms of type 2 diabetes?", "and type 1?", ALONE),
+    ("Is the second image normal?", "and the first image?", "Is the first image normal?"),
+    (ASPIRIN, "and ibuprofen?", "What is the dose of ibuprofen?"),
+    (ASPIRIN, "side effects?", "What are the side effects of aspirin?"),
+    (METFORMIN, "and the side effects?", "What are the side effects of metformin?"),
+    (EFFUSION, "side effects?", ALONE),
     (HEART, "in German please", ALONE),
     (HEART, "et le poumon gauche?", ALONE),
     (HEART, "no", ALONE),
@@ -82,6 +108,32 @@ TABLE = [
 @pytest.mark.parametrize(("before", "asked", "understood"), TABLE)
 def test_a_follow_up_is_a_whole_question_or_left_alone(before, asked, understood):
     assert completed(asked, before) == (plain(asked) if understood is ALONE else understood)
+
+
+@pytest.mark.parametrize(
+    ("before", "whole"),
+    [("How is asthma treated?", "How is pneumonia treated?"), ("Is there a mass?", "Is there pneumonia?")],
+)
+def test_the_same_for_another_thing_is_no_thing_of_its_own(before, whole):
+    assert completed("the same for pneumonia", before) == whole
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_it"),
+    [
+        ("What does the second image show?", "What does this image show?"),
+        ("Is the second image normal?", "Is this image normal?"),
+        ("Is the first image a CT?", "Is this image a CT?"),
+        ("How does the second image look?", "How does this image look?"),
+        ("What is in the second image?", "What is in this image?"),
+        ("Is the mass in the second image large?", "Is the mass in this image large?"),
+        ("Is there a mass on the second film?", "Is there a mass?"),
+        ("In the second image, is there a mass?", "Is there a mass?"),
+        ("What is seen in the second image?", "What is seen?"),
+    ],
+)
+def test_a_question_of_an_image_by_its_number_stays_a_sentence(asked, of_it):
+    assert of_image(asked) == of_it
 
 
 @pytest.mark.parametrize("before", ["What has changed?", "", "Thanks", "Is there a Y or Z?"])
@@ -99,7 +151,8 @@ def test_a_question_that_has_what_it_speaks_of_is_not_completed():
 @pytest.mark.parametrize(
     "text",
     ["left?", "no", "Thanks", "and before?", "and in the liver?", "in German please", "et le poumon gauche?", "by how much?", "where?",
-     "What about the second image?", "Ist das Herz vergrößert?", "what causes it?", "Is it new?", "same question"],
+     "What about the second image?", "Ist das Herz vergrößert?", "what causes it?", "Is it new?", "same question",
+     "also", "only in the left?", "D'accord", "L'image est normale?"],
 )  # fmt: skip
 def test_what_asks_nothing_is_not_clear(text):
     assert unclear(text)
@@ -108,7 +161,8 @@ def test_what_asks_nothing_is_not_clear(text):
 @pytest.mark.parametrize(
     "text",
     ["Modality?", "Diagnosis?", "Heart size?", "Any acute findings?", "Is it normal?", "What is this?", "Describe the image.", "COPD",
-     "treatment of silicosis", "Left lower lobe opacity?", "Is this malignant?", "What is seen?", "pneumothorax left", "Is it worse?", "The image shows what abnormality?", "Was LA enlarged?"],
+     "treatment of silicosis", "Left lower lobe opacity?", "Is this malignant?", "What is seen?", "pneumothorax left", "Is it worse?", "The image shows what abnormality?", "Was LA enlarged?",
+     "Also describe the heart", "Just describe it", "C'mon, is there a mass?", "D'accord, is there a mass?"],
 )  # fmt: skip
 def test_a_short_question_is_clear(text):
     assert not unclear(text)
@@ -136,7 +190,7 @@ def test_a_chat_says_what_it_does_not_understand_and_builds_nothing_on_it(text):
 def test_a_model_that_reads_the_session_is_asked_whatever_the_words():
     chat = Chat(small_rag(), policy=Script())
     chat.ask("Is there a pleural effusion?", picture("right"))
-    assert chat.ask("in German please").trace
+    assert chat.ask("in German please").trace and chat.ask("Is there a mass on the third film?").trace
 
 
 def test_another_film_and_a_film_by_its_number_are_asked_the_same():
@@ -150,6 +204,22 @@ def test_another_film_and_a_film_by_its_number_are_asked_the_same():
     assert len(answer.context.query.images) == 1 and len(chat.images) == 2
     none = chat.ask("and the third image?")
     assert none.status == "abstained" and "has 2 images" in none.reason and chat._current[0] is first
+    assert none.reason in none.text and "do not understand" not in none.text
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Was there an effusion in the previous study?",
+        "What did the previous film show?",
+        "Is there an effusion on the earlier film?",
+    ],
+)
+def test_a_film_before_the_session_is_answered_by_the_patients_reports_or_not_at_all(asked):
+    answer = small_rag().chat(patient="p0").ask(asked, picture("right"))
+    assert answer.text.startswith("By the patient's reports, 2020-01-01")
+    none = small_rag().chat().ask(asked, picture("right"))
+    assert none.status == "abstained" and "has 1 image and none like that" in none.text and not none.trace
 
 
 @pytest.mark.parametrize(
