@@ -37,9 +37,9 @@ _FOR = re.compile(
     re.IGNORECASE,
 )
 _EXCLUDED = re.compile(  # whether it is not there; "are the angles excluded on this view?" asks what was cut off
-    rf"^\W*(?:is|are|was|were|has|have|can|could) (?!the\b){_THING}(?: be| been)?(?: \w+ly)? (?:excluded|ruled out)(?P<rest>(?: (?:in|on|from|by|here)\b[^.?!;]*)?)\W*$"
+    rf"^\W*(?:is|are|was|were|has|have|can|could) (?!(?:the|he|she|they|you|we|i)\b)(?![^?]* (?:by|from) ){_THING}(?: be| been)?(?: \w+ly)? (?:excluded|ruled out)(?P<rest>(?: (?:in|on|here)\b[^.?!;]*)?)\W*$"
     rf"|^\W*(?:can|could) (?:you|we|i|one|it)(?: \w+ly)? (?:rule out|exclude) {_THING.replace('<thing>', '<sought>')}\W*$"
-    r"|^\W*(?:is|are) there no (?:evidence of |signs? of )?(?P<none>(?!evidence\b|signs?\b|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|longer\b)[\w-]+){0,2})\W*$",
+    r"|^\W*(?:is|are) there no (?:evidence of |signs? of )?(?P<none>(?!cure\b|treatment\b|other\b|need\b|evidence\b|signs?\b|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|longer\b)[\w-]+){0,2})\W*$",
     re.IGNORECASE,
 )
 _SEE = re.compile(
@@ -66,7 +66,7 @@ _BELIEVED = re.compile(
     r"|^\W*is it (?:true|correct|right|possible|likely)(?: that)? (?P<said>[^.?!,;]+)\W*$",
     re.IGNORECASE,
 )
-_SHORTENED = re.compile(r"^(there|it|this|that|he|she)['’]s (?!got\b)", re.IGNORECASE)
+_SHORTENED = re.compile(r"^(there|it|this|that|he|she)['’]s (?!(?:got|been|had)\b)", re.IGNORECASE)
 _IS = re.compile(
     r"^(?P<subject>there|this|it|that|these|they|(?:this|the|his|her|any|an?) (?:(?!is\b|are\b|has\b|have\b)[\w-]+ ){0,5}?(?!is\b|are\b)[\w-]+) (?P<verb>is|are|was|were) (?P<rest>.+)$",
     re.IGNORECASE,

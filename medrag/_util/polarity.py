@@ -66,7 +66,7 @@ PSEUDO = (
 )
 ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
-    r"(?<!false\s)neg(?:ative|\.)? (?:(?!pressure\b|feedback\b)[\w-]+ ){0,3}for", "negative (?:family |past )?history (?:of|for)", "[øØ∅]", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
+    r"(?<!false\s)neg(?:ative|\.)? (?:(?:chest|ct|mri?|x-?ray|radiograph|film|study|exam\w*|scan|test\w*|doppler|ultrasound|swab|culture|biopsy|screen\w*) ){0,3}for", "negative (?:family |past )?history (?:of|for)", r"[øØ∅](?!\s*\d)", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
     "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
     "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
     f"{_CANNOT} (?:see|identify|appreciate)",
@@ -113,7 +113,7 @@ UNCERTAIN_AFTER = (
     "is a (?:possibility|consideration|concern)",
 )
 _ANSWERED_NO = re.compile(
-    r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)|\s*\(\s?[-–]\s?\)|\s+-ve\b"
+    r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)|\s*\(\s?[-–]\s?\)|\s*:?\s*[-–]\s?ve\b"
     r"|\s+(?:none|nil)\s*(?:[.,;]|$)|,\s*no\s*(?:[.;]|$)|[ -]neg(?:ative|\.)?(?=\s*(?:[.,;)]|$|and\b|or\b))",
     re.IGNORECASE,
 )
@@ -124,7 +124,7 @@ _ALL_BUT = re.compile(  # "no effusion other than a trace on the left" tells of 
     r"(?:\s+(?:on|at|in|along|of)\b[^,;]*)?\s*[.,;]?\s*$",
     re.IGNORECASE,
 )
-_QUERIED = re.compile(r"(?:^|[\s(,;:])\?\s?(?:\w+\s+){0,2}$")  # "? pneumonia"
+_QUERIED = re.compile(r"(?:^|[\s(,;:])\?\s?(?:\w+\s+){0,4}$")  # "? pneumonia"
 _DOUBTED = re.compile(r"[\w\s,]*\?")
 DENYING = frozenset(  # a text that holds none of these words denies nothing
     "no not non none nil never neither nor nothing without w o cannot can't couldn't isn't aren't wasn't weren't don't doesn't didn't hasn't "

@@ -129,6 +129,8 @@ def plain(question: str) -> str:
     thing = f"{bare['thing'][:1].lower()}{bare['thing'][1:]}" if not bare["thing"][:2].isupper() else bare["thing"]
     if thing in ("normal", "abnormal"):
         return f"Is it {thing}?"
+    if words.stem_set(thing) & words.RELATIONS:  # "Pneumonia treatment" asks for no finding
+        return text
     return f"Is there {thing}?" if label_of(thing) else text
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from medrag._util.manner import plainly
+from medrag._util.text import plain_marks
 
 _BEYOND = re.compile(
     r"^\W*(?:what|which|how)\b.*\b(?:treat(?:ed|ment|ments)?|therap(?:y|ies)|manag(?:e|ed|ement)|medications?|drugs?|antibiotics?|recommend\w*|advi[sc]e|prognosis|outlook"
@@ -19,8 +20,8 @@ _BEYOND = re.compile(
     r"|^\W*(?:is|are) (?:the|his|her|this|these|that) (?:[\w-]+ ){0,3}(?:tubes?|lines?|catheters?|leads?|pacemaker|drains?|stents?|wires?|ett|ngt|cvc|picc)(?: tip)? (?:\w+ly |well )?"
     r"(?:placed|positioned|malpositioned|misplaced|located|in (?:an? |the )?(?:\w+ )?(?:place|position|location))\W*$"
     r"|^\W*(?:does|do|should) (?:this|it|that|these|he|she) (?:\w+ )?(?:need|require|warrant)\b"
-    r"|^\W*(?:how old|what(?:'s| is) (?:the |his |her )?(?:(?:patient'?s? )?(?:age|sex|gender|name|race|weight|height|ethnicity)|(?:age|sex|gender|race|weight|height|ethnicity) of))\b"
-    r"|^\W*is (?:the patient|this|it|he|she) (?:an? )?(?:male or (?:an? )?female|female or (?:an? )?male|man or (?:an? )?woman|woman or (?:an? )?man)\b"
+    r"|^\W*(?:how old\b(?! (?:is|are) (?:the|this) (?!patient|man|woman|child))|what(?:'s| is) (?:the |this |his |her )?(?:patient(?:'s)? )?(?:age|sex|gender|race|weight|height|ethnicity)(?: of (?:the|this) (?:patient|man|woman|person|child))?\W*$|what(?:'s| is) (?:the |this )?patient(?:'s)? name\b|what (?:sex|gender|age) )"
+    r"|^\W*is (?:(?:the|this) patient|this|it|he|she) (?:an? )?(?:male or (?:an? )?female|female or (?:an? )?male|man or (?:an? )?woman|woman or (?:an? )?man)\b"
     r"|^\W*(?:why\b|what (?:could|can|might|may|would) (?:be causing|cause|explain|account for|lead to)|what (?:causes|caused|is causing|explains)|what(?:'s| is| are) the (?:\w+ )?(?:causes?|reasons?|etiolog(?:y|ies)|mechanism) )"
     r"|\bworr(?:y|ied)\b|^\W*(?:do|don't) you agree\W*$|^\W*(?:are you|how) (?:sure|certain|confident)\b|^\W*what do you think\b"
     r"|^\W*(?:who|what) are you\b|^\W*(?:hi|hello|hey|thanks?|thank you|ok(?:ay)?|bye|goodbye|yes|no|great|good|nice|cool|wow)(?: (?:there|you|very much|so much))*\W*$",
@@ -38,11 +39,11 @@ _MEASURED = re.compile(  # of a finding; that an organ is large can be seen
 
 
 _ENGLISH = re.compile(
-    r"\b(?:is|are|was|were|the|there|does|do|did|has|have|what|which|where|why|how|who|any|this|that|of|and|with|on|describe|show|see|write)\b",
+    r"\b(?:are|were|the|there|does|did|has|have|what|which|where|why|how|who|any|this|that|of|and|with|describe|show|see|write|seen|fever|syndrome)\b|^\W*(?:is|was|do) (?:it|he|she|you|there)\b",
     re.IGNORECASE,
 )
 _FOREIGN = re.compile(
-    r"\b(?:gibt es|ist|sind|welche[rsn]?|zeigt|liegt|eine?[nmr]?|der|das|nicht|wie|wo|hay|est[aá]|cu[aá]l|qu[eé]|d[oó]nde|tiene|muestra|los|las|una|est-ce|y a-t-il|quelle?s?|montre|une|des|les|sur|c'è|esiste|quale|mostra|della|existe|há|onde|heeft|zijn|een)\b"
+    r"\b(?:gibt es|was (?:ist|sind|zeigt)|ist|sind|welche[rsn]?|zeigt|liegt|eine?[nmr]?|der|das|nicht|wie|wo|hay|est[aá]|cu[aá]l|qu[eé]|d[oó]nde|tiene|muestra|los|las|una|est-ce|y a-t-il|quelle?s?|montre|une|des|les|sur|c['’]è|er een|esiste|quale|mostra|della|existe|há|onde|heeft|zijn|een)\b"
     r"|[\u0400-\u04ff\u0590-\u06ff\u0900-\u0dff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]",
     re.IGNORECASE,
 )
@@ -63,7 +64,7 @@ def beyond(question: str) -> bool:
     >>> [beyond(q) for q in ("What treatment do you recommend?", "Is the tube in the right place?", "How large is it?", "Are there surgical clips?", "What do you see?")]
     [True, True, True, False, False]
     """
-    return bool(_BEYOND.search(plainly(question)) or measured(question) or foreign(question))
+    return bool(_BEYOND.search(plain_marks(plainly(question))) or measured(question) or foreign(question))
 
 
 def measured(question: str) -> bool:

@@ -49,11 +49,15 @@ _TIMES = re.compile(
     r"\b(?:since|prior|previous\w*|earlier|between|compar\w+|over time|from|two|both|last)\b", re.IGNORECASE
 )
 _BARE = re.compile(  # yes or no, and nothing but a course: "Is it worse?"
-    r"^\W*(?:is|are|was|were|has|have|did|does) (?:(?:it|this|that|they|these|he|she|(?:the|this) (?:patient|film|image|picture|lesion|finding))|(?P<thing>(?:[\w-]+ ){0,5}?[\w-]+)) "
+    r"^\W*(?:is|are|was|were|has|have|did|does) (?:(?:it|this|that|they|these|he|she|anything|something|(?:the|this) (?:patient|film|image|picture|lesion|finding))|(?P<thing>(?:[\w-]+ ){0,5}?[\w-]+)) "
     r"(?:(?:been|gotten|got|become|becoming|getting|any|significantly|clearly|much|still) )*"
     r"(?:worse(?:n(?:ed|ing))?|better|improv(?:ed|ing)|changed|changing|resolved|resolving|progress(?:ed|ing)|bigger|smaller|larger|unchanged|stable|new|cleared|gone"
     r"|(?<=\bhas )(?:increased|decreased)|(?:increased|decreased)(?= in size| since))"
-    r"(?: (?:in size|now|yet|since|from|than (?!normal|usual|average)|compared)\b[^?.;]*)?\W*$|^\W*(?:is|are|was|were) there (?:any |an? )?(?:interval )?(?:change|improvement|worsening|progress(?:ion)?)(?: (?:since|from|compared)\b[^?.;]*)?\W*$",
+    r"(?: (?:in size|now|yet|since|from|than (?=before|last|previously|(?:on |in )?(?:the )?(?:last|previous|prior|earlier|old))|compared)\b[^?.;]*)?\W*$|^\W*(?:(?:(?:is|are|was|were) there|has there been) (?:any |an? )?|any )(?:interval )?(?:change|improvement|worsening|progress(?:ion)?)(?: (?:since|from|compared)\b[^?.;]*)?\W*$",
+    re.IGNORECASE,
+)
+_DID = re.compile(
+    r"^\W*did (?:it|this|they|(?:the )?(?:[\w-]+ ){0,3}[\w-]+) (?:(?:get|become) (?:any )?(?:worse|better|bigger|smaller|larger)|resolve|improve|progress|worsen|change|clear)(?: (?:since|from|compared)\b[^?.;]*)?\W*$",
     re.IGNORECASE,
 )
 _GONE = re.compile(
@@ -94,8 +98,14 @@ def asks_course(question: str) -> bool:
     >>> [asks_course(text) for text in ("Is it worse?", "Has the effusion resolved?", "Is there a new nodule?", "Is the heart enlarged?")]
     [True, True, False, False]
     """
-    found = _BARE.match(plainly(question)) if parse(question).sort == "closed" else None
-    return bool(found and (found["thing"] is None or label_of(found["thing"])))
+    asked = plainly(question)
+    if _DID.match(asked):
+        return True
+    found = _BARE.match(asked) if parse(question).sort == "closed" else None
+    steady = found and re.search(
+        r"\b(?:fracture|spine)\b.*\bstable\b", asked, re.IGNORECASE
+    )  # of bones it is no course
+    return bool(found and not steady and (found["thing"] is None or label_of(found["thing"])))
 
 
 def change_told(question: str, context: Context) -> str:

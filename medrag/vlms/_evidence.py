@@ -22,7 +22,7 @@ _DEFINING = re.compile(
     re.IGNORECASE,
 )
 _CITED = re.compile(  # a web address, or a line of a bibliography
-    r"https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
+    r"https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|(?:\b[A-Z][a-z]+ [A-Z]{1,3}, ){2,}|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b.*\b(?:19|20)\d\d\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
 )
 _BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)
 _TELLS = (  # what is told without the word by which it is asked for

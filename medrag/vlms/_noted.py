@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from medrag._util.findings import ASKED, label_of
-from medrag.vlms._ask import parse, which_side
+from medrag.vlms._ask import parse, plain, which_side
 from medrag.vlms._revise import SEEN, seen, summary
 
 UNLIKE = 0.5  # of the usual probability: below it stand 0 to 12 % of the films that have atelectasis, cardiomegaly or consolidation, and half of the others or more
@@ -23,6 +23,13 @@ _HEART_SIZE = re.compile(
 _WHOLE = re.compile(
     r"^\W*(?:is|are|does|do)? ?(?:this|the|these|it)(?: (?:chest|image|film|x-?ray|radiograph|picture|study|scan))* ?(?:looks?|appears?|seems?)?(?: to be)? (?:normal or abnormal|abnormal or normal|normal or not)\W*$"
     r"|^\W*(?:normal or abnormal|abnormal or normal|normal or not)\W*$",
+    re.IGNORECASE,
+)
+
+
+_GRANTS = re.compile(  # where, which lobe, how large, how many, what kind of: not what books say of it, nor what changed
+    r"\W*(?:and )?(?:where\b|(?:in |on )?which (?:side|lobe|lung|part|zone|rib|bone|area|region)|how (?:large|big|severe|extensive|many)\b|what (?:is|are) the (?:\w+ )?(?:location|size|position|extent|shape|side|level|site)\b"
+    r"|what (?:kind|type|sort|size|side|shape|level) |why (?:is|are) (?:there|the)\b|(?:describe|locate|point to) the )(?!.*\b(?:chang\w+|since|compared)\b)",
     re.IGNORECASE,
 )
 
@@ -49,5 +56,5 @@ def read_off(question: str, read: Callable[[], Mapping[str, float]], usual: Mapp
 def _taken_for_granted(question: str) -> str:
     """The finding that a question supposes to be there, to ask where, what kind or why; empty for others."""
     ask = parse(question)
-    label = label_of(question) if ask.sort == "open" or which_side(ask) else ""
+    label = label_of(question) if which_side(ask) or (ask.sort == "open" and _GRANTS.match(plain(question))) else ""
     return label if label in ASKED else ""

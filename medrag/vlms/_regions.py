@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 
 # how a part is asked for, and the words by which a sentence speaks of it
 _PARTS = (
-    ("heart|cardiac silhouette|cardiac shadow", r"heart|cardi[ao]"),
+    ("heart|(?:cardiac|cardiomediastinal) silhouette|cardiac shadow", r"heart|cardi[ao]"),
     (
-        r"lungs?(?: fields?)?|lung parenchyma",
+        r"(?:(?:left|right|upper|lower) )?lungs?(?: fields?)?|lung parenchyma|pulmonary vasculature",
         r"lungs?\b|pulmon|airspace|opaci|consolidat|infiltrat|atelecta|nodul|\bmass|emphysem|hyper(?:inflat|expan|lucen)|fibros|granulom|interstiti|edema|pneumonia|\blobe|basilar|scarring",
     ),
     ("pleura|pleural spaces?|costophrenic angles?", r"pleura|effusion|pneumothora|costophrenic"),
@@ -31,7 +31,7 @@ _PARTS = (
     ),
 )
 _ASKED = re.compile(
-    r"^\W*(?:and )?(?:please )?(?:describe|what about|how about|how (?:is|are|do|does)|comment on|tell me about|evaluate|assess|what (?:can|do) you see (?:in|of|on)"
+    r"^\W*(?:and )?(?:please )?(?:describe|what about|how about|how (?:is|are|do|does)|comment on|tell me about|evaluate|assess|what (?:can|do) you see (?:in|of|on)|what (?:do|does)"
     rf"|what (?:is|are) the (?:state|condition|status|appearance|findings?) (?:of|in)) (?:(?:the|both|his|her) )*(?P<part>{'|'.join(asked for asked, _ in _PARTS)})"
     r"(?: (?:look|looking|doing|appear))?(?: like)?(?: (?:on|in) (?:this|the) (?:chest )?(?:film|image|picture|x-?ray|radiograph))?\W*$",
     re.IGNORECASE,

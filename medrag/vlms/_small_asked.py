@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _CHOICE = re.compile(r"\W*(?:is|was) (?:this|it|that)\b", re.IGNORECASE)
 _NAMES = re.compile(  # asks of something whether it is there, or whether it is this
-    r"\W*(?:(?:is|are|was|were) (?:there|this|it|that|these)\b(?! (?:(?:an?|the) )?(?:\w+ )?(?:patient|image|film|picture|x-?ray|scan|study|view|man|woman)\b)"
-    r"|(?:does|do|did) (?:(?:the|this) (?:patient|man|woman|film|image|x-?ray)|he|she|it|this) (?:have|show|suffer from|demonstrate)\b)",
+    r"\W*(?:any |(?:is|are) (?:[\w-]+ ){1,4}(?:present|likely|possible)\W*$|(?:is|are) (?:the|your) diagnosis |(?:is|are|was|were) (?:there|this|it|that|these)\b(?! (?:(?:an?|the) )?(?:\w+ )?(?:patient|image|film|picture|x-?ray|scan|study|view|man|woman)\b)"
+    r"|(?:does|do|did) (?:(?:the|this) (?:patient|man|woman|film|image|x-?ray)|he|she|it|this) (?:have|show|suffer from|demonstrate|look like)\b|has (?:the patient|he|she) (?:got )?)",
     re.IGNORECASE,
 )
 
@@ -30,7 +30,10 @@ def untaught(question: str) -> bool:
     ask = parse(question)
     named = [one.head for one in ask.either or (ask,) if not one.of_a_state]
     return bool(
-        ask.sort == "closed" and _NAMES.match(plain(question)) and any(head and head not in TAUGHT for head in named)
+        ask.sort == "closed"
+        and not labels_of(question)[0]
+        and _NAMES.match(plain(question))
+        and any(head and head not in TAUGHT for head in named)
     )
 
 

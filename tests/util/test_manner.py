@@ -137,3 +137,13 @@ def test_what_no_look_tells(question: str) -> None:
 )
 def test_what_a_look_may_tell(question: str) -> None:
     assert not beyond(question)
+
+
+def test_what_books_exclude_is_not_turned() -> None:
+    for text in (
+        "Can an embolism be excluded by a D-dimer?",
+        "Are children excluded from the study?",
+        "Is there no cure?",
+    ):
+        assert plainly(text) == text
+    assert plain("Pneumonia treatment") == "Pneumonia treatment" and plain("Pneumonia") == "Is there pneumonia?"

@@ -96,7 +96,14 @@ def test_what_changed_is_not_told_from_what_compares_nothing() -> None:
     assert told_or_refused("What has changed?", two) == REFUSAL and not told_or_refused("What has changed?", one)
     assert not told_or_refused("What is seen?", two) and not told_or_refused("Is there a new effusion?", one)
     for context in (one, two):  # no one film shows a course
-        assert all(told_or_refused(text, context) == REFUSAL for text in ("Is the effusion new?", "Is it worse?"))
+        assert all(
+            told_or_refused(text, context) == REFUSAL
+            for text in ("Is the effusion new?", "Is it worse?", "Any change?", "Did the pneumothorax resolve?")
+        )
+        assert not any(
+            told_or_refused(text, context)
+            for text in ("Is it larger than 3 cm?", "Is the fracture stable?", "Is the nodule smaller than the mass?")
+        )
     own = dataclasses.replace(one, kept=(Hit(STUDIES[0], 1.0, 1, HISTORY),))
     assert not told_or_refused("Is the effusion new?", own)
     assert told_or_refused("What has changed?", compared(READ)).startswith("Cardiomegaly is unchanged")

@@ -626,6 +626,7 @@ def by_book(question: str, *texts: str, title: str = "") -> str:
         ("What is the mortality of sepsis?", ("Sepsis is a dangerous reaction to infection.",), "", ""),
         ("What are the side effects of apixaban?", ("Side effects include bleeding.",), "Warfarin", ""),
         ("What is the target INR in embolism?", ("The target INR in fibrillation is 2.0 to 3.0.",), "", ""),
+        ("How is hepatitis C spread?", ("Hepatitis B, Hepatitis C and HIV are spread by blood.",), "", "by blood"),
         ("What is the mortality of Ebola?", ("The mortality of Ebola is up to 90%. See http://example.org/ebola for more.",), "", "90%"),
     ],
 )  # fmt: skip

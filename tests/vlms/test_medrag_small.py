@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -316,7 +317,14 @@ def test_yes_is_no_answer_to_which(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["Is this COVID-19?", "Gibt es einen Erguss?", "How old is the patient?", "Does this need a CT?"]
+    "question",
+    [
+        "Is this COVID-19?",
+        "Gibt es einen Erguss?",
+        "How old is the patient?",
+        "Does this need a CT?",
+        "Has he got sarcoidosis?",
+    ],
 )
 def test_what_the_model_was_not_taught_is_left_to_the_evidence(question: str) -> None:
     assert Weighs(Reads(Effusion=0.9), 0.9, "Yes.").batch([on_chest(question)], [[film(1)]]) == [REFUSAL]
@@ -341,7 +349,8 @@ def test_the_words_that_were_taught_are_those_of_the_training_questions() -> Non
     asked = [
         json.loads(line)["question"] for line in (pack / "noncommercial/iu_xray/vqa_train.jsonl").open(encoding="utf-8")
     ]
-    assert len({parse(text).head for text in asked} - TAUGHT - {""}) < 0.02 * len(TAUGHT)
+    heads = Counter(parse(text).head for text in asked)
+    assert {head for head, many in heads.items() if many > 1 and head} <= TAUGHT
 
 
 def test_a_book_is_not_asked_what_a_picture_shows() -> None:
