@@ -19,7 +19,12 @@ _HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(\S.*?)\s*#*\s*$")
 _UNDERLINE = re.compile(r"\s{0,3}(=+|-{2,})\s*$")
 _BREAK = re.compile(r"\s{0,3}([-*_])(?:\s*\1){2,}\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+•]|(\d{1,3}[.)]))\s+(?:\[[ xX]\]\s+)?(?=\S)")
-_DEFINES = re.compile(r"\s{0,3}\[(\^?)[^\]]+\]:\s+")  # [name]: address, and [^1]: a note
+_NOTE = re.compile(r"\s{0,3}\[\^[^\]]+\]:\s+")
+_DEFINES = re.compile(  # [name]: address "title"; but [Dose]: 5 mg, [Unit]: mg/kg and [Warning]: Fatal. are text
+    r"\s{0,3}\[[^\]^][^\]]*\]:\s+(?:<[^<>]*>|(?:(?:https?|ftp)://|(?:mailto|doi|urn|tel|data):|www\.|\.{0,2}/|#[a-z])\S+|(?=\S*\.[a-z]{2})\S+)"
+    r"(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*$",
+    re.IGNORECASE,
+)
 _PICTURE = re.compile(r"!\[([^\]]*)\](?:\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\])")
 _EDGES = re.compile(r"^\||(?<!\\)\|$")  # one bar at either end
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
@@ -34,7 +39,7 @@ _MARKS = (  # in order: pattern, what stays
     (re.compile(r"(?<!\\)\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"\1"),
     (re.compile(r"(?<![\\\w*])\*(?=[^\s*])(.+?)(?<=[^\s*])\*(?![\w*])"), r"\1"),  # but HLA-B*27 and B*57
     (re.compile(r"(?<![\\\w])_{1,3}(?=[^\s_])(.+?)(?<=[^\s_])_{1,3}(?!\w)"), r"\1"),
-    (re.compile(r"(?<!\\)(`+)(.+?)\1"), r"\2"),
+    (re.compile(r"(?<![\\`])(`+)(?!`)(.+?)(?<!`)\1(?!`)"), r"\2"),  # as many at its end as at its start
     (re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~-])"), r"\1"),
 )
 
@@ -56,9 +61,12 @@ def parts(text: str) -> Iterator[Part]:
             yield from _paragraph(lines)
             yield Part("heading", plain(over), len(heading[1]) if heading else 1 if "=" in line else 2)
             lines = []
-        elif not line.strip() or _BREAK.match(line) or quote != quoted or _ITEM.match(line) or _DEFINES.match(line):
+        elif not line.strip() or _BREAK.match(line) or _DEFINES.match(line):
             yield from _paragraph(lines)
-            lines = [] if not line.strip() or _BREAK.match(line) else [line]
+            lines = []
+        elif quote != quoted or _ITEM.match(line) or _NOTE.match(line):
+            yield from _paragraph(lines)
+            lines = [line]
         else:
             lines.append(line)
         quoted = quote and bool(line.strip())
@@ -93,8 +101,8 @@ def _paragraph(lines: list[str], *, code: bool = False) -> Iterator[Part]:
 def _text(lines: list[str]) -> Part:
     """Lines that belong together; a picture alone is its description."""
     text = " ".join(lines)
-    if defined := _DEFINES.match(text):
-        return Part("text", plain(text[defined.end() :]) if defined[1] else "")
+    if note := _NOTE.match(text):
+        return Part("text", plain(text[note.end() :]))
     if item := _ITEM.match(text):
         return Part("item", f"{item[1] or ''} {plain(text[item.end() :])}".strip())
     if text.strip() and not plain(text):

@@ -254,6 +254,26 @@ def test_divided_words_are_joined_and_compounds_kept() -> None:
     assert join(["Kerley-", "B lines", "and 3-", "5 more"]) == "Kerley- B lines and 3- 5 more"
 
 
+@pytest.mark.parametrize(
+    "word",
+    "in-dependent in-sensitive guide-line base-line geno-type over-dose dis-like Mon-day high-lighted short-age un-related second-ary "
+    "beta-methasone follow-ing sertra-line aste-risk thresh-old cor-related".split(),
+)
+def test_what_ends_like_a_compound_is_none_without_a_word_before_it(word: str) -> None:
+    head, tail = word.split("-")
+    assert join([f"{head}-", tail]) == head + tail
+    assert join([f"{head}-", tail], {"guide", "base", "line", "age", "day", "type", "dis", "related"}) == head + tail
+
+
+@pytest.mark.parametrize(
+    "word",
+    "plasma-like drug-induced coagulase-negative longer-term flare-up follow-up 5-year-old alpha-beta first-line beta-blocker".split(),
+)
+def test_compounds_are_known_by_their_parts(word: str) -> None:
+    head, _, tail = word.rpartition("-")
+    assert join([f"{head}-", tail], {"plasma", "drug", "flare"}) == word
+
+
 def test_a_soft_hyphen_that_is_printed_within_a_line_stays(tmp_path: Path) -> None:
     import pymupdf
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from some_pdfs import two_columns
 
 from medrag._util.text import sentences
-from medrag.corpora import _markdown
+from medrag.corpora import _html, _markdown
 from medrag.corpora._parts import blocks
 from medrag.corpora.chunk import chunk
 from medrag.corpora.pdf import PdfPages
@@ -164,6 +164,32 @@ def test_markdown_is_read_as_it_is_seen(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Warning]: Do not give to children.",
+        "[Dose]: 5 mg twice a day",
+        "[Unit]: mg/kg",
+        "[Risk]: Fatal.",
+        "[Ratio]: 1:2",
+    ],
+)
+def test_words_after_a_bracketed_name_are_no_address(text: str) -> None:
+    assert [part.text for part in _markdown.parts(text) if part.text] == [text]
+
+
+def test_a_link_definition_takes_no_other_line_with_it() -> None:
+    text = "Rest.\n[a]: https://example.org 'Page'\n[b]: img/a.png\n[c]: #dose\n[d]: <my page>\nThen walk.\n"
+    assert [part.text for part in _markdown.parts(text) if part.text] == ["Rest.", "Then walk."]
+
+
+def test_code_ends_with_as_many_backticks_as_it_began() -> None:
+    assert _markdown.plain("Give `5 mg`, ``a`b`` and ``` c") == "Give 5 mg, a`b and ``` c"
+    assert _markdown.plain("`" * 10_000) == "`" * 10_000
+    runs = " ".join("`" * n for n in range(1, 140))
+    assert _markdown.plain(runs) == runs
+
+
 @given(st.text("ab.\n -*_`~>#|[]()!<\\1&;:=", max_size=120))
 def test_no_markdown_is_too_odd(text: str) -> None:
     assert all(block.text for _, block in blocks(_markdown.parts(text)))
@@ -188,6 +214,52 @@ def test_html_is_read_without_tags_and_scripts(tmp_path: Path) -> None:
         ("table", "a | b"),
     ]
     assert [block.text for block in second.blocks] == ["Words."]
+
+
+WORD_PROCESSED = """<h2><p>Gout</p></h2><table><tr><th><p>Drug</p></th><th><p>Dose</p></th></tr>
+<tr><td><p>Colchicine</p></td><td> <p>0.5</p> <div>mg</div></td></tr></table>
+<ol><li><p>Rest the joint.</p></li><li><p>Treat.</p><p>Early.</p></li></ol>
+<figure><figcaption><p>A red toe</p></figcaption></figure><h3>Outlook<p>Good.<p>Mostly."""
+
+
+def test_paragraphs_in_cells_items_and_headings_belong_to_them() -> None:
+    assert [(part.kind, part.text) for part in _html.parts(WORD_PROCESSED)[1]] == [
+        ("heading", "Gout"),
+        ("table", "Drug: Colchicine; Dose: 0.5 mg."),
+        ("item", "Rest the joint."),
+        ("item", "Treat. Early."),
+        ("caption", "A red toe"),
+        ("heading", "Outlook"),
+        ("text", "Good."),
+        ("text", "Mostly."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "seen"),
+    [
+        ("<p>a <s>old</p><p>after</p>", ["a", "after"]),
+        ("<p>a <strike>old<p>after", ["a", "after"]),
+        ("<ul><li>a <del>old<li>b</ul><p>after", ["a", "b", "after"]),
+        ("<div><del><p>old</p><div>old</div></del><p>after</p></div>", ["after"]),
+        ("<p>Pick <select><option>x</p><p>after</p>", ["Pick", "after"]),
+        ("<p>a<nav><ul><li><p>Home</p></li></ul></nav><p>after", ["a", "after"]),
+        ("<table><tr><td>a<td>b<tr><td>c<td><s>d", ["a | b\nc"]),
+    ],
+)
+def test_what_is_left_open_hides_no_more_than_it_stands_in(page: str, seen: list[str]) -> None:
+    assert [part.text for part in _html.parts(page)[1]] == seen
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            "<p> </p> <s> </s> <td> <tr> <table> </table> <li> </ul> <nav> </nav> <h2> </h2> <div> </div> w".split()
+        )
+    )
+)
+def test_no_html_is_too_odd(tags: list[str]) -> None:
+    assert all(part.text for part in _html.parts("".join(tags))[1])
 
 
 @pytest.mark.parametrize(
