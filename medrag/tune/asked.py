@@ -112,14 +112,14 @@ def read_questions(path: Path, split: str = "") -> list[Asked]:
     """Own questions of a ``split`` ("all": of every one), from a file as `medrag.corpora.own` reads it; a row without an answer or a report
     teaches nothing and is left out.
 
-    Raises CorpusError, naming the line that is no question; for a file of several splits where none is named, since those that measure are
-    no training questions; and where no row is left.
+    Raises CorpusError, naming the line that is no question; for a file with rows of another split than train where none is named, since
+    those that measure are no training questions; and where no row is left.
     """
     rows = read_own(path.expanduser().absolute())
     splits = sorted({one.split for one in rows} - {""})
-    if not split and len(splits) > 1:
+    if not split and set(splits) - {"train"}:
         raise CorpusError(
-            f"{path}: has the splits {', '.join(splits)}",
+            f"{path}: has the split{'s' * (len(splits) > 1)} {', '.join(splits)}",
             "name with --split the one that is trained on, or --split all: what was trained on measures nothing",
         )
     if split not in ("", ALL, *splits):

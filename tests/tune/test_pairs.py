@@ -400,6 +400,12 @@ def test_rows_of_several_splits_are_not_trained_on_unless_one_is_named(tmp_path:
         read_questions(path, "tset")
     assert [one.id for one in read_questions(path, "train")] == ["a"]
     assert [one.id for one in read_questions(path, "all")] == ["a", "b", "c"]
+    for only in ({"split": "test"}, {"split": "test"}, {"id": "c"}), ({"split": "test"},):
+        rows(tmp_path, *({"id": str(n), **row} for n, row in enumerate(only)))
+        with pytest.raises(CorpusError, match=r"has the split test → name with --split"):
+            read_questions(path)
+    rows(tmp_path, {"id": "a", "split": "train"}, {"id": "c"})
+    assert [one.id for one in read_questions(path)] == ["a", "c"]
     rows(tmp_path, {"answer": None, "relevant": ["reps:1"]})
     with pytest.raises(CorpusError, match="makes no pair"):
         read_questions(path)
