@@ -24,6 +24,7 @@ _DEFINING = re.compile(
 _CITED = re.compile(  # a web address, or a line of a bibliography
     r"https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|(?:\b[A-Z][a-z]+ [A-Z]{1,3}, ){2,}|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b.*\b(?:19|20)\d\d\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
 )
+_IS_A = re.compile(r"\W*(?:an? |the )?([^.;:,]{2,80}?) (?:is|are|means?|refers to|describes)\b", re.IGNORECASE)
 _BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)
 _TELLS = (  # what is told without the word by which it is asked for
     (
@@ -174,12 +175,22 @@ def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:
     }
 
 
+def _opens_with(topic: set[str], text: str) -> bool:
+    """Whether a sentence says first of all what the thing is: "A pleural effusion is fluid in …"."""
+    named = _IS_A.match(text)
+    own = words.stem_set(named[1]) if named else frozenset()
+    return bool(topic) and topic <= own and len(own) <= len(topic) + 1
+
+
 def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
     bonus = 0.05 / sentence.hit.rank
     if is_report(sentence.hit):
         bonus -= 0.2
-    if ask.sort in ("define", "closed") and (match := _DEFINING.search(sentence.text)):
-        bonus += 0.2 if topic & words.stem_set(sentence.text[: match.start()]) else 0.05
+    if ask.sort == "define" and _opens_with(topic, sentence.text):
+        bonus += 0.3
+    elif ask.sort in ("define", "closed") and (match := _DEFINING.search(sentence.text)):
+        before = sentence.text[: match.start()]
+        bonus += 0.2 if topic & words.stem_set(before) and ";" not in before else 0.05
     if ask.sort == "define" and sentence.hit.item.kind == "concept" and not sentence.place and topic <= sentence.stems:
         bonus += 0.3
     if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):
