@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from medrag._util.remember import remembered
+from medrag._util.text import plural
 
 _GREETING = re.compile(
     r"^\W*(?:(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|dear (?:doctor|colleagues?|all|sir|madam)|thanks|thank you)(?: there)?\s*(?:[,.!]\s*|$))+",
@@ -125,7 +126,7 @@ def _turned(sentence: str) -> str:
 def _visible(thing: str, rest: str = "") -> str:
     """Whether something is seen; where stands behind it ("the ribs on the left", "in this image")."""
     first = re.split(r" (?:in|on|at|of) ", thing, maxsplit=1)[0].lower()
-    many = first.startswith(("all ", "both ")) or (first.endswith("s") and not first.endswith(("ss", "us", "is")))
+    many = first.startswith(("all ", "both ")) or plural(first)
     return f"{'Are' if many else 'Is'} {thing} seen{rest}?"
 
 

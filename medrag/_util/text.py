@@ -33,6 +33,15 @@ STOPWORDS = frozenset(
 )
 
 
+def plural(name: str) -> bool:
+    """Whether a name is of several things, by its ending.
+
+    >>> [plural(name) for name in ("lungs", "mass", "sinus", "diagnosis")]
+    [True, False, False, False]
+    """
+    return name.endswith("s") and not name.endswith(("ss", "us", "is"))
+
+
 def words(text: str) -> list[str]:
     """Lower-case words and numbers, in order, accents composed (NFC), hyphens and apostrophes as a keyboard has them."""
     return [match.group().lower() for match in _WORD.finditer(plain_marks(unicodedata.normalize("NFC", text)))]

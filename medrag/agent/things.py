@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from medrag._util.findings import label_of
+from medrag._util.text import plural
 from medrag.vlms import _words
 from medrag.vlms._ask import plain
 from medrag.vlms._changed import CHANGE
@@ -144,7 +145,7 @@ def many(name: str) -> bool:
     if " and " in head:
         return True
     last = head.rsplit(None, 1)[-1].lower() if head else ""
-    return len(last) > 3 and last.endswith("s") and not last.endswith(("ss", "us", "is", "ax", "oes"))
+    return len(last) > 3 and plural(last) and not last.endswith("oes")
 
 
 def bare_of(name: str) -> str:

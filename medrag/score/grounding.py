@@ -16,7 +16,7 @@ import numpy as np
 
 from medrag._util.polarity import Polarity, polarity
 from medrag._util.remember import remembered
-from medrag._util.text import STOPWORDS, plain_marks, sentences, words
+from medrag._util.text import STOPWORDS, plain_marks, plural, sentences, words
 from medrag.prompts import KEYS, listed
 from medrag.score.open_answers import normalised
 from medrag.score.overlap import means, ratio
@@ -187,7 +187,7 @@ def stances(sentence: str, start: int = 0) -> dict[str, Polarity]:
 
 
 def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+    return word[:-1] if len(word) > 4 and plural(word) else word
 
 
 def _keys(sentence: str) -> Iterator[str]:

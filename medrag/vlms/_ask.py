@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from medrag._util.findings import label_of
 from medrag._util.manner import plainly
 from medrag._util.polarity import polarity
-from medrag._util.text import plain_marks
+from medrag._util.text import plain_marks, plural
 from medrag.vlms import _words as words
 
 _WHAT = re.compile(r"^(?:what|which|who|when|where|why|how|define|describe|explain|list|name|tell)\b", re.IGNORECASE)
@@ -121,8 +121,7 @@ def plain(question: str) -> str:
     if _CLOSED.match(text) or _WHAT.match(text.strip()):
         return text
     if state := _STATE.match(text):
-        many = state["thing"].endswith("s") and not state["thing"].endswith(("ss", "us", "is"))
-        return f"{'Are' if many else 'Is'} {(state['first'] or 'the').lower()} {state['thing'].lower()} {state['state'].lower()}?"
+        return f"{'Are' if plural(state['thing']) else 'Is'} {(state['first'] or 'the').lower()} {state['thing'].lower()} {state['state'].lower()}?"
     bare = _BARE.match(text)
     if not bare or not (bare["end"] or label_of(bare["thing"])):
         return text

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from medrag._util.remember import remembered
-from medrag._util.text import STOPWORDS
+from medrag._util.text import STOPWORDS, plural
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _SUFFIXES = (
@@ -77,7 +77,7 @@ def _singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("sses", "xes", "ches", "shes")):
         return word[:-2]
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+    return word[:-1] if len(word) > 3 and plural(word) else word
 
 
 def _strip(word: str) -> str:
