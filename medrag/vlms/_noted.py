@@ -12,7 +12,7 @@ from medrag._util.findings import ASKED, label_of
 from medrag.vlms._ask import parse, plain, which_side
 from medrag.vlms._revise import SEEN, seen, summary
 
-UNLIKE = 0.5  # of the usual probability: below it stand 0 to 12 % of the films that have atelectasis, cardiomegaly or consolidation, and half of the others or more
+UNLIKE = 0.5  # of the usual probability: how many films with and without a finding stand below tells `eval/benchmarks/guesses.py`
 _FILM = r"(?: (?:in|on|of) (?:this|the) (?:chest )?(?:film|image|picture|x-?ray|radiograph))?"
 _HEART_SIZE = re.compile(
     r"^\W*(?:(?:and |what about |how about )?(?:the )?heart size|size of (?:the )?heart|(?:what(?:'s| is)|how is|describe|comment on) the (?:heart size|(?:cardiac )?size of the heart|size of the (?:heart|cardiac silhouette)|cardiac size)"

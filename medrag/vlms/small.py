@@ -58,7 +58,7 @@ ROUTED = 4.5  # log odds that the router names the kind of picture rightly: 0.98
 UNTAUGHT = frozenset({"ultrasound", "fundus", "dermoscopy", "histology", "blood-smear"})
 REPORTED = frozenset({"", "chest-xray"})  # of which it was taught to write reports; "": nobody told
 EVIDENCE = 3  # pieces of evidence that it was trained to read
-SURE = 0.45  # geometric mean of the probabilities of the tokens of an open answer, below which it is not given
+SURE = 0.45  # geometric mean of the probabilities of the tokens of an open answer, below which it is not given (`eval/benchmarks/guesses.py`)
 _WORD = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
 _WHAT = re.compile(
     r"^\W*(?:and )?(?:what|which|where|why|how|who|when|describe|name|list|explain|tell)\b", re.IGNORECASE
