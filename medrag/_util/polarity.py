@@ -138,7 +138,7 @@ _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
 _VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|measures?|contains?)"
 _PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
 _TURN = re.compile(
-    rf";|(?<=\w\w\w[.!?]) (?=[A-Z])|\((?=(?:small|tiny|trace|minimal|mild|moderate|large|stable|old)\b)|,\s*(?=[\w -]+\s?[:=]\s)|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?<!not\s)(?:secondary to|due to)|"
+    rf";|(?<=\w\w\w[.!?]) (?=(?-i:[A-Z]))|\((?=(?:small|tiny|trace|minimal|mild|moderate|large|stable|old)\b)|,\s*(?=[\w -]+\s?[:=]\s)|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?<!not\s)(?:secondary to|due to)|"
     rf"with the exception of|nevertheless|despite|following|status post|s/p|present(?:s|ed|ing)? with|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)|(?:,\s*(?:and\s+|but\s+)?|\band\s+)(?=positive\s+for\b)|,\s*(?=with\s+(?!or\b))"
     rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
