@@ -94,6 +94,15 @@ def unkeyed(text: str) -> str:
     return KEYS.sub(lambda match: f"({match.group(1)})", text)
 
 
+def keyless(text: str) -> str:
+    """An answer without its evidence keys: they are measured as grounding, not as words.
+
+    >>> keyless("A mass [E1, E2].")
+    'A mass.'
+    """
+    return " ".join(KEYS.sub("", text).replace(" .", ".").split())
+
+
 def listed(group: str) -> list[str]:
     """The keys between two brackets, in order; "E1-E3" and "E3-E1" are three.
 

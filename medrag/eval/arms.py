@@ -119,6 +119,8 @@ def _source(module: str, function: Any) -> str:
 
 def output_of(answer: Answer, chance: float | None = None) -> Output:
     """What a result keeps of an answer."""
+    from medrag.prompts import keyless
+
     kept = tuple(
         {
             "key": key,
@@ -138,7 +140,7 @@ def output_of(answer: Answer, chance: float | None = None) -> Output:
         "claims": [{"text": one.text, "keys": one.keys, "verdict": one.verdict} for one in answer.claims],
         "timings": dict(answer.timings),
     }
-    return Output(plain(answer.text), chance, answer.status, kept, details)
+    return Output(keyless(answer.text), chance, answer.status, kept, details)
 
 
 def outputs_of(rag: MedRAG, answers: Sequence[Answer]) -> list[Output]:
@@ -165,13 +167,6 @@ def is_closed(question: str) -> bool:
     from medrag.route import question_kind
 
     return question_kind(question) == "closed"
-
-
-def plain(text: str) -> str:
-    """The answer without its evidence keys: they are measured as grounding, not as words."""
-    from medrag.prompts import KEYS
-
-    return " ".join(KEYS.sub("", text).replace(" .", ".").split())
 
 
 def _with(rag: MedRAG, **changes: Any) -> MedRAG:

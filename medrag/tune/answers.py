@@ -23,7 +23,7 @@ from medrag._util.progress import track
 from medrag.confidence import closed_prompt
 from medrag.corpora.twins import apart_in
 from medrag.errors import SettingsError
-from medrag.prompts import KEYS, describe, read_of
+from medrag.prompts import KEYS, describe, keyless, read_of
 from medrag.query import make_query
 from medrag.score.reliance import right as clinically_right
 from medrag.tune.asked import Asked, asked_of, with_others_evidence, with_own_report, with_study_report
@@ -268,14 +268,14 @@ class _Speaker:
         others = [n for n in range(len(contexts)) if n not in found]
         answers = self.rag.answers_from([contexts[n] for n in others], [routes[n] for n in others])
         for n, answer in zip(others, answers, strict=True):
-            found[n] = (answer.text.strip() if self.keep_keys else unkeyed(answer.text), None)
+            found[n] = (answer.text.strip() if self.keep_keys else unattributed(answer.text), None)
         return [found[n] for n in range(len(contexts))]
 
 
-def unkeyed(text: str) -> str:
+def unattributed(text: str) -> str:
     """An answer without what medrag attributes afterwards: evidence keys, and who says otherwise.
 
-    >>> unkeyed("Yes, there is a mass [E1]. The evidence [E2] says otherwise.")
+    >>> unattributed("Yes, there is a mass [E1]. The evidence [E2] says otherwise.")
     'Yes, there is a mass.'
     """
-    return " ".join(KEYS.sub("", _OTHERWISE.sub("", text)).replace(" .", ".").split())
+    return keyless(_OTHERWISE.sub("", text))

@@ -23,7 +23,7 @@ from medrag.score.reliance import right
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
 from medrag.tune import answers, pixels
-from medrag.tune.answers import FILE, Piece, Told, Unseen, answer_all, unkeyed
+from medrag.tune.answers import FILE, Piece, Told, Unseen, answer_all, unattributed
 from medrag.tune.asked import Asked, own_questions, read_questions, training_questions
 from medrag.tune.hallucinate import borrowed, plausible
 from medrag.tune.pairs import KINDS, Pair, Side, counts, drawn, make_pairs, read_pairs, write_pairs
@@ -366,8 +366,8 @@ def test_an_encoder_says_where_a_finding_shows_by_its_name(tmp_path: Path) -> No
 
 
 def test_answers_lose_what_was_attributed_afterwards() -> None:
-    assert unkeyed("Yes, a mass [E1]. The evidence [E2, E3] says otherwise.") == "Yes, a mass."
-    assert unkeyed("The evidence of a mass is clear [E1].") == "The evidence of a mass is clear."
+    assert unattributed("Yes, a mass [E1]. The evidence [E2, E3] says otherwise.") == "Yes, a mass."
+    assert unattributed("The evidence of a mass is clear [E1].") == "The evidence of a mass is clear."
 
 
 OWN = {"id": "1", "group": "g", "question": "q?", "reference": "yes", "images": ["a.png"], "kind": "closed"}
