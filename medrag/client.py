@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import httpx
 
+from medrag._util import offline
 from medrag.errors import MedragError
 from medrag.types import as_tuple
 
@@ -161,6 +162,7 @@ class AsyncClient:
 
 
 def _options(url: str, token: str, timeout: float) -> dict[str, Any]:
+    offline.enforce_if_asked()
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return {"base_url": url, "headers": headers, "timeout": timeout, "trust_env": False}  # no proxy sees an image
 

@@ -21,8 +21,8 @@ _enforced = False
 
 
 def asked() -> bool:
-    """Whether the environment asks for it."""
-    return os.environ.get(VARIABLE, "").lower() in ("1", "true", "yes", "on")
+    """Whether the environment asks for it: by any value that does not say no."""
+    return os.environ.get(VARIABLE, "").strip().lower() not in ("", "0", "false", "no", "off", "n", "f")
 
 
 def enforce_if_asked() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ _HINTS = {
     403: "this key may not use the model",
     404: "see which models the server has at {url}/models, and that base_url ends in /v1",
     413: "lower image_size",
+    **dict.fromkeys(
+        (301, 302, 303, 307, 308),
+        "it sends on to another address, which is not followed: set base_url to that address if it is trusted",
+    ),
     429: "wait, or raise the limit at the server",
 }
 
@@ -101,7 +106,7 @@ class OpenAICompatible:
             max_tokens=prompt.max_tokens,
             seed=prompt.seed,
         ) as response:
-            for row in reply.rows(_body(response)):
+            for row in reply.rows(_body(response, reply, self.timeout)):
                 yield from reply.pieces(row)
                 if reply.problem or reply.written > ROOM * prompt.max_tokens:
                     break
@@ -150,8 +155,9 @@ class OpenAICompatible:
             import openai
 
             self._client = openai.OpenAI(
-                base_url=self.url, api_key=self._key, timeout=self.timeout, max_retries=self.retries
-            )
+                base_url=self.url, api_key=self._key, timeout=self.timeout, max_retries=self.retries,
+                http_client=openai.DefaultHttpxClient(follow_redirects=False),  # what is asked goes to this address alone
+            )  # fmt: skip
         return self._client
 
     def _told(self, error: Exception) -> GeneratorError:
@@ -189,6 +195,7 @@ class _Reply:
         self.begun = False  # something of a chat came
         self.ended = False  # so the server said
         self.finished = self.refusal = self.problem = self.text = self.strange = ""
+        self.heard = time.monotonic()  # when something was last said
         self.written = 0.0  # characters, those of thoughts in a field of their own as a small part
 
     def rows(self, parts: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
@@ -216,26 +223,33 @@ class _Reply:
             told = error.get("message") if isinstance(error, dict) else error
             self.problem = one_line(str(told or row.get("message") or row))
             return
-        for choice in list(row.get("choices") or ())[:1]:
+        for choice in _list(row.get("choices"))[:1]:
             self.begun = True
-            said = choice.get("delta") or choice.get("message") or {}
+            said = _object(_object(choice).get("delta") or choice.get("message") or {})
             self.finished = self.finished or str(choice.get("finish_reason") or "")
-            self.refusal += said.get("refusal") or ""
-            if thought := said.get("reasoning_content"):  # vLLM, DeepSeek
+            self.refusal += _text(said.get("refusal"))
+            thought, text = _text(said.get("reasoning_content")), _text(said.get("content"))  # thoughts: vLLM, DeepSeek
+            if thought or text:
+                self.heard = time.monotonic()
+            if thought:
                 self.written += len(thought) / HINDSIGHT
                 yield f"<think>{thought}</think>"
-            if text := said.get("content"):
+            if text:
                 self.text = (self.text + text)[-400:]
                 self.written += len(text)
                 yield text
 
 
-def _body(response: Any) -> Iterator[bytes]:
-    """A reply in parts; what breaks it off is told as openai's own errors, whichever HTTP library that stands on."""
+def _body(response: Any, reply: _Reply, timeout: float) -> Iterator[bytes]:
+    """A reply in parts; what breaks it off is told as openai's own errors, whichever HTTP library that stands on. One that says
+    nothing for ``timeout`` seconds is late, for all the comments that keep its connection open."""
     import openai
 
     try:
-        yield from response.iter_bytes()
+        for part in response.iter_bytes():
+            yield part
+            if time.monotonic() - reply.heard > timeout:
+                raise TimeoutError
     except Exception as error:
         late = "Timeout" in type(error).__name__
         kind = openai.APITimeoutError if late else openai.APIConnectionError
@@ -250,6 +264,21 @@ def _lines(parts: Iterable[bytes]) -> Iterator[str]:
         for line in whole:
             yield line.decode(errors="replace").rstrip("\r")
     yield held.decode(errors="replace")
+
+
+def _list(value: Any) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise ValueError(f"{value!r:.80}")
+    return value or []
+
+
+def _text(value: Any) -> str:
+    """What is said: a text, or the texts of a list of parts."""
+    if isinstance(value, list):
+        return "".join(_text(_object(part).get("text")) for part in value)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r:.80}")
+    return value or ""
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -96,3 +96,18 @@ def test_an_index_is_built_and_asked_under_it(tmp_path):
     done = run(code, MEDRAG_OFFLINE="1", MEDRAG_HOME=str(tmp_path / "home"))
     assert done.returncode == 0, done.stderr
     assert "round opacity" in done.stdout
+
+
+def test_any_value_that_does_not_say_no_asks_for_it_and_the_client_keeps_to_it():
+    code = """
+    from medrag.client import Client
+    from medrag.errors import OfflineError
+    try:
+        Client("http://192.0.2.1:8000", timeout=0.2).index()
+    except OfflineError:
+        print("refused")
+    except Exception as error:
+        print(type(error).__name__)
+    """
+    told = [run(code, MEDRAG_OFFLINE=value).stdout.strip() for value in (" 1", "y", "0", "No")]
+    assert told == ["refused", "refused", "ServerError", "ServerError"]

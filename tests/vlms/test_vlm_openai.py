@@ -51,6 +51,11 @@ BODIES = {  # what a model of that name says, line by line
     "not streamed error": ("application/json", '{"error": "model is not loaded"}'),
     "comments": (EVENTS, ": ping\r\n\r\n" + event(delta=WHOLE, finish_reason="stop") + event(delta=None) + 'data: {"choices": [], "usage": {}}\n\n'),
     "odd ends": (EVENTS, event(delta={"content": "No\u2028effusion\x85[E1]."}, finish_reason="stop")),
+    "parts": (EVENTS, event(delta={"content": [{"type": "text", "text": "No effusion "}, {"type": "text", "text": "[E1]."}]}, finish_reason="stop")),
+    "odd choices": (EVENTS, 'data: {"choices": {"0": "No effusion."}}\n\n'),
+    "odd choice": (EVENTS, 'data: {"choices": ["No effusion."]}\n\n'),
+    "odd delta": (EVENTS, event(delta="No effusion.")),
+    "odd content": (EVENTS, event(delta={"content": {"no": "effusion"}})),
     "forever": (EVENTS, event(delta={"content": "The lung is clear. And so it"}) * 5000),
 }  # fmt: skip
 
@@ -84,6 +89,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if model == "garbage":
             self._chunk("data: {not json\n\n")
+        if model == "hums":
+            for _ in range(40):
+                time.sleep(0.05)
+                self._chunk(": ping\n\n")
         pieces, reason = OTHERS.get(model, (PIECES, "stop"))
         for piece in pieces:
             self._event({"reasoning_content" if piece.startswith("(") else "content": piece})
@@ -114,6 +123,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if status in (429, 503):
             self.send_header("Retry-After", "7")
+        if status == 307:
+            self.send_header("Location", "/v1/elsewhere")
         self.end_headers()
         self.wfile.write(body)
 
@@ -201,6 +212,12 @@ def test_without_an_address_nothing_is_sent_anywhere(monkeypatch: pytest.MonkeyP
         ("429", "answered 429", "wait"),
         ("400", "answered 400", "sees_images"),
         ("500", "answered 500", "log"),
+        ("307", "answered 307", "set base_url to that address"),
+        ("hums", "did not answer within 0.3 s", "timeout"),
+        ("odd choices", "no answer", "base_url"),
+        ("odd choice", "no answer", "base_url"),
+        ("odd delta", "no answer", "base_url"),
+        ("odd content", "no answer", "base_url"),
         ("slow", "did not answer within 0.3 s", "timeout"),
         ("cut", "hung up", "start the server"),
         ("hangup", "before it was complete", "ask again"),
@@ -231,12 +248,19 @@ def test_failures_are_one_line_with_a_hint(server: Any, model: str, message: str
         ("done", "No effusion [E1]."),
         ("not streamed", "No effusion [E1]."),
         ("comments", "No effusion [E1]."),
+        ("parts", "No effusion [E1]."),
         ("odd ends", "No\u2028effusion\x85[E1]."),
         ("filtered later", "No effusion." + " " * 251 + "Also."),
     ],
 )
 def test_what_servers_say_otherwise_is_understood(server: Any, model: str, answer: str) -> None:
     assert said(OpenAICompatible(model, base_url=server.url), prompt("Effusion?")) == answer
+
+
+def test_what_is_asked_is_sent_to_no_address_that_the_server_names(server: Any) -> None:
+    with pytest.raises(GeneratorError):
+        said(OpenAICompatible("307", base_url=server.url), prompt("Effusion?"))
+    assert len(server.asked) == 1
 
 
 def test_a_server_that_does_not_stop_is_stopped_at_a_whole_sentence(server: Any) -> None:
