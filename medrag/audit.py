@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -77,6 +77,16 @@ class AuditLog:
     def searched(self, query: Query, hits: Sequence[Hit], fingerprint: str, labels: Sequence[str]) -> None:
         """The line of a search without an answer."""
         self.write(**of_search(query, hits, fingerprint, labels), status="searched")
+
+    @contextmanager
+    def failing(self, questions: Sequence[str], labels: Sequence[str]) -> Iterator[None]:
+        """Where what is done inside fails, a line for each question that says so."""
+        try:
+            yield
+        except BaseException as error:
+            for question in questions:
+                self.write(**asked(question, labels), status="failed", error=type(error).__name__)
+            raise
 
     def watched(self, question: str, labels: Sequence[str], events: Iterator[Any]) -> Iterator[Any]:
         """The events as they come. A line is written before anything of the index goes out, and another before the answer does, or when it

@@ -203,11 +203,19 @@ class MedRAG:
 
         Raises what `answer` raises.
         """
-        found = [self.selected(image, question, exclude) for image, question, exclude in asked]
+        with self._failing([question for _, question, _ in asked]):
+            found = [self._selected(image, question, exclude) for image, question, exclude in asked]
         return self.answers_from([context for context, _ in found], [route for _, route in found])
 
     def selected(self, image: Any, question: str, exclude: Sequence[str] = ()) -> tuple[Context, Route]:
         """The evidence that the generator would be shown, and the route to it; nothing is written."""
+        with self._failing([question]):
+            context, route = self._selected(image, question, exclude)
+        if self.audit:
+            self.audit.searched(context.query, context.kept, self.fingerprint, self.settings.access)
+        return context, route
+
+    def _selected(self, image: Any, question: str, exclude: Sequence[str]) -> tuple[Context, Route]:
         stages = {}
         for event in self._stages(image, question, exclude):
             stages[event.stage] = event.data
@@ -223,7 +231,7 @@ class MedRAG:
         if together is None or len(grounded) < 2:
             return [self.answer_from(context, route) for context, route in zip(contexts, routes, strict=True)]
         asked = [self._asked(contexts[n]) for n in grounded]
-        with _told(self.generator):
+        with self._failing([one.query.text for one in contexts]), _told(self.generator):
             texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
             written = dict(zip(grounded, texts, strict=True))
         return [
@@ -239,10 +247,13 @@ class MedRAG:
         clock = _Clock()
         context = private.permitted(context) if self.settings.private else context
         route = route or self.router.route(context.query)
-        with _told(self.generator):
+        with self._failing([context.query.text]), _told(self.generator):
             text = "".join(self._generate(context, route))
         clock.lap("generate")
         return self._noted(self._finish(text, context, route, clock))
+
+    def _failing(self, questions: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        return self.audit.failing(questions, self.settings.access) if self.audit else contextlib.nullcontext()
 
     def _noted(self, answer: Answer) -> Answer:
         if self.audit:

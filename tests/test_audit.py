@@ -59,10 +59,11 @@ def test_each_way_in_leaves_its_lines(tmp_path: Path) -> None:
     one.answer(None, QUESTION, agent=True)
     one.chat().ask(QUESTION)
     one.retrieve(QUESTION)
+    one.selected(None, QUESTION)
     found = rows(path)
     streamed = ["begun", "answered"]
-    assert [row["status"] for row in found] == [*streamed * 2, *["answered"] * 3, *streamed * 2, "searched"]
-    assert verify(path) == (12, hashlib.sha256(path.read_bytes().splitlines(keepends=True)[-1]).hexdigest())
+    assert [row["status"] for row in found] == [*streamed * 2, *["answered"] * 3, *streamed * 2, "searched", "searched"]
+    assert verify(path) == (13, hashlib.sha256(path.read_bytes().splitlines(keepends=True)[-1]).hexdigest())
     for row in found[:2]:
         assert row["question"] == hashlib.sha256(QUESTION.encode()).hexdigest()
         assert row["images"] == [first.context.query.images[0].sha256]
@@ -144,6 +145,20 @@ def test_failures_and_those_who_left_are_in_it(tmp_path: Path) -> None:
         ("stopped", None),
         ("failed", "SettingsError"),
     ]
+
+
+def test_what_fails_where_all_is_handed_over_at_once_is_in_it_too(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    context, route = rag(None).selected(FILM, QUESTION)
+    for fails in (
+        lambda one: one.answers([(FILM, QUESTION, ())]),
+        lambda one: one.answer_from(context, route),
+        lambda one: one.answers([(None, " ", ())]),
+    ):
+        with pytest.raises(MedragError):
+            fails(rag(path, Down()))
+    assert [row["error"] for row in rows(path)] == ["GeneratorError", "GeneratorError", "SettingsError"]
+    assert {row["status"] for row in rows(path)} == {"failed"}
 
 
 def test_without_it_nothing_is_written(tmp_path: Path) -> None:
