@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DEPTH = 40  # hits asked of a retriever before what was shown is left out
 MIN_CROP = 16  # pixels a side
 ANOTHER = "a report of another patient"
+UNREPORTED = "the index holds no report of this patient that may be read"
 SAME = 0.9  # of the words that two reports of one day share, from which they are one
 
 
@@ -64,8 +65,19 @@ class Desk:
         """Why a hit is kept from every model: by privacy mode, or as a report of another patient where this one's are asked about; else empty."""
         if self.rag.settings.private and private.split([hit])[1]:
             return private.WITHHELD
-        others = self.studies and not self.images and is_report(hit) and not self._own & {hit.item.id, hit.item.doc}
-        return ANOTHER if others else ""
+        others = self.patient and not self.images and not self._own & {hit.item.id, hit.item.doc}
+        return ANOTHER if others and self._of_a_patient(hit) else ""
+
+    def _of_a_patient(self, hit: Hit) -> bool:
+        """Whether it is a report, or is taken from one."""
+        store = self.rag.store
+        return is_report(hit) or bool(store and any(isinstance(one, Study) for one in store.items.get([hit.item.doc])))
+
+    @property
+    def unreported(self) -> str:
+        """That a patient who is asked about without an image has no report here; empty where that is not so, and in privacy mode, which reads none."""
+        asked = self.patient and not self.images and not self.rag.settings.private
+        return UNREPORTED if asked and not self.studies else ""
 
     def shown_as(self, hits: Sequence[Hit]) -> Sequence[Hit]:
         """Kept hits as a model may read them."""

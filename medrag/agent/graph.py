@@ -187,6 +187,7 @@ class Agent:
         claims = tuple(Claim(**{**one, "keys": tuple(one["keys"])}) for one in json.loads(out["claims"]))
         why, aside = out["reason"] or reason, put_aside(read.query) if status != "abstained" else ""
         why = why if aside in why else "; ".join(filter(None, [why, aside]))
+        why = "; ".join(filter(None, [why, bench.desk.unreported]))
         return Answer(
             text, status, citations, context, bench.desk.route, out["model"], why, usage, state["timings"],
             self._fingerprint, claims, out["confidence"], tuple(state["trace"]),

@@ -441,3 +441,14 @@ def test_of_a_patient_without_a_film_no_other_patients_report_speaks(question):
     answer = Agent(small_rag(texts=[*TEXTS, *STUDIES])).answer(None, question, patient="p0")
     assert {hit.item.patient for hit in answer.context.kept if isinstance(hit.item, Study)} == {"p0"}
     assert answer.status == "answered" and all(one.item.id.endswith(("0", "history#0")) for one in answer.citations)
+
+
+@pytest.mark.parametrize(
+    ("patient", "exclude"), [("nobody", ()), ("p0", ["iu:left0", "iu:right0", "iu:both0", "iu:clear0"])]
+)
+def test_of_a_patient_without_a_report_nobody_elses_is_read_and_the_answer_says_so(patient, exclude):
+    rag = small_rag(texts=[*TEXTS, *STUDIES])
+    answer = Agent(rag).answer(None, "Is there a pleural effusion?", patient=patient, exclude=exclude)
+    assert not any(isinstance(hit.item, Study) for hit in answer.context.kept)
+    assert "no report of this patient" in answer.reason
+    assert "no report of" not in Agent(rag).answer(None, "Is there a pleural effusion?").reason
