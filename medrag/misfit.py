@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from medrag._util.text import sentences
 from medrag.types import DOMAINS
 from medrag.vlms._ask import closed_part
 
@@ -17,7 +18,7 @@ _LOOKS = re.compile(
     r"^\W*(?:is|are|was|were)\s+(?:there|the|this|these|that|those|any|it|both)\b|^\W*(?:do|can|could)\s+(?:you|we|one)\s+(?:see|find|detect|identify)\b"
     r"|^\W*(?:does|do|did|has|have)\s+(?:the|this|these|it)\b|^\W*(?:where|which|how\s+(?:many|large|big|much))\b"
     r"|\b(?:this|the|these|shown)\s+(?:image|picture|scan|film|x-?ray|radiograph|photo(?:graph)?|slide|study|view)s?\b|\b(?:seen|visible|shown|evident|depicted|pictured)\b"
-    r"|^\W*(?:describe|write|generate|draft|report)\b",
+    r"|^\W*(?:what|which)\b[^?]*\b(?:is|are)\s+(?:this|these|that|it)\W*$|^\W*(?:describe|write|generate|draft|report)\b",
     re.IGNORECASE,
 )
 _EXPLAINS = re.compile(r"^\W*(?:what\s+(?:is|are)\s+(?:a|an|the\s+(?:cause|treatment|meaning)s?)\b|define|explain|why\b|how\s+(?:is|are|does|do|can)\b)", re.IGNORECASE)  # fmt: skip
@@ -36,10 +37,21 @@ SHOWN_IN: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
         ("the chest",
          r"pleura[l]?|pneumothora\w+|costophrenic|cardiomegaly|heart size|lungs?|pulmonary|cardiac silhouette|diaphragm\w*|mediastin\w+|hil(?:um|ar)|ribs?|clavicles?",
          "chest-xray ct mr ultrasound histology"),
+        ("lungs or bones", r"pneumonias?|atelectas[ie]s|emphysema|fractur\w+", "chest-xray ct mr ultrasound histology"),
+        ("a kind of cell", r"(?<=what )cells?|(?<=which )cells?|(?:what|which) (?:kind|type|sort)s? of (?:\w+ ){0,2}cells?", "histology blood-smear"),
+        ("a lesion", r"(?<=what )lesions?|(?<=which )lesions?", " ".join(one for one in DOMAINS if one != "blood-smear")),
     )
 }  # fmt: skip
 _MODALITY = re.compile(
     r"\b(?:on|in|of|from)\s+this\s+(?!(?:prior|previous|earlier|older|last)\b)(?:\w+\s+)?(?:(?P<mr>mri|mr)|(?P<ct>ct)|(?P<ultrasound>ultrasound|sonogra\w+)|(?P<fundus>fundus|fundoscop\w+)|(?P<histology>histolog\w+|biopsy)|(?P<chest>chest\s+(?:film|x-?ray|radiograph)))\b",
+    re.IGNORECASE,
+)
+# points at a picture: "this film", "Is this benign?", "What cell is shown?", "What lesion is this?"
+_SEEN_IN = r"(?:image|picture|photo(?:graph)?|film|scan|x-?ray|radiograph|slide|smear|tile|section|specimen|lesion|mole|fundus)s?"
+_POINTS = re.compile(
+    rf"\b(?:this|these)\s+(?:\w+\s+){{0,2}}?{_SEEN_IN}\b|\b(?:in|on)\s+the\s+(?:attached\s+|uploaded\s+|given\s+)?(?:image|picture|photo(?:graph)?)\W*$"
+    r"|^\W*(?:is|are|was|were)(?:n't)?\s+(?:this|these|that|it)\s+(?:not\s+)?(?:an?\b|benign|malignant|normal|abnormal|healthy|cancer\w*)(?:\s+[\w-]+){0,3}\W*$"
+    r"|^\W*(?:what|which)(?:\s+[\w-]+){0,4}\s+(?:is|are)\s+(?:this|these|(?:shown|seen|pictured|depicted|visible)(?:\s+here)?)\W*$|^\W*what\s+do\s+you\s+see\b",
     re.IGNORECASE,
 )
 # who the patient is and what was before: said beside the question, and not looked for
@@ -67,6 +79,16 @@ def looks(question: str) -> bool:
     )
 
 
+def unpictured(question: str) -> str:
+    """Why a question without a picture cannot be answered: it is about one. What was said before the question may be what it points at.
+
+    >>> unpictured("Is this a melanoma?"), unpictured("What is a melanoma?")
+    ('the question points at an image, and none was given', '')
+    """
+    alone = len(sentences(question)) < 2
+    return "the question points at an image, and none was given" if alone and _POINTS.search(question) else ""
+
+
 def misfit(question: str, shows: str) -> str:
     """Why the picture cannot answer; empty where it may. ``shows``: what it surely is, one of `medrag.types.DOMAINS`, or empty.
 
@@ -78,11 +100,11 @@ def misfit(question: str, shows: str) -> str:
         return ""
     if shows == "other":
         return "the picture is like no medical picture that the router knows"
+    named = _MODALITY.search(question)
+    other = (named.lastgroup or "").replace("chest", "chest-xray") if named else ""
+    if other and other != shows:
+        return f"the question is about {NAMES[other]}, and the picture is {NAMES[shows]}"
     asked = {name: domains for name, (words, domains) in SHOWN_IN.items() if words.search(question)}
     if asked and not any(shows in domains for domains in asked.values()):
         return f"the question is about {' and '.join(sorted(asked))}, which {NAMES[shows]} does not show"
-    named = _MODALITY.search(question)
-    other = (named.lastgroup or "").replace("chest", "chest-xray") if named else ""
-    return (
-        f"the question is about {NAMES[other]}, and the picture is {NAMES[shows]}" if other and other != shows else ""
-    )
+    return ""

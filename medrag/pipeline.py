@@ -32,7 +32,7 @@ from medrag.confidence import influence, sort_of
 from medrag.errors import GeneratorError, MedragError, SettingsError
 from medrag.finish import Finish
 from medrag.latest import of_the_latest, strangers
-from medrag.misfit import misfit
+from medrag.misfit import misfit, unpictured
 from medrag.prompts import REFUSAL, Prompt, make_prompt
 from medrag.query import make_query, page_crops
 from medrag.retrieve import fuse
@@ -343,9 +343,13 @@ class MedRAG:
         return bool(context.kept) or (self._looks(context) and about_image)
 
     def misfit(self, query: Query, route: Route) -> str:
-        """Why the pictures cannot answer the question; empty where they may, or where that is not asked."""
-        asked = query.images and self.settings.misfit == "abstain"
-        return misfit(query.text, route.shows) or strangers(query) if asked else ""
+        """Why the pictures cannot answer the question, or that it needs one; empty where they may, or where that is not asked."""
+        if self.settings.misfit != "abstain":
+            return ""
+        if not query.images:
+            return unpictured(query.text)
+        each = (f"image {n}: {why}" for n, one in enumerate(route.each, 1) if (why := misfit(query.text, one)))
+        return misfit(query.text, route.shows) or next(each, "") or strangers(query)
 
     def _looks(self, context: Context) -> bool:
         return bool(context.query.images) and self.generator.sees_images

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._util.text import content_words, words
 from medrag.errors import SettingsError
-from medrag.types import DOMAINS, SURE, Query, Route
+from medrag.types import DOMAINS, SURE, Query, QueryImage, Route
 from medrag.vlms._ask import closed_part, defines, parse, plain
 
 if TYPE_CHECKING:
@@ -134,13 +134,22 @@ class DomainRouter:
                 dict.fromkeys(weights, 0.0),
                 [*reasons, "nothing medical in image or question: no retrieval"],
             )
-        return Route(domain, round(confidence, 4), weights, tuple(reasons), self._shows(query, pictures))
+        return Route(
+            domain, round(confidence, 4), weights, tuple(reasons), self._shows(pictures, query.images), self._each(query)
+        )  # fmt: skip
 
-    def _shows(self, query: Query, witnesses: Sequence[tuple[Mapping[str, float], str]]) -> str:
+    def _each(self, query: Query) -> tuple[str, ...]:
+        """What each of several pictures surely is of."""
+        if len(query.images) < 2:
+            return ()
+        alone = [replace(query, images=(image,)) for image in query.images]
+        return tuple(self._shows([*self._file_witness(one), *self._image_witness(one)], one.images) for one in alone)
+
+    def _shows(self, witnesses: Sequence[tuple[Mapping[str, float], str]], images: Sequence[QueryImage]) -> str:
         """What file and picture are sure of. A medical file is no everyday picture, and several pictures may differ."""
         domain, confidence, _ = _best(_combine([scores for scores, _ in witnesses]))
-        medical = any(image.meta.get("modality") for image in query.images)
-        sure = len(query.images) == 1 and confidence >= SURE - 1e-9 and not (domain == "other" and medical)
+        medical = any(image.meta.get("modality") for image in images)
+        sure = len(images) == 1 and confidence >= SURE - 1e-9 and not (domain == "other" and medical)
         return domain if sure else ""
 
     def _weights(self, query: Query, kind: str) -> dict[str, float]:

@@ -309,7 +309,8 @@ class Route:
     confidence: float
     weights: Mapping[str, float]
     reasons: tuple[str, ...] = ()
-    shows: str = ""  # the domain that the pictures surely are of, whatever the question says; empty where that is open
+    shows: str = ""  # the domain that the picture surely is of, whatever the question says; empty where that is open
+    each: tuple[str, ...] = ()  # the same of each of several pictures
 
     @property
     def retrieves(self) -> bool:

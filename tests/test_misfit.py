@@ -15,7 +15,7 @@ from PIL import Image
 
 from medrag import misfit as module
 from medrag.agent.graph import Agent
-from medrag.misfit import NAMES, SHOWN_IN, looks, misfit
+from medrag.misfit import NAMES, SHOWN_IN, looks, misfit, unpictured
 from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL
 from medrag.route import DomainRouter, ImageHead
@@ -51,6 +51,11 @@ def test_examples() -> None:
         ("Does this patient with cough have a retinal haemorrhage?", "chest-xray", "the retina"),
         ("Is there a pleural effusion?", "other", "no medical picture"),
         ("What does this image show?", "other", "no medical picture"),
+        ("What cell is this?", "fundus", "a kind of cell"),
+        ("Which type of cell is shown?", "dermoscopy", "a kind of cell"),
+        ("What lesion is this?", "blood-smear", "a lesion"),
+        ("What grade of diabetic retinopathy is this?", "dermoscopy", "the retina"),
+        ("Is there pneumonia?", "blood-smear", "lungs or bones"),
         ("", "other", "no medical picture"),
         ("Describe the findings.", "other", "no medical picture"),
     ],
@@ -132,6 +137,42 @@ def test_the_pipeline_abstains_with_the_reason_and_asks_nobody() -> None:
     assert (answer.status, answer.text) == ("abstained", REFUSAL) and "a chest film does not show" in answer.reason
     assert made.generator.prompts == [] and not answer.context.kept  # type: ignore[attr-defined]
     assert [one.reason for one in made.answers([(PICTURE, ASKED, ())] * 2)] == [answer.reason] * 2
+
+
+class Colours(DomainRouter):
+    """Takes a dark picture for a chest film, and a bright one for an everyday photograph."""
+
+    def _image_witness(self, query: Query) -> list[tuple[dict[str, float], str]]:
+        return [({"chest-xray" if query.images[0].image.getpixel((0, 0)) < 128 else "other": 1.0}, "a test")]  # type: ignore[operator]
+
+
+def test_of_several_pictures_each_must_fit() -> None:
+    made, bright = rag(), Image.new("L", (64, 64), 250)
+    made.router = Colours(["lexical"])
+    both = made.answer([PICTURE, bright], "Is there a pleural effusion?")
+    assert both.status == "abstained" and both.reason.startswith("image 2: the picture is like no medical picture")
+    assert made.answer([PICTURE, PICTURE], "Is there a pleural effusion?").status == "answered"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is this benign?", "Is it a melanoma?", "What lesion is this?", "What cell is shown in the picture?", "Describe this image.", "What is seen here?",
+     "Are these films normal?", "What do you see?"],
+)  # fmt: skip
+def test_a_question_that_points_at_a_picture_needs_one(question: str) -> None:
+    made = rag()
+    for answer in (made.answer(None, question), made.answer(None, question, agent=True)):
+        assert (answer.status, answer.reason) == ("abstained", "the question points at an image, and none was given")
+    assert rag({"misfit": "answer"}).answer(None, question).reason != answer.reason
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What is a retinal haemorrhage?", "A man of 54 has a mole that bleeds. Is this benign?", "Is it safe to fly with a pneumothorax?", "What is it called when blood is in the retina?",
+     "Is this medicine safe in pregnancy?", "What determines how sharp the picture of an MRI is?"],
+)  # fmt: skip
+def test_others_need_none(question: str) -> None:
+    assert unpictured(question) == ""
 
 
 def test_so_does_the_search_loop() -> None:

@@ -229,7 +229,7 @@ class NoRoute:
 def test_neither_evidence_nor_a_visible_image_is_abstention(image, sees):
     pipeline = rag(reply="It is a cat.")
     pipeline.router, pipeline.generator = NoRoute(), FakeGenerator(["It is a cat."], sees_images=sees)
-    answer = pipeline.answer(image, "What is this?")
+    answer = pipeline.answer(image, "A cat?")
     assert (answer.text, answer.status, answer.reason) == (REFUSAL, "abstained", "nothing was retrieved")
     assert not pipeline.generator.prompts
 

@@ -117,7 +117,10 @@ class Agent:
                 known = [one for one in known if not _of_image(one)]
             query = narrowed(query)
         bench = self._bench(query, patient)
-        if self.rag.misfit(query, bench.desk.route):  # nothing that could be found would change it
+        led = known or history or patient  # then "this" may be what was said before
+        if (query.images or not led) and self.rag.misfit(
+            query, bench.desk.route
+        ):  # nothing that could be found would change it
             yield Event("answer", bench.desk.rag.answer_from(Context(query), bench.desk.route))
             return
         if self.rag.settings.misfit == "abstain" and (why := strangers(query)):
