@@ -27,6 +27,7 @@ NEAR_SIDE = 2.25  # see `reduced`
 AT_ONCE = 1 << 16  # values that are looked up together: their places stay in the processor's cache
 ASKED = 8  # pictures of questions that are remembered, of at most 13 MB each
 SETTLED = 2.0  # seconds since a file was written, from which on its time tells whether it was written again
+PAGED = ("TIFF", "GIF", "WEBP")
 _REEXPORT = "export the image again, as PNG, JPEG or DICOM"
 
 
@@ -123,6 +124,15 @@ def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     return (int(size[0]), int(size[1]))
 
 
+def pages(path: Path) -> int:
+    """How many pictures a file holds that Pillow knows, such as the pages of a TIFF. Raises ImageError."""
+    try:
+        with path.open("rb") as handle, _open(handle) as picture:
+            return _pages(picture)
+    except Exception as error:  # decoders raise nearly anything on broken input
+        raise as_image_error(error, path) from error
+
+
 def is_dicom(head: bytes) -> bool:
     """Whether the first 132 bytes say DICOM."""
     return head[128:132] == b"DICM"
@@ -204,7 +214,7 @@ def from_array(array: NDArray[Any], where: str = "<ndarray>", max_pixels: int = 
 
 
 def normalised(picture: Image) -> Image:
-    """A Pillow image of any mode as L or RGB; deep greys windowed, transparency laid over black."""
+    """A Pillow image of any mode as L or RGB; deep greys windowed, transparency laid over white, as viewers show it."""
     import numpy as np
     from PIL import Image
 
@@ -219,7 +229,7 @@ def normalised(picture: Image) -> Image:
         return normalised(picture.convert("LA" if mode == "La" else "RGBA"))
     if mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         over = picture.convert("RGBA")
-        flat = Image.new("RGBA", over.size, (0, 0, 0, 255))
+        flat = Image.new("RGBA", over.size, (255, 255, 255, 255))
         flat.alpha_composite(over)
         return flat.convert("L" if mode == "LA" else "RGB")
     return picture.convert("RGB")
@@ -287,7 +297,7 @@ def _decode_stream(
     stream.seek(0)
     if not is_dicom(head):
         try:
-            return _decode_pillow(stream, where, max_pixels, max_side), {}
+            return _decode_pillow(stream, where, frame, max_pixels, max_side)
         except UnidentifiedImageError as error:
             from medrag._util.dicom import looks_like_dicom
 
@@ -300,19 +310,30 @@ def _decode_stream(
     return picture_of_dataset(read_dataset(stream, where), where, frame, max_pixels, limits)
 
 
-def _decode_pillow(stream: BinaryIO, where: str, max_pixels: int, max_side: int | None) -> Image:
-    """The first frame of a file that Pillow knows, upright."""
+def _decode_pillow(
+    stream: BinaryIO, where: str, frame: int, max_pixels: int, max_side: int | None
+) -> tuple[Image, dict[str, Any]]:
+    """A frame of a file that Pillow knows, upright, and how many there are where they are several."""
     from PIL import Image
 
     try:
         picture = _open(stream)
     except Image.DecompressionBombError as error:
         raise as_image_error(error, Path(where)) from error
+    if (count := _pages(picture)) > 1:
+        if not 0 <= frame < count:
+            raise ImageError(where, f"has {count} frames; there is no frame {frame}", f"ask for 0 to {count - 1}")
+        picture.seek(frame)
     _not_huge(picture.size, where, max_pixels)
     if max_side:
         picture.draft(None, (max_side, max_side))  # JPEG decodes at 1/2, 1/4 or 1/8; others ignore it
     picture.load()
-    return normalised(_upright(picture))
+    return normalised(_upright(picture)), {"frames": count} if count > 1 else {}
+
+
+def _pages(picture: Any) -> int:
+    """The frames of a file of a kind that holds several pictures; a photograph's own preview is none."""
+    return int(getattr(picture, "n_frames", 1)) if picture.format in PAGED else 1
 
 
 def _open(stream: BinaryIO) -> Any:

@@ -41,12 +41,12 @@ _PICTURE = (
     "image_id",
 )
 _STUDY = ("study", "study_id", "uid", "accession", "accession_number", "study_uid", "study_instance_uid")
-RASTER = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+RASTER = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 PICTURES = (*RASTER, ".dcm", ".dicom")
 USUAL: dict[str, tuple[str, ...]] = {  # what a column is for → what people call it, `folded`
     "file": _PICTURE, "image": _PICTURE, "images": _PICTURE, "study": _STUDY, "uid": (*_STUDY, "report_id", "id"),
     "patient": ("patient", "patient_id", "subject", "subject_id"), "caption": ("caption", "description", "text"),
-    "label": ("label", "class", "category", "diagnosis", "dx"), "labels": ("labels", "label"), "view": ("view", "projection", "view_position"),
+    "label": ("label", "class", "category", "diagnosis", "dx", "class_name", "label_name", "finding"), "labels": ("labels", "label"), "view": ("view", "projection", "view_position"),
     "text": ("report", "report_text", "text"), "report": ("report", "report_text"), "date": ("date", "study_date"),
 }  # fmt: skip
 SIGNS = ",;\t|"  # between the columns of a table, the usual one first
@@ -179,9 +179,11 @@ def os_problem(path: Path, error: OSError) -> BadRecord:
 
 
 def picture_named(name: str, folders: Iterable[Path]) -> Path | None:
-    """The file that a cell names, in the first folder that holds it; its name may lack the suffix of a picture."""
+    """The file that a cell names, in the first folder that holds it; its name may lack the suffix of a picture, and hold the
+    backslashes of Windows."""
+    names = dict.fromkeys((name, name.replace("\\", "/")))
     for folder in folders:
-        for spelled in (name, *(f"{name}{suffix}" for suffix in PICTURES)):
+        for spelled in (f"{name}{suffix}" for name in names for suffix in ("", *PICTURES)):
             if present(folder / spelled):
                 return folder / spelled
     return None

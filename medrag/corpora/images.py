@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from medrag._util.files import sha256_text
-from medrag._util.images import check_image
-from medrag._util.near import meant
+from medrag._util.images import check_image, pages
 from medrag._util.places import expand
 from medrag.corpora import _files as files
-from medrag.errors import BadRecord, CorpusError
+from medrag.corpora import _picture_tables as tables
+from medrag.errors import BadRecord, CorpusError, MedragError
 from medrag.protocols import Report
-from medrag.types import DOMAINS, ImageRecord, Item
+from medrag.types import ImageRecord, Item
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn")  # whole slides: gigapixels, of which an encoder would see a thumbnail
 TILES = "export tiles as PNG or JPEG, e.g. with QuPath or OpenSlide"
+OTHERS = (
+    ".heic", ".heif", ".avif", ".jxl", ".j2k", ".jpx", ".psd", ".dng", ".nef", ".cr2", ".arw", ".ppm", ".pgm", ".pnm", ".czi", ".lif",
+    ".nd2", ".vsi", ".nii", ".nii.gz", ".mp4", ".avi", ".mov", ".zip", ".dcm", ".dicom",
+)  # fmt: skip
+EXPORT = "export them as PNG or JPEG, unpack archives, and read DICOM by the reader dicom"
+PAGED = (".tif", ".tiff", ".gif", ".webp")
+ANY = re.compile(
+    r"images?|imgs?|pictures?|photos?|files?|data(set)?|train(ing)?|val(id(ation)?)?|test(ing)?|raw|png|jpe?g|tiff?|\d+"
+)
+MASKS = re.compile(r"(?:.*_)?(?:masks?|seg(mentations?)?|annotations?|gt|ground_?truth)")
 LOOKED = 100  # rows of a table that no option names, to see whether it names pictures
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """Every image below a folder. ``table`` is a CSV whose columns are called file, caption, label, domain, study, patient
-    and view, or what people call them (`medrag.corpora._files.USUAL`), or what ``columns`` says; its files may lack their suffix, and their folders where each name is that of
-    one file only. Without a table, or for a file that it does not list, the name of the folder that holds the image is
-    its label (a leading "3 - " is cut).
+    """Every image below a folder. ``table`` is a CSV or JSON whose columns are called file, caption, label, domain, study,
+    patient and view, or what people call them (`medrag.corpora._files.USUAL`), or what ``columns`` says; its files may lack
+    their suffix, and their folders where the name is that of one file only. Without a table that gives labels, or for a file
+    that it does not list, the name of the folder that holds the image is its label (a leading "3 - " is cut; of "mel/2021" or
+    "mel/images" it is mel).
 
-    ``path`` may be the CSV itself: then its rows name the files, as ``package:NAME/file``, ``share:…`` or relative to
+    ``path`` may be the table itself: then its rows name the files, as ``package:NAME/file``, ``share:…`` or relative to
     it, DICOM files (their first frame) included.
     """
 
@@ -51,50 +62,84 @@ class ImageFolder:
 
     def signature(self) -> str:
         if self._is_list():
-            named = [expand(spelling, self.path.parent) for spelling in self._rows(lambda _: None)]
-            return self._read_as(files.signature_of(self, [self.path, *named]))
+            named = [self._file(spelling) for spelling in self._rows(self._table(lambda _: None), lambda _: None)]
+            return self._read_as(files.signature_of(self, [self.path, *named]), [])
         listed = [files.option_path(self.table, self.path)] if self.table else []
-        return self._read_as(files.signature_of(self, [*self._found(), *listed]))
+        found = self._found()
+        return self._read_as(files.signature_of(self, [*found, *listed]), found)
 
-    def _read_as(self, signature: str) -> str:
-        """Another signature where columns are read that go by other names: an earlier medrag passed over them."""
-        if not self.table and not self._is_list():
-            return signature
-        plain = files.mapped(self._COLUMNS, self.columns, "columns")
-        columns = self._table()[1]
-        return signature if columns == plain else sha256_text(signature, *columns.values())
+    def _read_as(self, signature: str, found: Sequence[Path]) -> str:
+        """Another signature where an earlier medrag read other labels from the same files."""
+        table = self._table(lambda _: None, found)
+        if table:
+            return sha256_text(signature, "2", *table.columns.values(), *table.classes)
+        other = {
+            file.parent.name for file in found if self._class(file) != _cut(file.parent.name) and self._inner(file)
+        }
+        return sha256_text(signature, "2", *sorted(other)) if other else signature
 
     def read(self, report: Report) -> Iterator[Item]:
         """One record for each readable image, in the order of the paths; of a list, in the order of its rows."""
         if self._is_list():
             yield from self._listed(report)
             return
-        found, rows = self._found(), self._rows(report)
-        self._tell_slides(report)
+        found = self._found()
+        table = self._table(report, found)
+        rows = self._rows(table, report)
+        keys = tables.fitted(tables.Spellings(found, self.path), rows, table.path, report) if table else {}
+        self._tell_passed_over(report)
         self._tell_tables(found, report)
-        keys = self._keys(found, rows, report)
+        self._tell_folders([file for file in found if file not in keys], report)
+        paged = list[Path]()
         for file in found:
             try:
                 columns, height = check_image(file)
+                paged += [file] if file.suffix.lower() in PAGED and pages(file) > 1 else []
             except BadRecord as error:
                 report(files.whole(self.path, file, error))
                 continue
             inner = files.local_id(file, self.path, keep_suffix=True)
-            folder = "" if self.path in (file, file.parent) else re.sub(r"^\d+\s+[-_]\s+", "", file.parent.name)
-            row = rows[keys[file]] if file in keys else {"label": folder}
+            row = rows[keys[file]] if file in keys else {}
+            if not (row and table and table.labelled):
+                row = {**row, "label": self._class(file)}
             yield self._record(file, inner, row, {"columns": columns, "rows": height})
+        _tell_pages(paged, report)
+
+    def _inner(self, file: Path) -> bool:
+        """Whether a file lies in a folder of the corpus."""
+        return self.path not in (file, file.parent)
+
+    def _folders(self, file: Path) -> list[str]:
+        """The names of the folders that hold a file, the nearest first."""
+        return [] if file == self.path else [_cut(name) for name in reversed(file.parent.relative_to(self.path).parts)]
+
+    def _masks(self, file: Path) -> bool:
+        return any(MASKS.fullmatch(files.folded(name)) for name in self._folders(file))
+
+    def _class(self, file: Path) -> str:
+        """What the folders of a file say that it is: the nearest that names more than a number or a kind of files."""
+        names = () if self._masks(file) else self._folders(file)
+        return next((tables.said(name) for name in names if not ANY.fullmatch(files.folded(name))), "")
 
     def _listed(self, report: Report) -> Iterator[Item]:
         """The files that the rows name. Raises ModelMissing for a package that is not here."""
-        for spelling, row in self._rows(report).items():
-            file = expand(spelling, self.path.parent)
+        paged = list[Path]()
+        for spelling, row in self._rows(self._table(report), report).items():
+            file = self._file(spelling)
             try:
                 columns, height = check_image(file)
+                paged += [file] if file.suffix.lower() in PAGED and pages(file) > 1 else []
             except BadRecord as error:
                 report(error)
                 continue
             inner = files.safe_id(re.sub(r"^(?:package|share):", "", spelling))
             yield self._record(file, inner, row, {"columns": columns, "rows": height})
+        _tell_pages(paged, report)
+
+    def _file(self, spelling: str) -> Path:
+        """The file that a row of a list names, be it with the backslashes of Windows."""
+        file = expand(spelling, self.path.parent)
+        return file if files.present(file) else expand(spelling.replace("\\", "/"), self.path.parent)
 
     def _found(self) -> list[Path]:
         """The pictures. Raises CorpusError where there are none."""
@@ -105,94 +150,64 @@ class ImageFolder:
                 raise CorpusError(f"{self.path}: holds whole-slide images alone, which are not read", TILES) from error
             raise
 
-    def _tell_slides(self, report: Report) -> None:
-        """Tells once the whole-slide images of the folder, which are not read."""
-        if self.path.is_dir() and (slides := files.below(self.path, SLIDES)):
+    def _tell_passed_over(self, report: Report) -> None:
+        """Tells once the whole-slide images of the folder, and once its other pictures that are not read."""
+        if not self.path.is_dir():
+            return
+        if slides := files.below(self.path, SLIDES):
             problem = f"a whole-slide image is not read, only tiles of it ({len(slides):,} such here)"
             report(BadRecord(str(slides[0]), problem, TILES))
+        if others := files.below(self.path, OTHERS):
+            kinds = ", ".join(sorted({file.suffix.lower() for file in others}))
+            report(BadRecord(str(others[0]), f"is passed over ({len(others):,} such here: {kinds})", EXPORT))
+
+    def _tell_folders(self, found: Sequence[Path], report: Report) -> None:
+        """Tells pictures that get no label: those of masks, and those whose folders are called by numbers."""
+        masks = [file for file in found if self._masks(file)]
+        _tell_unlabelled(masks, "masks", "move masks out of the corpus", report)
+        numbers = [
+            file for file in found if self._folders(file) and file.parent.name.isdecimal() and not self._class(file)
+        ]
+        unmasked = [file for file in numbers if not self._masks(file)]
+        hint = "name the folders by class, such as '0 - normal', or give a table with a column label"
+        _tell_unlabelled(unmasked, "pictures in folders that numbers name", hint, report)
 
     def _tell_tables(self, found: Sequence[Path], report: Report) -> None:
         """Tells each table of the folder that names its pictures, where no option says to read it."""
         if self.table or not self.path.is_dir():
             return
-        named = {name for spelled in self._spellings(found, bare=True) for name in spelled}
-        for path in files.below(self.path, (".csv",)):
+        spellings = tables.Spellings(found, self.path)
+        for path in files.below(self.path, (".csv", ".tsv", *tables.LINES)):
             with suppress(CorpusError):
-                header = files.header_of(path, self.encoding, self.delimiter)
-                column = files.called(self._COLUMNS, {}, header)["file"]
-                rows = itertools.islice(files.read_table(path, self.encoding, self.delimiter), LOOKED)
-                if any(not isinstance(row, BadRecord) and row.get(column) in named for _, row in rows):
+                rows = [row for _, row in itertools.islice(tables.read(path, self.encoding, self.delimiter), LOOKED)]
+                whole = [row for row in rows if not isinstance(row, BadRecord)]
+                names = tables.candidates("file", self._COLUMNS, {}, list(whole[0])) if whole else []
+                if any(spellings.fits(row[name]) for row in whole for name in names):
                     option = f"table: {path.relative_to(self.path).as_posix()}"
                     problem = f"names pictures of this folder, and is not read without the option {option}"
                     report(BadRecord(str(path), problem, f"set the option {option}"))
 
     def _is_list(self) -> bool:
         """Whether the corpus is a table that names its files."""
-        return self.path.is_file() and self.path.suffix.lower() == ".csv"
+        return self.path.is_file() and self.path.suffix.lower() in tables.SUFFIXES
 
-    def _table(self) -> tuple[Path, dict[str, str]]:
-        """The table, and its column of each role."""
+    def _table(self, report: Report, found: Sequence[Path] = ()) -> tables.PictureTable | None:
+        """The table; none where there is no option for it."""
+        if not self.table and not self._is_list():
+            return None
         path = self.path if self._is_list() else files.option_path(self.table, self.path)
         columns = files.mapped(self._COLUMNS, self.columns, "columns")
-        return path, files.called(columns, self.columns, files.header_of(path, self.encoding, self.delimiter))
+        fits = self._is_there if self._is_list() else tables.Spellings(found, self.path).fits
+        return tables.opened(path, columns, self.columns, self.encoding, self.delimiter, fits, report)
 
-    def _rows(self, report: Report) -> dict[str, dict[str, str]]:
-        """The table's rows by the file that they name."""
-        rows: dict[str, dict[str, str]] = {}
-        if not self.table and not self._is_list():
-            return rows
-        path, columns = self._table()
-        strange = set[str]()
-        for line, row in files.read_table(path, self.encoding, self.delimiter):
-            if isinstance(row, BadRecord):
-                report(row)
-                continue
-            files.need_columns(path, row, columns, ("file", *self.columns), "columns")
-            cells = {role: row.get(column, "") for role, column in columns.items()}
-            if cells["domain"] not in ("", *DOMAINS):
-                strange.add(cells["domain"])
-                cells["domain"] = ""
-            if not cells["file"] or cells["file"] in rows:
-                problem = f"{cells['file']!r} is named a second time" if cells["file"] else "the row names no file"
-                report(BadRecord(f"{path}:{line}", problem, "mend or remove the row"))
-                continue
-            rows[cells["file"]] = cells
-        for domain in sorted(strange):
-            hint = meant(domain, DOMAINS)
-            report(BadRecord(str(path), f"there is no domain {domain!r}; its rows are read as {self.domain!r}", hint))
-        return rows
+    def _is_there(self, spelling: str) -> bool:
+        with suppress(MedragError, OSError, ValueError):
+            return bool(spelling) and self._file(spelling).is_file()
+        return False
 
-    def _keys(self, found: Sequence[Path], rows: Collection[str], report: Report) -> dict[Path, str]:
-        """The row of each file: that of its path below the folder, else of its bare name, each with or without suffix.
-        In a table that names paths a bare name is a path too. Rows that fit no file, or several, are reported."""
-        keys: dict[Path, str] = {}
-        left, several = dict.fromkeys(rows), list[str]()
-        for spelled in self._spellings(found, bare=not any("/" in key for key in rows)):
-            for key in [key for key in left if any(file not in keys for file in spelled.get(key, ()))]:
-                del left[key]
-                if len(spelled[key]) == 1:
-                    keys[spelled[key][0]] = key
-                else:
-                    several.append(key)
-        hint = "check the option columns: {file: …}, or remove the rows"
-        self._tell(list(left), "name files that are not there", hint, report)
-        self._tell(several, "name several files each", "name them by their paths below the folder", report)
-        return keys
-
-    def _spellings(self, found: Sequence[Path], *, bare: bool) -> Iterator[dict[str, list[Path]]]:
-        """The files by each way of naming them, the most exact first."""
-        paths = [file.name if file == self.path else file.relative_to(self.path).as_posix() for file in found]
-        for whole in (True, False):
-            for names in (paths, [file.name for file in found])[: 1 + bare]:
-                spelled: dict[str, list[Path]] = {}
-                for name, file in zip(names, found, strict=True):
-                    spelled.setdefault(name if whole else name.removesuffix(file.suffix), []).append(file)
-                yield spelled
-
-    def _tell(self, keys: Sequence[str], what: str, hint: str, report: Report) -> None:
-        if keys:
-            problem = f"{len(keys):,} rows {what}, the first {keys[0]!r}"
-            report(BadRecord(str(files.option_path(self.table, self.path)), problem, hint))
+    def _rows(self, table: tables.PictureTable | None, report: Report) -> dict[str, dict[str, str]]:
+        """What the table's rows say, by the file that they name."""
+        return tables.rows_by_file(table, self.domain, report) if table else {}
 
     def _record(self, file: Path, inner: str, row: dict[str, str], meta: dict[str, object]) -> ImageRecord:
         identity = f"{self.name}:{inner}"
@@ -207,3 +222,20 @@ class ImageFolder:
             view=row.get("view", ""),
             meta={**meta, **{key: value for key, value in extra.items() if value}},
         )
+
+
+def _cut(folder: str) -> str:
+    """A folder's name without the number before its dash."""
+    return re.sub(r"^\d+\s+[-_]\s+", "", folder)
+
+
+def _tell_unlabelled(found: Sequence[Path], what: str, hint: str, report: Report) -> None:
+    if found:
+        report(BadRecord(str(found[0].parent), f"{len(found):,} {what} are read without a label", hint))
+
+
+def _tell_pages(paged: Sequence[Path], report: Report) -> None:
+    """Tells once the files of several pages, of which the first alone is read."""
+    if paged:
+        problem = f"has {pages(paged[0]):,} pages, of which the first alone is read ({len(paged):,} such here)"
+        report(BadRecord(str(paged[0]), problem, "export each page as a picture of its own, or a stack as DICOM"))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from hostile import dicom, png
+from PIL import Image
 
 from medrag._util.dicom import read_dataset
+from medrag.corpora import check
 from medrag.corpora.dicom import DicomFolder, domain_of
 from medrag.corpora.images import ImageFolder
 from medrag.errors import BadRecord, CorpusError
@@ -65,6 +67,8 @@ def test_columns_may_be_called_what_people_call_them(tmp_path: Path) -> None:
     ]
     (tmp_path / "t.csv").write_text("file,dx,label\na,nevus,benign\nb,melanoma,malignant\n")
     assert [i.text for i in reader.read(never)] == ["benign", "malignant"]  # its own name comes first
+    (tmp_path / "t.csv").write_text("file,dx,label\na,nevus,4\nb,melanoma,5\n")
+    assert [i.text for i in reader.read(never)] == ["nevus", "melanoma"]  # unless it holds bare numbers
 
 
 def put(folder: Path, *names: str) -> None:
@@ -82,9 +86,9 @@ def test_a_picture_never_gets_the_row_of_another_file(tmp_path: Path) -> None:
     items = list(ImageFolder("d", tmp_path, table="t.csv").read(told.append))
     assert [(i.id, i.text, i.meta.get("patient")) for i in items] == [
         ("d:1.png", "Root.", "PR"), ("d:a/1.png", "In a.", "PA"), ("d:b/1.png", "b", None), ("d:c/2.jpg", "c", None),
-        ("d:c/2.png", "c", None), ("d:d/3.png", "d", None),
+        ("d:c/2.png", "c", None), ("d:d/3.png", "Three.", "P3"),
     ]  # fmt: skip
-    assert ["'3'" in told[0].problem, "'c/2'" in told[1].problem, len(told)] == [True, True, 2]
+    assert ["'c/2'" in bad.problem for bad in told] == [True]
 
 
 def test_bare_names_of_a_table_are_used_where_one_file_has_them(tmp_path: Path) -> None:
@@ -196,3 +200,90 @@ def test_a_table_may_be_the_corpus(tmp_path: Path) -> None:
     before = corpus.signature()
     (tmp_path / "sub" / "a.png").write_bytes(png(30, 20))
     assert corpus.signature() != before
+
+
+def labels(folder: Path, table: str = "", told: list[BadRecord] | None = None) -> dict[str, str]:
+    """The label of each picture that has one, by its path."""
+    items = ImageFolder("d", folder, table=table).read([].append if told is None else told.append)
+    return {i.id.partition(":")[2]: i.meta["label"] for i in items if "label" in i.meta}
+
+
+def test_columns_of_classes_give_the_label_that_is_1(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png", "c.png", "d.png")
+    (tmp_path / "t.csv").write_text("image,MEL,NV,age\na,1.0,0.0,40\nb,0.0,1.0,50\nc,0.0,0.0,60\nd,0,1,1\n")
+    told: list[BadRecord] = []
+    assert labels(tmp_path, "t.csv", told) == {"a.png": "MEL", "b.png": "NV", "d.png": "NV"}
+    assert len(told) == 1 and "the column that is 1, of MEL, NV" in told[0].problem
+    (tmp_path / "t.csv").write_text("image,old,male\na,1,1\nb,0,1\nc,1,1\n")
+    assert labels(tmp_path, "t.csv", told) == {} and "several are 1 in a row" in told[1].problem
+
+
+def test_a_table_without_labels_leaves_those_of_the_folders_and_says_so(tmp_path: Path) -> None:
+    put(tmp_path, "benign/a.png", "malignant/b.png")
+    (tmp_path / "t.csv").write_text("file,age\nbenign/a.png,40\nmalignant/b.png,50\n")
+    told: list[BadRecord] = []
+    assert labels(tmp_path, "t.csv", told) == {"benign/a.png": "benign", "malignant/b.png": "malignant"}
+    assert len(told) == 1 and "no column of labels; found: file, age" in told[0].problem
+
+
+def test_words_for_nothing_are_no_label(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{n}.png" for n in range(5)))
+    (tmp_path / "t.csv").write_text("file,label\n0,nan\n1,N/A\n2,None given\n3,\n4,No finding\n")
+    assert labels(tmp_path, "t.csv") == {"4.png": "No finding"}
+
+
+@pytest.mark.parametrize(
+    "spelled", [r"img\a.png", r".\img\a.png", "./img/a.png", "IMG/A.PNG", "{folder}/img/a.png", "A"]
+)
+def test_a_file_is_known_by_any_spelling_of_its_path(tmp_path: Path, spelled: str) -> None:
+    put(tmp_path, "img/a.png", "img/b.png")
+    (tmp_path / "t.csv").write_text(f"file,label\n{spelled.format(folder=tmp_path)},nevus\nimg/b,wart\n")
+    told: list[BadRecord] = []
+    assert (labels(tmp_path, "t.csv", told), told) == ({"img/a.png": "nevus", "img/b.png": "wart"}, [])
+
+
+def test_of_two_columns_of_files_that_is_read_which_fits(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / "t.csv").write_text("image_path,image_id,dx\nraw/part_1/x1.jpg,a,nevus\nraw/part_1/x2.jpg,b,wart\n")
+    assert labels(tmp_path, "t.csv") == {"a.png": "nevus", "b.png": "wart"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("t.jsonl", '{"file": "a.png", "label": "mel"}\n{"file": "b", "dx": ["nv"], "label": null}\n'), ("t.json", '[{"file": "a", "label": "mel"}]')],
+)  # fmt: skip
+def test_a_table_may_be_json(tmp_path: Path, name: str, text: str) -> None:
+    put(tmp_path, "a.png", "b.png")
+    (tmp_path / name).write_text(text)
+    assert labels(tmp_path, name) == {"a.png": "mel"}
+    (tmp_path / name).write_text("nothing of the kind")
+    with pytest.raises(CorpusError, match=r"JSON|no record|no list"):
+        check(ImageFolder("d", tmp_path / name))
+
+
+def test_folders_that_name_no_class_give_no_label(tmp_path: Path) -> None:
+    put(tmp_path, "mel/2021/a.png", "nv/images/b.png", "img/c.png", "nv/masks/b.png", "3/d.png")
+    told: list[BadRecord] = []
+    assert labels(tmp_path, told=told) == {"mel/2021/a.png": "mel", "nv/images/b.png": "nv"}
+    assert [bad.problem.partition(" are ")[0] for bad in told] == ["1 masks", "1 pictures in folders that numbers name"]
+
+
+def test_pictures_of_every_suffix_are_read_or_told(tmp_path: Path) -> None:
+    first, second = Image.new("L", (8, 8)), Image.new("L", (8, 8))
+    put(tmp_path, "a.jfif", "b.JPE")
+    first.save(tmp_path / "c.tiff", save_all=True, append_images=[second])
+    (tmp_path / "d.heic").write_bytes(b"")
+    (tmp_path / "e.zip").write_bytes(b"")
+    told: list[BadRecord] = []
+    assert len(list(ImageFolder("d", tmp_path).read(told.append))) == 3
+    assert [bad.problem for bad in told] == [
+        "is passed over (2 such here: .heic, .zip)",
+        "has 2 pages, of which the first alone is read (1 such here)",
+    ]
+
+
+def test_a_list_names_its_files_in_the_way_of_windows_too(tmp_path: Path) -> None:
+    put(tmp_path, "img/a.png")
+    (tmp_path / "t.csv").write_text("file,label\nimg\\a.png,nevus\n")
+    (item,) = ImageFolder("d", tmp_path / "t.csv").read(never)
+    assert item.text == "nevus" and item.source == str(tmp_path / "img" / "a.png")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medrag._util.images import NEAR_SIDE, asked_image, check_image, load_image, reduced, window
+from medrag._util.images import NEAR_SIDE, asked_image, check_image, load_image, pages, reduced, window
 from medrag._util.remember import forget
 from medrag.errors import ImageError
 
@@ -87,11 +87,23 @@ def test_nan_and_infinity_are_no_picture_elements() -> None:
     assert shown.tolist() == [[0, 0, 255, 255, 0]]
 
 
-def test_transparency_lies_over_black() -> None:
+def test_transparency_lies_over_white_as_in_viewers() -> None:
     picture = Image.new("RGBA", (2, 1), (200, 100, 50, 0))
     picture.putpixel((1, 0), (200, 100, 50, 255))
     shown = load_image(picture).image
-    assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(0, 0, 0), (200, 100, 50)]
+    assert [shown.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (200, 100, 50)]
+
+
+def test_pages_are_counted_and_each_can_be_shown(tmp_path: Path) -> None:
+    first, *others = (Image.new("L", (4, 3), shade) for shade in (10, 20, 30))
+    first.save(tmp_path / "stack.tiff", save_all=True, append_images=others)
+    shown = [load_image(tmp_path / "stack.tiff", frame=n) for n in range(3)]
+    assert [one.image.getpixel((0, 0)) for one in shown] == [10, 20, 30] and shown[0].meta["frames"] == 3
+    assert pages(tmp_path / "stack.tiff") == 3
+    with pytest.raises(ImageError, match="there is no frame 3"):
+        load_image(tmp_path / "stack.tiff", frame=3)
+    first.save(tmp_path / "one.png")
+    assert pages(tmp_path / "one.png") == 1 and not load_image(tmp_path / "one.png").meta
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
