@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -33,15 +34,18 @@ class ServerError(MedragError):
         super().__init__(message, hint)
         self.status, self.retry_after = status, retry_after
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.hint, self.status, self.retry_after)
+
 
 class Client:
-    """``image``: a path, bytes, a Pillow image, or several of these. Raises ServerError for every failure."""
+    """``image``: a path, bytes, a Pillow image, or several of these. Raises ServerError for every failure, an address or a token that none can be, too."""
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str = "", timeout: float = 130.0) -> None:
         self._http = httpx.Client(**_options(url, token, timeout))
 
     def answer(self, image: Any = None, question: str = "", **options: Any) -> Values:
-        """What `medrag.types.Answer.to_dict` gives, with its ``id``. ``options``: exclude, before, agent."""
+        """What `medrag.types.Answer.to_dict` gives, with its ``id``. ``options``: exclude (ids, in any collection), before, agent."""
         return self._json("POST", "/v1/answer", **_form(image, {"question": question, **options}))
 
     def stream(self, image: Any = None, question: str = "", **options: Any) -> Iterator[tuple[str, Values]]:
@@ -60,7 +64,7 @@ class Client:
             raise _unreached(error) from error
 
     def search(
-        self, question: str = "", image: Any = None, *, k: int = 10, exclude: Sequence[str] = ()
+        self, question: str = "", image: Any = None, *, k: int = 10, exclude: Iterable[str] = ()
     ) -> list[Values]:
         """The fused hits, best first."""
         form = _form(image, {"question": question, "k": k, "exclude": exclude})
@@ -124,7 +128,7 @@ class AsyncClient:
             raise _unreached(error) from error
 
     async def search(
-        self, question: str = "", image: Any = None, *, k: int = 10, exclude: Sequence[str] = ()
+        self, question: str = "", image: Any = None, *, k: int = 10, exclude: Iterable[str] = ()
     ) -> list[Values]:
         """See `Client.search`."""
         form = _form(image, {"question": question, "k": k, "exclude": exclude})
@@ -163,28 +167,44 @@ class AsyncClient:
 
 def _options(url: str, token: str, timeout: float) -> dict[str, Any]:
     offline.enforce_if_asked()
+    if not (token.isascii() and token.isprintable()):
+        raise ServerError("the token has signs that no header carries", "take line ends and blanks off it")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ServerError(f"{url!r} is no address: {error}", "write http://HOST:PORT") from error
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return {"base_url": url, "headers": headers, "timeout": timeout, "trust_env": False}  # no proxy sees an image
 
 
 def _form(image: Any, fields: Values) -> dict[str, Any]:
-    """A multipart form of images and fields, lists repeated."""
+    """A multipart form of images and fields, collections repeated; None is left out."""
     images = [("image", _upload(one)) for one in as_tuple(image)] if image is not None else []
-    data = {
-        name: [str(one) for one in value] if isinstance(value, list | tuple) else str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in fields.items()
-    }  # fmt: skip
+    data = {name: _field(name, value) for name, value in fields.items() if value is not None}
     return {"data": data, "files": images} if images else {"data": data}
 
 
+def _field(name: str, value: Any) -> str | list[str]:
+    """A value as a form has it. Raises ServerError for a collection of other things than texts."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    found = list(value)
+    for one in found:
+        if not isinstance(one, str):
+            raise ServerError(f"{name}: {one!r:.60} is no text", "give a collection of texts")
+    return found
+
+
 def _upload(image: Any) -> tuple[str, bytes]:
-    """A file name without its folder, and the bytes. Raises ServerError for a file that is not there."""
+    """A file name without its folder, and the bytes. Raises ServerError for a file that is not there, and for what is no image."""
     if isinstance(image, bytes | bytearray | memoryview):
         return "image", bytes(image)
     if hasattr(image, "save"):
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return "image.png", buffer.getvalue()
+    if not isinstance(image, str | PathLike):
+        raise ServerError(f"an image is a {type(image).__name__}", "give a path, bytes or a Pillow image")
     path = Path(image).expanduser()
     try:
         return path.name, path.read_bytes()

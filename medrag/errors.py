@@ -98,6 +98,9 @@ class GeneratorError(MedragError):
         super().__init__(message, hint)
         self.kind, self.retry_after = kind, retry_after
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.hint, self.kind, self.retry_after)
+
 
 class OfflineError(MedragError):
     """Something wanted to reach another machine, which MEDRAG_OFFLINE forbids."""

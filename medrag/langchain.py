@@ -121,6 +121,6 @@ def _search(source: Any) -> Search:
     if not callable(retrieve):
         raise SettingsError(f"{type(source).__name__} has no method retrieve", "give a medrag retriever or a MedRAG")
     if next(iter(inspect.signature(retrieve).parameters), "") == "question":
-        hidden = getattr(getattr(source, "settings", None), "private", False)
-        return lambda text, k: (private.visible if hidden else list)(retrieve(text, k=k))
+        readable = getattr(source, "readable", retrieve)  # what the model that is handed the documents may read
+        return lambda text, k: list(readable(text, k=k))
     return lambda text, k: list(retrieve(Query(text), k))

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from medrag import private
 from medrag._util import offline
@@ -25,6 +25,7 @@ from medrag._util.files import sha256_text
 from medrag._util.near import meant
 from medrag._util.places import beside, share
 from medrag._util.text import count_tokens
+from medrag._util.whole import whole, whole_pieces
 from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
 from medrag.calibration import Calibration, open_calibration
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
+Asked = tuple[Any, str, Sequence[str]]  # image, question, exclude
 SIMILAR = "similar"  # the retriever of pictures that look alike
 
 
@@ -158,7 +160,10 @@ class MedRAG:
         return session
 
     def stream(self, image: Any = None, question: str = "", *, exclude: Sequence[str] = ()) -> Iterator[Event]:
-        """The same path, stage by stage; the last event carries the answer. What a generator of one's own raises comes as it is."""
+        """The same path, stage by stage; the last event carries the answer. What a generator of one's own raises comes as it is.
+
+        The search loop's steps come from `medrag.agent.graph.Agent.stream`.
+        """
         return self._watched(question, self._stages(image, question, exclude))
 
     def _watched(self, question: str, events: Iterator[Event]) -> Iterator[Event]:
@@ -198,14 +203,28 @@ class MedRAG:
         clock.lap("generate")
         yield Event("answer", self._finish(text, context, route, clock))
 
-    def answers(self, asked: Sequence[tuple[Any, str, Sequence[str]]]) -> list[Answer]:
+    @overload
+    def answers(self, asked: Sequence[Asked], *, return_errors: Literal[False] = False) -> list[Answer]: ...
+    @overload
+    def answers(self, asked: Sequence[Asked], *, return_errors: bool) -> list[Answer | MedragError]: ...
+    def answers(self, asked: Sequence[Asked], *, return_errors: bool = False) -> Sequence[Answer | MedragError]:
         """Answers to several (image, question, exclude): evidence is found one by one, the texts are written together where the generator can.
 
-        Raises what `answer` raises.
+        Raises what `answer` raises, and then gives none of them. With ``return_errors`` each is asked by itself, and what it raises, a MedragError,
+        stands in its answer's place.
         """
+        _check_asked(asked)
+        if return_errors:
+            return [self._answer_or_error(*one) for one in asked]
         with self._failing([question for _, question, _ in asked]):
             found = [self._selected(image, question, exclude) for image, question, exclude in asked]
         return self.answers_from([context for context, _ in found], [route for _, route in found])
+
+    def _answer_or_error(self, image: Any, question: str, exclude: Sequence[str]) -> Answer | MedragError:
+        try:
+            return self.answer(image, question, exclude=exclude)
+        except MedragError as error:
+            return error
 
     def selected(self, image: Any, question: str, exclude: Sequence[str] = ()) -> tuple[Context, Route]:
         """The evidence that the generator would be shown, and the route to it; nothing is written."""
@@ -226,16 +245,22 @@ class MedRAG:
     def answers_from(self, contexts: Sequence[Context], routes: Sequence[Route]) -> list[Answer]:
         """`answer_from` for several contexts at once."""
         contexts = [private.permitted(one) for one in contexts] if self.settings.private else contexts
+        with self._failing([one.query.text for one in contexts]):
+            made = self._written(contexts, routes)
+        return [self._noted(one) for one in made]
+
+    def _written(self, contexts: Sequence[Context], routes: Sequence[Route]) -> list[Answer]:
+        """The answers, of which no line is noted yet: where one fails, nobody gets the others."""
         together = getattr(self.generator, "batch", None)
         grounded = [n for n, (c, r) in enumerate(zip(contexts, routes, strict=True)) if self._grounded(c, r)]
         if together is None or len(grounded) < 2:
-            return [self.answer_from(context, route) for context, route in zip(contexts, routes, strict=True)]
+            return [self._written_from(context, route) for context, route in zip(contexts, routes, strict=True)]
         asked = [self._asked(contexts[n]) for n in grounded]
-        with self._failing([one.query.text for one in contexts]), _told(self.generator):
+        with _told(self.generator):
             texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
-            written = dict(zip(grounded, texts, strict=True))
+            written = dict(zip(grounded, map(whole, texts), strict=True))
         return [
-            self._noted(self._finish(written.get(n, REFUSAL), context, route, _Clock()))
+            self._finish(written.get(n, REFUSAL), context, route, _Clock())
             for n, (context, route) in enumerate(zip(contexts, routes, strict=True))
         ]
 
@@ -244,13 +269,17 @@ class MedRAG:
 
         Raises GeneratorError when the language model fails.
         """
-        clock = _Clock()
         context = private.permitted(context) if self.settings.private else context
-        route = route or self.router.route(context.query)
-        with self._failing([context.query.text]), _told(self.generator):
+        with self._failing([context.query.text]):
+            made = self._written_from(context, route or self.router.route(context.query))
+        return self._noted(made)
+
+    def _written_from(self, context: Context, route: Route) -> Answer:
+        clock = _Clock()
+        with _told(self.generator):
             text = "".join(self._generate(context, route))
         clock.lap("generate")
-        return self._noted(self._finish(text, context, route, clock))
+        return self._finish(text, context, route, clock)
 
     def _failing(self, questions: Sequence[str]) -> contextlib.AbstractContextManager[None]:
         return self.audit.failing(questions, self.settings.access) if self.audit else contextlib.nullcontext()
@@ -265,14 +294,23 @@ class MedRAG:
     ) -> list[Hit]:
         """The fused hits for a question, an image, or both, best first; at most k, no selection. Images are read as `answer` reads them.
 
-        Each retriever is asked for k hits, and never for fewer than the setting ``k``.
+        Each retriever is asked for k hits, and never for fewer than the setting ``k``. Raises SettingsError for a k that is no whole number.
         """
-        query = of_the_latest(make_query(image, question, exclude), self.generator)
+        return self._searched(make_query(image, question, exclude), k, list)
+
+    def readable(self, question: str, k: int | None = None) -> list[Hit]:
+        """As `retrieve`, of what another language model may read: in privacy mode the k best statements and definitions alone."""
+        return self._searched(make_query(None, question), k, private.visible if self.settings.private else list)
+
+    def _searched(self, query: Query, k: int | None, allowed: Callable[[list[Hit]], list[Hit]]) -> list[Hit]:
+        if k is not None and not hasattr(k, "__index__"):
+            raise SettingsError(f"k is {k!r}", "give a whole number")
+        query = of_the_latest(query, self.generator)
         route = self._route(query)
         query = dataclasses.replace(query, domain=route.asks)
         wanted = self.settings.k if k is None else max(k, 0)
         rankings = self._retrieve(query, route, _Clock(), max(self.settings.k, wanted))
-        hits = self._fuse(rankings, route)[:wanted]
+        hits = allowed(self._fuse(rankings, route))[:wanted]
         if self.audit:
             self.audit.searched(query, hits, self.fingerprint, self.settings.access)
         return hits
@@ -333,7 +371,7 @@ class MedRAG:
         if not self._grounded(context, route):
             yield REFUSAL
             return
-        yield from self.generator.stream(*self._asked(context))
+        yield from whole_pieces(self.generator.stream(*self._asked(context)))
 
     def _grounded(self, context: Context, route: Route) -> bool:
         """Whether the generator is asked at all: where there is evidence, or an image that it can see and the question is about."""
@@ -487,3 +525,12 @@ def _check_options(
 def open_cached(name: str) -> MedRAG:
     """`MedRAG.open(name)`, kept for the next call."""
     return MedRAG.open(name)
+def _check_asked(asked: Sequence[Asked]) -> None:
+    """Raises SettingsError for what is no (image, question, exclude)."""
+    for one in asked:
+        if isinstance(one, str) or not isinstance(one, Sequence) or len(one) != 3:
+            raise SettingsError(
+                f"{one!r:.80} is no (image, question, exclude)", "give three of each: (None, question, ())"
+            )
+
+

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag.errors import BadRecord, ImageError, MissingDependency, SettingsError
@@ -16,7 +16,7 @@ IMAGE_SIDE = 2048  # longest side, pixels, of a question's image as it is encode
 
 
 def make_query(image: Any, question: str, exclude: str | Sequence[str] | None = ()) -> Query:
-    """A query with its images decoded. Raises SettingsError when there is neither image nor question, or one that is no text."""
+    """A query with its images decoded. Raises SettingsError when there is neither image nor question, or a question or an id that is no text."""
     if not isinstance(question, str):
         raise SettingsError(
             f"the question is {question!r:.60}, no text", "give a str, '' where an image is all there is"
@@ -26,7 +26,15 @@ def make_query(image: Any, question: str, exclude: str | Sequence[str] | None = 
     if not images and not question.strip():
         raise SettingsError("there is neither an image nor a question", "give at least one of them")
     text = question.encode(errors="replace").decode()  # half a character, from a terminal of another encoding
-    return Query(text, images, frozenset([exclude] if isinstance(exclude, str) else exclude))
+    return Query(text, images, _ids(exclude))
+
+
+def _ids(exclude: str | Iterable[str]) -> frozenset[str]:
+    ids = [exclude] if isinstance(exclude, str) else list(exclude) if isinstance(exclude, Iterable) else [exclude]
+    for one in ids:
+        if not isinstance(one, str):
+            raise SettingsError(f"exclude: {one!r:.60} is no text", "give ids of studies, documents or items")
+    return frozenset(ids)
 
 
 def _pictured(image: Any) -> QueryImage:

@@ -161,6 +161,24 @@ def test_what_fails_where_all_is_handed_over_at_once_is_in_it_too(tmp_path: Path
     assert {row["status"] for row in rows(path)} == {"failed"}
 
 
+def test_answers_that_nobody_gets_are_not_in_it(tmp_path: Path) -> None:
+    class Second(FakeGenerator):
+        asked = 0
+
+        def stream(self, prompt: Any, images: Any = ()) -> Any:
+            self.asked += 1
+            if self.asked == 2:
+                raise ConnectionError
+            yield "Fluid [E1]."
+
+    path = tmp_path / "log"
+    with pytest.raises(GeneratorError):
+        rag(path, Second()).answers([(None, QUESTION, ())] * 3)
+    assert [row["status"] for row in rows(path)] == ["failed"] * 3
+    rag(path, Second()).answers([(None, QUESTION, ())] * 3, return_errors=True)
+    assert [row["status"] for row in rows(path)][3:] == ["begun", "answered", "begun", "failed", "begun", "answered"]
+
+
 def test_without_it_nothing_is_written(tmp_path: Path) -> None:
     rag(None).answer(None, QUESTION)
     assert not list(tmp_path.iterdir())

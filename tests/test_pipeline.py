@@ -11,7 +11,7 @@ from medrag.prompts import REFUSAL
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import Passage, QueryImage, Route, Study
+from medrag.types import Answer, Passage, QueryImage, Route, Study
 
 MASS = Passage("book:lung~0", "book:lung", "A pulmonary mass is an opacity larger than 3 cm.", title="Lung", page=4)
 EFFUSION = Passage("book:pleura~0", "book:pleura", "A pleural effusion blunts the costophrenic angle.")
@@ -87,6 +87,53 @@ def test_several_questions_get_the_answers_that_each_gets_alone():
     assert all(hit.item.doc != "book:pleura" for hit in answers[1].context.kept)
     alone = [rag(reply="To it [E1].").answer(*one[:2], exclude=one[2]) for one in asked]
     assert [answer.status for answer in answers] == [answer.status for answer in alone]
+
+
+def test_one_of_several_that_fails_leaves_the_others():
+    class Flaky(FakeGenerator):
+        def stream(self, prompt, images=()):
+            if "effusion" in prompt.question:
+                raise ConnectionError
+            yield "It is a mass [E1]."
+
+    pipeline = rag()
+    pipeline.generator = Flaky()
+    asked = [
+        (None, "What is a pulmonary mass?", ()),
+        (None, "What is a pleural effusion?", ()),
+        ("absent.png", "A mass?", ()),
+    ]
+    found = pipeline.answers(asked, return_errors=True)
+    assert [type(one) for one in found] == [Answer, GeneratorError, ImageError]
+    with pytest.raises(GeneratorError):
+        pipeline.answers(asked[:2])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda one: one.answers([(None, "A mass?")]),
+        lambda one: one.answers(["A mass?"]),
+        lambda one: one.answer(None, "A mass?", exclude=[5]),
+        lambda one: one.answer(None, "A mass?", exclude=5),
+        lambda one: one.retrieve("A mass?", k=2.5),
+        lambda one: one.answer(None, "A mass?", agent=True, budget=3),
+    ],
+)
+def test_arguments_of_another_kind_are_one_clear_error(wrong):
+    with pytest.raises(SettingsError, match="→ (give|add)"):
+        wrong(rag())
+
+
+def test_halves_of_characters_in_what_a_model_writes_are_joined_or_replaced():
+    class Halves(FakeGenerator):
+        def stream(self, prompt, images=()):
+            yield from ("A \ud83d", "\ude00 mass \ud83d", " [E1].")
+
+    pipeline = rag()
+    pipeline.generator = Halves()
+    *_, token, answer = pipeline.stream(None, "What is a pulmonary mass?")
+    assert (token.data, answer.data.text) == ("? [E1].", "A \U0001f600 mass ? [E1].")
 
 
 def test_a_study_never_answers_from_itself():

@@ -225,6 +225,7 @@ def test_chains_are_handed_no_word_of_a_report() -> None:
     open_rag = rag()
     found = as_retriever(open_rag, k=20).invoke(QUESTION)
     assert found and {one.metadata["kind"] for one in found} <= {"concept", "triple"}
+    assert as_retriever(open_rag, k=2).invoke(QUESTION) == found[:2] != []
     assert all(":" not in one.metadata["doc"] for one in found if one.metadata["kind"] == "triple")
     text = as_tool(open_rag).invoke({"question": QUESTION})
     read = private.readable(open_rag.answer(None, QUESTION))

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medrag.agent import nodes
 from medrag.agent.desk import Desk
+from medrag.agent.llm_policy import FollowUpPolicy
 from medrag.agent.nodes import Bench
-from medrag.agent.policy import Policy, policy_of
+from medrag.agent.policy import Policy, RulePolicy, policy_of
 from medrag.agent.state import Budget, Piece, State, context_of
 from medrag.agent.tools import BUILT_IN, TERMINAL, make_tools, own_tools
 from medrag.agent.verify import Entails
@@ -61,7 +62,7 @@ class Agent:
     """Searches in several turns over an opened `medrag.MedRAG`.
 
     ``policy``: "rules", "llm" (the pipeline's own generator chooses the calls), "follow-up" (it writes sub-questions), a
-    LangChain chat model, or a `medrag.agent.policy.Policy`. ``tools`` are further LangChain tools, ``allow`` the names of
+    LangChain chat model, or a `medrag.agent.policy.Policy`. ``tools`` are further LangChain tools, which models and policies of one's own call, ``allow`` the names of
     those that may be called (empty: all; answer and abstain always may). ``see`` reads findings off chest films, by default the reader that
     an encoder of the recipe ships; ``entails(evidence, claim)`` may stand for the word rules where statements are checked.
     ``checkpoint`` is an SQLite file for runs that have a name: one that was killed goes on at the node it had reached.
@@ -81,8 +82,12 @@ class Agent:
     clock: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise SettingsError(f"budget is {self.budget!r}", "give a medrag.agent.state.Budget(steps=…)")
         self.tools, self.allow = own_tools(self.tools), as_tuple(self.allow)
         self._policy: Policy = policy_of(self.policy, self.rag, self.budget.reply)
+        if self.tools and isinstance(self._policy, RulePolicy | FollowUpPolicy):
+            raise SettingsError(f"the policy {self._policy.name!r} never calls tools of your own", 'add policy="llm"')
         self._saver = _saver(self.checkpoint)
         self._graph = _compiled(self._saver)
 

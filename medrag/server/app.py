@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
@@ -55,7 +55,9 @@ def create_app(rag: MedRAG, settings: ServerSettings | None = None) -> FastAPI:
     )
     app.state.served = served
     problems.install(app)
-    for part in (ask, browse, chat, page):
+    for part in (ask, browse):
+        app.include_router(part.router, dependencies=[Depends(ask.in_address)])
+    for part in (chat, page):
         app.include_router(part.router)
 
     @app.get("/healthz", tags=["server"])

@@ -67,10 +67,18 @@ async def only(request: Request, known: set[str]) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind not in FORMS:
         raise SettingsError(f"the body is {kind[:60]}", "send a form: curl -F question=… -F image=@film.dcm")
-    given = [*request.query_params, *(await request.form() if kind else ())]
-    for name in given:
+    for name in await request.form() if kind else ():
         if name not in known:
             raise SettingsError(f"nothing reads the field {name[:60]!r}", meant(name, sorted(known)))
+
+
+async def in_address(request: Request) -> None:
+    """Raises SettingsError for a name in the address that its route does not read there; those of a form stand in the form."""
+    known = sorted(one.alias for one in request.scope["route"].dependant.query_params)
+    for name in request.query_params:
+        if name not in known:
+            hint = "send it in the form" if request.method == "POST" else meant(name, known)
+            raise SettingsError(f"nothing reads {name[:60]!r} in the address", hint)
 
 
 async def read_images(uploads: list[UploadFile], served: Served) -> list[bytes]:

@@ -33,7 +33,7 @@ async def search(
     exclude: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> dict[str, Any]:
     """The fused hits for a question, best first."""
-    await only(request, {"question", "k", "exclude"})
+    await only(request, set())
     return await _found(request, served, question, [], k, exclude)
 
 

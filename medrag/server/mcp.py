@@ -54,8 +54,7 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
     async def search(question: str, k: K = 6) -> CallToolResult:
         """Search texts, reports and the graph for a question; hits with ids, best first."""
         asked, seen = whole_question(question, ""), served.rag
-        hits = await _done(served, lambda: iter([seen.retrieve(asked, k=k)]))
-        return _hits(private.visible(hits) if rag.settings.private else hits)
+        return _hits(await _done(served, lambda: iter([seen.readable(asked, k)])))
 
     @tools.tool(annotations=READS)
     @_told

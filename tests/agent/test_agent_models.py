@@ -276,7 +276,7 @@ def test_a_tool_does_not_take_the_name_of_another():
         return text
 
     with pytest.raises(SettingsError, match="'answer' is taken"):
-        Agent(small_rag(), tools=[mine]).answer(None, WHAT)
+        Agent(small_rag(), policy=Script(), tools=[mine]).answer(None, WHAT)
 
 
 CALLS = [

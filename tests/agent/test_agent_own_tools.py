@@ -10,6 +10,7 @@ from small_agent import INJECTION, Script, small_rag
 
 from medrag.agent.graph import Agent
 from medrag.errors import SettingsError
+from medrag.testing import FakeGenerator
 from medrag.types import Hit, Passage
 
 ASKED = "What tier is furosemide?"
@@ -99,7 +100,13 @@ def test_slips_are_one_clear_error():
         Agent(small_rag(), tools=[plain])
     with pytest.raises(SettingsError, match="'slow' is taken"):
         Agent(small_rag(), tools=[slow, slow])
-    assert Agent(small_rag(), tools=formulary, allow="formulary").answer(None, ASKED).status == "abstained"
+    assert (
+        Agent(small_rag(), policy=Script(), tools=formulary, allow="formulary").answer(None, ASKED).status
+        == "abstained"
+    )
+    for policy in ("rules", "follow-up"):
+        with pytest.raises(SettingsError, match=f"'{policy}.*' never calls tools of your own"):
+            Agent(small_rag(generator=FakeGenerator()), policy=policy, tools=formulary)
 
     class Nothing:
         name = "nothing"

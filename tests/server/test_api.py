@@ -15,6 +15,7 @@ from running import QUESTION, chest, running
 
 from medrag.pipeline import MedRAG
 from medrag.server import settings_of
+from medrag.testing import FakeGenerator
 
 
 def events(text):
@@ -161,6 +162,9 @@ def test_a_preview_shows_a_dicom_under_another_window(http):
         ),
         (lambda http: http.post("/v1/answer", json={"question": "What?"}), 422, "application/json"),
         (lambda http: http.get("/v1/search", params={"question": "effusion", "retriever": "x"}), 422, "'retriever'"),
+        (lambda http: http.post("/v1/answer?exclude=a", data={"question": "What?"}), 422, "send it in the form"),
+        (lambda http: http.post("/v1/search?k=1", data={"question": "What?"}), 422, "'k' in the address"),
+        (lambda http: http.get("/v1/items/x/picture?boxes=1,2,3,4"), 422, "did you mean 'box'"),
         (lambda http: http.get("/v1/items/none:such"), 404, "no such item"),
         (lambda http: http.get("/v1/items/none:such/picture"), 404, "no such item"),
         (lambda http: http.get("/v1/items/x/picture", params={"box": "4,3,2,1"}), 422, "box"),
@@ -374,6 +378,14 @@ def test_a_server_that_stopped_remembers_nothing(rag):
         assert ask(client).status_code == 200
         assert app.state.served.answers and content.cache_info().currsize
     assert not app.state.served.answers and not content.cache_info().currsize
+
+
+def test_half_a_character_in_what_the_model_writes_is_no_failure(rag):
+    with running(with_generator(rag, FakeGenerator(["Fluid \ud83d [E1]."]))) as url:
+        reply = httpx.post(f"{url}/v1/answer", data={"question": QUESTION})
+        asked = {"model": "medrag", "messages": [{"role": "user", "content": QUESTION}]}
+        assert reply.json()["text"] == "Fluid ? [E1]."
+        assert httpx.post(f"{url}/v1/chat/completions", json=asked).status_code == 200
 
 
 def test_a_model_that_fails_is_a_bad_gateway(rag):

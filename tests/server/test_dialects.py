@@ -8,9 +8,11 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import sys
 
 import httpx
+import numpy as np
 import openai
 import pytest
 from PIL import Image
@@ -19,7 +21,7 @@ from test_api import with_generator
 
 from medrag.audit import AuditLog
 from medrag.client import AsyncClient, Client, ServerError
-from medrag.errors import SettingsError
+from medrag.errors import GeneratorError, SettingsError
 from medrag.server.chat import Keys, _before, image_bytes
 from medrag.server.served import MOST
 from medrag.testing import FakeGenerator
@@ -200,6 +202,15 @@ def test_medrags_own_client(url, rag):
         assert stages[0][0] == "queued" and stages[-1][0] == "answer" and stages[-1][1]["status"] == "answered"
         left_out = client.answer(None, QUESTION, exclude=[hit["doc"] for hit in hits if hit["kind"] == "passage"])
         assert passage["doc"] not in {one["doc"] for one in left_out["citations"]}
+        for exclude in ({passage["item"]}, (one for one in [passage["item"]]), {passage["item"]: 1}.keys()):
+            assert passage["item"] not in {
+                hit["item"] for hit in client.search("pleural effusion", k=5, exclude=exclude)
+            }
+        with pytest.raises(ServerError, match="exclude: 5 is no text"):
+            client.answer(None, QUESTION, exclude=[5])
+        with pytest.raises(ServerError, match="ndarray"):
+            client.answer(np.zeros((8, 8)), QUESTION)
+        assert client.answer(None, QUESTION, before=None)["question"] == QUESTION
         with pytest.raises(ServerError) as refused:
             client.item("no:such")
         assert refused.value.status == 404 and refused.value.hint == "ask /v1/search"
@@ -211,6 +222,16 @@ def test_medrags_own_client(url, rag):
             client.answer("not/there.dcm", QUESTION)
     with Client("http://127.0.0.1:9") as nobody, pytest.raises(ServerError, match="medrag serve"):
         nobody.index()
+    for wrong in ({"token": "abc\n"}, {"url": "http://[::1"}):
+        with pytest.raises(ServerError):
+            Client(**wrong)
+
+
+def test_what_went_wrong_is_known_in_another_process_too():
+    busy = pickle.loads(pickle.dumps(GeneratorError("m", "h", "busy", 3.0)))
+    assert (str(busy), busy.kind, busy.retry_after) == ("m → h", "busy", 3.0)
+    full = pickle.loads(pickle.dumps(ServerError("m", "h", 429, 2.0)))
+    assert (str(full), full.status, full.retry_after) == ("m → h", 429, 2.0)
 
 
 def test_medrags_own_client_awaited(url, rag):
@@ -348,6 +369,8 @@ def test_mcp_shows_an_assistant_no_text_in_privacy_mode(rag):
             found = await client.call_tool("search", {"question": "pleural effusion", "k": 20})
             kinds = {hit["kind"] for hit in found.structured_content["hits"]}
             assert kinds and kinds <= {"concept", "triple"}
+            few = await client.call_tool("search", {"question": "pleural effusion", "k": 2})
+            assert len(few.structured_content["hits"]) == 2
             assert not (await client.list_resource_templates()).resource_templates
 
     with running(with_generator(rag, rag.generator, private=True)) as url:
