@@ -121,7 +121,7 @@ def test_one_of_several_that_fails_leaves_the_others():
     ],
 )
 def test_arguments_of_another_kind_are_one_clear_error(wrong):
-    with pytest.raises(SettingsError, match="→ (give|add)"):
+    with pytest.raises(SettingsError, match=r"→ (give|add)"):
         wrong(rag())
 
 

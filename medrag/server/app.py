@@ -81,7 +81,7 @@ def create_app(rag: MedRAG, settings: ServerSettings | None = None) -> FastAPI:
 
 
 def serve(rag: MedRAG, settings: ServerSettings) -> None:
-    """Runs until it is stopped; what is being answered then is answered first, for at most 10 seconds."""
+    """Runs until it is stopped; what is being answered then is answered first, for at most 10 seconds. A model that is silent is not waited for longer."""
     import uvicorn
 
     app = create_app(rag, settings)

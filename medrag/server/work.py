@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from medrag.errors import MedragError
 
 PULSE = 0.25  # seconds between two looks whether the client is still there
+GRACE = 2.0  # seconds that the end of the server waits for a step that runs
 _END = object()
 
 
@@ -47,7 +51,7 @@ class WorkQueue:
         self.workers, self.waiting, self.timeout = workers, waiting, timeout
         self.inside = 0  # at work or in line
         self._slots = asyncio.Semaphore(workers)
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="answer")
+        self._pool = _Threads(workers)
 
     @property
     def full(self) -> bool:
@@ -62,8 +66,49 @@ class WorkQueue:
         return Ticket(self)
 
     async def close(self) -> None:
-        """Lets the step that is running end, and starts no other."""
-        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        """Starts no other step, and lets the one that is running end, unless it takes too long: it may be waiting for a model that never answers."""
+        await asyncio.to_thread(self._pool.close, GRACE)
+
+
+class _Threads:
+    """Threads that do one job after the other, and that no end of a process waits for."""
+
+    def __init__(self, count: int) -> None:
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._closed = False
+        self._threads = [threading.Thread(target=self._work, name=f"answer_{n}", daemon=True) for n in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Callable[[], Any]) -> Future[Any]:
+        """Raises RuntimeError once it is closed."""
+        if self._closed:
+            raise RuntimeError("closed")
+        future: Future[Any] = Future()
+        self._jobs.put((future, job))
+        return future
+
+    def close(self, seconds: float) -> None:
+        """Cancels what has not begun, and waits so long at most for what has."""
+        self._closed = True
+        with contextlib.suppress(Empty):
+            while waiting := self._jobs.get_nowait():
+                waiting[0].cancel()
+        for _ in self._threads:
+            self._jobs.put(None)
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(until - time.monotonic(), 0))
+
+    def _work(self) -> None:
+        while taken := self._jobs.get():
+            future, job = taken
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(job())
+                except BaseException as error:
+                    future.set_exception(error)
+            del taken, future, job  # nothing of a request is kept
 
 
 class Ticket:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import subprocess
+import sys
 import threading
 import time
 
@@ -170,6 +172,31 @@ def test_the_clock_and_failures_of_the_work_reach_the_caller():
         await queue.close()
 
     asyncio.run(scene())
+
+
+def test_a_step_that_never_ends_does_not_keep_the_process():
+    code = """
+import asyncio, threading
+from medrag.server import work
+from medrag.server.work import WorkQueue
+
+work.GRACE = 0.1
+
+async def scene():
+    queue = WorkQueue(1, 2, 0.1)
+    async def stays():
+        return False
+    try:
+        async for _ in queue.enter().steps(threading.Event().wait, stays):
+            pass
+    except work.TooSlow:
+        print("too slow")
+    await queue.close()
+
+asyncio.run(scene())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "too slow\n", "")
 
 
 @pytest.mark.parametrize(("path", "body", "kind"), [
