@@ -8,6 +8,7 @@ import hashlib
 import io
 import stat
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -131,6 +132,16 @@ def pages(path: Path) -> int:
             return _pages(picture)
     except Exception as error:  # decoders raise nearly anything on broken input
         raise as_image_error(error, path) from error
+
+
+def pages_told(sources: Iterable[Any]) -> list[str]:
+    """A line for each file that has pages beside the first, which alone is looked at."""
+    found = []
+    for path in (Path(source) for source in sources if isinstance(source, str | Path)):
+        with contextlib.suppress(ImageError):
+            if (count := pages(path)) > 1:
+                found.append(f"{path}: has {count:,} pages, of which the first alone is looked at")
+    return found
 
 
 def is_dicom(head: bytes) -> bool:

@@ -8,7 +8,6 @@ start. Memory ends with `Chat.close`, or with the ``with`` block: sessions are n
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +15,18 @@ from medrag._util.images import asked_image
 from medrag._util.remember import forget
 from medrag._util.text import shorten
 from medrag.agent import asking, followup
+from medrag.agent.antecedent import stated, understood
 from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent, Event
 from medrag.agent.policy import RulePolicy
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
+from medrag.agent.talk import of_the_last, pleasantry
+from medrag.agent.talk import reasons as reasons
 from medrag.agent.things import IMAGE, of_image
 from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
 from medrag.query import IMAGE_SIDE, make_query
-from medrag.types import Answer, Context, Query, Route, as_tuple
-from medrag.vlms._ask import plain
+from medrag.types import Answer, Context, Query, Route, Status, as_tuple
 from medrag.vlms._evidence import GIVEN
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 NOT_CLEAR = "the question was not understood"
 NO_SUCH_IMAGE = "I cannot answer “{question}”: {why}; name one of the session's images, as “the first image”, or give the one that is meant."
 ASK_AGAIN = (
-    "I do not understand “{question}”: ask in an English sentence about a finding, a part of the body, a disease or an image, such as "
-    "“Is there a pleural effusion?”, or lean on the question before, as “and on the left?” does."
+    "I do not understand “{question}”: ask in a whole English sentence about a finding, a part of the body, a disease or an image, such as "
+    "“Is there a pleural effusion on the left?”."
 )
 RECALLED = 0.5  # of the evidence budget that earlier evidence may take
 REMEMBERED = 200  # pieces
@@ -62,6 +63,7 @@ class Chat:
         self._current: list[Any] = []  # the images that were given last
         self._shown: list[Any] = []  # those of the last answer: the pieces' image numbers count these
         self._known: list[Piece] = []
+        self._has = ""  # the disease that the patient was said to have
         self._closed = False
 
     def __enter__(self) -> Chat:
@@ -74,6 +76,7 @@ class Chat:
         """Forgets the session: questions, answers, images, evidence, what the encoders remember of the last question, and what the process remembers of texts."""
         for memory in (self.images, self.turns, self._current, self._shown, self._known):
             memory.clear()
+        self._has = ""
         for encoder in self.agent.rag.encoders.values():
             encoder.forget()
         forget()
@@ -92,15 +95,13 @@ class Chat:
             raise SettingsError("the session is closed", "begin another with rag.chat()")
         if not isinstance(question, str) or not question.strip():
             raise SettingsError("there is no question", "ask one; an image alone is shown with it")
-        if self.turns and image is None and asking.WHY.match(plain(question)):
-            told = reasons(self.turns[-1][1])
-            if audit := self.agent.rag.audit:
-                audit.recited(question, told, self.agent.rag.settings.access)
-            yield Event("answer", told)
+        if image is None and (said := self._without_a_run(question)):
+            yield from said
             return
         given = list(as_tuple(image)) if image is not None else []
         looked, current = [*self.images, *self._new(given)], given or self._current
-        whole, at = self.understood(question), None
+        whole, at = self.understood(question, pictured=bool(looked)), None
+        self._has = stated(question) or self._has
         if looked:
             place = next((n for n, one in enumerate(looked) if current and one is current[0]), 0)
             recorded = bool(IMAGE.search(whole)) and self._recorded(whole, current)
@@ -128,9 +129,19 @@ class Chat:
                 self._remember(whole, event.data, base)
             yield event
 
-    def understood(self, question: str) -> str:
-        """The question with what it leaves out, from the last one."""
-        return asking.completed(question, self.turns[-1][0]) if self.turns else question
+    def understood(self, question: str, *, pictured: bool = False) -> str:
+        """The question with what it leaves out, from those before it."""
+        return understood(question, [before for before, _ in self.turns], self._has, pictured=pictured)
+
+    def _without_a_run(self, question: str) -> Iterator[Event] | None:
+        """What thanks are answered with, and what an earlier answer says to a question about it; None where something else is asked."""
+        if polite := pleasantry(question):
+            return self._told(
+                question, Event("answer", self._unsearched(question, polite, "uncited", "nothing was asked"))
+            )
+        if (told := of_the_last(question, self.turns)) and (audit := self.agent.rag.audit):
+            audit.recited(question, told, self.agent.rag.settings.access)
+        return iter([Event("answer", told)]) if told else None
 
     def _not_clear(self, question: str, images: Sequence[Any], at: int | None) -> str:
         """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""
@@ -149,10 +160,14 @@ class Chat:
     def _asked_back(self, question: str, why: str) -> Answer:
         """What is said of a question that was not understood; nothing was searched, and nothing leans on it."""
         told = ASK_AGAIN if why == NOT_CLEAR else NO_SUCH_IMAGE
-        text = told.format(question=shorten(question.strip(), 100), why=why)
+        return self._unsearched(
+            question, told.format(question=shorten(question.strip(), 100), why=why), "abstained", why
+        )
+
+    def _unsearched(self, question: str, text: str, status: Status, why: str) -> Answer:
         route = Route("other", 1.0, {}, (why,))
         return Answer(
-            text, "abstained", (), Context(Query(question)), route, reason=why, fingerprint=self.agent._fingerprint
+            text, status, (), Context(Query(question)), route, reason=why, fingerprint=self.agent._fingerprint
         )
 
     def _told(self, question: str, event: Event) -> Iterator[Event]:
@@ -187,19 +202,6 @@ class Chat:
             if hit.item.id not in held
         ]
         self._known = [*base, *fresh][-REMEMBERED:]
-
-
-def reasons(answer: Answer) -> Answer:
-    """What an answer rests on, in the words of what it cites; nothing is searched for and no model is asked."""
-    quotes = [f"[{one.key}] “{one.quote or one.item.text}”" for one in answer.citations]
-    if quotes:
-        text = f"It cites {'; '.join(quotes)}."
-    elif answer.status == "abstained":
-        text = f"It was not answered: {answer.reason or 'nothing that was found answers it'}."
-    else:
-        whence = "it comes from the image alone" if answer.context.query.images else "it comes from the model alone"
-        text = f"It cites nothing: what was found does not bear it out, and {whence}."
-    return dataclasses.replace(answer, text=text, claims=(), confidence=None)
 
 
 def _shows(image: Any) -> str:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medrag import hosts
+from medrag._util.images import pages_told
 from medrag.cli.ask import Access
 from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import folder_of, recipe_of
 from medrag.cli.output import Json, emit, note, say, size_text, table
-from medrag.errors import SettingsError
+from medrag.errors import BadRecord, SettingsError
 
 if TYPE_CHECKING:
     from medrag.build import BuildReport
     from medrag.indexes.manifest import Manifest
+    from medrag.pipeline import MedRAG
     from medrag.types import Hit
 
 app = typer.Typer(no_args_is_help=True, help="Indexes: build, look into, search, delete.")
@@ -49,12 +51,14 @@ def build_index(
         show(hosts.of_build(load_recipe(recipe), ray), as_json)
         return
     file, spread = recipe_file(recipe), Spread(workers, ray)
-    report = build(load_recipe(recipe), fresh=fresh, spread=spread, file=file, replace=replace)
+    told: list[BadRecord] = []
+    report = build(load_recipe(recipe), fresh=fresh, report=told.append, spread=spread, file=file, replace=replace)
     if as_json:
         emit(report_facts(report))
         return
     table(("kind", "count"), [(kind, f"{number:,}") for kind, number in report.counts.items()])
-    show_skipped([asdict(skip) for skip in report.skipped])
+    hints = {(one.source, one.problem): one.hint for one in told}
+    show_skipped([asdict(skip) | {"hint": hints.get((skip.source, skip.problem), "")} for skip in report.skipped])
     for warning in report.warnings:
         note(f"warning: {warning}")
     say(build_line(report))
@@ -72,11 +76,14 @@ def build_line(report: BuildReport) -> str:
 
 
 def show_skipped(skipped: Sequence[Mapping[str, Any]]) -> None:
-    """Each skipped record (``source``, ``problem``) with its reason, as far as they fit."""
+    """Each skipped record (``source``, ``problem``) with its reason, as far as they fit; a ``hint`` stands beside the first that has it."""
     if skipped:
         note(f"skipped {len(skipped)}:")
+    said = {"", BadRecord("", "").hint}
     for record in skipped[:_LISTED]:
-        note(f"  {record['source']}: {record['problem']}")
+        hint = record.get("hint", "")
+        note(f"  {record['source']}: {record['problem']}" + (f" → {hint}" if hint not in said else ""))
+        said.add(hint)
     if len(skipped) > _LISTED:
         note(f"  and {len(skipped) - _LISTED} more (all with --json)")
 
@@ -139,7 +146,14 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search an index without asking a model."""
-    hits = find(name, query, list(image) if image else None, retriever, k, access)
+    from medrag.cli.ask import open_index, pipeline_settings
+
+    rag = open_index(name, "", **pipeline_settings(False, access))
+    hits = find(rag, name, query, list(image) if image else None, retriever, k)
+    for line in pages_told(image or ()):
+        note(line)
+    if not hits:
+        note(_nothing_found(list(rag.retrievers), bool(image)))
     if as_json:
         from medrag._util.render import hit_dict
 
@@ -148,12 +162,17 @@ def search(
     table(("rank", "score", "what", "found by", "id"), [hit_row(hit) for hit in hits])
 
 
-def find(name: str, query: str, image: Any, retriever: str, k: int, access: Sequence[str] | None = None) -> list[Hit]:
+def _nothing_found(retrievers: Sequence[str], pictured: bool) -> str:
+    """Why a search may have found nothing."""
+    if not pictured and all(name.startswith("similar") for name in retrievers):
+        return "this index is searched by images alone: give --image, or index captions and labels by words (indexes: {lexical: {kind: bm25, items: [image]}})"
+    return "nothing was found" if pictured else "nothing was found by these words"
+
+
+def find(rag: MedRAG, name: str, query: str, image: Any, retriever: str, k: int) -> list[Hit]:
     """The hits of one retriever, or of all of them fused."""
-    from medrag.cli.ask import open_index, pipeline_settings
     from medrag.query import make_query
 
-    rag = open_index(name, "", **pipeline_settings(False, access))
     if not retriever:
         return rag.retrieve(query, image, k=k)
     if retriever not in rag.retrievers:

@@ -73,9 +73,7 @@ class ImageFolder:
         table = self._table(lambda _: None, found)
         if table:
             return sha256_text(signature, "2", *table.columns.values(), *table.classes)
-        other = {
-            file.parent.name for file in found if self._class(file) != _cut(file.parent.name) and self._inner(file)
-        }
+        other = {folders[0] for file in found if (folders := self._folders(file)) and self._class(file) != folders[0]}
         return sha256_text(signature, "2", *sorted(other)) if other else signature
 
     def read(self, report: Report) -> Iterator[Item]:
@@ -104,10 +102,6 @@ class ImageFolder:
                 row = {**row, "label": self._class(file)}
             yield self._record(file, inner, row, {"columns": columns, "rows": height})
         _tell_pages(paged, report)
-
-    def _inner(self, file: Path) -> bool:
-        """Whether a file lies in a folder of the corpus."""
-        return self.path not in (file, file.parent)
 
     def _folders(self, file: Path) -> list[str]:
         """The names of the folders that hold a file, the nearest first."""

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from medrag._util.near import meant as near
 from medrag.corpora import questions, realdata
 from medrag.corpora._files import USUAL, picture_named, present, read_table, spellings
+from medrag.corpora._picture_tables import said
 from medrag.errors import BadRecord, CorpusError, SettingsError
 
 Kind = Literal["closed", "open", "report"]
@@ -39,10 +40,12 @@ NAMES: dict[
     "exclude": ("exclude",),
     "found_for": ("found_for",),
 }
+WHAT = "What is this?"  # what a picture with nothing but a label asks
+JUDGED = {"question", "reference", "report", "findings", "impression", "relevant"}
 TABLES, LINES = {".csv": ",", ".tsv": "\t"}, (".jsonl", ".ndjson")
 SUFFIXES = (*TABLES, *LINES, ".json")
 MENDS = (
-    "each row has a question with its answer or its relevant documents, or an image with its report; a task file maps columns of other names "
+    "each row has a question with its answer or its relevant documents, or an image with its report or its label; a task file maps columns of other names "
     "(options: {columns: {answer: NAME}})"
 )  # fmt: skip
 
@@ -84,7 +87,7 @@ def read_own(
     with ``;`` between them. ``columns`` names the column of a role of `NAMES` ("answer" for reference, too).
 
     An answer is closed where it is yes or no, or another of `medrag.corpora.questions.LABELS` (present, absent …; 1 and 0 where each of the file is a label), unless ``kind`` or
-    a column of this name says what all are. Rows that repeat a report with another picture are one study. Raises SettingsError for a role that there is not, CorpusError,
+    a column of this name says what all are. A table of classes, which asks nothing and gives pictures with a label, asks `WHAT` of each. Rows that repeat a report with another picture are one study. Raises SettingsError for a role that there is not, CorpusError,
     naming the line, for a row that is no question, an id that comes twice, and pictures that are not there.
     """
     rows = _named_rows(path, columns or {}, encoding, delimiter)
@@ -131,7 +134,19 @@ def _named_rows(
     if lacking := [column for column in given.values() if column not in have]:
         raise CorpusError(f"{path}: there is no column {lacking[0]!r}", f"found: {', '.join(have[:12])}")
     _check_spelling(path, have, given)
-    return [(place, _by_role(row, given)) for place, row in raw]
+    found = [(place, _by_role(row, given)) for place, row in raw]
+    if any(row.keys() & JUDGED for _, row in found):
+        return found
+    return [(place, _asked(row, cells)) for (place, row), (_, cells) in zip(found, raw, strict=True)]
+
+
+def _asked(found: dict[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table of classes, a picture with its label, as the open question of what it shows."""
+    have = {spelled: value for name, value in row.items() for spelled in spellings(name)}
+    label = next((have[name] for name in USUAL["label"] if not _empty(have.get(name))), None)
+    if "images" not in found or label is None or (isinstance(label, str) and not said(label)):
+        return found
+    return {"question": WHAT, "reference": label, "kind": "open"} | found
 
 
 def _check_spelling(path: Path, have: Sequence[str], given: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.tools import tool
 from small_agent import Script, picture, small_rag, tools_of
 
-from medrag.agent.chat import Chat
+from medrag.agent.chat import NOT_CLEAR, Chat
 from medrag.agent.graph import Agent
 from medrag.errors import SettingsError
 from medrag.vlms._evidence import READER
@@ -150,6 +150,13 @@ def test_and_on_the_left():
     assert answer.context.query.text == chat.turns[-1][0] == "Is there a pleural effusion on the left?"
     assert len(answer.context.query.images) == 1
     assert all(row["goal"].endswith("on the left?") for row in answer.trace if row.get("kept"))
+
+
+def test_a_question_that_is_not_understood_is_not_advised_again():
+    chat = small_rag().chat()
+    chat.ask("What lesion is this?", picture("right"))
+    answer = chat.ask("And on the left?")
+    assert answer.reason == NOT_CLEAR and answer.text.lower().count("and on the left") == 1
 
 
 def test_evidence_of_earlier_questions_is_there_without_another_search():

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from medrag.cli.app import app
+from medrag.cli.index import _nothing_found
 from medrag.testing import FakeEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +85,22 @@ def test_search_and_ask(built, recipe, tmp_path):
     assert answer["status"] in ("answered", "abstained", "uncited") and page.exists()
     result = run("ask", "Is there a mass in the lung?", "--index", str(recipe))
     assert result.exit_code == 0, result.output
+
+
+def test_a_search_without_a_hit_says_so_and_hints_stand_beside_what_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    Image.new("L", (8, 8)).save(tmp_path / "a.tiff", save_all=True, append_images=[Image.new("L", (8, 8), 200)])
+    (tmp_path / "t.csv").write_text("file,label\na,nevus\ngone,wart\n", encoding="utf-8")
+    corpus = f"{{name: c, reader: images, path: '{tmp_path}', options: {{table: t.csv}}}}"
+    recipe = tmp_path / "look.yaml"
+    recipe.write_text(f"name: look\ncorpora: [{corpus}]\nindexes: {{lexical: {{kind: bm25, items: [image]}}}}\n")
+    for command in (("index", "build"), ("corpus", "check")):
+        told = run(*command, str(recipe)).stderr
+        assert "'gone' → name them by their paths" in told and "has 2 pages" in told
+    found = run("index", "search", "look", "nevus")
+    assert "c:a.tiff" in found.stdout and not found.stderr
+    assert run("index", "search", "look", "malaria").stderr == "nothing was found by these words\n"
+    assert "searched by images alone" in _nothing_found(["similar"], False)
 
 
 def test_search_with_a_broken_image_is_an_expected_failure(built, tmp_path):

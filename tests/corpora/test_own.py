@@ -81,6 +81,19 @@ def test_a_kind_that_is_named_is_that_of_every_row(folder: Path) -> None:
     assert [one.kind for one in read(folder, text, columns={"answer": "dx"}, kind="open")] == ["open", "open"]
 
 
+def test_a_table_of_classes_asks_what_each_picture_is(folder: Path) -> None:
+    text = "image,label\na.png,WBC\nimages\\b.png,normal\n"
+    rows = [(one.question, one.reference, one.kind, one.images) for one in read(folder, text)]
+    assert rows == [
+        ("What is this?", "WBC", "open", (folder / "a.png",)),
+        ("What is this?", "normal", "open", (folder / "images/b.png",)),
+    ]
+    with pytest.raises(CorpusError, match=r"line 3: there is no answer.* or an image with its report or its label"):
+        read(folder, "image,label\na.png,WBC\nb.png,nan\n")
+    with pytest.raises(CorpusError, match="line 3"):  # beside reports a label is none
+        read(folder, "image,report,label\na.png,Clear.,normal\nb.png,,normal\n")
+
+
 def test_films_of_a_study_in_rows_of_their_own_are_one_report(folder: Path) -> None:
     first, other = read(folder, "id,image,findings\n7,a.png,A mass.\n7,b.png,A mass.\n8,b.png,Clear.\n")
     assert (first.study, len(first.images), other.study) == ("7", 2, "8")
