@@ -2,7 +2,7 @@
 
 A citation quotes, for each claim that carries its key, the sentence of its item that says the same (there, not there, left open) of most of
 the claim's content words, and shares most of them; ``support`` is the mean share of a claim's content words of which it says the same. Of a
-bare yes or no it quotes the sentence that says so of what was asked. Whether the claim follows is not judged.
+bare yes or no it quotes the sentence that says so of what was asked; of a picture's label there is none. Whether the claim follows is not judged.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from medrag._util.text import sentences, words
 from medrag.prompts import KEYS, REFUSAL, UNSEEN, listed
 from medrag.types import Box, Citation, Context, Hit, ImageRecord, Page, Passage, Status
 from medrag.vlms._ask import parse
+from medrag.vlms._classes import is_label
 from medrag.vlms._consensus import marked
 from medrag.vlms._messages import spoken
 from medrag.vlms._stance import says, stance
@@ -101,7 +102,8 @@ def _citation(key: str, hit: Hit, claims: list[str], question: str, answer: str)
     found = [quotes[claim] for claim in claims]
     quote = " … ".join(dict.fromkeys(sentence for sentence, _ in found if sentence))
     shares = [share for _, share in found if share is not None]
-    support = sum(shares) / len(shares) if shares else None
+    counted = is_label(item) and bool(item.text.strip())  # a label is counted: no claim is made of its words
+    support = sum(shares) / len(shares) if shares and not counted else None
     boxes: tuple[Box, ...] = ()
     if isinstance(item, Passage):
         boxes = item.boxes

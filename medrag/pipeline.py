@@ -32,9 +32,10 @@ from medrag.calibration import Calibration, open_calibration
 from medrag.confidence import influence, sort_of
 from medrag.errors import GeneratorError, MedragError, SettingsError
 from medrag.finish import Finish
+from medrag.indexes.manifest import read_manifest
 from medrag.latest import of_the_latest, strangers
 from medrag.misfit import misfit, unpictured
-from medrag.prompts import REFUSAL, Prompt, make_prompt
+from medrag.prompts import REFUSAL, Prompt, evidence_block, make_prompt
 from medrag.query import make_query, page_crops
 from medrag.retrieve import fuse
 from medrag.route import question_kind
@@ -117,6 +118,42 @@ class MedRAG:
         seen = type(self)(**assemble(self.recipe, self.generator, False, settings, self.encoders))
         seen.audit = self.audit
         return seen
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another index has taken the place of the one that is open. Raises IndexMissing where none is there any more."""
+        if self.store is None:
+            return False
+        whole: Store = getattr(self.store, "_whole", self.store)  # of which this may be the part that one may see
+        return read_manifest(whole.folder).content_hash != whole.manifest.content_hash
+
+    def reopened(self) -> MedRAG:
+        """The same over the index as it lies on disk now, with encoders, generator, router and selector, and retrievers of one's own.
+
+        Raises what `open` raises, IndexMismatch where the recipe of the index is another now.
+        """
+        fresh = self.seen_by(self.settings.access)
+        own = {name: one for name, one in self.retrievers.items() if not type(one).__module__.startswith("medrag.")}
+        fresh.retrievers, fresh.router, fresh.selector = {**fresh.retrievers, **own}, self.router, self.selector
+        return fresh
+
+    def close(self) -> None:
+        """Lets files, and what encoders remember, go; whoever asks it afterwards, or a copy for others (`seen_by`, `audited`), is told so. Closing twice does nothing."""
+        if isinstance(self.retrievers, _Closed):
+            return
+        graph = getattr(self.retrievers.get("graph"), "store", None)
+        for one in (self.store and self.store.items, graph):
+            if callable(close := getattr(one, "close", None)):
+                close()
+        for memo in self.encoders.values():
+            memo.forget()
+        self.encoders, self.retrievers = {}, _Closed()
+
+    def __enter__(self) -> MedRAG:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def audited(self, audit: AuditLog | None) -> MedRAG:
         """The same pipeline with another audit log, or none."""
@@ -354,18 +391,31 @@ class MedRAG:
         if not asked or self.misfit(context.query, route):
             return context
         frequencies, labels = self._counts
-        return dataclasses.replace(context, frequency=frequencies.of(context.query), labelled=labels.of(context.query))
+        labelled = labels.of(context.query)
+        context = dataclasses.replace(context, frequency=frequencies.of(context.query), labelled=labelled)
+        return self._shown(context, labels.evidence(context.query, labelled, context.kept)) if labelled else context
+
+    def _shown(self, context: Context, counted: list[Hit]) -> Context:
+        """The context with counted pictures that an answer names and the selector had no room for; one that is no evidence by itself stays out."""
+        allowed = private.split(counted)[0] if self.settings.private else counted
+        shown = [hit for hit in allowed if self.selector.select(context.query, [hit], self.settings.select.budget).kept]
+        ids = {hit.item.id for hit in shown}
+        dropped = tuple(drop for drop in context.dropped if drop.hit.item.id not in ids)
+        tokens = context.tokens + sum(count_tokens(evidence_block("E1", hit)) for hit in shown)
+        return dataclasses.replace(context, kept=(*context.kept, *shown), dropped=dropped, tokens=tokens)
 
     @functools.cached_property
     def _counts(self) -> Any:
         from medrag.retrieve.frequency import Frequencies
         from medrag.retrieve.labelled import Labels
+        from medrag.retrieve.similar import Similar
 
         if self.store is None or SIMILAR not in self.retrievers or not self.settings.alike:
             return None
         s, similar = self.settings, self.retrievers[SIMILAR]
         same = s.select.same_image
-        return Frequencies(similar, self.store.items, s.alike, same), Labels(similar, self.store.items, same)
+        index = self.store.index(similar.index) if isinstance(similar, Similar) else None
+        return Frequencies(similar, self.store.items, s.alike, same), Labels(similar, self.store.items, same, index)
 
     def _generate(self, context: Context, route: Route) -> Iterator[str]:
         if not self._grounded(context, route):
@@ -482,6 +532,15 @@ def _loop(name: str) -> Any:
     return importlib.import_module(f"medrag.agent.{name}")
 
 
+class _Closed(dict[str, Any]):
+    """The retrievers of a pipeline that was closed: whoever asks for one is told."""
+
+    def _told(self, *_: Any) -> Any:
+        raise SettingsError("this index was closed", "open it again: MedRAG.open(…)")
+
+    __getitem__ = __iter__ = __len__ = get = items = keys = values = _told
+
+
 class _Clock:
     """Seconds by stage."""
 
@@ -521,10 +580,6 @@ def _check_options(
         raise SettingsError(f"nothing reads the option {name!r}", meant(name, sorted(known)))
 
 
-@functools.lru_cache(maxsize=4)
-def open_cached(name: str) -> MedRAG:
-    """`MedRAG.open(name)`, kept for the next call."""
-    return MedRAG.open(name)
 def _check_asked(asked: Sequence[Asked]) -> None:
     """Raises SettingsError for what is no (image, question, exclude)."""
     for one in asked:
@@ -534,3 +589,7 @@ def _check_asked(asked: Sequence[Asked]) -> None:
             )
 
 
+@functools.lru_cache(maxsize=4)
+def open_cached(name: str) -> MedRAG:
+    """`MedRAG.open(name)`, kept for the next call."""
+    return MedRAG.open(name)

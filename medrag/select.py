@@ -8,6 +8,7 @@ It works on each retriever's own scores, since fused ranks have no gaps; a fused
 
 from __future__ import annotations
 
+import filecmp
 import math
 import re
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from medrag._util.text import content_words, count_tokens, sentences
 from medrag.latest import is_own
 from medrag.prompts import describe, evidence_block
 from medrag.settings import SelectSettings
-from medrag.types import DOMAINS, Context, Drop, Hit, Query, domain_of
+from medrag.types import DOMAINS, Context, Drop, Hit, Item, Query, domain_of
+from medrag.vlms._classes import is_label
 
 OTHER_DOMAIN = "another domain"  # begins the reason for such a drop
 _SIDED = re.compile(r"\b(left|right)[ -](?:sided )?([a-z]+)")
@@ -142,7 +144,9 @@ class AdaptiveSelector:
     def _set_reason(self, hit: Hit, kept: Sequence[Hit]) -> str:
         """Why it adds nothing to what is kept already."""
         for n, other in enumerate(kept, start=1):
-            if same_words(hit.item.text, other.item.text, self.settings.near_duplicate):
+            if same_words(hit.item.text, other.item.text, self.settings.near_duplicate) and not _two_pictures(
+                hit.item, other.item
+            ):
                 return f"near-duplicate of E{n}"
         if sum(_place(other) == _place(hit) for other in kept) >= self.settings.per_place:
             return f"enough kept of the same study or page ({_place(hit)})"
@@ -154,6 +158,17 @@ class AdaptiveSelector:
         if len(kept) >= self.settings.k_max:
             return f"more than k_max = {self.settings.k_max}"
         return f"over the budget of {budget} tokens" if tokens > budget else ""
+
+
+def _two_pictures(one: Item, other: Item) -> bool:
+    """Whether two pictures have the same label and are not the same picture, byte by byte: what they show is not said by their text."""
+    if not (is_label(one) and is_label(other)):
+        return False
+    first, second = str(getattr(one, "source", "")), str(getattr(other, "source", ""))
+    try:
+        return first != second and not filecmp.cmp(first, second, shallow=False)
+    except OSError:  # a file that is gone, or lies in an archive
+        return first != second
 
 
 def jaccard(a: str, b: str) -> float:

@@ -192,6 +192,12 @@ def test_what_has_no_text_is_cited_without_a_quote():
     assert (citation.quote, citation.support, citation.boxes) == ("", 0.0, ())
 
 
+def test_a_counted_label_has_no_share_of_words():
+    melanoma = ImageRecord("a:1", "a:1", "Melanoma", "a.png", meta={"label": "Melanoma"})
+    said = "Uncertain, most often Melanoma: 3 of the 6 pictures that look most alike are labelled so [E1]."
+    assert (cited(melanoma, said).quote, cited(melanoma, said).support) == ("Melanoma", None)
+
+
 @pytest.mark.parametrize(
     ("item", "boxes"),
     [

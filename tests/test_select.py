@@ -285,3 +285,18 @@ def test_texts_that_differ_in_the_side_alone_are_no_duplicates():
     text = "The heart is normal. No pneumothorax. There is an opacity in the left lower lobe with mild basilar atelectasis."
     assert not same_words(text, text.replace("left", "right"), 0.8)
     assert same_words(text, text.replace("mild", "slight"), 0.8)
+
+
+def test_pictures_of_one_label_are_duplicates_only_where_they_are_one_picture(tmp_path):
+    def picture(name, content, label="WBC"):
+        (tmp_path / name).write_bytes(content)
+        item = ImageRecord(f"a:{name}", f"a:{name}", label, str(tmp_path / name), meta={"label": "WBC"})
+        return Hit(item, 0.9, 1, "similar")
+
+    one, other, copy = picture("1.png", b"one"), picture("2.png", b"two"), picture("3.png", b"one")
+    assert [drop.reason for drop in select([one, other, copy]).dropped] == ["near-duplicate of E1"]
+    gone = picture("4.png", b"four")
+    (tmp_path / "4.png").unlink()
+    assert not select([one, gone]).dropped  # what cannot be read is another picture
+    captioned = [picture(f"{n}.png", bytes([n]), "A neutrophil in a smear.") for n in (5, 6)]
+    assert [drop.reason for drop in select(captioned).dropped] == ["near-duplicate of E1"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from medrag.types import Hit, ImageRecord, Item, Labelled
 from medrag.vlms._ask import Ask
+from medrag.vlms._past_labels import beyond
 from medrag.vlms._vote import cite_keys, phrase
 from medrag.vlms._words import stem_set
 
@@ -43,6 +44,15 @@ WORTH = stem_set(  # what every class is or is not: a class only of an atlas tha
 
 
 @dataclass(frozen=True, slots=True)
+class Asked(Labelled):
+    """Labels beside a closed question that some of them answer. ``such`` say what is asked, ``against`` are known to say that it is not so; what
+    the others say of it is not known. ``denied``: ``such`` say themselves that the finding is not there, as the question has it ("without …")."""
+
+    against: tuple[str, ...] = ()
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Several(Labelled):
     """The labels beside each of several images, with its number; what it inherits is those of all of them."""
 
@@ -71,8 +81,10 @@ def of_class(
     compared = several and ask.sort == "open" and _compares(ask, labelled)
     said = []
     for n, one in each:
+        if beyond(ask, one):
+            continue
         place = f" (image {n})" if n else ""
-        if ask.sort == "closed" and one.asked is not None and not ask.either:
+        if ask.sort == "closed" and isinstance(one, Asked) and not ask.either:
             said.append(_whether(ask, one, alike, question or ask.text, place))
         elif compared or _names(ask, one, alike, several=several):
             said.append(_which(one, alike, place))
@@ -81,7 +93,7 @@ def of_class(
 
 def of_kind(ask: Ask, labelled: Labelled | None, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     """The classes, where a closed question asks of the picture for something that they are no yes or no to: "Is this benign?" of melanoma and nevus."""
-    if labelled is None or ask.sort != "closed" or not _IS_THIS.match(ask.text):
+    if labelled is None or ask.sort != "closed" or not _IS_THIS.match(ask.text) or beyond(ask, labelled):
         return []
     known = stem_set(" ".join(label for label, _ in labelled.labels)) | GENERAL | WORTH
     return classes(labelled, alike) if known & {*ask.finding} else []
@@ -124,20 +136,32 @@ def _which(labelled: Labelled, alike: Sequence[tuple[str, Hit]], place: str = ""
     return f"{said}{'; ' if rest else ''}{', '.join(rest)}."
 
 
-def _whether(
-    ask: Ask, labelled: Labelled, alike: Sequence[tuple[str, Hit]], question: str, place: str = ""
-) -> str:  # fmt: skip
+def _whether(ask: Ask, labelled: Asked, alike: Sequence[tuple[str, Hit]], question: str, place: str = "") -> str:
     near, usual = labelled.asked or (0, 0)
     share, base = near / labelled.alike, usual / max(labelled.drawn, 1)
-    there = share >= LIKELY
-    clear = there or (share <= 1 - LIKELY and share <= base)  # more than usual among them is no sign of its absence
     such = "".join(_keys(label, labelled, alike).strip() for label in labelled.such)
-    said = (
-        f"{near} of the {labelled.alike} pictures that look most alike are labelled as such{f' {such}' if such else ''}"
-    )
+    said = f"{near} of the {labelled.alike} pictures that look most alike are labelled {_as(ask, labelled)}{f' {such}' if such else ''}"
     most = "" if labelled.labels[0][0] in labelled.such else f"; {_most(labelled, alike)}"
-    opening = _opening(ask, question, there=there) if clear else "Uncertain"
+    there = share >= LIKELY
+    clear = there or (
+        _speaks_against(labelled) and share <= base
+    )  # more than usual among them is no sign of its absence
+    opening = _opening(ask, question, there=there != labelled.denied) if clear else "Uncertain"
     return f"{opening}{place}: {said}, where {100 * base:.0f} % of all are{most}."
+
+
+def _speaks_against(labelled: Asked) -> bool:
+    """Whether most look-alikes bear labels that are known to say otherwise, and none that says what is asked leads."""
+    counts, best = dict(labelled.labels), labelled.labels[0][1]
+    leads = any(counts.get(label) == best for label in labelled.such)
+    return not leads and sum(counts.get(label, 0) for label in labelled.against) >= LIKELY * labelled.alike
+
+
+def _as(ask: Ask, labelled: Asked) -> str:
+    """What the counted pictures are labelled as; by name where the question denies something."""
+    if labelled.denied:
+        return labelled.such[0] if len(labelled.such) == 1 else f"as without {phrase(ask)}"
+    return f"as {phrase(ask)}" if ask.negated and phrase(ask) != "this" else "as such"
 
 
 def _most(labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> str:

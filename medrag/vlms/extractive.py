@@ -19,9 +19,10 @@ from medrag.vlms._beyond import measured
 from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
-from medrag.vlms._evidence import HISTORY, Sentence, about, collect, is_report, is_similar, rank
+from medrag.vlms._evidence import HISTORY, Sentence, about, collect, defining, is_report, is_similar, rank, subject
 from medrag.vlms._history import own_told
 from medrag.vlms._modality import kind_is, kind_told
+from medrag.vlms._relations import relation_of
 from medrag.vlms._vote import cite_keys, phrase, strongest_view, vote
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ class Extractive:
             ask = dataclasses.replace(ask, sort="open")
         if ask.sort == "report" or (alike and (ask.broad or not ask.topic)):
             return _report(ask, alike, labelled), []
-        written = [pair for pair in alike if not (labelled and is_label(pair[1].item) and strongest_view(ask, pair[1]))]
-        if ask.sort == "closed" and alike and (said := vote(ask, written)):  # labels were counted, and are no captions
+        written = [pair for pair in alike if not (is_label(pair[1].item) and strongest_view(ask, pair[1]))]
+        if ask.sort == "closed" and alike and (said := vote(ask, written)):  # labels are counted, and are no captions
             return said, self._passages(ask, prompt.context, 1, reports=False)
         if kinds:
             return kinds, []
@@ -110,15 +111,19 @@ class Extractive:
         return [], said if said or pictured else self._passages(ask, prompt.context, most)
 
     def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True, books: bool = True) -> list[str]:
-        """The best sentences that do not repeat each other, in the order of the evidence, each with its keys."""
+        """The best sentences that do not repeat each other, in the order of the evidence, each with its keys. A label is no sentence."""
         pool = [s for s in collect(context) if (reports or not is_report(s.hit)) and (books or is_similar(s.hit))]
+        pool = [s for s in pool if not is_label(s.hit.item)]
         ranked = rank(ask, pool) if ask.topic else []
         if _NOT.match(ask.text):
             ranked = [(n, s) for n, s in ranked if _DENIED.search(s.text)]
         ranked = [(n, s) for n, s in ranked if _to_the_point(ask, s, bool(context.query.images))]
+        if ask.sort == "define" and relation_of(ask.text) is None:
+            ranked = [(n, s) for n, s in ranked if n >= self.floor and defining(ask, s)] or ranked
         running = [(n, s) for n, s in ranked if not _is_title(s)]
         ranked = running if running and running[0][0] >= self.floor else ranked
-        ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried | s.heading] or ranked
+        if ask.head in subject(ask):
+            ranked = [(n, s) for n, s in ranked if ask.head in s.stems | s.carried | s.heading] or ranked
         chosen: list[Sentence] = []
         for score, sentence in ranked:
             if score < max(self.floor, 0.75 * ranked[0][0]) or len(chosen) >= most:
@@ -141,8 +146,9 @@ def _to_the_point(ask: Ask, sentence: Sentence, pictured: bool) -> bool:
     held = sentence.stems | sentence.carried | sentence.heading
     if pictured and is_report(sentence.hit):
         return ask.sort != "closed" or not held.isdisjoint(ask.finding)
-    least = 1 if pictured else len(ask.finding) - len(ask.finding) // 4
-    if ask.sort == "closed" and len(held.intersection(ask.finding)) < least:
+    named = [stem for stem in ask.finding if stem in subject(ask) or pictured]
+    least = min(len(named), 1) if pictured else len(named) - len(named) // 4
+    if ask.sort == "closed" and len(held.intersection(named)) < least:
         return False
     return about(ask, sentence) and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +17,20 @@ from PIL import Image
 from medrag import private
 from medrag.grounding import checked
 from medrag.indexes.items import ItemStore
+from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL, make_prompt
-from medrag.retrieve.labelled import FEWEST, MOST, Labels, _such
-from medrag.types import Context, Hit, ImageRecord, Item, Labelled, Query, QueryImage, Study
+from medrag.retrieve.labelled import FEWEST, MOST, Labels
+from medrag.route import DomainRouter
+from medrag.select import AdaptiveSelector
+from medrag.settings import PipelineSettings, override
+from medrag.types import Context, Drop, Hit, ImageRecord, Item, Labelled, Query, QueryImage, Route, Study
 from medrag.vlms._ask import parse
-from medrag.vlms._classes import Several
+from medrag.vlms._classes import Asked, Several
+from medrag.vlms._labels import said_of
 from medrag.vlms.extractive import Extractive
+
+if TYPE_CHECKING:
+    from medrag.indexes.store import Store
 
 SKIN = QueryImage(Image.new("RGB", (8, 8)), sha256="s")
 
@@ -180,6 +190,14 @@ def said(question: str, labelled: Labelled | None, kept: tuple[Hit, ...] = KEPT)
     return "".join(Extractive().stream(make_prompt(question, context), [SKIN.image]))
 
 
+def closed(
+    found: Labelled, asked: tuple[int, int], such: Sequence[str], against: Sequence[str] = (), **more: bool
+) -> Asked:
+    """The same labels beside a closed question; where ``against`` is empty, all labels but ``such`` exclude it."""
+    others = tuple(against) or tuple(label for label, _ in found.labels if label not in such)
+    return Asked(found.labels, found.alike, asked, found.drawn, found.nearest, tuple(such), others, **more)
+
+
 FOUND = Labelled((("Melanocytic nevi", 7), ("Melanoma", 3)), 10, None, 40, ("d:0", "d:4"))
 
 
@@ -210,7 +228,7 @@ def test_on_a_tie_no_label_is_called_the_commonest() -> None:
     assert said("What lesion is this?", TIED).startswith(
         "Uncertain, as no label leads: 2 of the 6 pictures that look most alike are labelled Melanocytic nevi [E2], 2 Melanoma [E1], 2 Wart. This"
     )
-    text = said("Is this a carcinoma?", dataclasses.replace(TIED, asked=(0, 4), such=("Basal cell carcinoma",)))
+    text = said("Is this a carcinoma?", closed(TIED, (0, 4), ("Basal cell carcinoma",)))
     assert "where 10 % of all are; no label leads among them: 2 Melanocytic nevi [E2], 2 Melanoma [E1], 2 Wart." in text
     assert "commonest" not in text
 
@@ -233,7 +251,7 @@ def test_several_images_have_an_answer_each(question: str) -> None:
     text = said(question, each)
     assert text.startswith("Likely Melanocytic nevi (image 1): 7 of the 10 pictures that look most alike are")
     assert "Uncertain (image 2), as no label leads: 2 of the 6" in text and text.count("This rests on") == 1
-    asked = [(n, dataclasses.replace(one, asked=(7, 20), such=("Melanocytic nevi",))) for n, one in each.each]
+    asked = [(n, closed(one, (7, 20), ("Melanocytic nevi",))) for n, one in each.each]
     text = said("Is this a nevus?", dataclasses.replace(each, each=tuple(asked)))
     assert text.startswith("Likely yes (image 1): 7 of the 10") and "Likely yes (image 2): 7 of the 6" in text
 
@@ -296,7 +314,7 @@ def test_what_labels_do_not_tell_is_not_answered_by_them(question: str) -> None:
 )  # fmt: skip
 def test_a_closed_question_is_answered_by_all_look_alikes(question: str, asked: tuple[int, int], begin: str) -> None:
     such = ("Melanocytic nevi",) if "nevus" in question else ("Melanoma",)
-    assert said(question, dataclasses.replace(FOUND, asked=asked, such=such)).startswith(begin)
+    assert said(question, closed(FOUND, asked, such)).startswith(begin)
 
 
 def test_captions_that_speak_of_something_else_take_weight_from_those_that_mention_it() -> None:
@@ -344,4 +362,175 @@ def test_a_picture_that_is_left_out_is_not_counted_among_all(tmp_path: Path) -> 
 def test_what_is_asked_of_a_class_or_beside_it_is_not_told_by_labels(
     labels: tuple[str, ...], question: str, such: set[str] | None
 ) -> None:
-    assert _such(parse(question), labels) == such
+    found = said_of(parse(question), labels)
+    assert (found.such if found else None) == such
+
+
+RETINA = (
+    "No DR", "Mild DR without maculopathy", "Moderate DR without maculopathy", "Moderate DR with maculopathy", "PDR with maculopathy", "ADED",
+)  # fmt: skip
+MILD, MODERATE, OEDEMA, PDR = RETINA[1:5]
+
+
+@pytest.mark.parametrize(
+    ("question", "such", "against"),
+    [
+        ("Is DR present?", {MILD, MODERATE, OEDEMA, PDR}, {"No DR"}),  # ADED may or may not be one
+        ("Is there no DR?", {"No DR"}, {MILD, MODERATE, OEDEMA, PDR}),
+        ("Is this PDR?", {PDR}, {"No DR"}),
+        ("Is this moderate DR?", {MODERATE, OEDEMA}, {"No DR", MILD}),
+        ("Is this moderate DR with maculopathy?", {OEDEMA}, {*RETINA} - {OEDEMA}),
+        ("Is there DR without maculopathy?", {MILD, MODERATE}, {"No DR", OEDEMA, PDR}),
+        ("Is there DR but no maculopathy?", {MILD, MODERATE}, {"No DR", OEDEMA, PDR}),
+        ("Is it without maculopathy?", {MILD, MODERATE}, {OEDEMA, PDR}),
+        ("Is there maculopathy?", {OEDEMA, PDR}, {MILD, MODERATE}),
+        ("Is this ADED?", {"ADED"}, {*RETINA} - {"ADED"}),
+    ],
+)
+def test_a_label_is_a_no_only_where_it_is_known_to_say_so(question: str, such: set[str], against: set[str]) -> None:
+    found = said_of(parse(question), RETINA)
+    assert found and (found.such, found.against) == (such, against)
+
+
+@pytest.mark.parametrize(
+    ("labels", "question", "such", "against"),
+    [
+        (("NPDR", "PDR", "Normal"), "Is there DR?", {"NPDR", "PDR"}, {"Normal"}),
+        (("NPDR early", "PDR late", "Normal"), "Is there PDR?", {"PDR late"}, {"Normal"}),  # the N of NPDR is "non"
+        (SKINS, "Is this a nevus?", {"Melanocytic nevi"}, set()),
+        (SKINS, "Is this a melanocytic nevus?", {"Melanocytic nevi"}, {*SKINS} - {"Melanocytic nevi"}),
+        ((*SKINS, "Intraepithelial carcinoma"), "Is this a basal cell carcinoma?", {SKINS[3]}, {*SKINS, "Intraepithelial carcinoma"} - {SKINS[3]}),
+        (("benign nevus", "malignant melanoma"), "Is this malignant?", {"malignant melanoma"}, {"benign nevus"}),
+    ],
+)  # fmt: skip
+def test_kinds_and_names_of_classes(labels: tuple[str, ...], question: str, such: set[str], against: set[str]) -> None:
+    found = said_of(parse(question), labels)
+    assert found and (found.such, found.against) == (such, against)
+
+
+def test_a_negative_is_not_told_as_the_positive() -> None:
+    assert said_of(parse("Is this HER2 negative?"), ("HER2 positive", "HER2 negative")) is None
+
+
+NONE_SAYS_NO = Labelled(((PDR, 2), ("ADED", 2), (MILD, 1)), 5, None, 40, ("d:0", "d:4"))
+
+
+def test_labels_of_which_nothing_is_known_are_no_no() -> None:
+    grade = Asked(NONE_SAYS_NO.labels, 5, (1, 30), 40, ("d:0",), (MILD,), ("No DR",))
+    assert said("Is there mild DR?", grade).startswith("Uncertain: 1 of the 5")
+
+
+def test_what_leads_is_not_denied() -> None:
+    shared = closed(TIED, (2, 30), ("Melanocytic nevi",))
+    assert said("Is this a melanocytic nevus?", shared).startswith("Uncertain: 2 of the 6")
+
+
+def test_counts_are_of_what_is_asked() -> None:
+    found = Labelled(((MILD, 4), (OEDEMA, 1)), 5, None, 40, ("d:0", "d:4"))
+    without = closed(found, (4, 20), (MILD, MODERATE), (OEDEMA,), denied=True)
+    assert said("Is it without maculopathy?", without).startswith(
+        "Likely yes: 4 of the 5 pictures that look most alike are labelled as without maculopathy, where 50 % of all are."
+    )
+    none = closed(Labelled((("PDR", 5),), 5, None, 40), (0, 4), ("No DR",), ("PDR",), denied=True)
+    assert "Likely DR: 0 of the 5 pictures that look most alike are labelled No DR" in said("Is there no DR?", none)
+    melanoma = closed(FOUND, (0, 4), ("Melanoma",))
+    assert "0 of the 10 pictures that look most alike are labelled as melanoma" in said(
+        "Is it free of melanoma?", melanoma
+    )
+
+
+CELLS = Labelled((("WBC", 5), ("RBC", 2)), 7, None, 40, ("d:0",))
+
+
+@pytest.mark.parametrize(
+    ("question", "labels"),
+    [
+        ("What type of white blood cell is this?", CELLS),
+        ("What disease is this?", CELLS),
+        ("Is this cell cancerous?", CELLS),
+        ("What type of melanoma is this?", FOUND),
+        ("What stage is this?", FOUND),
+        ("Is this eye healthy?", NONE_SAYS_NO),
+        ("Is this worse than moderate?", Labelled(((MODERATE, 5), (MILD, 2)), 7, None, 40)),
+        ("Is there at least moderate DR?", closed(Labelled(((MODERATE, 5), (MILD, 2)), 7, None, 40), (5, 10), (MODERATE,))),
+        ("Is this other than a melanoma?", closed(FOUND, (3, 10), ("Melanoma",))),
+        ("Are these the same lesion?", Several(FOUND.labels, 20, None, 40, each=((1, FOUND), (2, FOUND)))),
+        ("What should I do about this lesion?", FOUND),
+        ("Who should look at this lesion?", FOUND),
+    ],
+)  # fmt: skip
+def test_a_kind_a_state_an_action_or_a_comparison_is_no_label(question: str, labels: Labelled) -> None:
+    lesion = Hit(picture(9, "Benign keratosis-like lesions"), 0.9, 3, "similar")
+    assert said(question, labels, (*KEPT, lesion)) == REFUSAL
+
+
+@pytest.mark.parametrize(
+    "question", ["What cell is this?", "What type of cell is this?", "What kind of blood cell is shown?"]
+)
+def test_the_kind_that_labels_name_is_told(question: str) -> None:
+    assert said(question, CELLS).startswith("Likely WBC: 5 of the 7")
+    assert said("What grade of DR is this?", NONE_SAYS_NO).startswith("Uncertain, as no label leads")
+
+
+def test_others_take_no_place_among_the_neighbours(tmp_path: Path) -> None:
+    others = [picture(n, "Tubular adenoma", "histology") for n in range(100, 200)] + [
+        picture(n) for n in range(200, 300)
+    ]
+    found = counted(tmp_path, [*others, *NEAR])
+    assert found is not None and found.nearest == tuple(f"d:{n}" for n in range(5))
+
+
+class Vectors:
+    """An index whose vectors lie on a circle, a tenth of a degree apart: neighbours have a cosine of nearly 1."""
+
+    def positions_of(self, ids: Sequence[str]) -> np.ndarray:
+        return np.arange(len(ids))
+
+    def vectors_at(self, positions: np.ndarray) -> np.ndarray:
+        angles = np.deg2rad(positions / 10)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize(("best", "told"), [(0.9, True), (0.66, False)])
+def test_pictures_far_from_all_of_the_atlas_are_not_told_by_it(tmp_path: Path, best: float, told: bool) -> None:
+    store = ItemStore.create(tmp_path / "items.db")
+    store.put_many((one, "d") for one in NEAR)
+    asked = Query("What lesion is this?", (SKIN,), domain="dermoscopy")
+    labels = Labels(Alike(NEAR, best), store, 0.9995, Vectors())
+    assert (labels.of(asked) is not None) == told
+
+
+def test_each_label_that_may_be_named_has_its_nearest_picture_shown(tmp_path: Path) -> None:
+    store = ItemStore.create(tmp_path / "items.db")
+    store.put_many((one, "d") for one in NEAR)
+    labels, asked = Labels(Alike(NEAR), store, 0.9995), Query("Is this a melanoma?", (SKIN,), domain="dermoscopy")
+    found = labels.of(asked)
+    assert found and [hit.item.id for hit in labels.evidence(asked, found, ())] == ["d:0", "d:4"]
+    kept = (Hit(NEAR[2], 0.9, 1, "similar"), Hit(NEAR[7], 0.9, 2, "similar"))  # the second was not counted
+    assert [hit.item.id for hit in labels.evidence(asked, found, kept)] == ["d:4"]
+    two = dataclasses.replace(asked, images=(SKIN, SKIN))
+    both = labels.of(two)
+    assert both and [hit.item.id for hit in labels.evidence(two, both, ())] == ["d:0", "d:4"]
+
+
+def atlas(folder: Path, **settings: object) -> MedRAG:
+    """A pipeline over the pictures of `NEAR` alone."""
+    store = ItemStore.create(folder / "items.db")
+    store.put_many((one, "d") for one in NEAR)
+    chosen = override(PipelineSettings(), settings)  # type: ignore[call-arg]
+    index = cast("Store", SimpleNamespace(items=store, manifest=SimpleNamespace(content={})))
+    return MedRAG({"similar": Alike(NEAR)}, DomainRouter(["similar"]), AdaptiveSelector(chosen.select), Extractive(), chosen, index)  # fmt: skip
+
+
+def test_what_is_named_is_cited_though_the_selector_had_no_room(tmp_path: Path) -> None:
+    route = Route("dermoscopy", 1.0, {"similar": 1.0})
+    context = Context(
+        Query("What lesion is this?", (SKIN,), domain="dermoscopy"), KEPT[1:], (Drop(KEPT[0], "no room"),)
+    )
+    found = atlas(tmp_path).counted(context, route)
+    assert [hit.item.id for hit in found.kept] == ["d:0", "d:4"] and not found.dropped and found.tokens > 0
+    assert said("What lesion is this?", found.labelled, found.kept).startswith(
+        "Likely Melanocytic nevi: 4 of the 5 pictures that look most alike are labelled so [E1]; 1 Melanoma [E2]."
+    )
+    (tmp_path / "2").mkdir()
+    assert atlas(tmp_path / "2", private=True).counted(context, route).kept == KEPT[1:]
