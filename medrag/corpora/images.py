@@ -73,7 +73,8 @@ class ImageFolder:
         table = self._table(lambda _: None, found)
         if table:
             return sha256_text(signature, "2", *table.columns.values(), *table.classes)
-        other = {folders[0] for file in found if (folders := self._folders(file)) and self._class(file) != folders[0]}
+        named = [(names[0], folder) for folder in _parents(found) if (names := self._names(folder))]
+        other = {name for name, folder in named if self._class(folder) != name}
         return sha256_text(signature, "2", *sorted(other)) if other else signature
 
     def read(self, report: Report) -> Iterator[Item]:
@@ -88,6 +89,7 @@ class ImageFolder:
         self._tell_passed_over(report)
         self._tell_tables(found, report)
         self._tell_folders([file for file in found if file not in keys], report)
+        classes = {folder: self._class(folder) for folder in _parents(found)}
         paged = list[Path]()
         for file in found:
             try:
@@ -99,20 +101,21 @@ class ImageFolder:
             inner = files.local_id(file, self.path, keep_suffix=True)
             row = rows[keys[file]] if file in keys else {}
             if not (row and table and table.labelled):
-                row = {**row, "label": self._class(file)}
+                row = {**row, "label": classes[file.parent]}
             yield self._record(file, inner, row, {"columns": columns, "rows": height})
         _tell_pages(paged, report)
 
-    def _folders(self, file: Path) -> list[str]:
-        """The names of the folders that hold a file, the nearest first."""
-        return [] if file == self.path else [_cut(name) for name in reversed(file.parent.relative_to(self.path).parts)]
+    def _names(self, folder: Path) -> list[str]:
+        """The names of a folder and of those that hold it in the corpus, the nearest first."""
+        inner = folder.relative_to(self.path).parts if folder.is_relative_to(self.path) else ()
+        return [_cut(name) for name in reversed(inner)]
 
-    def _masks(self, file: Path) -> bool:
-        return any(MASKS.fullmatch(files.folded(name)) for name in self._folders(file))
+    def _masks(self, folder: Path) -> bool:
+        return any(MASKS.fullmatch(files.folded(name)) for name in self._names(folder))
 
-    def _class(self, file: Path) -> str:
-        """What the folders of a file say that it is: the nearest that names more than a number or a kind of files."""
-        names = () if self._masks(file) else self._folders(file)
+    def _class(self, folder: Path) -> str:
+        """What a folder says that its files are: the nearest that names more than a number or a kind of files."""
+        names = () if self._masks(folder) else self._names(folder)
         return next((tables.said(name) for name in names if not ANY.fullmatch(files.folded(name))), "")
 
     def _listed(self, report: Report) -> Iterator[Item]:
@@ -157,12 +160,16 @@ class ImageFolder:
 
     def _tell_folders(self, found: Sequence[Path], report: Report) -> None:
         """Tells pictures that get no label: those of masks, and those whose folders are called by numbers."""
-        masks = [file for file in found if self._masks(file)]
-        _tell_unlabelled(masks, "masks", "move masks out of the corpus", report)
-        numbers = [
-            file for file in found if self._folders(file) and file.parent.name.isdecimal() and not self._class(file)
-        ]
-        unmasked = [file for file in numbers if not self._masks(file)]
+        masks = {folder for folder in _parents(found) if self._masks(folder)}
+        numbers = {
+            folder
+            for folder in _parents(found)
+            if self._names(folder) and folder.name.isdecimal() and not self._class(folder)
+        }
+        _tell_unlabelled(
+            [file for file in found if file.parent in masks], "masks", "move masks out of the corpus", report
+        )
+        unmasked = [file for file in found if file.parent in numbers - masks]
         hint = "name the folders by class, such as '0 - normal', or give a table with a column label"
         _tell_unlabelled(unmasked, "pictures in folders that numbers name", hint, report)
 
@@ -216,6 +223,10 @@ class ImageFolder:
             view=row.get("view", ""),
             meta={**meta, **{key: value for key, value in extra.items() if value}},
         )
+
+
+def _parents(found: Sequence[Path]) -> list[Path]:
+    return list(dict.fromkeys(file.parent for file in found))
 
 
 def _cut(folder: str) -> str:
