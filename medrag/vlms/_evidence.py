@@ -16,14 +16,23 @@ from medrag.prompts import unkeyed
 from medrag.types import Concept, Context, Hit
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask
+from medrag.vlms._relations import Relation, relation_of
 
 _DEFINING = re.compile(
     r"\b(?:is|are) (?:an?|the|any|when|caused|defined|called)\b|\b(?:means|refers to|describes|occurs when)\b",
     re.IGNORECASE,
 )
-_CITED = re.compile(  # a web address, or a line of a bibliography
-    r"https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|(?:\b[A-Z][a-z]+ [A-Z]{1,3}, ){2,}|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b.*\b(?:19|20)\d\d\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
+_NO_KIND = re.compile(
+    r"\W*(?:not|often|usually|commonly|sometimes|also|more|less|most|very|too|now|still|never|important|common|rare|likely)\b",
+    re.IGNORECASE,
 )
+_MEANING = re.compile(r"\bMeaning: ")  # a row of a glossary
+_CITED = re.compile(  # a web address, or a line of a bibliography
+    r"\bThese resources\b|\bGene Review\b|\b(?:[Ll]earn|[Rr]ead|[Ff]ind out) more about\b|\b[Mm]ore information (?:is|on|about|can)\b|\bprovides the following list\b|\bof the fraction\b|^In these cases, the sign or symptom\b|https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|(?:\b[A-Z][a-z]+ [A-Z]{1,3}, ){2,}|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b.*\b(?:19|20)\d\d\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
+)
+_HEADINGS = re.compile(
+    r"(?:[A-Z][\w'/-]*(?: (?:and|of|or|the|for|in|[A-Z][\w'/-]*))* - )+[A-Z][\w'/-]*(?: (?:and|of|or|the|for|in|[A-Z][\w'/-]*))*\W*"
+)  # "Drug Therapy - Genetic Counseling"
 _IS_A = re.compile(r"\W*(?:an? |the )?([^.;:,]{2,80}?) (?:is|are|means?|refers to|describes)\b", re.IGNORECASE)
 _BACK = re.compile(r"(?:it|this|these|they|such)\b", re.IGNORECASE)
 _TELLS = (  # what is told without the word by which it is asked for
@@ -42,6 +51,16 @@ _TELLS = (  # what is told without the word by which it is asked for
     (re.compile(r"\b(?:infection with|mutations? (?:in|of)|deficiency of)\b", re.IGNORECASE), words.stem_set("cause")),
 )
 _DOSE = re.compile(r"\b(?:dose|dosage)\b|\bhow much\b", re.IGNORECASE)
+_PEOPLE = [
+    (re.compile(rf"\b(?:in|for|among|do|does|can|could|should|are|is)\s+(?:\w+\s+)?(?:{asked})\b", re.IGNORECASE), re.compile(rf"\b(?:{named})\b", re.IGNORECASE))
+    for asked, named in (
+        ("child|children|kids?|toddlers?|infants?|bab(?:y|ies)|newborns?|teenagers?", r"child\w*|kids?|p(?:a?)ediatric\w*|infan\w+|bab(?:y|ies)|newborn\w*|toddlers?|teen\w*|adolescen\w+|young"),
+        ("pregnancy|pregnant", r"pregnan\w+|expecting|fetus|fetal|unborn"),
+        ("women|females?|girls", r"wom[ae]n|females?|girls?|mothers?"),
+        ("men|males|boys", r"m[ae]n|males?|boys?|fathers?"),
+        ("elderly|old people|older (?:adults|people)|seniors", r"elderly|old(?:er)?|seniors?|aged?"),
+    )
+]  # fmt: skip
 _UNNAMED = re.compile(
     r"\W*(?:it|its|this|these|they|their|there|you|your|the|an?|no|both|most|some|many|people|patients|symptoms|side|treatment|causes?)\b",
     re.IGNORECASE,
@@ -51,6 +70,9 @@ _LOOKS = re.compile(
     r"\b(?:appears?|looks?|seen as|shows|blunt\w*|lucen\w+|opaci\w+|white|dark|bright|pale|line|shadow|rounded|sign)\b",
     re.IGNORECASE,
 )
+TITLED = 4  # words of a heading that says more than "Treatment"
+_SUMMARY = re.compile(r"^\s*Summary\s*:\s*")
+_BULLET = re.compile(r"(?<=[.!?;:])\s+[-•*–]\s+(?=[A-Z])")  # of a list whose lines were run together
 READER = "reader"  # the retriever's name of what the expert model said of the question's own images
 HISTORY = "history"  # and of the patient's earlier studies
 SHORT = 6  # letters of a synonym such as "fit" or "COPD"
@@ -98,7 +120,7 @@ def collect(context: Context) -> list[Sentence]:
         heading = words.stem_set(f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}") - words.FRAME
         whole = hit.item.kind in ("triple", "concept", "image")
         before: frozenset[str] = frozenset()
-        for place, text in enumerate(split(hit.item.text)):
+        for place, text in enumerate(split(_unheaded(hit))):
             stems = words.stem_set(text)
             told = [means for pattern, means in _TELLS if pattern.search(text)]
             stems = stems.union(*told, *(asked for name, asked in named if name <= stems))
@@ -108,6 +130,14 @@ def collect(context: Context) -> list[Sentence]:
                 )
             before = stems
     return found
+
+
+def _unheaded(hit: Hit) -> str:
+    """The text of an item without the question that it answers, where it begins with that."""
+    section = str(getattr(hit.item, "section", "")).strip()
+    if not section.endswith("?") and len(section.split()) < TITLED:
+        return hit.item.text
+    return _SUMMARY.sub("", hit.item.text.removeprefix(section), count=1)
 
 
 def _named(context: Context) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
@@ -120,6 +150,7 @@ def _named(context: Context) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
 
 def split(text: str) -> list[str]:
     """Sentences without list numbers, bullets, and what could be mistaken for an evidence key."""
+    text = _BULLET.sub("\n\n", text)
     return [clean for s in sentences(unkeyed(text)) if (clean := re.sub(r"^(?:\d{1,2}[.)]|[-•*–])\s*", "", s).strip())]
 
 
@@ -128,7 +159,7 @@ def usable(text: str) -> bool:
     count = len(text.split())
     letters = sum(char.isalpha() or char.isspace() for char in text)
     whole = 2 <= count <= 70 and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
-    return whole and not _CITED.search(text)
+    return whole and not _CITED.search(text) and not _HEADINGS.fullmatch(text)
 
 
 def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
@@ -137,14 +168,23 @@ def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
     Words weigh by their rarity in this evidence (the idf of BM25), framing words a quarter; a title that holds a word
     counts half; sentences that define, and hits of high rank, gain up to 0.2 and 0.05.
     """
-    topic = set(ask.topic)
+    topic, relation = set(ask.topic), relation_of(ask.text)
     weight = _weights(ask, pool)
     total = sum(weight.values()) or 1.0
     scored = []
     for sentence in pool:
+        told = relation.stems if relation and tells(relation, sentence) else frozenset()
         held = sum(
             w
-            * (1.0 if s in sentence.stems else 0.8 if s in sentence.carried else 0.5 if s in sentence.heading else 0.0)
+            * (
+                1.0
+                if s in sentence.stems or s in told
+                else 0.8
+                if s in sentence.carried
+                else 0.5
+                if s in sentence.heading
+                else 0.0
+            )
             for s, w in weight.items()
         )
         if topic & (sentence.stems | sentence.heading):
@@ -153,16 +193,41 @@ def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
 
 
 def about(ask: Ask, sentence: Sentence) -> bool:
-    """Whether a sentence of a text speaks of what the question asks about: most of its words, all of one or two.
+    """Whether a sentence of a text speaks of what the question asks about, all of its words but one of four or more, and tells what is asked of it.
 
     The title of its page or chapter says so, too; of a yes-or-no question only for a sentence that begins with no other thing's name. A dose is a number.
     """
-    wanted, own = ask.subject, sentence.stems | sentence.carried
+    relation, own = relation_of(ask.text), sentence.stems | sentence.carried
+    wanted = subject(ask)
+    if (relation and not tells(relation, sentence)) or not all(who.search(sentence.text) for who in _who(ask.text)):
+        return False
     titled = ask.sort != "closed" or _UNNAMED.match(sentence.text) or own.intersection(wanted[:1])
     held = sum(stem in (own | sentence.heading if titled else own) for stem in wanted)
     if _DOSE.search(ask.text) and not any(char.isdigit() for char in sentence.text):
         return False
-    return held >= len(wanted) - len(wanted) // 3
+    return held >= len(wanted) - len(wanted) // 4
+
+
+def subject(ask: Ask) -> list[str]:
+    """The stems of the thing that is asked about, without what is asked of it."""
+    relation = relation_of(ask.text)
+    return [stem for stem in ask.subject if relation is None or stem not in relation.stems]
+
+
+def _who(question: str) -> list[re.Pattern[str]]:
+    """How a sentence names those of whom a question asks: "in children", "for pregnant women"."""
+    return [named for asked, named in _PEOPLE if asked.search(question)]
+
+
+def tells(relation: Relation, sentence: Sentence) -> bool:
+    """Whether a sentence tells what is asked of a thing, by its words or those of its heading."""
+    asked = relation.stems & words.ASKED & sentence.stems
+    return bool(asked or relation.tells.search(sentence.text)) or _under(sentence) is relation
+
+
+def _under(sentence: Sentence) -> Relation | None:
+    """What the heading over a sentence promises to tell."""
+    return relation_of(str(getattr(sentence.hit.item, "section", "")))
 
 
 def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:
@@ -173,6 +238,17 @@ def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:
         stem: value * (0.25 if stem in words.FRAME else 1.5 if stem in ask.finding else 1.0)
         for stem, value in rarity.items()
     }
+
+
+def defining(ask: Ask, sentence: Sentence) -> bool:
+    """Whether a sentence says what the thing is: "COPD is a disease of …" does, "COPD is not contagious" does not."""
+    topic, match, text = set(ask.topic), _DEFINING.search(sentence.text), sentence.text
+    if sentence.hit.item.kind == "concept":
+        return not sentence.place and topic <= sentence.stems
+    before = text[: match.start()] if match else ""
+    named = _IS_A.match(text)
+    opens = named and _opens_with(topic, text) and not _NO_KIND.match(text, named.end())
+    return bool(opens or (topic & words.stem_set(before) and ";" not in before) or _MEANING.search(text))
 
 
 def _opens_with(topic: set[str], text: str) -> bool:
@@ -193,6 +269,10 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
         bonus += 0.2 if topic & words.stem_set(before) and ";" not in before else 0.05
     if ask.sort == "define" and sentence.hit.item.kind == "concept" and not sentence.place and topic <= sentence.stems:
         bonus += 0.3
+    if relation := relation_of(ask.text):
+        under = _under(sentence)
+        bonus += 0.15 if under is relation else -0.1 if under else 0.0
+        bonus += 0.15 if relation.best and relation.best.search(sentence.text) else 0.0
     if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):
         bonus += 0.15
     return bonus

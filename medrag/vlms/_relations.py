@@ -1,0 +1,60 @@
+"""What a question asks of a thing (its treatment, how common it is, who it is passed on to), and whether a sentence tells it.
+
+Rows of patterns in English, the first that fits the question counts. They know words, not meanings: a sentence that tells it in words of no row is
+not found, and one that holds such a word about something else is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from medrag._util.remember import remembered
+from medrag.vlms import _words as words
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How it is asked for, how it is told, how it is told best; and the stems that say it and name no thing."""
+
+    name: str
+    asks: re.Pattern[str]
+    tells: re.Pattern[str]
+    best: re.Pattern[str] | None
+    stems: frozenset[str]
+
+
+def _row(name: str, asks: str, tells: str, said: str, best: str = "") -> Relation:
+    found = (re.compile(pattern, re.IGNORECASE) for pattern in (asks, tells))
+    return Relation(name, *found, re.compile(best, re.IGNORECASE) if best else None, words.stem_set(said))  # type: ignore[arg-type]
+
+
+_NUMBER = r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|hundred|thousand|single|both|pairs?)\b"
+ROWS = (
+    _row("side effects", r"\b(?:side|adverse|unwanted) (?:effects?|reactions?)\b", r"\b(?:side|adverse|unwanted) (?:effects?|reactions?|events?)\b|\b(?:may|can|might) cause\b|\btoxicit", "side adverse unwanted effect effects reaction reactions"),
+    _row("difference", r"\bdifferen(?:ce|ces|t from)\b|\bdiffers?\b|\bdistinguish\b|\bvs\b|\bversus\b|\bsame as\b|^\W*which (?:one )?is (?:more|less|worse|better|rarer|commoner)\b", r"", "difference differences different differ distinguish versus same worse better rarer more common less"),
+    _row("contagious", r"\b(?:contagious|communicable|infectious\W*$|transmi\w+|spread|catch(?:ing)?)\b", r"\b(?:contagious|communicable|spread\w*|transmi\w+|contact with|droplets?|airborne|inhal\w+|bites?|bitten|passed|person[- ]to[- ]person|infected (?:person|people|individual|by))\b", "contagious communicable infectious transmitted transmission transmit spread catch catching from person people"),
+    _row("cure", r"\bcur(?:e|es|ed|able)\b|\bincurable\b", r"\bcur(?:e|es|ed|able|ing)\b|\bincurable\b|\blife-?long\b|\bgoes? away\b", "cure cured curable incurable cures"),
+    _row("inheritance", r"\binherit\w*|\bhereditary\b|\bautosomal\b|\bx-linked\b|\bruns? in\b.*\bfamil|\bpassed (?:on|down)\b|\bgenetic(?:ally)?\W*$", r"\binherit\w*|\bautosomal\b|\bx-linked\b|\brecessive\b|\bhereditary\b|\bfamilial\b|\bruns? in families\b|\bpassed (?:on|down|from)\b|\bsporadic\b|\bde novo\b|\bboth copies\b|\bgenetic (?:disorder|disease|condition)", "inherited inheritance inherit hereditary autosomal dominant recessive linked x-linked pattern mode parent parents father mother familial family families runs passed genetic genetically"),
+    _row("frequency", r"\bhow (?:common|rare|frequent|often|widespread)\b|\bhow many (?:people|persons|cases|children|adults|women|men|americans|babies|patients)\b|\b(?:prevalence|incidence|frequency)\b", r"\b(?:1|one) (?:in|of every|out of) \w*\d|\d (?:percent|per|people|persons|cases|individuals|births|newborns|in|of|out of|million)\b|\d ?%|\b\d[\d,]{3,}\b|\bpercent\b|\b(?:prevalence|incidence|frequency)\b|\b(?:is|are|as|be) (?:\w+ ){0,2}(?:rare|common|uncommon|frequent)\b|\b(?:a|very|most) (?:\w+ )?(?:rare|common)\b|\b(?:millions?|thousands?|fewer than|estimated|approximately)\b", "common rare frequent often widespread many people person cases prevalence incidence frequency estimated", r"\d"),
+    _row("outlook", r"\b(?:prognosis|outlook|surviv\w+|life expectancy|life-?span|mortality|fatal|deadly|lethal|life[- ]threatening)\b|\bhow long (?:do|does|can|will|would)\b.*\blive\b|\b(?:die|kill)s?\b", r"\b(?:prognosis|outlook|surviv\w*|liv(?:e|es|ing)|lifespan|life (?:expectancy|span)|life-?\s?threatening|die[sd]?|deaths?|fatal\w*|deadly|lethal|mortality|recover\w*|outcomes?|course|normal life)\b|\bprogress(?:es|ive|ion)?\b", "prognosis outlook survive survival life expectancy lifespan mortality fatal deadly lethal threatening live lives living long die dies kill kills"),
+    _row("duration", r"\bhow (?:long|fast|quickly|soon)\b", r"\b(?:seconds?|minutes?|hours?|days?|weeks?|weekend|months?|years?|lifelong|rapidly|slowly|quickly)\b", "long fast quickly soon last lasts take takes progress progresses"),
+    _row("normal", r"\bnormal (?:[\w-]+ ){0,3}(?:levels?|ranges?|rates?|values?|counts?|pressure|temperature|ratio)\b|\b(?:level|range|value|ratio)s? (?:is|are|of [\w -]+ (?:is|are)) (?:normal|too|high|low|diagnostic)|\bconsidered (?:enlarged|high|low|normal|abnormal)\b", r"^(?=.*\d).*\b(?:normal\w*|ranges?|above|below|(?:less|more|greater) than|limit|over|under|between)\b", "normal level levels range value values rate count considered"),
+    _row("count", r"^\W*how many\b", _NUMBER, "many number"),
+    _row("symptoms", r"\b(?:symptoms?|manifestations?|signs? of|clinical (?:features|presentation))\b", r"\bsymptom\w*|\bsigns?\b|\bpresent(?:s|ing) (?:with|as)\b|\bmanifest\w*|\bcharacteri[sz]ed\b|\bfeatures?\b", "symptom symptoms sign signs manifestation manifestations clinical features presentation", r"\bsymptoms?\b.{0,80}\b(?:includ|are|may be|can be|such as)|\bcharacteri[sz]ed by\b|\bpresents? with\b"),
+    _row("diagnosis", r"\bdiagnos(?:e|ed|ing)\b|\bdiagnosis of\b|\b(?:tests?|exams?) (?:for|of|to)\b|\bscreen(?:ed|ing)?\b|\bdetect(?:ed)?\b", r"\bdiagnos\w+|\btest\w*\b|\bexam\w*|\bbiops\w+|\bscan\w*|\bimaging\b|\bx-rays?\b|\bultraso\w+|\bdetect\w*|\bconfirm\w*|\bscreen\w*|\bblood (?:count|work|samples?)\b|\bMRI\b|\bCT\b|\bmammogra\w+|\bculture", "diagnose diagnosed diagnosing diagnosis test tests exam exams screen screened screening detect detected"),
+    _row("treatment", r"\b(?:treat\w*|therap(?:y|ies)|management|managed|remed(?:y|ies)|first-line|drug of choice)\b|\b(?:drug|medicine|medication|antibiotic)s? (?:is|are) (?:used|given|recommended)\b", r"\b(?:un)?treat\w*|\btherap\w+|\bmanag\w+|\bmedicines?\b|\bmedications?\b|\bdrugs?\b|\bsurg\w+|\boperat\w+|\bantibiotics?\b|\bgiven\b|\bprescri\w+|\badminist\w+|\breplac\w+|\bsupplement\w*|\btransplant\w*|\binject\w+|\bdiet\w*|\bcure\b|\breliev\w+|\brepair\w*", "treat treated treatment treatments therapy therapies management managed remedy first-line drug choice medicine medication used given recommended", r"\btreat(?:ed|ment|ments|ing)?\b.{0,60}\b(?:with|includes?|involves?|consists?|is|are|may)\b|\bused to treat\b|\b(?:therapy|drug of choice)\b"),
+    _row("prevention", r"\bprevent\w*|^\W*how\b.*\bavoid\w*|\breduce (?:the |my |your |one's )?risk\b|\bprotect\w*", r"\bprevent\w*|\bavoid\w*|\breduc\w+|\blower\w*|\bvaccin\w+|\bimmuni[sz]\w+|\bprotect\w*|\bstop\w*", "prevent prevented preventing prevention avoid avoided reduce risk protect"),
+    _row("risk", r"\bat (?:higher |greater |increased )?risk\b|\brisk factors?\b|^\W*who (?:gets?|develops?|suffers?)\b|\bmore (?:common|likely|frequent) in\b|\baffects? (?:wom[ae]n|m[ae]n|girls?|boys?|males?|females?|children|bab\w+)\b", r"\brisk\b|\b(?:more|most|less|equally) (?:common|likely|often|frequent)\w*|\bprone\b|\bsusceptib\w*|\bthan (?:in )?(?:wom[ae]n|m[ae]n|boys|girls|females|males)\b|\baffects?\b|\brarely\b|\b(?:fe)?males?\b", "risk factor factors get gets likely common frequent more affect affects develop develops higher greater increased"),
+    _row("cause", r"\bcause[sd]?\b|\b(?:a?etiology|reasons?) (?:of|for)\b|\blead to\b|\bresponsible for\b", r"\bcaus\w+|\bdue to\b|\bresults? (?:from|in|of)\b|\bresulting\b|\bbecause\b|\bleads? to\b|\bled to\b|\btrigger\w*|\bmutations?\b|\bdeficien\w+|\b(?:viral|bacterial|fungal|parasitic)\b|\binfection (?:with|by)\b|\bresponsible for\b|\bcomes? from\b|\bsecondary to\b|\boccurs? when\b|\bdevelops? when\b|\bmost often from\b|\bso that\b", "cause causes caused etiology reason reasons why lead result responsible due", r"\bcaused by\b|\bcauses? of\b|\bis due to\b|\bresults? from\b|\bcauses\b"),
+)  # fmt: skip
+
+
+@remembered(4096)
+def relation_of(question: str) -> Relation | None:
+    """What is asked of the thing; None where it is the thing itself, or nothing that a row knows.
+
+    >>> [found.name if (found := relation_of(text)) else "" for text in ("Can asthma be cured?", "How common is gout?", "What is gout?")]
+    ['cure', 'frequency', '']
+    """
+    return next((row for row in ROWS if row.asks.search(question)), None)
