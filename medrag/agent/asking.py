@@ -23,7 +23,7 @@ _PARTS = re.compile(
 )
 WHY = re.compile(  # asks what the last answer rests on
     r"^\W*(?:(?:but|and|so)\b\W*)?(?:(?:please )?(?:explain )?why(?: (?:do|did|would) you (?:think|say|believe|claim|conclude)\b.*?| is that(?: so)?| not| so)?|(?:please )?explain(?: (?:that|this|it|yourself|your (?:answer|reasoning)))?|(?:are you|how) (?:\w+ )?(?:sure|certain|confident)(?: are you)?(?: (?:about|of) (?:that|this|it))?|how (?:do|did|can|would) you (?:know|tell|get (?:to )?(?:that|this))"
-    r"|(?:what(?:'s| is| are)|show me|give me|tell me|list) (?:the|your) (?:evidence|sources?|reasons?|references?|proof)(?: for (?:this|that|it))?|based on what|says who|(?:any )?(?:evidence|sources?|references?|proof))\W*$",
+    r"|(?:what(?:'s| is| are)|show me|give me|tell me|list) (?:the|your) (?:evidence|sources?|reasons?|references?|proof)(?: for (?:this|that|it))?|based on what|says who|where (?:does|did|do) (?:it|that|this|they|you) (?:say|get|find|read|take|come)\b(?: (?:that|this|it|so|from))*|where (?:is|are) (?:that|this|it) from|(?:any )?(?:evidence|sources?|references?|proof))\W*$",
     re.IGNORECASE,
 )
 UNNAMED = re.compile(

@@ -16,22 +16,21 @@ from medrag.agent.things import (
     ASKS,
     AUX,
     DOES,
-    IMAGE,
     LONGEST,
     STATE,
     bare_of,
     is_thing,
     many,
-    of_image,
     the,
     thing,
     whose,
 )
 from medrag.agent.things import IT as IT
+from medrag.agent.which_image import image_named as image_named
+from medrag.agent.which_image import other_image
 from medrag.agent.wording import PLACE, SIDE, agreeing, dressed, filled, is_there, nominal, of_a_place, placed
 from medrag.vlms import _words
 from medrag.vlms._ask import Ask, parse, plain
-from medrag.vlms._changed import COURSE
 
 _LEAD = re.compile(
     r"^\W*(?:(?:and|or|but|so|then|ok|okay|now|also|only|just|no|sorry|actually|i meant?)\b[\s,]*)*(?:(?:what|how) about\b\s*)?"
@@ -43,9 +42,14 @@ _PICTURE = re.compile(  # there the pronoun stands for the picture: "Is this a s
     rf"|{IT.pattern}\s+an?\s+(?:(?!(?:on|in|of|at)\b)[\w-]+\s+){{0,4}}(?:view|projection|film|scan|image|picture|radiograph|x-?ray)\b",
     re.IGNORECASE,
 )
-_NUMBERS = ("first", "second", "third", "fourth")
+_CAN_BE = re.compile(  # asks what can be done, not what is
+    r"^\W*(?:(?:and|but|so|then)\b\W*)?(?:can|could|may|should) (?:it|this|that|they|these) (?:also )?be (?:prevented|treated|cured|avoided|managed|diagnosed|inherited|transmitted|reversed|detected)\b",
+    re.IGNORECASE,
+)
 _VERB = re.compile(rf"\b(?:{AUX}|{DOES}s?)\b", re.IGNORECASE)
-NOUN = re.compile(r"\b(?:this|that|these|those)\s+(?:[a-z]{3,}|t[12]\b)", re.IGNORECASE)
+NOUN = re.compile(
+    r"\b(?:this|that|these|those)\s+(?!(?:mean|cause|happen|matter|affect|come)\b)(?:[a-z]{3,}|t[12]\b)", re.IGNORECASE
+)
 _ITS_OWN = re.compile(  # there it stands for nothing, for a thing that the question names, or in "a mass that is …"
     rf"\bit(?: be)? (?:possible|likely|true|necessary|important|safe|better|ok(?:ay)?) (?:to|that|for|if)\b|\bit[^\w\s]s\b"
     rf"|^\W*{AUX} (?:the|his|her|their) (?!finding\b|lesion\b|abnormality\b|disease\b|condition\b)\w|\bthe (?:finding|lesion|abnormality|disease|condition) (?:of|in|on|at|near|seen|that)\b"
@@ -56,10 +60,6 @@ _WHERE = _words.stem_set(  # where in an organ, of itself no thing to ask about
     "left right bilateral upper lower middle base apex lobe zone side field region area hilum perihilar costophrenic angle posterior anterior lateral"
 )
 _LUNG = _words.stem_set("lung")
-_HERE = re.compile(  # the same of what is shown now
-    r"^(?:(?:on|in|for) )?(?:this|that|the (?:new|other|next|current))(?: (?:one|image|film|picture|scan|x-?ray|radiograph|study))?\W*$|^(?:here|now|this time)\W*$",
-    re.IGNORECASE,
-)
 _AGENTS = re.compile(
     rf"^(?:what|which) (?P<who>[\w-]+s) (?P<does>(?:can |could |may |might )?{DOES}) (?P<what>[^?]+?)\W*$",
     re.IGNORECASE,
@@ -67,7 +67,7 @@ _AGENTS = re.compile(
 _OF_A_PLACE = re.compile(r"\b(?:normal|abnormal|clear|intact|unremarkable)\b", re.IGNORECASE)
 _NOMINAL = re.compile(r"\b(?:caus\w+|mean|treat\w*|lead\w*|new|due)\b", re.IGNORECASE)
 _HAD = re.compile(
-    r"^(?:what (?:are|is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|risks?|risk factors|(?:side|adverse) effects?|contraindications?|interactions?)(?: of (?:it|that|this|them))?\W*$",
+    r"^(?:what (?:are|is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|differential(?: diagnosis)?|risks?|risk factors|(?:side|adverse) effects?|contraindications?|interactions?)(?: of (?:it|that|this|them))?\W*$",
     re.IGNORECASE,
 )
 _OF_A_DRUG = re.compile(r"(?:side|adverse) effects?|contraindications?|interactions?", re.IGNORECASE)
@@ -79,11 +79,26 @@ _OTHER_SIDE = re.compile(
 _NO_THING = re.compile(
     r"(?:elsewhere|nearby|describe|explain|define|list|show|tell|\w+(?:ally|iorly)$)\b", re.IGNORECASE
 )
-_THIS_IMAGE = re.compile(r"\bthis image\b", re.IGNORECASE)
 _IS_OR_WHERE = re.compile(r"(?:is|are|was|were|where)\b", re.IGNORECASE)
+_OR_ANOTHER = re.compile(
+    r"^(?:could|might|may|can|is) (?:it|this|that) (?:(?:also|rather|just|not) )?(?:be )?(?P<other>[^?]+?)(?: instead| rather| then)?\W*$",
+    re.IGNORECASE,
+)
+_SIZED = re.compile(
+    r"^(?:not )?(?:even )?(?:an? )?(?P<size>small|tiny|little|minimal|minor|trace|mild|slight|subtle|large|big)(?: one| bit)\W*$",
+    re.IGNORECASE,
+)
+_OF_DISEASE = re.compile(  # said of a disease, not of its symptoms
+    r"\b(?:prevent\w*|cur(?:e|ed|able)|treat\w*|diagnos\w*|caus\w+|hereditary|genetic|inherited|contagious|infectious|spread|common|rare|fatal|deadly)\b",
+    re.IGNORECASE,
+)
+_SOME = re.compile(
+    r" in (?:pregnancy|(?:[\w-]+ )?(?:children|adults|women|men|infants|babies|newborns|girls|boys|people|teenagers))(?=\W*$)",
+    re.IGNORECASE,
+)
 _ALSO = re.compile(r"^\W*(?:(?:and|but|so|then)\b\W*)?(?:also|only|just)\b\W*", re.IGNORECASE)
 _BY_WORD = re.compile(
-    r"^(?:(?P<where>where)(?: exactly)?|(?P<how>how (?:large|big|severe|common|long|many))|(?:on )?(?P<side>which side)|(?P<part>in which [a-z]+))\W*$",
+    r"^(?:(?P<where>where)(?: exactly)?|(?P<how>how (?:large|big|severe|common|long|many))|(?:on )?(?P<side>which side)|(?P<part>in which [a-z]+)|which (?P<site>lobe|lung|zone))\W*$",
     re.IGNORECASE,
 )
 _OWN = re.compile(r"^\W*(?:if|since|because|should|in case)\b|\bthere (?:is|are) an?\b", re.IGNORECASE)
@@ -121,22 +136,29 @@ def completed(question: str, before: str) -> str:
     """
     if max(len(question), len(before)) > LONGEST:
         return question
-    question, before = _asked(question), plain(before).strip()
+    return whole_of(question, before) or asked(question)
+
+
+def whole_of(question: str, before: str) -> str:
+    """As `completed`; empty where the question before completes nothing."""
+    question, before = asked(question), plain(before).strip()
     rest = _LEAD.sub("", question, count=1).strip()
     led = len(rest) < len(question.strip())
     if not before or unclear(before):
-        return is_there(rest.rstrip("?. ")) if led and label_of(rest) and not ASKS.search(rest) else question
+        return is_there(rest.rstrip("?. ")) if led and label_of(rest) and not ASKS.search(rest) else ""
     rest = _other_side(rest, before)
     if not words(rest):
-        return before if re.search(r"\b(?:same|now)\b", question, re.IGNORECASE) else question
-    for form in (_the_image, _the_side, _the_place, _the_words, _the_pronoun):
+        return before if re.search(r"\b(?:same|now)\b", question, re.IGNORECASE) else ""
+    for form in (other_image, _the_side, _the_place, _the_words, _or_another, _a_small_one, _the_pronoun):
         if whole := form(rest, before, led):
             return whole
-    return (_the_other(rest, before) if led and not ASKS.search(rest) else "") or question
+    return _the_other(rest, before) if led and not ASKS.search(rest) else ""
 
 
-def _asked(question: str) -> str:
+def asked(question: str) -> str:
     """The question without its manners; "the same for pneumonia" is of the question before, not whether there is such a thing."""
+    if _CAN_BE.match(question):
+        return question
     said = plainly(question)
     rest = _LEAD.sub("", said, count=1)
     return said if len(rest) < len(said.strip()) and not ASKS.search(rest) else plain(question)
@@ -192,42 +214,6 @@ def empty(question: str) -> bool:
     return not topic or (len(topic) < 2 and bool(IT.search(question)) and not NOUN.search(question))
 
 
-def image_named(question: str, many: int, current: int, recorded: bool = True) -> int | None:
-    """Which of a session's ``many`` images a question is about, counted from 0, by its words; -1 for a number that it does not reach.
-
-    None where no image is named, or two are compared, and for a previous one that the session lacks, where reports of the patient are ``recorded``: those answer.
-
-    >>> image_named("Is there a mass in the second image?", 3, 0), image_named("Is it larger than on the first film?", 3, 1)
-    (1, None)
-    >>> image_named("Is there a mass in the third image?", 1, 0), image_named("Was there a mass in the previous study?", 1, 0)
-    (-1, None)
-    """
-    found = list(IMAGE.finditer(question[:LONGEST]))
-    if len(found) != 1 or not many or COURSE.search(IMAGE.sub(" ", question)):
-        return None
-    which = found[0]["which"].lower()
-    before = {"last": many - 1, "previous": current - 1, "earlier": current - 1}
-    at = before.get(which, _NUMBERS.index(which) if which in _NUMBERS else 1 - current if many == 2 else -1)
-    return at if 0 <= at < many else None if recorded and which in before else -1
-
-
-def _the_image(rest: str, before: str, led: bool) -> str:
-    """The question before, of another image: "and on this one?", "What about the second image?"."""
-    if parse(before).sort == "define" or COURSE.search(IMAGE.sub(" ", before)):  # nothing changes on one image
-        return ""
-    if _HERE.match(rest) and (led or rest.lower().startswith(("on", "in", "for", "this one", "here"))):
-        return before
-    named = IMAGE.match(rest)
-    if not named or rest[named.end() :].strip(" ?.!"):
-        return ""
-    which = re.sub(r"^(?:on|in|for|from|of) ", "", named[0].strip(), flags=re.IGNORECASE)
-    which = which if which.lower().startswith("the") else f"the {which}"
-    now = of_image(before)
-    if _THIS_IMAGE.search(now):
-        return _THIS_IMAGE.sub(which, now, count=1)
-    return f"{now.rstrip('?. ')} in {which}?"
-
-
 def _the_side(rest: str, before: str, led: bool) -> str:
     """The question before, of the other side, that stands alone: "left?", "bilateral?"."""
     if not re.match(r"^(?:the )?(?:left|right|bilateral|both)(?: sides?)?\W*$", rest, re.IGNORECASE):
@@ -268,10 +254,12 @@ def _whole_lungs(rest: str, then: Ask) -> bool:
 
 def _among(rest: str, before: str) -> str:
     """What a book was asked, of some only: "and in children?"."""
-    if parse(before).sort not in ("define", "open") or _TONGUE.search(rest) or not thing(before):
+    named = thing(before)
+    shown = parse(before).sort == "closed" and (reading_asked(before)[0] or _words.stem_set(named) <= _words.SITES)
+    if not named or shown or _TONGUE.search(rest) or re.search(r"\bthere\b", before, re.IGNORECASE):
         return ""
     fits = re.match(r"in [a-z]+(?: [a-z]+){0,2}\W*$", rest) and is_thing(rest[3:].rstrip("?. "))
-    return f"{before.rstrip('?. ')} {rest.rstrip('?. ')}?" if fits else ""
+    return f"{_SOME.sub('', before).rstrip('?. ')} {rest.rstrip('?. ')}?" if fits else ""
 
 
 def _the_words(rest: str, before: str, led: bool) -> str:
@@ -293,6 +281,8 @@ def _the_words(rest: str, before: str, led: bool) -> str:
         return f"Where {verb} {the(named)}?"
     if found["side"]:
         return f"Which side {verb} {PLACE.sub('', the(named))} on?"
+    if found["site"]:
+        return f"Which {found['site'].lower()} {verb} {PLACE.sub('', the(named))} in?"
     if (found["how"] or "").lower() == "how many":
         return f"How many {bare_of(named)} are there?" if many(named) else ""
     if (found["how"] or "").lower() == "how long" and not _IS_OR_WHERE.match(before):  # to treat it? it lasts?
@@ -309,7 +299,7 @@ def _may_be_a_drug(before: str, named: str) -> bool:
 def _the_pronoun(rest: str, before: str, led: bool) -> str:
     """The question with its pronoun's thing: "how is it treated?"."""
     rest = re.sub(r"\s+(?:instead|rather)(?=\W*$)", "", rest, flags=re.IGNORECASE)
-    named = thing(before)
+    named = _meant(rest, thing(before))
     if not leans(rest) or not named or not ASKS.search(rest):
         return "" if "another one" not in rest.lower() or not named else filled(rest, named)
     if (agents := _AGENTS.match(before)) and re.search(r"\bthey\b", rest, re.IGNORECASE):
@@ -330,6 +320,37 @@ def _the_pronoun(rest: str, before: str, led: bool) -> str:
             return ""
         named = state or named
     return filled(rest, named)
+
+
+def _meant(rest: str, named: str) -> str:
+    """The disease itself, where a pronoun does not stand for its symptoms: "how is it treated?" after "the symptoms of gout"."""
+    of, one = whose(named), not re.search(r"\b(?:they|them|these|those)\b", rest, re.IGNORECASE)
+    return of if of and one and (many(named) or _OF_DISEASE.search(rest)) else named
+
+
+def _of_a_finding(before: str) -> bool:
+    """Whether it asks if something is there, wherever: "Is there an effusion on the left?"."""
+    named = bare_of(PLACE.sub("", thing(before)))
+    there = re.match(r"(?:is|are|was|were) (?:there|it|this)\b", before, re.IGNORECASE)
+    return parse(before).sort == "closed" and bool(named) and bool(there or label_of(named))
+
+
+def _or_another(rest: str, before: str, led: bool) -> str:
+    """Whether another finding is there: "or could it be a mass?"."""
+    found = _OR_ANOTHER.match(rest) if led and _of_a_finding(before) else None
+    other = found["other"] if found else ""
+    stated = STATE.match(bare_of(other)) and not label_of(other)
+    return is_there(other) if found and is_thing(other) and not stated else ""
+
+
+def _a_small_one(rest: str, before: str, led: bool) -> str:
+    """Whether the finding is there in another size: "not even a small one?"."""
+    found, named = _SIZED.match(rest), bare_of(thing(before))
+    return (
+        is_there(f"{'' if many(named) else 'a '}{found['size'].lower()} {named}")
+        if found and named and _of_a_finding(before)
+        else ""
+    )
 
 
 def leans(question: str) -> bool:
@@ -362,7 +383,8 @@ def _the_other(rest: str, before: str) -> str:
         return ""
     if of := whose(named):
         return _of_another(before, of, other)
-    if re.match(r"(?:is|are|was|were) there\b", before, re.IGNORECASE) or (not named and label_of(other)):
+    alone = not named or not ASKS.search(before) or _OF_A_PLACE.search(before)  # no effusion is normal
+    if re.match(r"(?:is|are|was|were) there\b", before, re.IGNORECASE) or (alone and label_of(other)):
         return is_there(other)
     if not named or _words.stem_set(other) & _words.stem_set(
         before.replace(named, "")

@@ -25,7 +25,7 @@ IT = re.compile(
 _NEEDS_A_PLACE = re.compile(rf"\b(?:{AUX}|there|think|say)\W*$", re.IGNORECASE)  # no question ends so
 _PROPERTY = re.compile(
     r"(?:the )?(?:(?:common|main|usual|typical|possible|normal|recommended|maximum|daily|first-line) )*(?:symptoms?|signs?|causes?|treatments?|therapy|complications?|prognosis|risks?|risk factors"
-    r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) of (?P<of>.+)",
+    r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) (?:of|for) (?P<of>.+)",
     re.IGNORECASE,
 )
 _NP = r"(?:(?:the|an?|any|some|his|her|this|both) )?(?:[\w-]+ ){0,4}?[\w-]+"
@@ -37,7 +37,12 @@ _THINGS = tuple(  # where the thing that a question is about stands in it
         r"(?:define|explain|describe) (?P<thing>[^?]+?)",
         rf"(?:what|who|which [\w-]+) (?:(?:can|could|may|might|does|do) )?{DOES}s? (?P<thing>[^?]+?)",
         rf"how (?:is|are|does|do|can|could) (?P<thing>{_NP}) (?:(?:be )?\w+ed|look|looks|spread|develop|arise|work)(?: (?:on|in|at) [^?]+)?",
+        rf"(?:can|could|may|should) (?P<thing>{_NP}) be \w+ed(?: (?:by|with|in|on) [^?]+)?",
+        rf"how (?:do|can|should) (?:i|you|we|doctors) (?:treat|prevent|manage|diagnose|cure) (?P<thing>{_NP})",
+        rf"what (?:does|do) (?P<thing>{_NP}) (?:do|look like|mean(?: for [^?]+)?)",
+        rf"(?:on |in )?which (?:side|lobe|lung|zone|part|region)(?: of [^?]+?)? (?:is|are) (?P<thing>{_NP})(?: (?:on|in|at))?",
         rf"(?:does|do|did|has|have) (?:(?:the|this|that|the patient's) (?:chest )?(?:image|film|picture|scan|x-?ray|radiograph|study|patient)|he|she|it|this) (?:shows?|have|demonstrate|reveal|suggest|had|got) (?P<thing>{_NP}(?: (?:on|in|at) [^?]+)?)",
+        r"(?:is|are|was|were) (?:it|this|these|there) free of (?P<thing>[^?]+?)",
         r"(?:is|was) (?:it|this) (?P<thing>[^?]+?)",
     )
 )  # fmt: skip
@@ -45,12 +50,12 @@ ACTS = re.compile(rf"^(?:does|do|did|can|could|may|might|will) (?P<thing>{_NP}) 
 _IS = re.compile(r"^(?:is|are|was|were|has|have) (?P<said>[^?]+?)\W*$", re.IGNORECASE)
 _NOT_A_THING = re.compile(
     rf"\b(?:{AUX}|what|which|who|how|why|where|when|it|its|this|that|they|them|there|seen|shown|wrong|before|after|now|then|today|earlier|later|instead|otherwise"
-    r"|else|another|yesterday|time|please|thanks?|image|film|picture|german|french|spanish|italian|english|changed?|different|difference|compared?|the (?:new|same|other|next|last|first|second|third|previous))\b",
+    r"|else|another|patient(?!['’]s)|yesterday|time|please|thanks?|image|film|picture|german|french|spanish|italian|english|changed?|different|difference|compared?|the (?:new|same|other|next|last|first|second|third|previous))\b",
     re.IGNORECASE,
 )
 STATE = re.compile(  # what may be said of a thing: "is it large?", not "is it atelectasis?"
     rf"^(?:(?:very|too|still|also|already|markedly|slightly|more|most|likely|usually|often|always|on|in|at|due|because|caused|from|an?|the|only)\b|{CHANGE.pattern}|[\w-]+(?:ed|ing|ant|ible|able|ous|ile|ive|ic|ful|al|ar|ate)\b"
-    r"|evident|apparent|prominent|persistent|patent|sharp|midline|benign|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
+    r"|evident|apparent|prominent|persistent|patent|sharp|midline|benign|hereditary|deadly|autoimmune|serious|severe|mild|common|rare|big|large|small|bilateral|left|right|here|visible|present|acute|chronic|old|normal|clear|there|bigger|smaller|larger|unilateral|lethal|wide|thick)",
     re.IGNORECASE,
 )
 _SHOWN = re.compile(
@@ -79,7 +84,8 @@ def thing(question: str) -> str:
         if (found := form.match(text)) and is_thing(named := _cut(found["thing"])):
             return named
     bare = text.strip(" ?.!")
-    alone = not ASKS.search(bare) and len(bare.split()) <= 5 and label_of(bare) and is_thing(bare)
+    known = label_of(bare) or whose(bare)  # "treatment of silicosis"
+    alone = not ASKS.search(bare) and len(bare.split()) <= 5 and known and is_thing(bare)
     return bare if alone else _subject(text)
 
 

@@ -16,6 +16,9 @@ PLACE = re.compile(
     re.IGNORECASE,
 )
 SIDE = re.compile(r"\b(left|right|bilateral)(?:-sided)?\b", re.IGNORECASE)
+_WHERE = re.compile(
+    r"(?:where|(?:on |in )?which (?:side|lobe|lung|zone)) (is|are) (.+?)(?: (?:on|in|at))?\W*$", re.IGNORECASE
+)
 _OTHER_NUMBER = {"is": "are", "are": "is", "does": "do", "do": "does"}
 _AMONG = re.compile(r"\b(?:the|of the|in the|its|their)\s*$", re.IGNORECASE)
 
@@ -99,9 +102,7 @@ def placed(before: str, rest: str) -> str:
     'Is there a right pleural effusion?'
     """
     where = rest.rstrip("?. ")
-    if found := re.match(
-        r"where (is|are) (.+?)\W*$", before, re.IGNORECASE
-    ):  # "Where is the mass?" – "in the left lung?"
+    if found := _WHERE.match(before):  # "Where is the mass?" – "in the left lung?"
         before = f"{found[1].capitalize()} {found[2]}?"
     bare = PLACE.sub("", before)
     sides = {found.lower() for found in SIDE.findall(rest)}

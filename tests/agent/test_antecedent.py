@@ -1,0 +1,133 @@
+"""What a question of a session leans on, over all that was asked before it, and what a session says of its own answers without a search."""
+
+from __future__ import annotations
+
+import pytest
+from small_agent import picture, small_rag
+
+from medrag.agent.antecedent import stated, understood
+from medrag.agent.asking import unclear
+from medrag.agent.talk import pleasantry, shorter
+
+EFFUSION = "Is there a pleural effusion?"
+IMAGE = True
+CHATS = [  # what is asked in turn, and what each is understood as
+    (IMAGE, [
+        (EFFUSION, EFFUSION),
+        ("which side?", "Which side is the pleural effusion on?"),
+        ("since when?", "since when?"),
+        ("and on the left?", "Is the pleural effusion on the left?"),
+        ("how big is it?", "how big is the pleural effusion?"),
+        ("what should I do?", "what should I do?"),
+        ("what could cause it?", "what could cause the pleural effusion?"),
+        ("what does that mean for the patient?", "what does the pleural effusion mean for the patient?"),
+        ("what is the differential?", "What is the differential of the pleural effusion?"),
+    ]),
+    (IMAGE, [
+        (EFFUSION, EFFUSION),
+        ("what has changed?", "what has changed?"),
+        ("which one is worse?", "which one is worse?"),
+        ("what about the first image?", "Is there a pleural effusion in the first image?"),
+        ("not even a small one?", "Is there a small pleural effusion?"),
+    ]),
+    (IMAGE, [
+        ("is it pneumonia?", "is it pneumonia?"),
+        ("or could it be a mass?", "Is there a mass?"),
+        ("and pleural effusion?", "Is there pleural effusion?"),
+        ("which lobe?", "Which lobe is pleural effusion in?"),
+        ("so there is no effusion?", "Is this free of effusion?"),
+    ]),
+    (IMAGE, [("Is there a mass?", "Is there a mass?"), ("Describe the image.", "Describe the image."), ("how big is it?", "how big is it?")]),
+    (not IMAGE, [
+        ("What is asthma?", "What is asthma?"),
+        ("what about COPD?", "What is COPD?"),
+        ("how do they differ?", "how do asthma and COPD differ?"),
+        ("can it be prevented?", "can COPD be prevented?"),
+        ("and in pregnancy?", "can COPD be prevented in pregnancy?"),
+        ("and in children?", "can COPD be prevented in children?"),
+    ]),
+    (not IMAGE, [
+        ("What are the symptoms of gout?", "What are the symptoms of gout?"),
+        ("and in pregnancy?", "What are the symptoms of gout in pregnancy?"),
+        ("how is it treated?", "how is gout in pregnancy treated?"),
+        ("Is it hereditary?", "Is gout in pregnancy hereditary?"),
+    ]),
+    (not IMAGE, [
+        ("My patient has gout. What are the symptoms?", "What are the symptoms of gout?"),
+        ("And the treatment?", "What is the treatment of gout?"),
+        ("Which foods should he avoid?", "Which foods should a patient with gout avoid?"),
+        ("Does he have diabetes?", "Does he have diabetes?"),
+    ]),
+    (not IMAGE, [("He has gout.", "He has gout."), ("How is it treated?", "How is gout treated?")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pictured", "turns"), CHATS)
+def test_what_has_no_thing_of_its_own_does_not_hide_what_was_asked_before(pictured, turns):
+    told, has = [], ""
+    for asked, meant in turns:
+        whole = understood(asked, told, has, pictured=pictured)
+        assert whole == meant
+        has = stated(asked) or has
+        told += [] if unclear(whole) else [whole]
+
+
+def test_what_a_patient_is_said_to_have_is_a_short_name():
+    assert stated("A 67-year-old woman with atrial fibrillation. Should she take warfarin?") == "atrial fibrillation"
+    assert not stated("He has been coughing for weeks. Is there a mass?") and not stated("What is gout?")
+
+
+def test_a_film_with_a_finding_is_not_called_normal_afterwards():
+    chat = small_rag().chat()
+    first = chat.ask(EFFUSION, picture("both"))
+    assert first.text.startswith("Likely yes")
+    for asked in ("so the film is normal?", "not even a small one?", "So nothing wrong?"):
+        answer = chat.ask(asked)
+        assert answer.text.startswith(f"No: asked “{EFFUSION}”, I answered “Likely yes")
+        assert answer.citations == first.citations and len(chat.turns) == 1
+    assert "asked" not in chat.ask("Is this image normal?", picture("clear")).text
+
+
+def test_are_you_sure_tells_the_confidence_and_where_it_says_that():
+    import dataclasses
+
+    chat = small_rag().chat()
+    question, answer = "What is a pleural effusion?", chat.ask("What is a pleural effusion?")
+    assert "it was not calibrated" in chat.ask("are you sure?").text
+    chat.turns[-1] = (question, dataclasses.replace(answer, confidence=0.876))
+    for asked in ("are you sure?", "really?", "you said there was none"):
+        told = chat.ask(asked)
+        assert "with a confidence of 0.88" in told.text and "It cites [E1]" in told.text
+        assert told.citations == answer.citations
+    for asked in ("where does it say that?", "where did you get that from?"):
+        assert chat.ask(asked).text.startswith("It cites [E1]")
+
+
+def test_a_shorter_answer_is_the_beginning_of_the_last_one():
+    chat = small_rag().chat()
+    last = chat.ask("What causes a pleural effusion?")
+    for asked in (
+        "shorter please",
+        "can you make it shorter?",
+        "in one sentence please",
+        "tl;dr",
+        "briefly",
+        "too long",
+    ):
+        answer = chat.ask(asked)
+        assert last.text.startswith(answer.text.rstrip(".")[:20]) and answer.citations and len(chat.turns) == 1
+    report = chat.ask("Write a report.", picture("both"))
+    assert shorter(report).text and all(one in report.citations for one in shorter(report).citations)
+
+
+@pytest.mark.parametrize("text", ["Thanks", "thank you very much!", "ok thanks", "OK", "great, thanks a lot", "Good."])
+def test_thanks_are_answered_politely_and_nothing_is_searched(text):
+    chat = small_rag().chat()
+    answer = chat.ask(text)
+    assert answer.text in ("You are welcome.", "All right.") and not answer.trace and not chat.turns
+    assert answer.reason == "nothing was asked"
+
+
+@pytest.mark.parametrize("text", ["no", "Is it ok?", "left?", "thanks, is there a mass?", "Okay, and on the left?"])
+def test_what_is_more_than_thanks_is_none(text):
+    assert not pleasantry(text)
