@@ -364,7 +364,7 @@ def _fits(state: str, named: str) -> bool:
     """Whether a state can be one of the thing: "large" of an effusion; "pericardial effusion" is another thing, "normal" a place's state."""
     if _OF_A_PLACE.search(state):
         return bool(_words.stem_set(named) & _words.SITES) and not parse(f"Is there {named}?").finding
-    return bool(STATE.match(state)) and not label_of(state)
+    return bool(STATE.match(state)) and not (label_of(state) or label_of(state.split()[-1]))
 
 
 def _of_another(before: str, of: str, other: str) -> str:

@@ -35,7 +35,7 @@ CHATS = [  # what is asked in turn, and what each is understood as
         ("or could it be a mass?", "Is there a mass?"),
         ("and pleural effusion?", "Is there pleural effusion?"),
         ("which lobe?", "Which lobe is pleural effusion in?"),
-        ("so there is no effusion?", "Is this free of effusion?"),
+        ("so there is no effusion?", "Is there effusion?"),
     ]),
     (IMAGE, [("Is there a mass?", "Is there a mass?"), ("Describe the image.", "Describe the image."), ("how big is it?", "how big is it?")]),
     (not IMAGE, [
