@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 def answer(image: Any, question: str, *, index: str = "sample", **options: Any) -> Answer:
     """Answers a question about an image from the named index; see `MedRAG.answer`.
 
-    The opened index is kept for the next call.
+    The opened index is kept for the next call, and opened anew where it was changed on disk.
     """
     from medrag.pipeline import open_cached
 
-    return open_cached(index).answer(image, question, **options)
+    rag = open_cached(index)
+    if rag.outdated:
+        open_cached.cache_clear()
+        rag = open_cached(index)
+    return rag.answer(image, question, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -146,7 +146,9 @@ def mcp(
     from medrag.server.settings import settings_of
 
     rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
-    made.make_mcp(rag, Served(rag, settings_of()), local=True).run()
+    served = Served(rag, settings_of())
+    served.watch()
+    made.make_mcp(rag, served, local=True).run()
 
 
 def _needs(module: str) -> Any:

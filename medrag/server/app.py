@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -45,8 +46,10 @@ def create_app(rag: MedRAG, settings: ServerSettings | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def alive(app: FastAPI) -> AsyncIterator[None]:
+        served.watch()
         async with tools.session_manager.run():
             yield
+        served.end()
         await served.queue.close()
         served.forget()
 
@@ -81,10 +84,15 @@ def create_app(rag: MedRAG, settings: ServerSettings | None = None) -> FastAPI:
 
 
 def serve(rag: MedRAG, settings: ServerSettings) -> None:
-    """Runs until it is stopped; what is being answered then is answered first, for at most 10 seconds. A model that is silent is not waited for longer."""
+    """Runs until it is stopped; what is being answered then is answered first, for at most 10 seconds. A model that is silent is not waited for longer.
+
+    An index that is changed on disk is opened anew, about a second later or at SIGHUP.
+    """
     import uvicorn
 
     app = create_app(rag, settings)
+    with contextlib.suppress(AttributeError, ValueError):  # a system without it, or no main thread
+        signal.signal(signal.SIGHUP, lambda *_: app.state.served.look_again())
     _write_log()
     sys.setswitchinterval(SWITCH)
     uvicorn.run(

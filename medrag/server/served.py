@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import json
+import logging
 import secrets
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +20,8 @@ from fastapi import Request
 from medrag._util.remember import forget
 from medrag._util.render import reference_text
 from medrag.agent import asking
-from medrag.errors import SettingsError
+from medrag.errors import IndexMissing, MedragError, SettingsError
+from medrag.indexes.manifest import NAME as MANIFEST
 from medrag.server.metrics import Metrics
 from medrag.server.settings import ServerSettings
 from medrag.server.work import Ticket, WorkQueue
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
 
 MOST = 8000  # characters of a question
+LOOK = 1.0  # seconds between two looks whether the index was changed
 EDGE = 1 << 16  # bytes
 LENT = 2000  # statements and paths that are kept for who asks for them by id
+log = logging.getLogger("medrag.server")
 TOKEN: ContextVar[str] = ContextVar("token", default="")  # that the request came with, where it is one that is let in
 
 
@@ -38,19 +44,76 @@ class Served:
 
     def __init__(self, rag: MedRAG, settings: ServerSettings) -> None:
         self.settings, self._base = settings, rag
-        self._rags = {frozenset(rag.settings.access): rag}
-        for labels in map(frozenset, ((), *settings.labels.values()) if settings.labels else ()):
-            if labels not in self._rags:
-                self._rags[labels] = rag.seen_by(labels)
+        self._rags = self._by_labels(rag)
+        self._seen: tuple[int, ...] | None = None  # the state of the index at the last look
+        self._gone: MedragError | None = None
+        self._ended = threading.Event()
         self.queue = WorkQueue(settings.workers, settings.waiting, settings.timeout)
         self.metrics = Metrics(self.queue)
         self.answers: OrderedDict[str, tuple[Answer, frozenset[str]]] = OrderedDict()
         self._made: OrderedDict[str, tuple[Item, frozenset[str]]] = OrderedDict()
         self._salt = secrets.token_bytes(16)
 
+    def _by_labels(self, rag: MedRAG) -> dict[frozenset[str], MedRAG]:
+        """The pipeline for each set of labels that a token holds."""
+        found = {frozenset(rag.settings.access): rag}
+        for labels in map(frozenset, ((), *self.settings.labels.values()) if self.settings.labels else ()):
+            if labels not in found:
+                found[labels] = rag.seen_by(labels)
+        return found
+
+    def watch(self) -> None:
+        """From now on, until `end`, looks every second whether the index was changed on disk, and opens it anew then."""
+        if self._base.store is not None:
+            threading.Thread(target=self._watching, name="index", daemon=True).start()
+
+    def end(self) -> None:
+        """The index is not looked at any more."""
+        self._ended.set()
+
+    def look_again(self) -> None:
+        """The index is opened anew at the next look, changed or not."""
+        self._seen = ()
+
+    def _watching(self) -> None:
+        while not self._ended.wait(LOOK):
+            try:
+                self.refresh()
+            except Exception as error:  # what serves goes on
+                log.warning(json.dumps({"index": "not opened anew", "why": type(error).__name__}))
+
+    def refresh(self) -> None:
+        """Opens the index anew where another has taken its place, and forgets what was answered from the one before; where it cannot be opened, that one
+        goes on, and the log says why. Where none is there any more, nobody is answered."""
+        before, self._seen = self._seen, state_of(self._base)
+        if before == self._seen:
+            return
+        try:
+            if before is None and not self._gone and not self._base.outdated:
+                return  # the first look
+            self._swap(self._base.reopened())
+        except IndexMissing as error:
+            self._gone = error if self._seen is None else None
+            log.warning(json.dumps({"index": "gone", "why": str(error)}))
+        except MedragError as error:
+            log.warning(json.dumps({"index": "not opened anew", "why": str(error)}))
+
+    def _swap(self, rag: MedRAG) -> None:
+        rags = self._by_labels(rag)
+        self._base, self._rags, self._gone = rag, rags, None
+        self.answers, self._made = OrderedDict(), OrderedDict()
+        log.info(
+            json.dumps({"index": "opened anew", "content_hash": rag.store.manifest.content_hash if rag.store else ""})
+        )
+
     @property
     def rag(self) -> MedRAG:
-        """The pipeline as the token of this request sees the index: to be asked for in the request, not in the thread that does its work."""
+        """The pipeline as the token of this request sees the index: to be asked for in the request, not in the thread that does its work.
+
+        Raises IndexMissing where the index was deleted.
+        """
+        if self._gone:
+            raise self._gone
         seen, token = self._rags[self.labels], TOKEN.get()
         return seen.audited(dataclasses.replace(seen.audit, user=token)) if seen.audit and token else seen
 
@@ -150,6 +213,15 @@ class Served:
         """The latest remembered answer with these words, that this request's token may see."""
         fitting = (answer for answer, labels in reversed(self.answers.values()) if labels <= self.labels)
         return next((answer for answer in fitting if (answer.text + references(answer)).split() == said.split()), None)
+
+
+def state_of(rag: MedRAG) -> tuple[int, ...] | None:
+    """Changes whenever another index takes the place of the one that is open; None where none is there."""
+    try:
+        found = (rag.store.folder / MANIFEST).stat() if rag.store else None
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if found else None
 
 
 def references(answer: Answer) -> str:
