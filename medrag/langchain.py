@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from medrag import private
+from medrag._util.render import item_facts
 from medrag.errors import MedragError, SettingsError
 from medrag.types import Box, Hit, Query
 
@@ -89,7 +90,8 @@ def as_runnable(rag: MedRAG, *, agent: bool = False) -> Runnable[Any, Any]:
 
 
 def to_document(hit: Hit) -> Document:
-    """A hit as a LangChain document; everything but the text is metadata, in plain JSON-able values."""
+    """A hit as a LangChain document; where it stands and, as far as they are known, section, domain, patient, date, license and labels are
+    metadata, in plain JSON-able values."""
     from langchain_core.documents import Document
 
     item = hit.item
@@ -106,6 +108,8 @@ def to_document(hit: Hit) -> Document:
         "source": getattr(item, "source", ""),
         "title": getattr(item, "title", ""),
         "retrievers": list(hit.sources),
+        **({"section": section} if (section := getattr(item, "section", "")) else {}),
+        **item_facts(item),
     }
     return Document(id=item.id, page_content=item.text, metadata=metadata)
 

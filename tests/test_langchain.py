@@ -9,6 +9,7 @@ import pytest
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
+from medrag._util.render import item_dict
 from medrag.errors import SettingsError
 from medrag.langchain import as_retriever, as_runnable, as_tool, to_document
 from medrag.testing import ListRetriever
@@ -50,6 +51,31 @@ def test_a_retriever_becomes_a_langchain_retriever() -> None:
         "id": "n:1", "doc": "n", "kind": "passage", "score": pytest.approx(2 / 3), "rank": 2, "page": 4, "boxes": [[1, 2, 3, 4]],
         "source": "primer.pdf", "title": "Primer", "retrievers": ["list"],
     }  # fmt: skip
+
+
+def test_what_a_document_is_filtered_by_and_credited_with_is_in_its_metadata() -> None:
+    study = Study(
+        "s:1",
+        {"findings": "Clear."},
+        labels=("normal",),
+        patient="P1",
+        date="2021-01-01",
+        domain="chest-xray",
+        meta={"license": "CC0"},
+    )
+    told = {"domain": "chest-xray", "patient": "P1", "date": "2021-01-01", "license": "CC0", "labels": ["normal"]}
+    assert (
+        to_document(Hit(study, 1.0, 1, "x")).metadata.items() >= told.items()
+        and item_dict(study).items() >= told.items()
+    )
+    passage = Passage(
+        "b:1~0", "b:1", "Fluid.", section="Pleura", meta={"license": "CC BY 4.0", "domain": "ct", "label": "x"}
+    )
+    told = {"section": "Pleura", "domain": "ct", "license": "CC BY 4.0", "labels": ["x"]}
+    assert (
+        to_document(Hit(passage, 1.0, 1, "x")).metadata.items() >= told.items()
+        and item_dict(passage).items() >= told.items()
+    )
 
 
 def test_a_whole_pipeline_is_asked_with_words_and_k() -> None:

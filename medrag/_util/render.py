@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from medrag._util.text import shorten
-from medrag.types import Answer, Box, Citation, Claim, Context, Hit, ImageRecord, Item, Study
+from medrag.types import Answer, Box, Citation, Claim, Context, Hit, ImageRecord, Item, Study, domain_of
 
 WIDTH = 100
 RULE = "Research and education only: not a medical device, and not for diagnosis or treatment."
@@ -291,16 +291,27 @@ def hit_dict(hit: Hit) -> dict[str, Any]:
 
 
 def item_dict(item: Item) -> dict[str, Any]:
-    """An item: id, document, kind, text, and where it stands."""
+    """An item: id, document, kind, text, where it stands, and what `item_facts` tells."""
     value: dict[str, Any] = {"item": item.id, "doc": item.doc, "kind": item.kind, "text": item.text}
     for name in ("title", "section", "name", "source"):
         if known := getattr(item, name, ""):
             value[name] = known
+    value |= item_facts(item)
     if isinstance(item, Study | ImageRecord):
         value["domain"] = item.domain
     if page := page_of(item):
         value["page"] = page
     return value
+
+
+def item_facts(item: Item) -> dict[str, Any]:
+    """What an item can be filtered by and credited with, as far as it is known: domain, patient, date (ISO 8601), license, and labels."""
+    found: dict[str, Any] = {"domain": domain_of(item)}
+    for name in ("patient", "date", "license"):
+        found[name] = str(getattr(item, name, "") or item.meta.get(name) or "")
+    labels = getattr(item, "labels", ()) or item.meta.get("labels") or [item.meta.get("label")]
+    found["labels"] = [str(label) for label in labels if label]
+    return {name: known for name, known in found.items() if known}
 
 
 def box_list(box: Box) -> list[float]:
