@@ -22,6 +22,19 @@ _DEFINING = re.compile(
     r"\b(?:is|are) (?:an?|the|any|when|caused|defined|called)\b|\b(?:means|refers to|describes|occurs when)\b",
     re.IGNORECASE,
 )
+_BY = re.compile(r"\b(?:caused|transmitted|spread|carried) by\b", re.IGNORECASE)
+_WH = re.compile(r"^\W*(?:what|which|who)\b", re.IGNORECASE)
+_DOES = re.compile(
+    r"^\W*(?:do|does|did|can|could|may|might|will)\b(?P<first>.+?)\b(?P<verb>caus|lead|result|trigger|prevent|treat|cure|increas|rais|lower|reduc|decreas)\w*(?P<second>.+)",
+    re.IGNORECASE,
+)
+_CAUSAL = re.compile(
+    r"\bcaus|\blead|\bled\b|\bresult|\btrigger|\bdue to\b|\bbecause\b|\brisk\b|\bcomplication", re.IGNORECASE
+)
+_BACKWARDS = re.compile(
+    r"\b(?:caused|triggered|treated|cured|prevented|raised|lowered|reduced|increased|produced) (?:by|with)\b|\bdue to\b|\bresults? (?:from|of)\b|\bbecause of\b|\bcomplications? of\b",
+    re.IGNORECASE,
+)
 _NO_KIND = re.compile(
     r"\W*(?:not|often|usually|commonly|sometimes|also|more|less|most|very|too|now|still|never|important|common|rare|likely)\b",
     re.IGNORECASE,
@@ -165,7 +178,7 @@ def usable(text: str) -> bool:
 def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
     """Sentences with their scores, best first: the share of the question's weight that a sentence holds, and bonuses.
 
-    Words weigh by their rarity in this evidence (the idf of BM25), framing words a quarter; a title that holds a word
+    Words weigh by their rarity in this evidence (the idf of BM25), words that frame a question a quarter; a title that holds a word
     counts half; sentences that define, and hits of high rank, gain up to 0.2 and 0.05.
     """
     topic, relation = set(ask.topic), relation_of(ask.text)
@@ -208,10 +221,34 @@ def about(ask: Ask, sentence: Sentence) -> bool:
     return held >= len(wanted) - len(wanted) // 4
 
 
+def turned(ask: Ask, sentence: Sentence) -> bool:
+    """Whether a sentence says the reverse of what is asked, or not that one thing causes the other: "Smoking causes lung cancer" of "Does lung
+    cancer cause smoking?"."""
+    found = _DOES.match(ask.text)
+    if not found:
+        return False
+    first, second = (words.stem_set(found[part]) - words.RELATIONS for part in ("first", "second"))
+    said = words.content(sentence.text)
+    one = next((word for word in said if word.stem in first - second), None)
+    other = next((word for word in said if word.stem in second - first), None)
+    causal = found["verb"].lower() in ("caus", "lead", "result", "trigger")
+    if one is None or other is None:
+        return causal and not sentence.carried
+    between = sentence.text[min(one.end, other.end) : max(one.start, other.start)]
+    acts = (_CAUSAL if causal else re.compile(rf"\b{found['verb']}", re.IGNORECASE)).search(between)
+    if not acts:
+        return causal
+    return (one.start < other.start) == bool(_BACKWARDS.search(between))
+
+
 def subject(ask: Ask) -> list[str]:
     """The stems of the thing that is asked about, without what is asked of it."""
     relation = relation_of(ask.text)
-    return [stem for stem in ask.subject if relation is None or stem not in relation.stems]
+    own = [stem for stem in ask.subject if relation is None or stem not in relation.stems]
+    by = (
+        None if _WH.match(ask.text) else _BY.search(ask.text)
+    )  # "Is measles caused by a bacterium?" is answered by what causes measles
+    return [stem for stem in own if stem in words.stem_set(ask.text[: by.start()])] or own if by else own
 
 
 def _who(question: str) -> list[re.Pattern[str]]:
@@ -232,11 +269,10 @@ def _under(sentence: Sentence) -> Relation | None:
 
 def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:
     df = Counter(stem for sentence in pool for stem in sentence.stems)
-    n = len(pool)
+    n, light = len(pool), words.FRAME | words.LIGHT
     rarity = {stem: math.log(1 + (n - df[stem] + 0.5) / (df[stem] + 0.5)) + 0.2 for stem in ask.stems}
     return {
-        stem: value * (0.25 if stem in words.FRAME else 1.5 if stem in ask.finding else 1.0)
-        for stem, value in rarity.items()
+        stem: value * (0.25 if stem in light else 1.5 if stem in ask.finding else 1.0) for stem, value in rarity.items()
     }
 
 

@@ -130,6 +130,9 @@ RELATIONS = ASKED | _stemmed(
     "disease diseases syndrome syndromes disorder disorders condition conditions illness problem problems feature features characteristic characteristics manifestation manifestations presentation present presents aspect thing things term "
     "safe dangerous serious common rare usual normal typical different good bad should must can could may might will would"
 )
+LIGHT = _stemmed(
+    "happen happens get gets getting go goes become have has having do does did need needs people person persons"
+)  # of no weight either
 SEEN = _stemmed(
     "pathology pathologies pathological wrong seen shown show visible disease problem thing happening chest lung lungs name list most what's differential your"
 )

@@ -19,10 +19,22 @@ from medrag.vlms._beyond import measured
 from medrag.vlms._changed import told_or_refused
 from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
-from medrag.vlms._evidence import HISTORY, Sentence, about, collect, defining, is_report, is_similar, rank, subject
+from medrag.vlms._evidence import (
+    HISTORY,
+    Sentence,
+    about,
+    collect,
+    defining,
+    is_report,
+    is_similar,
+    rank,
+    subject,
+    turned,
+)
 from medrag.vlms._history import own_told
 from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._relations import relation_of
+from medrag.vlms._several import Choices, asked, choices, compared, held_by
 from medrag.vlms._vote import cite_keys, phrase, strongest_view, vote
 
 if TYPE_CHECKING:
@@ -42,6 +54,8 @@ _EVER = re.compile(  # asks of a disease, whoever has it
     re.IGNORECASE,
 )
 _ROW = re.compile(r"[^:;|]{1,60}: [^;|]+; [^:;|]{1,60}: ")  # "Drug: Heparin; Antidote: protamine."
+_MINE = re.compile(r"^\W*(?:do|did|will|am|would) i\b", re.IGNORECASE)  # of a person whom no book knows
+REST = "To the rest of the question the evidence has no answer."
 _NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # only what denies it says so
 _DENIED = re.compile(r"\bnot\b|\bno\b|n't\b|\bnever\b|\bun\w+", re.IGNORECASE)
 
@@ -106,9 +120,44 @@ class Extractive:
             return ([UNSEEN.format(finding="this"), "The sources say:"] if said else []), said
         if ask.sort == "open" and alike and not _EVER.search(ask.text):
             return [], self._passages(ask, prompt.context, self.sentences)
+        return [], self._told(prompt.question, prompt.context) if not pictured else self._quoted(ask, prompt.context)
+
+    def _told(self, question: str, context: Context) -> list[str]:
+        """What books tell of each of the questions of a text; where they tell of some alone, that too."""
+        if offered := choices(question):
+            return self._chosen(offered, context)
+        each = [self._one(part, context) for part in asked(question)]
+        found = [piece for said in each for piece in said]
+        return [*dict.fromkeys(found), REST] if found and not all(each) else [*dict.fromkeys(found)]
+
+    def _one(self, question: str, context: Context) -> list[str]:
+        ask = parse(question, False)
+        said = [] if _MINE.match(question) or not _names(ask) else self._quoted(ask, context)
+        if said or not (both := compared(question)):
+            return said
+        each = [self._defined(parse(f"What is {one}?", False), context) for one in both]
+        return each if all(each) else []
+
+    def _defined(self, ask: Ask, context: Context) -> str:
+        """The best sentence that says what a thing is; empty where there is none."""
+        ranked = rank(ask, [s for s in collect(context) if not is_report(s.hit)])
+        found = (s for n, s in ranked if n >= self.floor and defining(ask, s) and _to_the_point(ask, s, False))
+        best = next(found, None)
+        return _quote(best, [best.key]) if best else ""
+
+    def _quoted(self, ask: Ask, context: Context) -> list[str]:
         most = min(self.sentences, 2) if ask.sort == "define" else self.sentences
-        said = self._passages(ask, prompt.context, most, reports=False)
-        return [], said if said or pictured else self._passages(ask, prompt.context, most)
+        said = self._passages(ask, context, most, reports=False)
+        return said if said or context.query.images else self._passages(ask, context, most)
+
+    def _chosen(self, offered: Choices, context: Context) -> list[str]:
+        """The choice whose words the best sentence holds that holds those of one alone."""
+        ask = parse(offered.question, False)
+        for _, sentence in rank(ask, [s for s in collect(context) if not is_report(s.hit)]):
+            held = [letter for letter, text in offered.options.items() if held_by(text, sentence.stems)]
+            if len(held) == 1 and _to_the_point(ask, sentence, False):
+                return [f"{held[0]}: {_quote(sentence, [sentence.key])}"]
+        return []
 
     def _passages(self, ask: Ask, context: Context, most: int, reports: bool = True, books: bool = True) -> list[str]:
         """The best sentences that do not repeat each other, in the order of the evidence, each with its keys. A label is no sentence."""
@@ -134,6 +183,12 @@ class Extractive:
         return [_quote(s, [s.key, *_twins(s, pool)]) for s in chosen]
 
 
+def _names(ask: Ask) -> bool:
+    """Whether it names anything: a number, or two letters that are no abbreviation, do not."""
+    said = {word.stem: ask.text[word.start : word.end] for word in words.content(ask.text)}
+    return any((len(said.get(stem, stem)) > 2 or said[stem].isupper()) and not stem.isdigit() for stem in ask.topic)
+
+
 def _kind(question: str, domain: str) -> str:
     """What kind of picture it is, by its file or the router; empty where that is not asked."""
     named = kind_is(question, domain)
@@ -150,7 +205,11 @@ def _to_the_point(ask: Ask, sentence: Sentence, pictured: bool) -> bool:
     least = min(len(named), 1) if pictured else len(named) - len(named) // 4
     if ask.sort == "closed" and len(held.intersection(named)) < least:
         return False
-    return about(ask, sentence) and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading)
+    return (
+        about(ask, sentence)
+        and not turned(ask, sentence)
+        and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading)
+    )
 
 
 def _is_title(sentence: Sentence) -> bool:

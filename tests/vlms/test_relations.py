@@ -1,0 +1,114 @@
+"""What is asked of a thing, whether a sentence tells it, and the questions of a text one by one."""
+
+from __future__ import annotations
+
+import pytest
+from test_extractive import said_of
+
+from medrag.types import Hit, Passage
+from medrag.vlms._relations import ROWS, relation_of
+from medrag.vlms._several import asked, choices, compared
+from medrag.vlms.extractive import REST
+
+
+def by_books(question: str, *texts: str, section: str = "", title: str = "") -> str:
+    items = (Passage(f"b:{n}~0", f"b:{n}", text, section=section, title=title) for n, text in enumerate(texts, 1))
+    return said_of(question, [Hit(item, 1.0, rank, "dense") for rank, item in enumerate(items, 1)])
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Can asthma be cured?", "cure"),
+        ("How common is Marfan syndrome?", "frequency"),
+        ("Is Huntington disease autosomal recessive?", "inheritance"),
+        ("Is measles contagious?", "contagious"),
+        ("What are the side effects of radioiodine therapy?", "side effects"),
+        ("How long do people with ALS live?", "outlook"),
+        ("How long does a cold last?", "duration"),
+        ("How many chambers does the heart have?", "count"),
+        ("What is a normal heart rate?", "normal"),
+        ("Who gets gout?", "risk"),
+        ("What is gout?", ""),
+        ("Where is the mitral valve?", ""),
+    ],
+)
+def test_what_is_asked_of_a_thing(question: str, name: str) -> None:
+    found = relation_of(question)
+    assert (found.name if found else "") == name
+
+
+def test_names_are_told_apart_by_their_patterns() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("question", "texts", "wanted", "unwanted"),
+    [
+        ("How common is Marfan syndrome?", ("Marfan syndrome affects connective tissue. The incidence of Marfan syndrome is 1 in 5,000.",), "5,000", "tissue"),
+        ("Can asthma be cured?", ("Asthma is a long-term disease that has no cure. Asthma narrows the airways.",), "no cure", "narrows"),
+        ("Is tuberculosis contagious?", ("Tuberculosis is spread through the air. Tuberculosis affects the lungs.",), "air", "lungs"),
+        ("What is a normal heart rate?", ("Your heart rate depends on your age. A normal heart rate is 60 to 100 beats per minute.",), "100", "depends"),
+        ("What is COPD?", ("COPD is not contagious. COPD is a disease of the airways.",), "airways", "contagious"),
+        ("Is measles caused by a bacterium?", ("Measles is caused by a virus.",), "virus", "bacterium"),
+        ("Is Lyme disease transmitted by mosquitoes?", ("Malaria is transmitted by mosquitoes. Lyme disease is transmitted by ticks.",), "ticks", "Malaria"),
+        ("Does smoking cause lung cancer?", ("Smoking causes lung cancer.",), "Smoking", "cannot"),
+        ("Does lung cancer cause smoking?", ("Smoking causes lung cancer.",), "cannot", "causes"),
+        ("Can children get gout?", ("Gout is common in men. Gout is rare in children.",), "children", "common in men"),
+        ("Is Huntington disease recessive?", ("Huntington disease is inherited in an autosomal dominant manner.",), "dominant", "cannot"),
+    ],
+)  # fmt: skip
+def test_a_sentence_is_quoted_that_tells_it(question: str, texts: tuple[str, ...], wanted: str, unwanted: str) -> None:
+    answer = by_books(question, *texts)
+    assert wanted in answer and unwanted not in answer
+
+
+def test_the_question_over_a_passage_says_what_it_tells_and_is_not_quoted() -> None:
+    section = "What are the treatments for gout?"
+    answer = by_books("How is gout treated?", f"{section} Colchicine for gout. - Rest.", section=section, title="Gout")
+    assert answer.startswith("Colchicine for gout")
+
+
+@pytest.mark.parametrize(
+    ("question", "parts"),
+    [
+        ("What is gout?", ["What is gout?"]),
+        ("My patient has gout. What are the symptoms?", ["What are the symptoms of gout?"]),
+        ("My patient has gout. How is it treated?", ["How is gout treated?"]),
+        ("A man of 54 with cough. What are the symptoms of gout?", ["What are the symptoms of gout?"]),
+        ("What is DVT and how is it prevented?", ["What is DVT?", "how is DVT prevented?"]),
+        ("What are the causes and symptoms of gout?", ["What are the causes of gout?", "What are the symptoms of gout?"]),
+        ("What are the signs and symptoms of gout?", ["What are the signs and symptoms of gout?"]),
+        ("What are the types of heart and lung disease?", ["What are the types of heart and lung disease?"]),
+        ("Malaria is caused by a virus. True or false?", ["Malaria is caused by a virus"]),
+    ],
+)  # fmt: skip
+def test_what_a_text_asks(question: str, parts: list[str]) -> None:
+    assert asked(question) == parts
+
+
+def test_of_two_questions_what_is_not_told_is_said() -> None:
+    answer = by_books("What is gout and how is it prevented?", "Gout is a disease of the joints.")
+    assert answer.startswith("Gout is a disease of the joints [E1].") and answer.endswith(REST)
+
+
+def test_a_difference_is_told_by_what_each_is() -> None:
+    texts = ("Asthma is a disease of the airways.", "Emphysema is a loss of alveolar walls.")
+    answer = by_books("What is the difference between asthma and emphysema?", *texts)
+    assert "[E1]" in answer and "[E2]" in answer
+    assert "cannot" in by_books("What is the difference between asthma and emphysema?", texts[0])
+    assert compared("What is asthma?") is None
+
+
+def test_of_choices_the_one_that_the_evidence_names() -> None:
+    asks = "Malaria is caused by: A) a virus B) a bacterium C) a parasite"
+    assert by_books(asks, "Malaria is caused by a parasite of mosquitoes.").startswith(
+        "C: Malaria is caused by a parasite"
+    )
+    assert "cannot" in by_books(asks, "Malaria is common in Africa.")
+    assert choices("What is vitamin A?") is None
+
+
+@pytest.mark.parametrize("question", ["hi", "What is 2+2?", "Do I have malaria?", "Will I die of malaria?"])
+def test_what_no_book_can_answer(question: str) -> None:
+    assert "cannot" in by_books(question, "Malaria is a disease. She said hi to 2 people with malaria who die.")
