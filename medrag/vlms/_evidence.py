@@ -31,6 +31,7 @@ _DOES = re.compile(
 _CAUSAL = re.compile(
     r"\bcaus|\blead|\bled\b|\bresult|\btrigger|\bdue to\b|\bbecause\b|\brisk\b|\bcomplication", re.IGNORECASE
 )
+_ACTS = re.compile(r"\bcauses?\b(?! of)", re.IGNORECASE)
 _BACKWARDS = re.compile(
     r"\b(?:caused|triggered|treated|cured|prevented|raised|lowered|reduced|increased|produced) (?:by|with)\b|\bdue to\b|\bresults? (?:from|of)\b|\bbecause of\b|\bcomplications? of\b",
     re.IGNORECASE,
@@ -224,9 +225,9 @@ def about(ask: Ask, sentence: Sentence) -> bool:
 def turned(ask: Ask, sentence: Sentence) -> bool:
     """Whether a sentence says the reverse of what is asked, or not that one thing causes the other: "Smoking causes lung cancer" of "Does lung
     cancer cause smoking?"."""
-    found = _DOES.match(ask.text)
+    found, relation = _DOES.match(ask.text), relation_of(ask.text)
     if not found:
-        return False
+        return bool(relation and relation.name == "cause" and ask.sort != "closed" and _is_the_cause(ask, sentence))
     first, second = (words.stem_set(found[part]) - words.RELATIONS for part in ("first", "second"))
     said = words.content(sentence.text)
     one = next((word for word in said if word.stem in first - second), None)
@@ -239,6 +240,14 @@ def turned(ask: Ask, sentence: Sentence) -> bool:
     if not acts:
         return causal
     return (one.start < other.start) == bool(_BACKWARDS.search(between))
+
+
+def _is_the_cause(ask: Ask, sentence: Sentence) -> bool:
+    """Whether the thing whose cause is asked for is what causes something: "Rickets causes soft bones"."""
+    acts, named = _ACTS.search(sentence.text), subject(ask)
+    before = words.stem_set(sentence.text[: acts.start()]) if acts else frozenset()
+    after = words.stem_set(sentence.text[acts.end() :]) if acts else frozenset()
+    return bool(acts and before & {*named} and not after & {*named}) and not _BACKWARDS.search(sentence.text)
 
 
 def subject(ask: Ask) -> list[str]:

@@ -128,6 +128,7 @@ RELATIONS = ASKED | _stemmed(
     "happen happens occur occurs develop develops produce produces produced make makes made need needed needs have has having get gets getting go goes become do does help helps step steps line drug drugs medicine medicines "
     "medication medications people person persons patient patients individual individuals adult adults child children man men woman women baby babies infant infants human humans body part parts called name named "
     "disease diseases syndrome syndromes disorder disorders condition conditions illness problem problems feature features characteristic characteristics manifestation manifestations presentation present presents aspect thing things term "
+    "list against over under sit sits lie lies located supposed cant dont doesnt isnt wont "
     "safe dangerous serious common rare usual normal typical different good bad should must can could may might will would"
 )
 LIGHT = _stemmed(
