@@ -106,12 +106,17 @@ def classes(labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     return [_which(labelled, alike), NOTE]
 
 
+def names_all(ask: Ask) -> bool:
+    """Whether an open question asks what the picture is of, and nothing else of it."""
+    return bool(ask.broad or _ASKS.match(ask.text))
+
+
 def _names(ask: Ask, labelled: Labelled, alike: Sequence[tuple[str, Hit]], *, several: bool) -> bool:
     """Whether it asks what the picture is of; one draft of several pictures would be of none of them."""
     unwritten = several or all(
         isinstance(hit.item, ImageRecord) for _, hit in alike
     )  # there is no report to draft from
-    named = ask.sort == "open" and (ask.broad or _ASKS.match(ask.text))
+    named = ask.sort == "open" and names_all(ask)
     chosen = ask.either and labelled.asked is not None  # "melanoma or nevus?"
     return bool(named or chosen or (ask.sort == "report" and unwritten))
 
@@ -140,7 +145,7 @@ def _whether(ask: Ask, labelled: Asked, alike: Sequence[tuple[str, Hit]], questi
     near, usual = labelled.asked or (0, 0)
     share, base = near / labelled.alike, usual / max(labelled.drawn, 1)
     such = "".join(_keys(label, labelled, alike).strip() for label in labelled.such)
-    said = f"{near} of the {labelled.alike} pictures that look most alike are labelled {_as(ask, labelled)}{f' {such}' if such else ''}"
+    said = f"{near} of the {labelled.alike} pictures that look most alike are labelled {_as(ask, labelled, question)}{f' {such}' if such else ''}"
     most = "" if labelled.labels[0][0] in labelled.such else f"; {_most(labelled, alike)}"
     there = share >= LIKELY
     clear = there or (
@@ -157,11 +162,12 @@ def _speaks_against(labelled: Asked) -> bool:
     return not leads and sum(counts.get(label, 0) for label in labelled.against) >= LIKELY * labelled.alike
 
 
-def _as(ask: Ask, labelled: Asked) -> str:
+def _as(ask: Ask, labelled: Asked, question: str) -> str:
     """What the counted pictures are labelled as; by name where the question denies something."""
     if labelled.denied:
         return labelled.such[0] if len(labelled.such) == 1 else f"as without {phrase(ask)}"
-    return f"as {phrase(ask)}" if ask.negated and phrase(ask) != "this" else "as such"
+    denies = ask.negated or _DENIES.search(question)
+    return f"as {phrase(ask)}" if denies and phrase(ask) != "this" else "as such"
 
 
 def _most(labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> str:
