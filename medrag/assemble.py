@@ -5,6 +5,7 @@ Encoders and the generator load their weights at the first use, so that opening 
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +22,14 @@ from medrag.settings import (
     PipelineSettings,
     Recipe,
     SelectSettings,
+    completed,
     load_recipe,
     override,
     recipe_file,
 )
 
 if TYPE_CHECKING:
+    from medrag.build import BuildReport
     from medrag.graph import GraphStore
     from medrag.indexes.store import Store
     from medrag.protocols import Retriever
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from medrag.route import DomainRouter
 
 
+log = logging.getLogger("medrag")
+TOLD = 5  # records left out that a warning names
 NONE: Mapping[str, Memo] = MappingProxyType({})
 
 
@@ -50,7 +55,7 @@ def assemble(
     """
     from medrag.indexes.store import steadily
 
-    recipe = source if isinstance(source, Recipe) else recipe_named(source)
+    recipe = completed(source) if isinstance(source, Recipe) else recipe_named(source)
     return steadily(built(recipe.name), lambda: _assembled(source, recipe, model, build, overrides, opened))
 
 
@@ -140,8 +145,16 @@ def _store(recipe: Recipe, build: bool, named: str, file: Path | None) -> Store:
             raise
     from medrag.build import build as build_index
 
-    build_index(recipe, file=file)
+    _warn(build_index(recipe, file=file))
     return open_store(built(recipe.name))
+
+
+def _warn(built: BuildReport) -> None:
+    """What a build tells that nobody else shows: its warnings, and what it could not read."""
+    lines = [f"{skip.corpus}: {skip.source}: {skip.problem}" for skip in built.skipped]
+    more = [f"and {len(lines) - TOLD:,} more: see the manifest of the index"] if len(lines) > TOLD else []
+    for line in (*built.warnings, *(f"left out: {line}" for line in lines[:TOLD]), *more):
+        log.warning("building the index %r: %s", built.name, line)
 
 
 def _encoders(recipe: Recipe, store: Store, opened: Mapping[str, Memo]) -> dict[str, Memo]:

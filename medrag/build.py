@@ -35,16 +35,24 @@ from medrag._saying import add_said
 from medrag._shortfalls import shortfalls
 from medrag._stages import Log, Reading, Skip, Storing, by_kind
 from medrag._swap import one_line, recover, swap
-from medrag._util.files import sha256_text
+from medrag._util.files import UNWRITABLE, sha256_text
 from medrag._util.places import built, expand, in_part
 from medrag._util.progress import track
-from medrag.errors import BadRecord, CorpusError, IndexMismatch, IndexMissing, IndexProblem, SettingsError
+from medrag.errors import (
+    BadRecord,
+    CorpusError,
+    IndexMismatch,
+    IndexMissing,
+    IndexProblem,
+    MedragError,
+    SettingsError,
+)
 from medrag.indexes.content import tables_digest
 from medrag.indexes.manifest import FORMAT, Manifest, read_manifest, verify_files
 from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
 from medrag.indexes.store import discard, recipe_of, writing
-from medrag.settings import CorpusSettings, Recipe, parse
+from medrag.settings import CorpusSettings, Recipe, completed, parse
 
 if TYPE_CHECKING:
     from medrag.encoders.spread import Spread
@@ -79,7 +87,7 @@ def build(
     SettingsError, ModelMissing, CorpusError (a path that is not there, no corpus has an item, or nothing can be read any
     more of one that the index holds), IndexLocked, and MedragError where nothing can be written.
     """
-    folder, recipe = folder or built(recipe.name), recipe.placed(Path())
+    folder, recipe = folder or built(recipe.name), completed(recipe).placed(Path())
     with writing(folder) as work, one_line(folder):
         if file and not replace:
             refuse_to_replace(recipe.name, folder, file)
@@ -94,7 +102,7 @@ def append(
 ) -> BuildReport:
     """Adds corpora to a built index; only they are read and encoded. The index remembers them as part of its recipe, but
     a `build` from a recipe that does not name them leaves them out again, and says so."""
-    folder = folder or built(recipe.name)
+    folder, recipe = folder or built(recipe.name), completed(recipe)
     with suppress(IndexMissing):
         recipe = recipe_of(read_manifest(folder))
     all_of_them = {corpus.name: corpus.model_dump(mode="json") for corpus in (*recipe.corpora, *corpora)}
@@ -162,7 +170,8 @@ class _Build:
         with self._timed("read"):
             for name, reading in self.readings.items():
                 held = bool(old and old.counts.get(name))
-                reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh, held=held)
+                with self._own(name, corpora.get(name)):
+                    reading.read(corpora.get(name), signatures.get(name, ""), self.recipe.chunk, fresh=fresh, held=held)
         key = self._key(self._read_so_far())
         with self._timed("grow"):
             grown = self._grown(old, deleted, delete) if old and intact else None
@@ -252,12 +261,31 @@ class _Build:
         for name, corpus in corpora.items():
             try:
                 own = _in_order(settings[name]).model_dump_json(exclude={"access"})
-                found[name] = sha256_text(str(READERS), own, chunking, corpus.signature())
+                with self._own(name, corpus):
+                    found[name] = sha256_text(str(READERS), own, chunking, corpus.signature())
             except CorpusError:
                 if len(corpora) == 1 or not expand(settings[name].path).exists():
                     raise
                 found[name] = ""
         return found
+
+    @contextmanager
+    def _own(self, name: str, corpus: Corpus | None) -> Iterator[None]:
+        """Whatever else a reader of one's own raises, as SettingsError that names it."""
+        try:
+            yield
+        except MedragError:
+            raise
+        except Exception as error:
+            made = corpus is None or type(corpus).__module__.startswith("medrag.")
+            if made or getattr(error, "errno", None) in UNWRITABLE:
+                raise
+            reader = next(one.reader for one in self.recipe.corpora if one.name == name)
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            raise SettingsError(
+                f"the reader {reader!r} of the corpus {name!r} failed: {line}",
+                "mend it: it is a medrag.protocols.Corpus",
+            ) from error
 
     def _read_so_far(self) -> dict[str, str]:
         """The signatures of what lies in the workspace."""

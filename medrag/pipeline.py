@@ -362,7 +362,8 @@ class MedRAG:
         found: dict[str, list[Hit]] = {}
         for name, retriever in self.retrievers.items():
             if route.weights.get(name, 0.0) > 0:
-                found[name] = retriever.retrieve(query, k)
+                with _named(name, retriever):
+                    found[name] = retriever.retrieve(query, k)
                 clock.lap(f"retrieve {name}")
         return found
 
@@ -562,11 +563,30 @@ def _told(generator: Generator) -> Iterator[None]:
     except MedragError:
         raise
     except Exception as error:  # somebody's own code, or a library's
-        *_, last = traceback.extract_tb(error.__traceback__)
         raise GeneratorError(
-            f"the generator {generator.name} failed: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}",
+            f"the generator {generator.name} failed: {_place(error)}",
             "mend it there, or take another model; the error's __cause__ says more",
         ) from error
+
+
+@contextlib.contextmanager
+def _named(name: str, retriever: Retriever) -> Iterator[None]:
+    """Whatever else a retriever of one's own raises, as MedragError that names it."""
+    try:
+        yield
+    except MedragError:
+        raise
+    except Exception as error:
+        if type(retriever).__module__.startswith("medrag."):
+            raise
+        hint = "mend it there; the error's __cause__ says more"
+        raise MedragError(f"the retriever {name!r} failed: {_place(error)}", hint) from error
+
+
+def _place(error: Exception) -> str:
+    """The kind of an error and where it was raised."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
 
 
 def _check_options(

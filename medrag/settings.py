@@ -207,10 +207,17 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     path = recipe_file(name_or_path)
     values = read_yaml(path)
     recipe: Recipe = parse(Recipe, values, str(path))
-    if "indexes" not in values and (missing := implied(kinds_read(corpus.reader for corpus in recipe.corpora))):
-        both = {**missing, **values, "encoders": {**missing.get("encoders", {}), **(values.get("encoders") or {})}}
-        recipe = parse(Recipe, {**both, "implied": True}, str(path))
-    return recipe.placed(path.parent)
+    return completed(recipe).placed(path.parent)
+
+
+def completed(recipe: Recipe) -> Recipe:
+    """A recipe that says nothing of indexes with those that its corpora call for, and their encoders; any other as it is."""
+    missing = implied(kinds_read(corpus.reader for corpus in recipe.corpora))
+    if "indexes" in recipe.model_fields_set or not missing:
+        return recipe
+    given = recipe.model_dump(include=recipe.model_fields_set)
+    encoders = {**missing.get("encoders", {}), **given.get("encoders", {})}
+    return Recipe.model_validate({**missing, **given, "encoders": encoders, "implied": True})
 
 
 def read_yaml(path: Path) -> Any:

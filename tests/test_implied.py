@@ -11,7 +11,7 @@ from medrag._implied import implied, kinds_read
 from medrag._shortfalls import shortfalls
 from medrag.build import build
 from medrag.cli.recipes import new_recipe
-from medrag.settings import CorpusSettings, Recipe, load_recipe, parse
+from medrag.settings import CorpusSettings, Recipe, completed, load_recipe, parse
 
 TEXTS, REPORTS = {"text", "lexical"}, {"reports", "reports-lexical", "similar-reports"}
 
@@ -47,6 +47,14 @@ def test_a_recipe_that_says_nothing_of_indexes_gets_them_and_keeps_what_it_says(
     assert recipe.encoders["text"].model == "some/other" and recipe.router == "router-lite2"
     none = load_recipe(written(tmp_path, indexes={}))
     assert not none.indexes and not none.implied and not none.router
+
+
+def test_a_recipe_made_in_python_gets_them_too(tmp_path: Path) -> None:
+    loaded = load_recipe(written(tmp_path))
+    made = completed(Recipe(name="mine", corpora=loaded.corpora))
+    assert made.fingerprint() == loaded.fingerprint() and made.implied and completed(made) is made
+    none = Recipe(name="mine", corpora=loaded.corpora, indexes={})
+    assert completed(none) is none
 
 
 def test_a_new_recipe_means_the_same_as_one_that_leaves_them_out(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from medrag.calibration import Calibration, Logistic, Sort
-from medrag.errors import GeneratorError, ImageError, ModelMissing, SettingsError
+from medrag.errors import GeneratorError, ImageError, MedragError, ModelMissing, SettingsError
 from medrag.pipeline import MedRAG
 from medrag.prompts import REFUSAL
 from medrag.route import DomainRouter
@@ -211,6 +211,17 @@ def test_whatever_a_generator_raises_is_a_generator_error():
     pipeline.generator.stream = lambda prompt, images: (_ for _ in ()).throw(ModelMissing("not here", "fetch it"))
     with pytest.raises(ModelMissing):
         pipeline.answer(None, "pulmonary mass effusion")
+
+
+def test_a_retriever_of_ones_own_that_fails_is_named():
+    class Broken(ListRetriever):
+        def retrieve(self, query, k):
+            raise RuntimeError("no luck")
+
+    pipeline = rag()
+    pipeline.retrievers["lexical"] = Broken([])
+    with pytest.raises(MedragError, match=r"the retriever 'lexical' failed: RuntimeError at test_pipeline\.py:\d+ →"):
+        pipeline.retrieve("A mass?")
 
 
 def test_fusion_and_selection_follow_the_settings():

@@ -117,6 +117,42 @@ def test_the_examples_of_the_contracts_work_as_they_are_written(module, tmp_path
     assert "notes:2" in {hit.item.doc for hit in rag.retrieve("A pleural effusion blunts the angle.", k=1)}
 
 
+READER = """
+from medrag.types import Block, Document
+class Mine:
+    def __init__(self, name, path): self.name = name
+    def signature(self): return "1"
+    def read(self, report):
+        yield Document("x:1", "A", (Block("A pleural effusion is fluid."),))
+        {then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ('raise RuntimeError("db lost")', "'mine_reader:Mine' of the corpus 'mine' failed: RuntimeError: db lost"),
+        ('yield {"id": 1}', "'mine_reader:Mine' of the corpus 'mine' failed: AttributeError"),
+    ],
+)
+def test_what_a_reader_of_ones_own_raises_is_told_with_its_name(then, told, module, tmp_path, monkeypatch):
+    with pytest.raises(SettingsError, match=told):
+        opened(module("mine_reader", READER.format(then=then)), tmp_path, monkeypatch)
+
+
+def test_what_a_build_leaves_out_is_told_where_nobody_asked_for_a_report(module, tmp_path, monkeypatch, caplog):
+    again = 'yield Document("x:1", "B", (Block("A pneumothorax is air."),))'
+    opened(module("mine_reader", READER.format(then=again)), tmp_path, monkeypatch)
+    assert "left out: mine: x:1~0: this id came before" in caplog.text
+
+
+def opened(name, folder, monkeypatch):
+    """A pipeline over an index that is built from a reader."""
+    monkeypatch.setenv("MEDRAG_HOME", str(folder / "home"))
+    corpus = CorpusSettings(name="mine", reader=f"{name}:Mine", path=str(folder))
+    return MedRAG.open(Recipe(name="own", corpora=(corpus,), indexes={"lexical": {"kind": "bm25"}}), build=True)
+
+
 def test_the_model_table_is_whole():
     known = fetch.packages()
     for model in models.table().values():
