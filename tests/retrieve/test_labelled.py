@@ -534,3 +534,7 @@ def test_what_is_named_is_cited_though_the_selector_had_no_room(tmp_path: Path) 
     )
     (tmp_path / "2").mkdir()
     assert atlas(tmp_path / "2", private=True).counted(context, route).kept == KEPT[1:]
+
+
+def test_a_label_is_no_caption() -> None:
+    assert said("Is this a melanoma?", None) == REFUSAL  # too few are alike to count them
