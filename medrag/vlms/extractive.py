@@ -17,7 +17,7 @@ from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask, parse, sections, which_side
 from medrag.vlms._beyond import measured
 from medrag.vlms._changed import told_or_refused
-from medrag.vlms._classes import Several, classes, is_label, of_class, of_kind
+from medrag.vlms._classes import Several, classes, is_label, names_all, of_class, of_kind
 from medrag.vlms._consensus import consensus, one_report
 from medrag.vlms._evidence import (
     HISTORY,
@@ -28,14 +28,16 @@ from medrag.vlms._evidence import (
     is_report,
     is_similar,
     rank,
+    split,
     subject,
     turned,
+    usable,
 )
 from medrag.vlms._history import own_told
 from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._relations import relation_of
 from medrag.vlms._several import Choices, asked, choices, compared, held_by
-from medrag.vlms._vote import cite_keys, phrase, strongest_view, vote
+from medrag.vlms._vote import CAPTIONS, cite_keys, phrase, strongest_view, vote
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,6 +57,7 @@ _EVER = re.compile(  # asks of a disease, whoever has it
 )
 _ROW = re.compile(r"[^:;|]{1,60}: [^;|]+; [^:;|]{1,60}: ")  # "Drug: Heparin; Antidote: protamine."
 _MINE = re.compile(r"^\W*(?:do|did|will|am|would) i\b", re.IGNORECASE)  # of a person whom no book knows
+CAPTIONED = 3  # captions that are told
 REST = "To the rest of the question the evidence has no answer."
 _NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # only what denies it says so
 _DENIED = re.compile(r"\bnot\b|\bno\b|n't\b|\bnever\b|\bun\w+", re.IGNORECASE)
@@ -113,6 +116,9 @@ class Extractive:
             said = self._passages(ask, prompt.context, 2, reports=False)
             blind = UNSEEN.format(finding="this" if ask.of_a_state else phrase(ask))
             return ([blind, "The sources say:"] if said else []), said
+        captioned = alike and all(hit.item.kind == "image" and not is_label(hit.item) for _, hit in alike)
+        if captioned and pictured and ask.sort == "open" and names_all(ask):
+            return _captions(alike), []
         if ask.sort == "open" and pictured and (ask.broad or _HERE.search(ask.text)):  # what no book knows
             if like := self._passages(ask, prompt.context, self.sentences, books=False):
                 return [], like
@@ -249,11 +255,24 @@ def _quote(sentence: Sentence, keys: Sequence[str]) -> str:
     return f"{text} {cite_keys(keys)}."
 
 
+def _captions(alike: Sequence[tuple[str, Hit]]) -> list[str]:
+    """How the captions of look-alike pictures begin, each by itself: a caption is of one picture, and not of this one."""
+    said: dict[str, list[str]] = {}
+    for key, hit in alike:
+        if begins := next((text for text in split(hit.item.text) if usable(text)), ""):
+            said.setdefault(begins.rstrip(" .;"), []).append(key)
+    read = [f'The caption of a look-alike image reads "{text}" {cite_keys(keys)}.' for text, keys in said.items()]
+    differ = ["The pictures that look most alike have different captions."] if len(read) > 1 else []
+    return [*differ, *read[:CAPTIONED], CAPTIONS] if read else []
+
+
 def _report(ask: Ask, alike: Sequence[tuple[str, Hit]], labelled: Labelled | None) -> list[str]:
     """What most look-alike reports say, section by section; beside labelled pictures, which are of several sorts, one report that fits their labels."""
     reports, wanted = [pair for pair in alike if not is_label(pair[1].item)], sections(ask.text)
     if labelled:
         reports = [] if isinstance(labelled, Several) else one_report(reports, wanted, labelled)
+    if reports and all(hit.item.kind == "image" for _, hit in reports):
+        return _captions(reports)
     count, drafted = consensus(reports, wanted)
     if not drafted:
         return classes(labelled, alike) if labelled and ask.sort == "report" else []

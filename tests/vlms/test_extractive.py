@@ -655,3 +655,22 @@ def test_a_row_of_a_table_says_what_it_says_and_a_reference_nothing() -> None:
         said_of(question, [Hit(row, 1.0, 2, "dense"), Hit(listed, 2.0, 1, "dense")])
         == "Drug: Heparin; Dose: 5000 units; Antidote: protamine [E1]."
     )
+
+
+def test_captions_of_other_pictures_are_no_report_of_this_one() -> None:
+    captions = (
+        "Lymphocyte, reactive. Treated with ibuprofen.",
+        "Neutrophil with toxic granulation.",
+        "Malaria in an enlarged red cell.",
+    )
+    alike = tuple(ImageRecord(f"c:{n}", f"c:{n}", text, f"{n}.png") for n, text in enumerate(captions))
+    for question in ("Describe this image", "What cell is this?", "What is this?", "Write a report."):
+        answer = ask(question, alike=alike, general=())
+        assert answer.startswith("The pictures that look most alike have different captions.")
+        assert 'reads "Lymphocyte, reactive" [E1].' in answer and "Malaria" in answer
+        assert "ibuprofen" not in answer and "Drafted" not in answer
+    one = ask("What is this?", alike=alike[:1], general=())
+    assert (
+        one
+        == 'The caption of a look-alike image reads "Lymphocyte, reactive" [E1]. This rests on their captions, not on the image itself.'
+    )
