@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from medrag.settings import PipelineSettings
     from medrag.types import Citation, Claim, Context, Route, Status
 
+NOTHING = "nothing relevant was found"
+
 
 class Said(NamedTuple):
     """An answer's own part: without its context, times and names."""
@@ -94,6 +96,4 @@ def _nothing(route: Route, context: Context) -> str:
     """Why there was no evidence."""
     if (why := {drop.reason for drop in context.dropped}) and all(one.startswith(OTHER_DOMAIN) for one in why):
         return f"all that was found is of {min(why)}"
-    return (
-        "nothing relevant was found" if route.retrieves else ": ".join(("nothing was retrieved", *route.reasons[-1:]))
-    )
+    return NOTHING if route.retrieves else ": ".join(("nothing was retrieved", *route.reasons[-1:]))

@@ -18,9 +18,10 @@ from medrag.vlms._ask import parse
 from medrag.vlms._changed import CHANGE as CHANGE
 
 _PARTS = re.compile(
-    r"(?<=[?])\s+|,?\s+(?:and|but)\s+(?=(?:what|how|why|where|which|who|is|are|does|do|did|has|have|was|were)\b)|;\s+",
+    r"(?<=[?])\s+|,?\s+(?:and|but)\s+(?:if so,?\s+)?(?=(?:what|how|why|where|which|who|is|are|does|do|did|has|have|was|were)\b)|;\s+",
     re.IGNORECASE,
 )
+_WHERE = re.compile(r"^(?:where|(?:on )?which side|how (?:large|big|severe))\W*$", re.IGNORECASE)
 WHY = re.compile(  # asks what the last answer rests on
     r"^\W*(?:(?:but|and|so)\b\W*)?(?:(?:please )?(?:explain )?why(?: (?:do|did|would) you (?:think|say|believe|claim|conclude)\b.*?| is that(?: so)?| not| so)?|(?:please )?explain(?: (?:that|this|it|yourself|your (?:answer|reasoning)))?|(?:are you|how) (?:\w+ )?(?:sure|certain|confident)(?: are you)?(?: (?:about|of) (?:that|this|it))?|how (?:do|did|can|would) you (?:know|tell|get (?:to )?(?:that|this))"
     r"|(?:what(?:'s| is| are)|show me|give me|tell me|list) (?:the|your) (?:evidence|sources?|reasons?|references?|proof)(?: for (?:this|that|it))?|based on what|says who|where (?:does|did|do) (?:it|that|this|they|you) (?:say|get|find|read|take|come)\b(?: (?:that|this|it|so|from))*|where (?:is|are) (?:that|this|it) from|(?:any )?(?:evidence|sources?|references?|proof))\W*$",
@@ -68,7 +69,8 @@ def _with_thing(part: str, before: str) -> str:
 
 
 def _parts(question: str) -> list[str]:
-    return [part.strip(" ,;") for part in _PARTS.split(question) if content_words(part) or IT.search(part)]
+    pieces = (part.strip(" ,;") for part in _PARTS.split(question))
+    return [part for part in pieces if content_words(part) or IT.search(part) or _WHERE.match(part)]
 
 
 def keywords(question: str) -> str:

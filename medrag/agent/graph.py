@@ -20,6 +20,7 @@ from medrag.agent import nodes
 from medrag.agent.desk import Desk
 from medrag.agent.llm_policy import FollowUpPolicy
 from medrag.agent.nodes import Bench
+from medrag.agent.parts import citations_of
 from medrag.agent.policy import Policy, RulePolicy, policy_of
 from medrag.agent.state import Budget, Piece, State, context_of
 from medrag.agent.tools import BUILT_IN, TERMINAL, make_tools, own_tools
@@ -187,6 +188,7 @@ class Agent:
         read = bench.desk.counted(bench.desk.read_from(context_of(state, bench.desk.query)))
         context = dataclasses.replace(read, query=bench.desk.query)
         text, status, citations, reason = cite(out["text"], context)
+        citations = citations_of(out["parts"], context) if out.get("parts") else citations
         borne = _borne(text, context, self.entails or supports) if status != "abstained" else (0, 0)
         usage = {
             "context_tokens": context.tokens, **out["usage"], "steps": state["steps"], "policy_tokens": state["tokens"],

@@ -13,8 +13,9 @@ from medrag._util.render import label
 from medrag._util.text import content_words, count_tokens, shorten
 from medrag.agent import verify
 from medrag.agent.asking import is_named
-from medrag.agent.desk import Desk, corpus_of, subject_of
+from medrag.agent.desk import ANOTHER, Desk, corpus_of, subject_of
 from medrag.agent.parse import checked, unbroken
+from medrag.agent.parts import Told, answer_parts, parts_of
 from medrag.agent.policy import Policy
 from medrag.agent.state import (
     NO_ROOM,
@@ -33,8 +34,10 @@ from medrag.agent.state import (
 from medrag.agent.tools import BUILT_IN, OWN_TOOL, TERMINAL, Found, run_tool, words_of
 from medrag.agent.verify import Entails, Said
 from medrag.errors import IndexProblem, SettingsError
+from medrag.finish import NOTHING
+from medrag.private import WITHHELD
 from medrag.prompts import REFUSAL, evidence_block
-from medrag.types import Answer, Hit
+from medrag.types import Answer, Context, Hit
 from medrag.vlms._evidence import GIVEN, is_report
 
 if TYPE_CHECKING:
@@ -274,13 +277,21 @@ def answer(state: State, bench: Bench) -> dict[str, Any]:
         if left := state["dropped"][found:]:
             row = {"dropped": [{"id": id_of(piece), "reason": piece["reason"]} for piece in left]}
         context = bench.desk.read_from(context_of(state, bench.desk.query))
-        written = rag.answer_from(bench.desk.counted(context), route)
-        outcome = _outcome(written, written.model, written.usage)
+        parts = parts_of(state["question"], rag)
+        one = len(parts) < 2
+        written, told = _whole(context, bench) if one else answer_parts(rag, context, route, parts)
+        outcome = _outcome(written, written.model, written.usage) | (
+            {"parts": [list(one) for one in told]} if told else {}
+        )
         if written.status == "abstained":
             outcome["reason"] = _why(outcome["reason"], state, bench.budget)
     trace = with_last(state, {"observation": outcome["text"], **row})
     kept = {name: state[name] for name in ("evidence", "dropped", "conflicts")}  # type: ignore[literal-required]
     return {**kept, "outcome": outcome, "trace": trace}
+
+
+def _whole(context: Context, bench: Bench) -> tuple[Answer, list[Told]]:
+    return bench.desk.rag.answer_from(bench.desk.counted(context), bench.desk.route), []
 
 
 def _why(reason: str, state: State, budget: Budget) -> str:
@@ -290,7 +301,14 @@ def _why(reason: str, state: State, budget: Budget) -> str:
     faulty = str(rows[-1].get("fault", "")).partition(". Reply with one")[0] if rows and not state["evidence"] else ""
     if (spent or faulty) and not any(row["tool"] for row in rows):
         reason = "nothing was searched"
+    elif reason == NOTHING and any(_turned_down(piece["reason"]) for piece in state["dropped"]):
+        reason = "what was found does not answer the question"
     return "; ".join(filter(None, [reason, spent, faulty and f"the last step failed: {faulty}"]))
+
+
+def _turned_down(reason: str) -> bool:
+    """Whether a piece was dropped for what it says, not for who may read it or what it commands."""
+    return not reason.startswith((INSTRUCTS, WITHHELD, ANOTHER))
 
 
 def _finished(text: str, state: State, bench: Bench) -> Finished:

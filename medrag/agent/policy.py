@@ -21,6 +21,7 @@ from medrag.latest import newest
 from medrag.types import Triple
 from medrag.vlms._ask import parse
 from medrag.vlms._changed import COURSE
+from medrag.vlms._classes import is_label
 from medrag.vlms._evidence import READER
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ def _days(state: State) -> Sequence[str]:
 
 def enough(goal: str, state: State) -> bool:
     """Whether what is kept bears on the goal: some text, or for a finding on an image several reports that speak of it."""
-    found = [one for piece in state["evidence"] if not (one := verify(hit_of(piece), goal)).reason]
+    hits = [hit_of(piece) for piece in state["evidence"]]
+    found = [one for hit in hits if not is_label(hit.item) and not (one := verify(hit, goal)).reason]
     if parse(goal).sort == "closed" and state["images"]:
         return sum(bool(one.view) for one in found) >= VIEWS
     return bool(found)

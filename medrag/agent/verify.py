@@ -19,6 +19,7 @@ from medrag.score.grounding import stances
 from medrag.types import Context, Hit, Query
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask, parse
+from medrag.vlms._classes import is_label
 from medrag.vlms._evidence import collect, is_report, is_similar, rank, usable
 from medrag.vlms._stance import ORDER, stance
 
@@ -64,6 +65,8 @@ def verify(hit: Hit, goal: str, entails: Entails | None = None, given: bool = Fa
     ask = parse(asking.still(goal) if is_report(hit) else goal)  # a report speaks of one day
     if given:
         return _given(hit, ask)
+    if is_similar(hit) and is_label(hit.item):  # it is counted, not read
+        return Verdict(text.strip(), "", _likeness(hit))
     if ask.sort == "report" or (is_similar(hit) and not ask.finding):
         return _looked_at(hit)
     if ask.sort == "closed" and ask.finding and is_report(hit):
@@ -76,7 +79,7 @@ def _looked_at(hit: Hit) -> Verdict:
     if not is_similar(hit):
         return Verdict(reason="no look-alike, and the question names no finding")
     quote = next((s.text for s in collect(Context(Query("?"), (hit,))) if usable(s.text)), "")
-    return Verdict(quote, "", max(0.0, min(1.0, _own_score(hit)))) if quote else Verdict(reason="no usable sentence")
+    return Verdict(quote, "", _likeness(hit)) if quote else Verdict(reason="no usable sentence")
 
 
 def _given(hit: Hit, ask: Ask) -> Verdict:
@@ -122,9 +125,10 @@ def _covered(hit: Hit, ask: Ask) -> float:
     return len(set(ask.topic) & held) / len(set(ask.topic))
 
 
-def _own_score(hit: Hit) -> float:
-    """The similarity of the look-alike, not the sum of fused ranks."""
-    return max((p.score for p in hit.parents or (hit,) if p.retriever.startswith("similar")), default=hit.score)
+def _likeness(hit: Hit) -> float:
+    """The similarity of the look-alike, 0–1, not the sum of fused ranks."""
+    scores = (p.score for p in hit.parents or (hit,) if p.retriever.startswith("similar"))
+    return max(0.0, min(1.0, max(scores, default=hit.score)))
 
 
 def contradicts(one: str, other: str) -> bool:

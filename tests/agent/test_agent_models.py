@@ -390,7 +390,7 @@ def test_a_model_that_thinks_gets_more_tokens_after_a_reply_that_was_cut_off():
         (["{nothing"], Budget(steps=2), "nothing was searched; 2 steps are done; the last step failed: your JSON names no tool"),
         (["…"], Budget(tokens=10), "nothing was searched; the budget of tokens has no room for another reply"),
         (["…"], Budget(steps=0), "nothing was searched; 0 steps are done"),
-        (in_words({"tool": "search_text", "args": {"query": "Who treats measles?"}}), Budget(steps=1), "nothing relevant was found; 1 steps are done"),
+        (in_words({"tool": "search_text", "args": {"query": "Who treats measles?"}}), Budget(steps=1), "what was found does not answer the question; 1 steps are done"),
     ],
 )  # fmt: skip
 def test_the_reason_says_why_nothing_was_found(replies, budget, reason):
