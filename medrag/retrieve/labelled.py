@@ -119,6 +119,7 @@ class Labels:
 
 
 def label_of(item: Item) -> str:
+    """The class of a picture; empty where none is given."""
     return str(item.meta.get("label") or "")
 
 
