@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from medrag._util.findings import label_of
 from medrag._util.manner import plainly
+from medrag.agent.asking import sub_questions
 from medrag.agent.followup import asked, unclear, whole_of
 from medrag.agent.things import LONGEST, is_thing, many, thing
 from medrag.agent.which_image import of_several
@@ -49,7 +50,9 @@ def understood(question: str, earlier: Sequence[str], has: str = "", *, pictured
     if found := _STATED.match(question):
         has, question = stated(question) or has, (found["rest"] or question) if stated(question) else question
         earlier = [*earlier, f"He has {has}."] if has else earlier
-    earlier = [_told(name, pictured) if (name := stated(one)) else one for one in earlier]
+    earlier = [
+        _told(name, pictured) if (name := stated(part)) else part for one in earlier for part in sub_questions(one)
+    ]
     if found := _DECLARED.match(question):
         question = plainly(f"{found['clause']}, right?")
     if two := _the_two(question, earlier):

@@ -379,6 +379,7 @@ def _the_other(rest: str, before: str) -> str:
     """The question before with another thing in the place of its own: "and a mass?"."""
     other, named = rest.rstrip("?. "), thing(before)
     other = re.sub(r"\s+(?:too|there|as well)$", "", other, flags=re.IGNORECASE)
+    other = re.sub(r"^(?:for|of) ", "", other, flags=re.IGNORECASE) if whose(named) else other
     if not is_thing(other) or len(other.split()) > 6 or _AT.match(other) or _NO_THING.match(other):
         return ""
     if of := whose(named):

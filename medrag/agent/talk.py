@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from medrag._util.findings import reading_asked
 from medrag._util.text import sentences
 from medrag.agent import asking
+from medrag.agent.things import LONGEST
 from medrag.cite import keys_in
 from medrag.types import Answer
 from medrag.vlms import _words
@@ -25,6 +26,9 @@ _THANKS = re.compile(
 _WELL = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|great|perfect|good|fine|cool|nice|all right|alright|i see|got it|understood|bye|goodbye)\b\W*)+$",
     re.IGNORECASE,
+)
+_HELLO = re.compile(
+    r"^\W*(?:hi|hello|hey|good (?:morning|afternoon|evening|day))(?: (?:there|medrag|everyone))?\W*$", re.IGNORECASE
 )
 _SURE = re.compile(r"\b(?:sure|certain|confident|really)\b", re.IGNORECASE)
 _SAID = re.compile(
@@ -53,14 +57,18 @@ _THERE = re.compile(
 
 def pleasantry(text: str) -> str:
     """The polite line that answers thanks and the like; empty for what is none."""
+    if len(text) > LONGEST:
+        return ""
     if _THANKS.match(text):
         return "You are welcome."
+    if _HELLO.match(text):
+        return "Hello. What would you like to know?"
     return "All right." if _WELL.match(text) else ""
 
 
 def of_the_last(question: str, turns: Turns) -> Answer | None:
     """What an earlier answer says to a question about it; None where it is asked about something else."""
-    if not turns:
+    if not turns or len(question) > LONGEST:
         return None
     last, asked = turns[-1][1], plain(question)
     if _SAID.match(question) or (asking.WHY.match(asked) and _SURE.search(asked)):
