@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from medrag.cli.output import fail, machine_readable, note
 from medrag.errors import MedragError
 
 _UsageError: Any = typer.BadParameter.__bases__[0]  # Typer carries Click inside or beside it, depending on its version
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a write to the output may fail of
 
 
 class Guarded(TyperGroup):
@@ -40,6 +44,10 @@ class Guarded(TyperGroup):
             return 1
         except _UsageError as error:
             return _misused(error, as_json)
+        except OSError as error:
+            if error.errno not in FULL or error.filename is not None:
+                raise
+            return _full(error)
         except (typer.Abort, KeyboardInterrupt):
             status = 130
         if status == 130:
@@ -59,6 +67,16 @@ def _misused(error: Any, as_json: bool) -> int:
         message, path = f"{message.partition(' Did you mean')[0]} Did you mean '{near}'?", f"medrag {near}"
     fail(MedragError(message, f"{path} --help"), as_json)
     return 2
+
+
+def _full(error: OSError) -> int:
+    """Where the output goes there is no room: one line, and nothing more is written there."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    fail(MedragError(f"the output cannot be written: {error.strerror}", "make room where it goes"), as_json=False)
+    return 1
 
 
 def _near(message: str) -> str:

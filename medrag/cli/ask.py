@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from medrag.cli.output import Json, emit, note, say
 from medrag.errors import MedragError, SettingsError
 
 if TYPE_CHECKING:
-    from medrag.pipeline import MedRAG
+    from medrag.pipeline import Event, MedRAG
     from medrag.types import Answer, Route
 
 Model = Annotated[
@@ -44,7 +44,7 @@ Steps = Annotated[int, typer.Option("--steps", min=0, help="Searches for one ans
 
 def ask(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    question: Annotated[str, typer.Argument(help="The question, in quotes; - reads it from standard input.")],
     image: Annotated[
         list[str] | None, typer.Option("--image", "-i", help="An image file (DICOM, PNG, JPEG …); may be repeated.")
     ] = None,
@@ -78,6 +78,7 @@ def ask(
     if dry_run:
         show(hosts.of_answers(recipe_of(index), model or None), as_json)
         return
+    question = sys.stdin.read().strip() if question == "-" else question
     rag = open_index(index, model, **pipeline_settings(private, access))
     pictures: Any = list(image) if image else None
     streaming = not (as_json or agent) and (sys.stdout.isatty() if stream is None else stream)
@@ -129,7 +130,7 @@ def streamed(rag: MedRAG, image: Any, question: str) -> Answer:
     from medrag._util.render import clean
 
     pieces: list[str] = []
-    for event in rag.stream(image, question):
+    for event in _ending_lines(rag.stream(image, question), pieces):
         if event.stage == "routed":
             note(route_line(event.data) + "\n")
         elif event.stage == "token":
@@ -143,6 +144,16 @@ def streamed(rag: MedRAG, image: Any, question: str) -> Answer:
     else:
         say(f"\nChecked:\n{answer}")
     return answer
+
+
+def _ending_lines(events: Iterator[Event], pieces: list[str]) -> Iterator[Event]:
+    """The events; where they fail amid a line, it ends."""
+    try:
+        yield from events
+    except MedragError:
+        if pieces:
+            typer.echo()
+        raise
 
 
 def answer_tail(answer: Answer) -> str:

@@ -277,6 +277,8 @@ def delete(
     wanted = [*(ids or ()), *(docs or ())]
     if everything == bool(wanted):
         raise typer.BadParameter("name what to delete: --id, --doc or --all")
+    if as_json and not yes:
+        raise SettingsError("with --json nobody is asked whether to delete", "add --yes")
     confirm(f"delete {'the whole index' if everything else ', '.join(wanted)} of {name!r}?", yes)
     count = delete_all(name) if everything else delete_some(name, wanted)
     if as_json:

@@ -53,12 +53,15 @@ def serve(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="YAML: the labels of each token; the others hold those of --access.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print one JSON value.")] = False,
 ) -> None:
     """Serve a web page, an HTTP API, the OpenAI dialect and MCP (at /mcp). Tokens: MEDRAG_TOKEN, several with commas."""
     if dry_run:
         note(f"listens on {host}:{port}")
-        show(hosts.of_answers(recipe_of(index), model or None))
+        show(hosts.of_answers(recipe_of(index), model or None), as_json)
         return
+    if as_json:
+        raise SettingsError("a server gives no JSON value, for it does not end", "add --dry-run, or leave --json out")
     server = _needs("medrag.server")
     tokens = tuple(filter(None, map(str.strip, os.environ.get("MEDRAG_TOKEN", "").split(","))))
     settings = server.settings_of(

@@ -348,3 +348,12 @@ def test_missing_index_names_the_command_that_builds_it(monkeypatch):
 
     monkeypatch.setattr(MedRAG, "open", classmethod(missing))
     assert "→ medrag index build sample" in run("ask", "q").stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+@pytest.mark.parametrize("json_", [[], ["--json"]])
+def test_where_the_output_has_no_room_it_is_one_line(json_: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "medrag", "models", "list", *json_]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 2 and "cannot be written" in done.stderr

@@ -87,6 +87,12 @@ def test_search_and_ask(built, recipe, tmp_path):
     assert result.exit_code == 0, result.output
 
 
+def test_a_question_comes_from_standard_input(built):
+    asked = run("ask", "-", "--index", "small", "--json", input="Is there a mass in the lung?\n")
+    assert json.loads(asked.stdout)["question"] == "Is there a mass in the lung?"
+    assert "neither an image nor a question" in run("ask", "-", "--index", "small", input="").stderr
+
+
 def test_a_search_without_a_hit_says_so_and_hints_stand_beside_what_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
     Image.new("L", (8, 8)).save(tmp_path / "a.tiff", save_all=True, append_images=[Image.new("L", (8, 8), 200)])
@@ -111,6 +117,8 @@ def test_search_with_a_broken_image_is_an_expected_failure(built, tmp_path):
 
 def test_delete_asks_first_and_takes_a_document_out(built):
     assert run("index", "delete", "small", "--doc", "notes:2", input="n\n").exit_code == 130
+    silent = run("index", "delete", "small", "--doc", "notes:2", "--json")
+    assert silent.exit_code == 1 and json.loads(silent.stdout)["hint"] == "add --yes"
     result = run("index", "delete", "small", "--doc", "notes:2", "--yes", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["deleted"] >= 1

@@ -74,6 +74,8 @@ def test_what_it_refuses_is_one_line(index, tmp_path, monkeypatch):
     lost = run("serve", "--index", index, "--reports", str(tmp_path / "none"))
     assert lost.exit_code == 1 and "is no folder" in lost.stderr
     assert run("mcp", "--index", str(tmp_path / "none.yaml")).exit_code == 1
+    assert "add --dry-run" in json.loads(run("serve", "--index", index, "--json").stdout)["hint"]
+    assert json.loads(run("serve", "--index", index, "--json", "--dry-run").stdout)["contacts"] == []
 
 
 def test_port_0_is_one_that_is_free_and_it_is_said_which(index):
