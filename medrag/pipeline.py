@@ -134,7 +134,8 @@ class MedRAG:
         """
         fresh = self.seen_by(self.settings.access)
         own = {name: one for name, one in self.retrievers.items() if not type(one).__module__.startswith("medrag.")}
-        fresh.retrievers, fresh.router, fresh.selector = {**fresh.retrievers, **own}, self.router, self.selector
+        fresh.retrievers, fresh.settings = {**fresh.retrievers, **own}, self.settings
+        fresh.router, fresh.selector = self.router, self.selector
         return fresh
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from medrag.build import build, delete
 from medrag.errors import SettingsError
 from medrag.server import served
 from medrag.settings import load_recipe
+from medrag.testing import FakeGenerator, ListRetriever
 
 ASKED = {"question": "What is the zebra sign?"}
 
@@ -67,6 +68,19 @@ def test_the_short_way_opens_a_changed_index_anew(recipe):
     assert answer(None, ASKED["question"], index=str(recipe)).status == "answered"
     delete(folder(recipe), ["notes:zebra.md"])
     assert answer(None, ASKED["question"], index=str(recipe)).status == "abstained"
+
+
+def test_opened_anew_it_is_asked_as_before(recipe):
+    rag = MedRAG.open(recipe, model=FakeGenerator(["Stripes [E1]."]), k=7)
+    rag.retrievers["mine"] = mine = Mine([])
+    rag.settings = rag.settings.model_copy(update={"model": "named"})
+    fresh = rag.reopened()
+    assert not rag.outdated and fresh.fingerprint == rag.fingerprint and fresh.retrievers["mine"] is mine
+    assert fresh.retrievers["lexical"] is not rag.retrievers["lexical"] and fresh.generator is rag.generator
+
+
+class Mine(ListRetriever):
+    """A retriever of one's own."""
 
 
 def test_an_index_that_was_closed_says_so(recipe):
