@@ -207,7 +207,7 @@ def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
 
 
 def about(ask: Ask, sentence: Sentence) -> bool:
-    """Whether a sentence of a text speaks of what the question asks about, all of its words but one of four or more, and tells what is asked of it.
+    """Whether a sentence of a text speaks of what the question asks about, all of its words but one in three, and tells what is asked of it.
 
     The title of its page or chapter says so, too; of a yes-or-no question only for a sentence that begins with no other thing's name. A dose is a number.
     """
@@ -219,7 +219,7 @@ def about(ask: Ask, sentence: Sentence) -> bool:
     held = sum(stem in (own | sentence.heading if titled else own) for stem in wanted)
     if _DOSE.search(ask.text) and not any(char.isdigit() for char in sentence.text):
         return False
-    return held >= len(wanted) - len(wanted) // 4
+    return held >= len(wanted) - len(wanted) // 3
 
 
 def turned(ask: Ask, sentence: Sentence) -> bool:
@@ -263,6 +263,13 @@ def subject(ask: Ask) -> list[str]:
 def _who(question: str) -> list[re.Pattern[str]]:
     """How a sentence names those of whom a question asks: "in children", "for pregnant women"."""
     return [named for asked, named in _PEOPLE if asked.search(question)]
+
+
+def rarest(ask: Ask, pool: Sequence[Sentence]) -> str:
+    """Of three and more words that name the thing the one that the fewest sentences hold: "endotracheal" of "the tip of an endotracheal tube"."""
+    free = words.WAYS if ask.sort == "closed" else frozenset()  # "Does it lower …?" is answered by what raises, too
+    weight, named = _weights(ask, pool), [stem for stem in subject(ask) if stem not in free]
+    return max(named, key=lambda stem: weight.get(stem, 0.0)) if len(named) > 2 else ""
 
 
 def tells(relation: Relation, sentence: Sentence) -> bool:

@@ -128,8 +128,11 @@ RELATIONS = ASKED | _stemmed(
     "happen happens occur occurs develop develops produce produces produced make makes made need needed needs have has having get gets getting go goes become do does help helps step steps line drug drugs medicine medicines "
     "medication medications people person persons patient patients individual individuals adult adults child children man men woman women baby babies infant infants human humans body part parts called name named "
     "disease diseases syndrome syndromes disorder disorders condition conditions illness problem problems feature features characteristic characteristics manifestation manifestations presentation present presents aspect thing things term "
-    "list against over under sit sits lie lies located supposed cant dont doesnt isnt wont "
+    "list against over under after before during while sit sits lie lies located supposed cant dont doesnt isnt wont "
     "safe dangerous serious common rare usual normal typical different good bad should must can could may might will would"
+)
+WAYS = _stemmed(
+    "raise raises raised lower lowers lowered increase increases increased decrease decreases decreased reduce reduces reduced"
 )
 LIGHT = _stemmed(
     "happen happens get gets getting go goes become have has having do does did need needs people person persons"

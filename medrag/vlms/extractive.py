@@ -28,6 +28,7 @@ from medrag.vlms._evidence import (
     is_report,
     is_similar,
     rank,
+    rarest,
     split,
     subject,
     turned,
@@ -173,6 +174,8 @@ class Extractive:
         if _NOT.match(ask.text):
             ranked = [(n, s) for n, s in ranked if _DENIED.search(s.text)]
         ranked = [(n, s) for n, s in ranked if _to_the_point(ask, s, bool(context.query.images))]
+        if must := rarest(ask, pool):
+            ranked = [(n, s) for n, s in ranked if must in s.stems | s.carried | s.heading]
         if ask.sort == "define" and relation_of(ask.text) is None:
             ranked = [(n, s) for n, s in ranked if n >= self.floor and defining(ask, s)] or ranked
         running = [(n, s) for n, s in ranked if not _is_title(s)]
