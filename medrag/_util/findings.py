@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 
 from medrag._util.manner import plainly
+from medrag._util.spelling import in_full, mended
 from medrag._util.text import words
 
 CHEXPERT_TYPE = (
@@ -68,6 +69,14 @@ LABELS = {  # phrases of reports that no wording above holds
     "granuloma": "mesh:Calcified Granuloma", "fracture": "mesh:Fractures, Bone", "hernia": "mesh:Hernia, Hiatal", "opacity": "mesh:Opacity",
     "heart enlarged": "Cardiomegaly", "heart size enlarged": "Cardiomegaly", "cardiac enlargement": "Cardiomegaly",
     "scarring": "mesh:Cicatrix", "hyperinflation": "mesh:Lung, Hyperlucent",
+    "effusions": "Effusion", "pleural effusions": "Effusion", "fluid in pleural spaces": "Effusion", "pleural space free of fluid": "Effusion", "pleural spaces free of fluid": "Effusion",
+    "edema": "Edema", "nodules": "Nodule", "masses": "Mass", "infiltrates": "Infiltration", "fractures": "mesh:Fractures, Bone", "granulomas": "mesh:Calcified Granuloma", "opacities": "mesh:Opacity",
+    "rib fracture": "mesh:Fractures, Bone", "rib fractures": "mesh:Fractures, Bone", "consolidations": "Consolidation",
+    "pericardial effusion": "", "pericardial effusions": "", "effusion in pericardium": "",
+    "pacemaker": "mesh:Implanted Medical Device", "icd": "mesh:Implanted Medical Device", "defibrillator": "mesh:Implanted Medical Device", "pacer": "mesh:Implanted Medical Device",
+    "implanted device": "mesh:Implanted Medical Device", "implanted devices": "mesh:Implanted Medical Device", "medical device": "mesh:Implanted Medical Device", "cardiac device": "mesh:Implanted Medical Device",
+    "central line": "mesh:Catheters, Indwelling", "central venous line": "mesh:Catheters, Indwelling", "central lines": "mesh:Catheters, Indwelling", "central venous catheter": "mesh:Catheters, Indwelling",
+    "picc": "mesh:Catheters, Indwelling", "picc line": "mesh:Catheters, Indwelling", "indwelling catheters": "mesh:Catheters, Indwelling",
 }  # fmt: skip
 
 
@@ -88,7 +97,8 @@ def label_of(question: str) -> str:
     >>> label_of("Is there fluid in the pleural space?"), label_of("Is the film rotated?")
     ('Effusion', '')
     """
-    asked = [word for word in words(question) if word not in ("a", "an", "the")]
+    said = (word.removesuffix("'s") for word in words(mended(in_full(question))))
+    asked = [word for word in said if word not in ("a", "an", "the")]
     found: list[str] = []
     for phrase, label in _phrases():
         for start in range(len(asked) - len(phrase) + 1):
@@ -105,7 +115,7 @@ FRAME = frozenset(
     "is are was there does do did can you we be any evidence sign signs of the a an this that his her he she your chest x-ray xray radiograph film image study "
     "picture scan show shows shown demonstrate demonstrates demonstrated reveal reveals revealed have has present see seen visible visualized identified noted "
     "detected observed evident apparent appear appears appearing look looks like suggest suggests suggestive indicate indicates indicative contain contains "
-    "exhibit exhibits display displays finding findings patient patient's here in on at lung lungs free for negative no".split()
+    "exhibit exhibits display displays it got finding findings patient patient's here in on at lung lungs free for negative no".split()
 )
 # with these a question about a state is left to its words
 _DENYING = frozenset("no not free negative without never absent or".split())
@@ -127,7 +137,7 @@ def reading_asked(question: str) -> tuple[str, bool]:
     >>> reading_asked("Does the chest X-ray show a nodule?"), reading_asked("Is the heart size normal?"), reading_asked("Is the nodule on the left?")
     (('Nodule', False), ('Cardiomegaly', True), ('', False))
     """
-    question = plainly(question)
+    question = mended(in_full(plainly(question)))
     said = set(words(question))
     if label := label_of(question):
         own = {word for phrase, named in _phrases() if named == label for word in phrase}

@@ -34,7 +34,7 @@ _WHETHER = re.compile(
 )
 _THING = r"(?!what\b|which\b|where\b|how\b|why\b|who\b|when\b|if\b|whether\b|the\b|all\b|both\b|this\b|it\b|that\b|me\b)(?P<thing>[^.?!;]{2,90}?)"
 _FOR = re.compile(
-    rf"^\W*(?:rule out|exclude|(?:evaluate|assess|look|check|screen|search|examine)(?: (?:this|the) (?:film|image|picture|x-?ray|scan|study|radiograph))? for) {_THING}\W*$",
+    rf"^\W*(?:(?:please )?r/o|rule out|exclude|(?:evaluate|assess|look|check|screen|search|examine)(?: (?:this|the) (?:film|image|picture|x-?ray|scan|study|radiograph))? for) {_THING}\W*$",
     re.IGNORECASE,
 )
 _EXCLUDED = re.compile(  # whether it is not there; "are the angles excluded on this view?" asks what was cut off
@@ -56,18 +56,41 @@ _SEEN = re.compile(
     re.IGNORECASE,
 )
 _COULD_BE = re.compile(
-    r"^\W*(?:can|could|may|might|would) (?P<subject>this|it|that|these|there) be (?P<rest>.+)$", re.IGNORECASE
+    r"^\W*(?:can|could|may|might|would) (?P<subject>this|it|that|these|there|(?:the|his|her) (?!patient\b)[\w-]+(?: [\w-]+)?) be (?P<rest>.+)$",
+    re.IGNORECASE,
 )
-_TAG = re.compile(
-    r"^\W*(?P<clause>(?:there|this|it|the [\w -]{2,40}?) (?:is|are) [^,]+?),? (?:right|correct|true|isn't (?:it|there)|aren't (?:they|there))\?\W*$",
+_COULD_HAVE = re.compile(
+    r"^\W*(?:can|could|may|might|would) (?P<subject>(?:(?:the|this|my) )?(?:patient|man|woman)|he|she|it|this) have (?P<rest>.+)$",
+    re.IGNORECASE,
+)
+_CALLED = re.compile(
+    r"^\W*(?:would|do|can|could) you (?:call|consider|say(?: that)?) (?P<thing>(?:the|this|it) ?(?:[\w-]+ )??)(?:is |are )?(?P<rest>(?:normal|abnormal|enlarged|clear|big|large|dilated|widened)\b[^?.]*)\W*$",
+    re.IGNORECASE,
+)
+_TAG = re.compile(  # "There's no effusion, right?", "The heart isn't enlarged, is it?"
+    r"^\W*(?:so |but |and )?(?P<clause>(?:there|this|it|that|he|she|they|these|(?:the|his|her|both|all|this|my) [\w -]{2,40}?)(?:['’]s | (?:is|are|has|have|does|do|shows?)(?:n['’]t)? )[^,?]+?),?"
+    r" (?P<tag>right|correct|true|yes|no|ok|okay|yeah|(?:is|are|does|do|has|have)(?:n['’]t)? (?:it|there|they|he|she|this))\W*$"
+    r"|^\W*(?:so,? )?(?P<said>(?:there|it|he|she|(?:the|both|his|her) (?:[\w-]+ ){0,3}?[\w-]+) (?:is|are|does|do|has)(?:n['’]t\b| not\b| no\b)[^,?.]+)\?\W*$",
+    re.IGNORECASE,
+)
+_NOT = re.compile(  # what is said not to be: the same without it
+    r"^(?P<verb>is|are|was|were|does|do|did|has|have)(?:n['’]t| not) (?P<one>.+)$"
+    r"|^(?P<asked>(?:is|are|was|were|does|do|did) (?:(?:the|this|that|it|he|she|these|they|both|his|her)\b(?: (?!not\b|or\b|and\b)[\w-]+){0,4}?)) not (?P<rest>(?!only\b|just\b)[^?]+\?*)$",
+    re.IGNORECASE,
+)
+_WELL = re.compile(  # free of anything is clear
+    r"^(?P<lungs>(?:is|are) (?:(?:the|both|his|her) )?(?:(?:left|right) )?(?:lungs?|lung fields?|chest)) (?:free|clear) (?:of|from) (?:any |acute |active )*(?:disease|abnormalit(?:y|ies)|patholog(?:y|ies)|findings?)\W*$",
     re.IGNORECASE,
 )
 _BELIEVED = re.compile(
-    r"^\W*(?:(?:i|we) (?:think|believe|suspect|suppose)(?: that)? )?(?P<clause>[^.?!,;]+)[.,;]\s*(?:do you agree|agreed?|(?:is (?:that|this|it)|am i|are we)? ?(?:right|correct|true))\W*$"
+    r"^\W*(?:so,? )?(?:(?:i|we) (?:think|believe|suspect|suppose)(?: that)? )?(?P<clause>[^.?!,;]+)[.,;]\s*(?:do you agree|agreed?|(?:is (?:that|this|it)|am i|are we)? ?(?:right|correct|true))\W*$"
     r"|^\W*is it (?:true|correct|right|possible|likely)(?: that)? (?P<said>[^.?!,;]+)\W*$",
     re.IGNORECASE,
 )
 _SHORTENED = re.compile(r"^(there|it|this|that|he|she)['’]s (?!(?:got|been|had)\b)", re.IGNORECASE)
+_DENIED = re.compile(
+    r"^(?P<subject>.+?) (?P<verb>is|are|was|were|has|have|does|do)(?:n['’]t| not| no(?= )) (?P<rest>.+)$", re.IGNORECASE
+)
 _IS = re.compile(
     r"^(?P<subject>there|this|it|that|these|they|(?:this|the|his|her|any|an?) (?:(?!is\b|are\b|has\b|have\b)[\w-]+ ){0,5}?(?!is\b|are\b)[\w-]+) (?P<verb>is|are|was|were) (?P<rest>.+)$",
     re.IGNORECASE,
@@ -90,15 +113,18 @@ def plainly(question: str) -> str:
     ('describe this image.', 'Is there rib fracture?', 'name the organ?')
     >>> plainly("Can a pneumothorax be ruled out?"), plainly("Is there no effusion?"), plainly("Could you exclude pneumonia?")
     ('Is this free of a pneumothorax?', 'Is this free of effusion?', 'Is this free of pneumonia?')
+    >>> plainly("There's no effusion, right?"), plainly("The heart isn't enlarged, is it?"), plainly("Are the lungs free of disease?")
+    ('Is there effusion?', 'Is the heart enlarged?', 'Are the lungs clear?')
     >>> plainly("There is a mass. Is that correct?"), plainly("Is it true that the heart is large?"), plainly("I think there's a mass, agreed?")
     ('Is there a mass?', 'Is the heart large?', 'Is there a mass?')
     """
     if len(question) > LONGEST:
         return question
     if found := _BELIEVED.match(question):
-        return _inverted(found["clause"] or found["said"]) or question
+        return _unturned(_inverted(_affirmed(found["clause"] or found["said"])) or question)
     told = _SENTENCE.split(question.strip())
     turned = [_turned(one) for one in told]
+    turned = [_unturned(one) for one in turned]
     return question if turned == told else " ".join(filter(None, turned)) or question
 
 
@@ -109,7 +135,9 @@ def _turned(sentence: str) -> str:
         return f"Is this free of {found['thing'] or found['sought'] or found['none']}{found['rest'] or ''}?"
     while not _SEE.match(text) and text != (shorter := _PLEASE.sub("", text)):
         text = shorter
-    if found := _WHETHER.match(text) or _TAG.match(text):
+    if found := _TAG.match(text):
+        return _inverted(_affirmed(found["clause"] or found["said"])) or text
+    if found := _WHETHER.match(text):
         return _inverted(found["clause"]) or text
     if found := _FOR.match(text) or _SEE.match(text):
         return f"Is there {found['thing'].strip()}?"
@@ -119,7 +147,11 @@ def _turned(sentence: str) -> str:
         indefinite = found["thing"].lower().startswith(("a ", "an ", "any "))
         return f"Is there {found['thing']}{found['rest']}?" if indefinite else _visible(found["thing"], found["rest"])
     if found := _COULD_BE.match(text):
-        return f"Is {found['subject'].lower()} {found['rest']}"
+        return f"{'Are' if plural(found['subject'].lower()) and found['subject'].lower() != 'this' else 'Is'} {found['subject'].lower()} {found['rest']}"
+    if found := _COULD_HAVE.match(text):
+        return f"Does {found['subject'].lower()} have {found['rest']}"
+    if found := _CALLED.match(text):
+        return f"{'Are' if plural(found['thing'].strip()) else 'Is'} {found['thing'].strip().lower()} {found['rest']}?"
     return text
 
 
@@ -138,6 +170,25 @@ def _inverted(clause: str) -> str:
     if found := _HAS.match(clause):
         return f"Does {_low(found['subject'])} {'show' if found['shows'] else 'have'} {found['rest']}?"
     return ""
+
+
+def _affirmed(clause: str) -> str:
+    """A statement that denies as the one that does not: "there is no effusion" as "there is effusion"."""
+    clause = _SHORTENED.sub(r"\1 is ", clause)
+    if not (found := _DENIED.match(clause)):
+        return clause
+    verb = {"does": "has", "do": "have"}.get(found["verb"].lower(), found["verb"])
+    rest = re.sub(r"^have ", "", found["rest"], flags=re.IGNORECASE) if verb in ("has", "have") else found["rest"]
+    return f"{found['subject']} {verb} {rest}"
+
+
+def _unturned(question: str) -> str:
+    """A question whether something is not so as one whether it is: "Is the heart not enlarged?" as "Is the heart enlarged?"."""
+    if found := _WELL.match(question):
+        return f"{found['lungs']} clear?"
+    if not (found := _NOT.match(question)):
+        return question
+    return f"{found['verb']} {found['one']}" if found["verb"] else f"{found['asked']} {found['rest']}"
 
 
 def _low(subject: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from medrag._util.findings import label_of
 from medrag._util.manner import plainly
 from medrag._util.polarity import polarity
+from medrag._util.spelling import in_full, mended
 from medrag._util.text import plain_marks, plural
 from medrag.vlms import _words as words
 
@@ -30,7 +31,7 @@ _REPORT = re.compile(
     r"|^\W*what (?:do(?:es)?|can) (?:(?:you|we) see(?: (?:here|(?:in|on) (?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|scan)))?|(?:the|this) (?:chest )?(?:image|film|x-?ray|radiograph|picture|study) show)\W*$",
     re.IGNORECASE | re.DOTALL,
 )
-_BROAD = re.compile(r"^\W*(?:(?:most|likely|differential|main|primary|your) )*diagnos[ie]s\W*$|^\W*(?:what|name|list|tell|describe|identify|find)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
+_BROAD = re.compile(r"^\W*(?:differentials?|ddx)\W*$|^\W*(?:(?:most|likely|differential|main|primary|your) )*diagnos[ie]s\W*$|^\W*(?:what|name|list|tell|describe|identify|find)\b.*\b(?:abnormal\w*|patholog\w+|wrong|findings?|diagnos[ie]s|disease|problem|seen|shown|visible)\b", re.IGNORECASE)  # fmt: skip
 _DEFINE = re.compile(r"^\W*(?:what(?:'s| is| are)|define|what does .{1,200}? mean|explain)\b", re.IGNORECASE)
 _MEANS = re.compile(r"^\W*(?:what(?:'s| is| are) an?|define)\b|\bmean(?:s|t|ing)?\b", re.IGNORECASE)
 _OF_PICTURE = re.compile(  # "what is …" asks of the picture: a place, the … of the …, "what is seen", "what is wrong"
@@ -62,13 +63,38 @@ _AWAY = re.compile(
     r"\b(?:in|on|at|of|that|which|indicat\w+|suggest\w*|consistent|due|with|without|from|along|near|throughout|to|as|for|within|over)\b",
     re.IGNORECASE,
 )
-MOST = 8  # alternatives of one question
-_BARE = re.compile(
-    r"^\W*(?!(?:and|or|but|so|then|now|also|with|in|on|at)\b)(?P<thing>[a-z][\w-]+(?: [\w-]+){0,3})\s*(?P<end>\??)\W*$",
+_SOUGHT = re.compile(  # asks of something whether it is there: what is written in short is a finding
+    r"^\W*(?:any\b|(?:is|are|was|were) (?:there|this|it|these)\b|(?:does|do) (?:(?:the|this) (?:patient|man|woman|film|image|x-?ray)|he|she|it|this) (?:have|show)\b|(?:is|are) (?:[\w-]+ ){1,3}(?:present|seen)\b)",
     re.IGNORECASE,
 )
+MOST = 8  # alternatives of one question
+_LEAD = r"^\W*(?:(?:and|or|but|so|then|now|also|with|in|on|at)\b)"
+_BARE = re.compile(
+    rf"(?!{_LEAD})^\W*(?:(?P<frame>(?:any )?(?:signs?|evidence) of|free of) )?(?P<thing>[a-z][\w-]+(?: [\w-]+){{0,3}})\s*(?P<end>\??)\W*$",
+    re.IGNORECASE,
+)
+_NONE = re.compile(  # "No fractures?", "no edema right"
+    r"^\W*(?:so |and )?(?P<no>no|without) (?:evidence of |signs? of |acute )?(?P<thing>(?!evidence\b|signs?\b|cure\b|treatment\b|other\b|idea\b)[a-z][\w-]+(?: (?!right\W*$)[\w-]+){0,3}?)(?P<end>,? right\W*|,? (?:correct|ok)\W*|\W*)$",
+    re.IGNORECASE,
+)
+_PRESENT = re.compile(
+    rf"(?!{_LEAD})^\W*(?P<thing>(?!any\b|what\b)[a-z][\w-]+(?: [\w-]+){{0,3}}?) (?:is |are )?(?:present|seen|visible|there)\s*(?P<end>\??)\W*$",
+    re.IGNORECASE,
+)
+_STATES = "clear|normal|enlarged|abnormal|midline|intact|unremarkable|elevated|widened|dilated|sharp|blunted|big|large|ok|okay|fine|deviated|shifted"
 _STATE = re.compile(  # "Both lungs clear?"
-    r"^\W*(?:(?P<first>both|the|all) )?(?P<thing>(?!(?:is|are|was|were|it|this|that|any|or|and)\b)[\w-]+(?: (?!(?:is|are|or|and)\b)[\w-]+){0,2}) (?P<state>clear|normal|enlarged|abnormal|midline|intact|unremarkable|elevated|widened|dilated|sharp|blunted)\s*\?\W*$",
+    rf"^\W*(?:(?P<first>both|the|all) )?(?P<thing>(?!(?:is|are|was|were|it|this|that|any|or|and)\b)[\w-]+(?: (?!(?:is|are|or|and)\b)[\w-]+){{0,2}}) (?P<state>{_STATES})\s*\?\W*$",
+    re.IGNORECASE,
+)
+_STATED = re.compile(  # "Big heart?"
+    r"^\W*(?P<state>big|large|enlarged|dilated|normal|clear|widened) (?P<thing>(?:heart|lungs?|mediastinum|aorta|pleura|bones|hila)(?: size| fields?)?)\s*\?\W*$",
+    re.IGNORECASE,
+)
+_SAME_STATE = {"ok": "normal", "okay": "normal", "fine": "normal", "big": "enlarged", "large": "enlarged"}
+_ILLNESS = re.compile(  # names of diseases, and what else a film is asked for, of which no label knows
+    r"\b(?:(?!diagnos|progno|hypothes)\w+(?:itis|osis|oma|omata|opathy|ectasis|thorax|megaly|penia|sclerosis|mediastinum|peritoneum)|cancer|tumou?rs?|malignancy|metastas[ei]s|mets|embol(?:ism|us|i)|aneurysms?|dissection|failure"
+    r"|copd|asthma|disease|process|abnormalit(?:y|ies)|infection|abscess|empyema|infarct(?:ion)?|stroke|h(?:a)?emorrhage|bleed(?:ing)?|collapse|congestion|thickening|cavit(?:y|ies|ation)|lesions?|cysts?|calcifications?|clips|pacemaker|icd|free air"
+    r"|devices?|foreign body|hardware|lines|tubes|fluid|dislocation|covid(?:-19)?|hyperinflation|lymphadenopathy|adenopathy)\s*$",
     re.IGNORECASE,
 )
 
@@ -108,35 +134,79 @@ class Ask:
         return bool(self.finding) and all(stem in words.STATES for stem in self.finding)
 
 
-def plain(question: str) -> str:
-    """The question without its manners, and one that is nothing but a finding's name as a question.
+def plain(question: str, pictured: bool = True) -> str:
+    """The question without its manners, and one that is nothing but a finding's name as a question; ``pictured``: also a disease's, which a text alone is asked to tell of.
 
     >>> plain("Could you tell me if there is a nodule?"), plain("Pneumothorax"), plain("Normal?"), plain("Modality?")
     ('Is there a nodule?', 'Is there pneumothorax?', 'Is it normal?', 'Modality?')
-    >>> plain("Both lungs clear?"), plain("Cardiomegaly yes or no")
-    ('Are both lungs clear?', 'Is there cardiomegaly?')
+    >>> plain("Both lungs clear?"), plain("Cardiomegaly yes or no"), plain("PTX?"), plain("Big heart?"), plain("No rib fx?"), plain("r/o PNA")
+    ('Are both lungs clear?', 'Is there cardiomegaly?', 'Is there pneumothorax?', 'Is the heart enlarged?', 'Is there no rib fracture?', 'Is there pneumonia?')
     """
-    text = plainly(question)
+    text = mended(plainly(question))
     text = _OR_NOT.sub("?", text)
-    if _CLOSED.match(text) or _WHAT.match(text.strip()):
+    if _WHAT.match(text.strip()):
         return text
-    if state := _STATE.match(text):
-        return f"{'Are' if plural(state['thing']) else 'Is'} {(state['first'] or 'the').lower()} {state['thing'].lower()} {state['state'].lower()}?"
+    if found := _CLOSED.match(text):
+        return in_full(text) if found["verb"] and _SOUGHT.match(text) else text
+    if found := _NONE.match(text):
+        thing = in_full(found["thing"])
+        ends = found["end"].strip()
+        return (
+            f"{'Are' if plural(thing) else 'Is'} there no {thing}?"
+            if (ends or label_of(thing)) and _named(thing, pictured)
+            else text
+        )
+    if state := _STATE.match(text) or _STATED.match(text):
+        return _state_asked(state)
+    if (bare := _PRESENT.match(text)) and (bare["end"] or label_of(in_full(bare["thing"]))):
+        text = f"{bare['thing']}?"
+    return _bare_asked(text, pictured)
+
+
+def _state_asked(state: re.Match[str]) -> str:
+    """ "Lungs ok?" as "Are the lungs normal?"."""
+    named, thing = state["state"].lower(), state["thing"].lower()
+    first = (state.groupdict().get("first") or "the").lower()
+    heart = named not in ("big", "large") or "heart" in thing
+    return f"{'Are' if plural(thing) else 'Is'} {first} {thing} {_SAME_STATE.get(named, named) if heart else named}?"
+
+
+def _bare_asked(text: str, pictured: bool) -> str:
+    """A name alone as a question where it is one of a finding; "Pneumonia treatment" asks for none."""
     bare = _BARE.match(text)
-    if not bare or not (bare["end"] or label_of(bare["thing"])):
+    thing = in_full(bare["thing"]) if bare else ""
+    if bare is None or not (bare["end"] or label_of(thing)):
         return text
-    thing = f"{bare['thing'][:1].lower()}{bare['thing'][1:]}" if not bare["thing"][:2].isupper() else bare["thing"]
+    thing = _lower(thing)
     if thing in ("normal", "abnormal"):
         return f"Is it {thing}?"
-    if words.stem_set(thing) & words.RELATIONS:  # "Pneumonia treatment" asks for no finding
+    if not _named(thing, pictured):
         return text
-    return f"Is there {thing}?" if label_of(thing) else text
+    frame = (bare["frame"] or "").lower()
+    if frame == "free of":
+        return f"Is this free of {thing}?"
+    return f"{'Are' if plural(frame.partition(' ')[0] or thing) else 'Is'} there {f'{frame} ' if frame else ''}{thing}?"
+
+
+def _named(thing: str, pictured: bool) -> bool:
+    """Whether a few words name something that may be there, and no more is asked of it."""
+    if label_of(thing):
+        return not words.stem_set(thing) & words.RELATIONS
+    return (
+        pictured
+        and bool(_ILLNESS.search(thing))
+        and not words.stem_set(thing) & (words.RELATIONS - words.stem_set("disease"))
+    )
+
+
+def _lower(thing: str) -> str:
+    return f"{thing[:1].lower()}{thing[1:]}" if not thing[:2].isupper() else thing
 
 
 def parse(question: str, pictured: bool = True) -> Ask:
     """What a question asks for, from its first words and its content words; a closed one from its own clause alone. ``pictured``: as in `defines`."""
-    question = plain(question)
-    lead, part = closed_part(question)
+    question = plain(question, pictured)
+    lead, part = closed_part(question, pictured)
     if _REPORT.search(question) or (pictured and not question.strip()):  # a picture alone: what is on it?
         return _ask(question, "report")
     if part:
@@ -183,13 +253,13 @@ def defines(question: str, pictured: bool = True) -> bool:
     )
 
 
-def closed_part(question: str) -> tuple[str, str]:
+def closed_part(question: str, pictured: bool = True) -> tuple[str, str]:
     """What a sentence says before its question, and the question from its verb on; both empty where none wants yes or no.
 
     >>> closed_part("A man with cough. No prior film, is there an effusion? He has no fever.")
     ('No prior film, ', 'is there an effusion?')
     """
-    question = plain(question)
+    question = plain(question, pictured)
     if _WHAT.match(question.strip()):
         return "", ""
     bare = plain_marks(question)

@@ -33,10 +33,12 @@ _SAID = re.compile(
 )
 _NEITHER = re.compile(r"In neither image: (?P<names>[^.]*)")
 _DOUBT = re.compile(r"In doubt: (?P<names>[^.]*)")
+UNCOMPARED = "Nothing compares these images: agent=True (`--agent`) does."
+ALONE = "One image does not tell how this changed."
 _FILMS = r"(?:films?|images?|pictures?|stud(?:y|ies)|scans?|x-?rays?|radiographs?)"
 _OPEN = re.compile(  # "on different sides" compares no images
     rf"\b(?:chang\w+|progress\w*|evolution|evolved)\b|\bcompar\w+\b(?=.*\b(?:{_FILMS}|prior|previous|earlier|before|two|both|them|these|last|old|baseline)\b)"
-    rf"|\binterval (?:progress|improv|develop|growth|increase|decrease|worsen|resol)\w*|^\W*(?:what|which(?: findings?)?) (?:is|are) new\b|\bhow do (?:the|these) (?:two |both )?{_FILMS} differ\b|^\W*what(?:'s| is| are) (?:the )?differen(?:ces?|t)\W*$"
+    rf"|\binterval (?:progress|improv|develop|growth|increase|decrease|worsen|resol)\w*|^\W*(?:what|which(?: findings?)?) (?:is|are) new\b|\bhow do (?:the|these) (?:two |both )?{_FILMS} differ\b|^\W*what(?:'s| is| are) (?:the )?differen(?:ces?|t)\W*$|^\W*which (?:one|of (?:them|these|the two)|{_FILMS}) (?:is|looks?|shows?) (?:the )?(?:more |less )?(?:worse|worst|better|best|newer|older|later|earlier|severe|normal|abnormal)\b"
     r"|\bdifferen(?:ces?|t) (?:from|between the (?:two |both )?(?:films|images|pictures|studies|scans|x-?rays|radiographs))\b",
     re.IGNORECASE,
 )
@@ -51,7 +53,7 @@ _TIMES = re.compile(
 _BARE = re.compile(  # yes or no, and nothing but a course: "Is it worse?"
     r"^\W*(?:is|are|was|were|has|have|did|does) (?:(?:it|this|that|they|these|he|she|anything|something|(?:the|this) (?:patient|film|image|picture|lesion|finding))|(?P<thing>(?:[\w-]+ ){0,5}?[\w-]+)) "
     r"(?:(?:been|gotten|got|become|becoming|getting|any|significantly|clearly|much|still) )*"
-    r"(?:worse(?:n(?:ed|ing))?|better|improv(?:ed|ing)|changed|changing|resolved|resolving|progress(?:ed|ing)|bigger|smaller|larger|unchanged|stable|new|cleared|gone"
+    r"(?:better or worse|worse or better|worse(?:n(?:ed|ing))?|better|improv(?:ed|ing)|changed|changing|resolved|resolving|progress(?:ed|ing)|bigger|smaller|larger|unchanged|stable|new|cleared|gone"
     r"|(?<=\bhas )(?:increased|decreased)|(?:increased|decreased)(?= in size| since))"
     r"(?: (?:in size|now|yet|since|from|than (?=before|last|previously|(?:on |in )?(?:the )?(?:last|previous|prior|earlier|old))|compared)\b[^?.;]*)?\W*$|^\W*(?:(?:(?:is|are|was|were) there|has there been) (?:any |an? )?|any )(?:interval )?(?:change|improvement|worsening|progress(?:ion)?)(?: (?:since|from|compared)\b[^?.;]*)?\W*$",
     re.IGNORECASE,
@@ -135,10 +137,14 @@ def _by_reports(question: str, context: Context) -> str:
 
 
 def told_or_refused(question: str, context: Context) -> str:
-    """`change_told`; the refusal where what changed is asked of several images that nothing compares, or a course of a picture of whose past nothing is known."""
-    several = len(context.query.images) > 1 and asks_change(question)
+    """`change_told`; the refusal, with its reason, where what changed is asked of several images that nothing compares, or a course of a picture of whose past nothing is known."""
+    if told := change_told(question, context):
+        return told
+    several = len(context.query.images) > 1
     known = any(hit.retriever in GIVEN for hit in context.kept)
-    return change_told(question, context) or (REFUSAL if several or (asks_course(question) and not known) else "")
+    if several and (asks_change(question) or (asks_course(question) and not known)):
+        return f"{UNCOMPARED} {REFUSAL}"
+    return f"{ALONE} {REFUSAL}" if asks_course(question) and not known else ""
 
 
 def _compared(context: Context) -> list[_Compared]:

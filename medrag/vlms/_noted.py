@@ -28,7 +28,7 @@ _WHOLE = re.compile(
 
 
 _GRANTS = re.compile(  # where, which lobe, how large, how many, what kind of: not what books say of it, nor what changed
-    r"\W*(?:and )?(?:where\b|(?:in |on )?which (?:side|lobe|lung|part|zone|rib|bone|area|region)|how (?:large|big|severe|extensive|many)\b|what (?:is|are) the (?:\w+ )?(?:location|size|position|extent|shape|side|level|site)\b"
+    r"\W*(?:and )?(?:where\b|(?:in |on )?which (?:side|lobe|lung|part|zone|rib|bone|area|region)|how (?:large|big|severe|extensive|many)\b|what (?:is|are) the (?:[\w']+ ){0,2}(?:location|size|position|extent|shape|side|level|site)\b"
     r"|what (?:kind|type|sort|size|side|shape|level) |why (?:is|are) (?:there|the)\b|(?:describe|locate|point to) the )(?!.*\b(?:chang\w+|since|compared)\b)",
     re.IGNORECASE,
 )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from medrag.prompts import Prompt
 
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
+_NO_THING = frozenset(
+    f"{word}{mark}" for word in ("yes", "no", "left", "right", "bilater", "bilateral", "both", "lobe", "lung", "upper", "lower", "middle", "base", "apex", "side", "one", "two") for mark in ("", "-", "?")
+)  # fmt: skip
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
 
 
@@ -51,10 +54,16 @@ def views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
 
 
 def same(sentence: str, prompt: Prompt) -> list[str]:
-    """Keys of the evidence that has a sentence with the same words of the same polarity."""
+    """Keys of the evidence that has a sentence with the same words of the same polarity, one of which says what of: "no" and "right" do not."""
     own = marked(sentence)
+    if own <= _NO_THING:
+        return []
     return [
         key
         for key, hit in prompt.context
-        if any(usable(text) and dice(own, marked(text)) >= LEAST for text in split(hit.item.text))
+        if any(_alike(own, marked(text)) for text in split(hit.item.text) if usable(text))
     ]
+
+
+def _alike(own: frozenset[str], other: frozenset[str]) -> bool:
+    return dice(own, other) >= LEAST and not (own & other) <= _NO_THING

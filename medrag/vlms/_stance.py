@@ -6,7 +6,7 @@ It compares words, not meanings.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from medrag._util.attributes import location_of, side_of
 from medrag._util.findings import label_of
@@ -17,6 +17,11 @@ from medrag.vlms._ask import Ask
 _PAUSE = re.compile(r"[,;]|\b(?:and|but|while|with)\b")
 _SIDES = frozenset({"left", "right"})
 _THIRDS = frozenset({"upper", "middle", "lower"})
+_PERICARDIAL = words.stem_set("pericardial")
+_OVERALL = words.stem_set("normal abnormal unremarkable remarkable")
+_WHOLE = words.stem_set(
+    "chest radiograph film study view pa ap lateral frontal portable cardiopulmonary intrathoracic cardiothoracic active acute process disease significant otherwise essentially brain head abdomen knee hand this patient two single no not definite"
+)
 _VAGUE = _SIDES | {"lung", "chest", "bilater", "bilateral"}
 _DEGREES = words.stem_set(
     "mild moderate severe small large tiny minimal marked extensive focal diffuse subtle slight scattered multiple single few several new "
@@ -38,7 +43,7 @@ def stance(ask: Ask, sentence: str) -> Polarity | None:
 def _clause_stance(ask: Ask, sentence: str, span: tuple[int, int]) -> Polarity | None:
     here = [word for word in words.content(sentence) if span[0] <= word.start < span[1]]
     within = {word.stem: word for word in reversed(here)}
-    if not ask.finding or _elsewhere(ask, within.keys()):
+    if not ask.finding or _elsewhere(ask, within.keys()) or _other_sac(ask, within.keys()):
         return None
     if ask.of_a_state:
         return _state(ask, sentence, within)
@@ -63,6 +68,15 @@ def _elsewhere(ask: Ask, stems: Iterable[str]) -> bool:
     if ask.sites & _SIDES and named & _SIDES and "bilateral" not in named and not ask.sites & named & _SIDES:
         return True
     return _apart(_zones(ask.sites), _zones(named)) or _apart(_near(ask), named - _VAGUE)
+
+
+def _other_sac(ask: Ask, stems: Set[str]) -> bool:
+    """Whether one speaks of fluid around the heart and the other of fluid around the lungs."""
+    if ask.head not in words.FLUID:
+        return False
+    if _PERICARDIAL & ask.sites:
+        return not _PERICARDIAL & stems
+    return bool(_PERICARDIAL & stems) and not words.PLEURA & stems
 
 
 def _across(ask: Ask, sentence: str, finding: words.Word) -> bool:
@@ -119,6 +133,8 @@ def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity |
     """A state of a place: said itself, or through its opposite ("normal in size" answers "enlarged")."""
     if ask.sites and not ask.sites & within.keys():
         return None
+    if not ask.sites and {*ask.finding} <= _OVERALL and not _of_the_whole(within.keys()):
+        return None
     one_side = len(_SIDES & within.keys()) == 1 and not _SIDES & ask.sites  # a clear left lung is not "the lungs"
     within = {stem: word for stem, word in within.items() if not _of_another(ask, sentence, word, within)}
     for stem in ask.finding:
@@ -128,6 +144,11 @@ def _state(ask: Ask, sentence: str, within: dict[str, words.Word]) -> Polarity |
         if not (one_side and stem in words.WELL) and any(stem in words.OPPOSITES[asked] for asked in ask.finding):
             return flip(polarity(sentence, word[1:]))
     return None
+
+
+def _of_the_whole(stems: Set[str]) -> bool:
+    """Whether a clause calls a picture normal or abnormal as a whole: neither "no pneumothorax" nor "heart size is normal" does."""
+    return bool(_OVERALL & stems) and stems <= _OVERALL | _WHOLE | words.FRAME
 
 
 def _of_another(ask: Ask, sentence: str, state: words.Word, within: dict[str, words.Word]) -> bool:

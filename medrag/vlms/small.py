@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from medrag import models, plugins
 from medrag._util.files import sha256_text
@@ -37,8 +36,13 @@ from medrag.vlms._modality import kind_is, kind_told, misplaced
 from medrag.vlms._noted import read_off
 from medrag.vlms._regions import of_part, part_of
 from medrag.vlms._revise import SECTIONS, headed, revised, seen, summary
-from medrag.vlms._small_asked import affirmed, labels_of, untaught
+from medrag.vlms._small_asked import affirmed, labels_of, part_is, unplaced, untaught, with_article
+from medrag.vlms._small_kept import kept, pixels
+from medrag.vlms._small_named import named, turned
+from medrag.vlms._small_refused import reasoned, refused, why_not
 from medrag.vlms._small_said import beginning, same, sentences_of, views
+from medrag.vlms._small_several import apart, told_apart
+from medrag.vlms._small_sides import in_doubt
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys
 from medrag.vlms.extractive import Extractive
@@ -50,9 +54,7 @@ if TYPE_CHECKING:
     from medrag.prompts import Prompt
     from medrag.types import Hit
 
-KEPT = 64  # readings of images, and beginnings of answers, that are remembered
 YES_NO = ("Yes", "yes"), ("No", "no")
-T = TypeVar("T")
 ROUTED = 4.5  # log odds that the router names the kind of picture rightly: 0.989 of pictures not trained on (`eval/tasks/routing.yaml`)
 # it was trained on chest films, and on the CT and MR of VQA-RAD
 UNTAUGHT = frozenset({"ultrasound", "fundus", "dermoscopy", "histology", "blood-smear"})
@@ -138,13 +140,22 @@ class MedragSmall:
         asked = [affirmed(one) for one in prompts]
         told = [self._told(p, i) for p, i in zip(asked, images, strict=True)]
         texts, begun = self.inner.with_first_words(told, images, *YES_NO) if told else ([], [])
-        _kept(self._begun, _keys(told, images), lambda places: [begun[n] for n in places])
+        kept(self._begun, _keys(told, images), lambda places: [begun[n] for n in places])
         decided = self._decided(prompts, images)
         rows = zip(
             texts, decided, prompts, asked, strict=True
         )  # what is said to the other question is not said to this one
         texts = ["" if word and one is not other else text for text, word, one, other in rows]
-        return [self._sentences(p, [text], word) for p, text, word in zip(prompts, texts, decided, strict=True)]
+        doubts = [self._doubt(*one) for one in zip(prompts, images, decided, strict=True)]
+        return [self._sentences(*row) for row in zip(prompts, [[text] for text in texts], decided, doubts, strict=True)]
+
+    def _doubt(self, prompt: Prompt, images: Sequence[Image], decided: str) -> str:
+        """That a side is not read from the film, behind an answer that names one; empty where the finding is not there at all, and where this patient's reports tell."""
+        own = any(hit.retriever in GIVEN for hit in prompt.context.kept)
+        doubt = in_doubt(prompt.question) if self._reads(prompt) and not own else ""
+        wider = unplaced(prompt) if doubt else prompt
+        absent = decided == "No" and wider is not prompt and self._chances([wider], [images])[0][0] < 0.5
+        return "" if absent else doubt
 
     def probabilities_yes(self, prompts: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[float | None]:
         """P(yes) of each closed question: of the model's first word, between "yes" and "no", moved by what the reader sees; None where it does not look."""
@@ -160,12 +171,20 @@ class MedragSmall:
         """
         asked = [affirmed(one) for one in prompts]
         told = [self._told(p, i) for p, i in zip(asked, images, strict=True)]
-        begun = _kept(self._begun, _keys(told, images), lambda places: self._first_words(told, images, places))
+        begun = kept(self._begun, _keys(told, images), lambda places: self._first_words(told, images, places))
         moved = [self._shift(p, i) - self.evidence_shift(p) for p, i in zip(asked, images, strict=True)]
         odds = [logit(yes / max(yes + no, 1e-12)) + shift for (yes, no), shift in zip(begun, moved, strict=True)]
-        turned = [one is not other for one, other in zip(asked, prompts, strict=True)]
-        rows = zip(odds, turned, begun, strict=True)
-        return [(chance(-odd if turn else odd), sum(words)) for odd, turn, words in rows]
+        other_way = [one is not other for one, other in zip(asked, prompts, strict=True)]
+        rows = zip(odds, other_way, begun, strict=True)
+        found = [(chance(-odd if turn else odd), sum(words)) for odd, turn, words in rows]
+        return [self._no_likelier(*one) for one in zip(found, prompts, images, strict=True)]
+
+    def _no_likelier(self, found: tuple[float, float], prompt: Prompt, images: Sequence[Image]) -> tuple[float, float]:
+        """A finding at a place is no likelier than that it is there at all."""
+        wider = unplaced(prompt) if self._reads(prompt) else prompt
+        if wider is prompt:
+            return found
+        return min(found[0], self._chances([wider], [images])[0][0]), found[1]
 
     def _first_words(
         self, told: Sequence[Prompt], images: Sequence[Sequence[Image]], places: Sequence[int]
@@ -181,7 +200,8 @@ class MedragSmall:
         wanted = [
             n
             for n, p in enumerate(prompts)
-            if parse(p.question).sort == "closed" and (self._shift(p, images[n]) or affirmed(p) is not p)
+            if parse(p.question).sort == "closed"
+            and (self._shift(p, images[n]) or affirmed(p) is not p or self._sided(p))
         ]
         chances = self._chances([prompts[n] for n in wanted], [images[n] for n in wanted]) if wanted else []
         several = [len(labels_of(prompts[n].question)[0]) > 1 for n in wanted]
@@ -192,9 +212,14 @@ class MedragSmall:
         said = dict(zip(wanted, words, strict=True))
         return [said.get(n, "") for n in range(len(prompts))]
 
+    def _sided(self, prompt: Prompt) -> bool:
+        return self._reads(prompt) and unplaced(prompt) is not prompt
+
     def _shift(self, prompt: Prompt, images: Sequence[Image]) -> float:
         """Log odds that the reader and the look-alike studies add to "yes", and the router where the kind of picture is asked about."""
-        counted, kind = prompt.context.frequency, kind_is(prompt.question, prompt.context.query.domain)
+        counted, domain = prompt.context.frequency, prompt.context.query.domain
+        kind = kind_is(prompt.question, domain)
+        kind = part_is(prompt.question, domain) if kind is None else kind
         routed = 0.0 if kind is None else ROUTED if kind else -ROUTED
         return self.reader_shift(prompt, images) + (counted.lift if counted else 0.0) + routed
 
@@ -211,7 +236,7 @@ class MedragSmall:
 
         Measured, and not 0, where a finding on a chest film is asked about, by `pipelines/08_train_vlm.py --evidence`.
         """
-        if not self._reads(prompt) or not presence_asked(prompt.question) or parse(prompt.question).negated:
+        if not self._reads(prompt) or not presence_asked(plain(prompt.question)) or parse(prompt.question).negated:
             return 0.0
         return sum(self._moves.get(evidence_sort(hit), 0.0) for hit in _told_of(prompt))
 
@@ -226,18 +251,25 @@ class MedragSmall:
         domain, sort = prompt.context.query.domain, parse(prompt.question).sort
         if not images or sort == "define" or domain in UNTAUGHT or (sort == "report" and domain not in REPORTED):
             return True
-        return (
+        return bool(
             beyond(prompt.question)
             or (domain in REPORTED and untaught(prompt.question))
             or asks_change(prompt.question)
-            or bool(told_or_refused(prompt.question, prompt.context))
+            or told_or_refused(prompt.question, prompt.context)
+            or why_not(prompt, domain in REPORTED)
         )
 
     def _by_words(self, prompt: Prompt, images: Sequence[Image]) -> Iterator[str]:
         """What the evidence says: how two images differ, or, where it does not compare them, that this is not known; other questions as `extractive` answers them."""
-        if images and (told := told_or_refused(prompt.question, prompt.context)):
+        if not images:
+            return self._words.stream(prompt, images)
+        if told := told_or_refused(prompt.question, prompt.context):
             return iter([told])
-        return iter([REFUSAL]) if images and asks_change(prompt.question) else self._words.stream(prompt, images)
+        if asks_change(prompt.question):
+            return iter([REFUSAL])
+        if why := why_not(prompt, prompt.context.query.domain in REPORTED):
+            return iter([refused(why)])
+        return iter([reasoned("".join(self._words.stream(prompt, images)), prompt.question)])
 
     def _noted(self, prompt: Prompt, images: Sequence[Image]) -> str:
         """What the reader sees on a chest film, where a question asks for whatever is there, and what kind of picture it is; empty for others."""
@@ -245,10 +277,25 @@ class MedragSmall:
         if domain == "chest-xray" and self._reads(prompt):
             if parse(prompt.question).broad:
                 return summary(seen(self._read(images)))
+            if parts := apart(prompt.question):
+                return self._each(prompt, images, parts)
             return read_off(prompt.question, lambda: self._read(images), self._usual) or kind_told(
                 prompt.question, domain
             )
         return kind_told(prompt.question, domain)
+
+    def _each(self, prompt: Prompt, images: Sequence[Image], parts: Sequence[str]) -> str:
+        """Of several things asked at once each by its name; refused where one of them is not for the reader."""
+        alone = dataclasses.replace(prompt.context, frequency=None)
+        asked = [dataclasses.replace(prompt, question=one, context=alone) for one in parts]
+        if not all(len(labels_of(one)[0]) == 1 for one in parts):
+            return refused("This asks two things: ask one at a time.")
+        return told_apart(
+            [
+                (one.question, p >= 0.5)
+                for one, (p, _) in zip(asked, self._chances(asked, [images] * len(asked)), strict=True)
+            ]
+        )
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
         """A report's pieces, put right by what the reader sees, nothing said twice; a report is also what was not asked for and begins like one,
@@ -267,17 +314,22 @@ class MedragSmall:
         kept = (list(of_part(part, written)) or [REFUSAL]) if part else written
         return (f"{sentence} " for sentence in kept)
 
-    def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "") -> Iterator[str]:
-        """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise.
+    def _sentences(self, prompt: Prompt, pieces: Iterable[str], decided: str = "", doubt: str = "") -> Iterator[str]:
+        """The text sentence by sentence, each with its keys; after a closed answer, who says otherwise, and what is in ``doubt``.
 
-        A text that does not begin as was ``decided`` gives way to that word alone.
+        A text that does not begin as was ``decided`` gives way to that word alone; a word alone names its thing where the question denies it.
         """
         ask, started, said = parse(prompt.question), False, ""
+        names = turned(prompt.question)
         for sentence in sentences_of(beginning(decided, pieces)):
+            if names and _WORD.fullmatch(sentence):
+                sentence = named(prompt.question, sentence.strip(" .!").capitalize())
             yield (" " if started else "") + self._keyed(ask, sentence, prompt)
             started, said = True, said or says(ask, sentence)
         if ask.sort == "closed" and (keys := views(ask, prompt, OPPOSITE.get(said, "-"))):
             yield f" The evidence {cite_keys(keys)} says otherwise."
+        if doubt and said:
+            yield f" {doubt}"
 
     @functools.cached_property
     def inner(self) -> Transformers:
@@ -288,7 +340,10 @@ class MedragSmall:
 
     def _told(self, prompt: Prompt, images: Sequence[Image]) -> Prompt:
         """The prompt with the reader's line where a system text would stand, and no more evidence than it can use; a report asked for in words that it knows."""
-        context, question = dataclasses.replace(prompt.context, kept=_told_of(prompt)), plain(prompt.question)
+        context, question = (
+            dataclasses.replace(prompt.context, kept=_told_of(prompt)),
+            with_article(plain(prompt.question)),
+        )
         wanted = parse(question).sort == "report" or (self._reads(prompt) and self._part(prompt))
         if wanted and self._reads(prompt) and question not in layout.REPORT_ASKS:
             question = layout.REPORT_ASKS[0]
@@ -306,7 +361,7 @@ class MedragSmall:
 
     def _read(self, images: Sequence[Image]) -> dict[str, float]:
         """The reader's probabilities; a question needs them more than once, so those of the last images are kept by their pixels."""
-        return _kept(self._seen, [_pixels(images)], lambda _: [self._reader.read(images)])[0]
+        return kept(self._seen, [pixels(images)], lambda _: [self._reader.read(images)])[0]
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -363,26 +418,7 @@ def evidence_sort(hit: Hit) -> str:
 
 def _keys(told: Sequence[Prompt], images: Sequence[Sequence[Image]]) -> list[str]:
     """What tells prompts and their images from others."""
-    return [sha256_text(_pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
-
-
-def _pixels(images: Sequence[Image]) -> str:
-    """What tells these images from others."""
-    return sha256_text(*(f"{image.size}{image.mode}{hashlib.sha256(image.tobytes()).hexdigest()}" for image in images))
-
-
-def _kept(store: dict[str, T], keys: Sequence[str], work: Callable[[list[int]], Sequence[T]]) -> list[T]:
-    """What the store knows of the keys; ``work`` makes the others from their places, those alike once. The last of all stay."""
-    known = {key: store[key] for key in keys if key in store}
-    lost: dict[str, int] = {}
-    for n, key in enumerate(keys):
-        if key not in known:
-            lost.setdefault(key, n)
-    made = dict(zip(lost, work(list(lost.values())), strict=True)) if lost else {}
-    store.update(made)
-    for old in list(store)[:-KEPT]:
-        store.pop(old, None)
-    return [made[key] if key in made else known[key] for key in keys]
+    return [sha256_text(pixels(i), *map(str, _layout(p))) for p, i in zip(told, images, strict=True)]
 
 
 def _layout(prompt: Prompt) -> Turns:

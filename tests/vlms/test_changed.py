@@ -93,11 +93,13 @@ def test_every_comparison_is_told_and_the_last_decides() -> None:
 
 def test_what_changed_is_not_told_from_what_compares_nothing() -> None:
     two, one = Context(Query("", (QueryImage(FILM),) * 2)), Context(Query("", (QueryImage(FILM),)))
-    assert told_or_refused("What has changed?", two) == REFUSAL and not told_or_refused("What has changed?", one)
+    told = told_or_refused("What has changed?", two)
+    assert "agent=True" in told and told.endswith(REFUSAL)
+    assert not told_or_refused("What has changed?", one)
     assert not told_or_refused("What is seen?", two) and not told_or_refused("Is there a new effusion?", one)
     for context in (one, two):  # no one film shows a course
         assert all(
-            told_or_refused(text, context) == REFUSAL
+            told_or_refused(text, context).endswith(REFUSAL)
             for text in ("Is the effusion new?", "Is it worse?", "Any change?", "Did the pneumothorax resolve?")
         )
         assert not any(

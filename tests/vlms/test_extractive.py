@@ -393,7 +393,7 @@ def test_examples() -> None:
     ("question", "negated"),
     [
         ("Are the lungs free of effusion?", True), ("Is there no pneumothorax?", True), ("Has the pleural effusion resolved?", True),
-        ("Is pleural effusion absent?", True), ("Is the heart not enlarged?", True), ("Is the chest negative for effusion?", True),
+        ("Is pleural effusion absent?", True), ("Is the heart not enlarged?", False), ("Is the chest negative for effusion?", True),
         ("Is there an effusion, yes or no?", False), ("Yes or no: is there an effusion?", False), ("Is there an effusion without fever?", False),
         ("Is there an effusion with no pneumothorax?", False), ("Isn't there an effusion?", False), ("Is the heart enlarged or not?", False),
         ("No film was taken before. Is there an effusion?", False), ("", False),

@@ -168,7 +168,7 @@ def test_an_answer_names_the_evidence_that_agrees_and_that_which_does_not() -> N
 
 def test_a_turned_question_is_read_the_other_way() -> None:
     text = said(["Yes."], "Are the lungs free of effusion?", "No effusion.", "Small effusion.")
-    assert text.startswith("Yes [E1].") and "[E2] says otherwise" in text
+    assert text.startswith("Yes, there is no effusion [E1].") and "[E2] says otherwise" in text
 
 
 def test_each_sentence_of_a_report_gets_the_keys_of_its_like() -> None:
@@ -271,9 +271,13 @@ def test_a_question_that_denies_a_finding_is_answered_by_the_finding() -> None:
         prompt("Is the film free of a pleural effusion?"),
         Weighs(Reads(Effusion=0.05), 0.1, "No, there is none."),
     )
-    assert "".join(model.stream(free, [film(1)])) == "Yes." == model.batch([free], [[film(1)]])[0]
+    assert (
+        "".join(model.stream(free, [film(1)]))
+        == "Yes, there is no pleural effusion."
+        == model.batch([free], [[film(1)]])[0]
+    )
     there = Weighs(Reads(Effusion=0.9), 0.9, "Yes, on the left.")
-    assert "".join(there.stream(free, [film(1)])) == "No."
+    assert "".join(there.stream(free, [film(1)])) == "No, there is a pleural effusion."
     counted = dataclasses.replace(free.context, frequency=Frequency("it", (60, 200), (40, 500), -1.5))
     (less,) = model.probabilities_yes([dataclasses.replace(free, context=counted)], [[film(1)]])
     assert less < model.probabilities_yes([free], [[film(1)]])[0]  # look-alike studies have it
@@ -327,7 +331,8 @@ def test_yes_is_no_answer_to_which(word: str) -> None:
     ],
 )
 def test_what_the_model_was_not_taught_is_left_to_the_evidence(question: str) -> None:
-    assert Weighs(Reads(Effusion=0.9), 0.9, "Yes.").batch([on_chest(question)], [[film(1)]]) == [REFUSAL]
+    (text,) = Weighs(Reads(Effusion=0.9), 0.9, "Yes.").batch([on_chest(question)], [[film(1)]])
+    assert text.endswith(REFUSAL) and text != REFUSAL  # it says why
 
 
 def test_a_part_of_a_film_is_described_by_its_report() -> None:

@@ -1,0 +1,65 @@
+"""Two things asked at once: "Is there an effusion, and is the heart big?" wants two answers, each with the name of its thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from medrag._util.findings import ASKED, label_of
+from medrag._util.text import sentences
+from medrag.vlms._ask import parse, plain
+from medrag.vlms._small_asked import labels_of
+
+_ASKS = r"(?:is|are|was|were|does|do|has|have|any|where|which|what|how|when|why)\b"
+_AND = re.compile(
+    rf"[,;]?\s*\b(?:and|also)\b,?\s*(?:if so,? |also |then )*(?={_ASKS})|,\s*(?=(?:where|which|what|how|when)\b)",
+    re.IGNORECASE,
+)
+_LIST = re.compile(r"^\W*(?:(?:any|which) of(?: these| the following)?\W+)?(?P<things>[^?.]+?)\W*$", re.IGNORECASE)
+_COMMA = re.compile(r",\s*(?:(?:or|and)\b\s*)?|\s(?:or|and)\s", re.IGNORECASE)
+_VERB = re.compile(
+    r"^\W*(?:is|are|was|were|does|do|did|has|have|what|which(?! of)|where|how|why|who|when)\b", re.IGNORECASE
+)
+
+
+def apart(question: str) -> tuple[str, ...]:
+    """The questions that one text asks at once, the first of them closed; empty where it asks one.
+
+    >>> apart("Is there a pleural effusion, and is the heart big?")
+    ('Is there a pleural effusion?', 'is the heart big?')
+    >>> apart("Effusion, nodule or fracture?"), apart("Is there an infiltrate, and where?"), apart("Is there a mass or a nodule?")
+    (('Is there Effusion?', 'Is there nodule?', 'Is there fracture?'), ('Is there an infiltrate?', 'where?'), ())
+    """
+    if not _VERB.match(question):
+        return _listed(question)
+    pieces = [piece.strip(" ,;.?") for one in sentences(plain(question)) for piece in _AND.split(one)]
+    pieces = [f"{piece}?" for piece in pieces if piece]
+    closed = len(pieces) > 1 and parse(pieces[0]).sort == "closed" and bool(_VERB.match(pieces[0]))
+    return tuple(pieces) if closed and all(re.match(rf"\W*{_ASKS}", piece, re.IGNORECASE) for piece in pieces) else ()
+
+
+def _listed(question: str) -> tuple[str, ...]:
+    """Findings in a row, without a verb."""
+    found = _LIST.match(question)
+    things = [one.strip() for one in _COMMA.split(found["things"])] if found and "?" in question else []
+    return tuple(f"Is there {one}?" for one in things) if len(things) > 1 and all(map(label_of, things)) else ()
+
+
+def told_apart(found: Sequence[tuple[str, bool]]) -> str:
+    """Each question's finding with its yes or no: "Pleural effusion: no. Cardiomegaly: yes."."""
+    return " ".join(f"{_name(question)}: {'yes' if yes else 'no'}." for question, yes in found)
+
+
+def _name(question: str) -> str:
+    (label,), against = labels_of(question)
+    if label not in ASKED:
+        return "Normal" if not against else "Abnormal"
+    name = re.sub(r"^an? ", "", ASKED[label][0])
+    name = (
+        "normal heart size"
+        if label == "Cardiomegaly" and against
+        else "enlarged heart"
+        if label == "Cardiomegaly"
+        else name
+    )
+    return name.capitalize()

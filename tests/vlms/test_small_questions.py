@@ -1,0 +1,113 @@
+"""Questions as they are really asked of the small model: bare, denied, of a side, of what no film tells, two at once."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from test_medrag_small import Reads, Says, Weighs, context, film, on_chest, prompt, said
+
+from medrag.prompts import REFUSAL, Prompt
+from medrag.vlms._ask import parse
+from medrag.vlms._small_said import same
+from medrag.vlms._stance import stance
+from medrag.vlms.small import MedragSmall
+
+
+def answer(question: str, *reports: str, chance: float = 0.5, words: str = "Yes.", **seen: float) -> str:
+    asked = on_chest(question)
+    asked = dataclasses.replace(asked, context=dataclasses.replace(asked.context, kept=context(*reports).kept))
+    model = Weighs(Reads(**seen), chance, words)
+    model.__dict__["_usual"] = {
+        "Effusion": 0.05,
+        "Cardiomegaly": 0.05,
+        "Pneumothorax": 0.05,
+        "Pleural_Thickening": 0.05,
+    }
+    (text,) = model.batch([asked], [[film(1)]])
+    assert text == "".join(MedragSmall.stream(model, asked, [film(1)]))
+    return text
+
+
+@pytest.mark.parametrize("seen", [0.5, 0.001])
+@pytest.mark.parametrize("question", ["effusion?", "efusion present?", "any effusion", "r/o effusion", "Effusion?"])
+def test_a_bare_question_is_answered_by_the_reader(question: str, seen: float) -> None:
+    assert answer(question, Effusion=seen).startswith("Yes" if seen > 0.1 else "No")
+
+
+@pytest.mark.parametrize(
+    ("question", "there", "not_there"),
+    [
+        ("There's no effusion, right?", "Yes, there is an effusion.", "No, there is no effusion."),
+        ("There isn't an effusion, is there?", "Yes, there is an effusion.", "No, there is no effusion."),
+        ("No effusion?", "No, there is an effusion.", "Yes, there is no effusion."),
+        ("Is it free of effusion?", "No, there is an effusion.", "Yes, there is no effusion."),
+        ("The heart isn't enlarged, is it?", "Yes, the heart is enlarged.", "No, the heart is not enlarged."),
+        ("Is the heart not enlarged?", "Yes, the heart is enlarged.", "No, the heart is not enlarged."),
+        ("Is the heart enlarged?", "Yes.", "No."),
+    ],
+)
+def test_who_denies_gets_a_verdict_that_names_its_thing(question: str, there: str, not_there: str) -> None:
+    assert answer(question, Effusion=0.6, Cardiomegaly=0.6) == there
+    assert answer(question, Effusion=0.001, Cardiomegaly=0.001) == not_there
+
+
+def test_a_word_alone_is_borne_out_by_no_other_finding() -> None:
+    asked = prompt("COPD", "No pneumothorax.", "Right-sided pneumonia.", "No effusion.")
+    assert same("No.", asked) == same("Right.", asked) == same("On the right side.", asked) == []
+    assert same("No effusion.", asked) == ["E3"]
+
+
+def test_a_finding_that_is_not_there_is_on_no_side_and_one_that_is_has_its_side_in_doubt() -> None:
+    for side in ("left", "right"):
+        question = f"Is the effusion on the {side}?"
+        assert answer(question, chance=0.7, Effusion=0.001) == "No."
+        assert (
+            answer(question, chance=0.7, Effusion=0.6)
+            == "Yes. In doubt: the side, which the findings reader does not tell."
+        )
+    where = answer("Which side is the effusion on?", words="Right.", Effusion=0.6)
+    assert "which side" in where and where.endswith(REFUSAL)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the patient's blood pressure?", "Which rib is broken?", "Is the fracture acute or old?", "How far is the tube tip from the carina?",
+        "How severe is the oedema?", "Should this patient get diuretics?", "Can this patient go home?", "Could cardiac failure cause this?",
+        "Is it better or worse?", "Are there any lines or tubes?", "How many chest tubes?", "asdf", "What is the capital of France?",
+    ],
+)  # fmt: skip
+def test_what_is_not_told_is_refused_with_its_reason(question: str) -> None:
+    text = answer(question, "Old right rib fractures.", "The lungs are clear.", words="Axial five.", Effusion=0.6)
+    assert text.endswith(REFUSAL) and text != REFUSAL and "look at" not in text
+
+
+def test_another_part_of_the_body_is_not_what_a_chest_film_shows() -> None:
+    assert answer("Is this the abdomen?", chance=0.8) == "No." and answer("Is this a chest film?", chance=0.3) == "Yes."
+
+
+def test_of_two_things_each_is_answered_by_its_name() -> None:
+    question = "Is there a pleural effusion, and is the heart big?"
+    assert answer(question, Effusion=0.001, Cardiomegaly=0.6) == "Pleural effusion: no. Enlarged heart: yes."
+    assert answer("Is there an effusion, and where?", Effusion=0.6).startswith("This asks two things")
+    assert answer("Is there an effusion or cardiomegaly?", Effusion=0.6, Cardiomegaly=0.1) == "Yes."
+
+
+def test_partly_normal_is_not_normal_and_the_heart_s_sac_is_not_the_lungs() -> None:
+    whole = parse("Is this film normal?")
+    assert [stance(whole, text) for text in ("No pneumothorax or large effusions.", "Heart size is normal.")] == [
+        None,
+        None,
+    ]
+    assert stance(whole, "Normal chest x-ray.") == "present" and stance(whole, "Abnormal chest radiograph.") == "absent"
+    sac = parse("Is this a pericardial effusion?")
+    assert stance(sac, "No large effusion.") is None and stance(sac, "There is a pericardial effusion.") == "present"
+    assert stance(parse("Is there an effusion?"), "There is a pericardial effusion.") is None
+
+
+def test_an_unseeing_word_is_not_said_by_a_model_that_looks() -> None:
+    model = Says("Yes.")
+    asked = Prompt("Is this COVID-19?", on_chest("Is this COVID-19?").context)
+    assert "look at" not in "".join(MedragSmall.stream(model, asked, [film(1)]))
+    assert said(["No."], "Is the film rotated?") == "No."
