@@ -52,7 +52,7 @@ _SEE_THE = re.compile(
     re.IGNORECASE,
 )
 _SEEN = re.compile(
-    r"^\W*(?:can|could) (?P<thing>(?:an?|any|the|both) [^.?!;]{2,90}?) be (?:seen|appreciated|detected|found|identified|visuali[sz]ed|recogni[sz]ed|observed)(?P<rest>[^.?!;]*?)\W*$",
+    r"^\W*(?:can|could) (?P<thing>(?!(?:you|u|we|i|one|it|this|that|these|they|he|she|there)\b)[^.?!;,]{2,90}?) be (?:seen|appreciated|detected|found|identified|visuali[sz]ed|recogni[sz]ed|observed)(?P<rest>[^.?!;]*?)\W*$",
     re.IGNORECASE,
 )
 _COULD_BE = re.compile(
@@ -144,8 +144,9 @@ def _turned(sentence: str) -> str:
     if found := _SEE_THE.match(text):
         return _visible(found["thing"])
     if found := _SEEN.match(text):
-        indefinite = found["thing"].lower().startswith(("a ", "an ", "any "))
-        return f"Is there {found['thing']}{found['rest']}?" if indefinite else _visible(found["thing"], found["rest"])
+        if found["thing"].lower().startswith(("the ", "both ", "all ")):
+            return _visible(found["thing"], found["rest"])
+        return f"{'Are' if _many(found['thing']) else 'Is'} there {found['thing']}{found['rest']}?"
     if found := _COULD_BE.match(text):
         return f"{'Are' if plural(found['subject'].lower()) and found['subject'].lower() != 'this' else 'Is'} {found['subject'].lower()} {found['rest']}"
     if found := _COULD_HAVE.match(text):
@@ -157,9 +158,12 @@ def _turned(sentence: str) -> str:
 
 def _visible(thing: str, rest: str = "") -> str:
     """Whether something is seen; where stands behind it ("the ribs on the left", "in this image")."""
+    return f"{'Are' if _many(thing) else 'Is'} {thing} seen{rest}?"
+
+
+def _many(thing: str) -> bool:
     first = re.split(r" (?:in|on|at|of) ", thing, maxsplit=1)[0].lower()
-    many = first.startswith(("all ", "both ")) or plural(first)
-    return f"{'Are' if many else 'Is'} {thing} seen{rest}?"
+    return first.startswith(("all ", "both ")) or (plural(first) and not first.startswith(("a ", "an ")))
 
 
 def _inverted(clause: str) -> str:

@@ -8,7 +8,7 @@ from medrag._util.text import plural
 from medrag.vlms._ask import parse, plain
 
 _DENIES = re.compile(
-    r"\b(?:no|not|without|free (?:of|from)|clear of|negative for|rul(?:e|ed|ing) out|r/o|excluded?)\b|n['’]t\b"
+    r"\b(?:no|not|free (?:of|from)|clear of|negative for|rul(?:e|ed|ing) out|r/o|excluded?)\b|n['’]t\b"
     r"|^\W*(?:so |but |and )?(?:there|it|this|the|both|he|she|i|we)\b.*\b(?:right|correct|true|agree|(?:is|are|does|do|has|have) (?:it|there|they|he|she))\W*$",
     re.IGNORECASE,
 )

@@ -25,7 +25,7 @@ NOT_UNDERSTOOD = "I have not understood the question."
 _PERSON = r"(?:i|we|you|he|she|they|one|(?:the|this|my|your) (?:patient|man|woman|child|person|guy|lady|boy|girl))"
 _ADVICE = re.compile(
     rf"^\W*(?:should|shall|must|ought)\b(?! (?:the|this|an?) (?:tip|tube|heart|line)\b)|^\W*(?:can|could|may|might|will|would) (?!you\b){_PERSON}\b(?! (?:see|have|tell|describe|name|be seen)\b)"
-    rf"|^\W*(?:does|do) {_PERSON} (?:really |still )?(?:need|require|want)\b|^\W*(?:does|do) (?:this|it|that|these) (?:[\w-]+ ){{0,3}}?(?:need|require|warrant)\b|^\W*what (?:should|shall|must) {_PERSON}\b|^\W*what(?:'s| is)? (?:the )?next(?: steps?)?\W*$|\b(?:worr(?:y|ied)|recommend\w*|advi[sc]e)\b",
+    rf"|^\W*(?:does|do) {_PERSON} (?:really |still )?(?:need|require|want)\b|^\W*(?:does|do) (?:this|it|that|these) (?:[\w-]+ ){{0,3}}?(?:need|require|warrant)\b|^\W*what (?:should|shall|must) {_PERSON}\b|^\W*what(?:'s| is)? (?:the )?next(?: steps?)?\W*$",
     re.IGNORECASE,
 )
 _KNOWN_ELSEWHERE = tuple(
@@ -57,14 +57,20 @@ _KNOWN_ELSEWHERE = tuple(
             "I do not judge how urgent a finding is.",
         ),
         (r"^\W*(?:can|could|may|might|would)\b.*\b(?:cause|explain|account for|lead to|due to)\b", "The image does not tell the cause."),
-        (r"^\W*(?:can|could|may|might|will|would|shall)\b(?! (?:you|u|we|i|one)\b)", "The image does not tell me this."),
-        (
+                (
             r"^\W*(?:list|name|show|count|how many)\b.*\b(?:devices|tubes?|lines?|catheters?|drains?|leads)\b|^\W*(?:what|which) (?:devices|tubes?|lines?|catheters?|drains?)\b",
             UNTAUGHT,
         ),
     )
 )  # fmt: skip
-_BY_ADVICE = re.compile(r"\b(?:treat\w*|therap\w+|manag\w+|medications?|drugs?|antibiotics?|done|do)\b", re.IGNORECASE)
+_MODAL = re.compile(  # what may, will or can be, but for what can be seen
+    r"^\W*(?:can|could|may|might|will|would|shall)\b(?! (?:you|u|we|i|one)\b|.*\b(?:seen|visible|shown)\b)",
+    re.IGNORECASE,
+)
+_BY_ADVICE = re.compile(
+    r"\b(?:treat\w*|therap\w+|manag\w+|medications?|drugs?|antibiotics?|done|do|recommend\w*|advi[sc]e|worr(?:y|ied))\b",
+    re.IGNORECASE,
+)
 _KNOWN = TAUGHT | words.FRAME | words.SITES | words.STATES | words.RELATIONS
 _WORD = re.compile(r"[a-z]{2,}", re.IGNORECASE)
 _COMMON = re.compile(
@@ -87,6 +93,8 @@ def why_not(prompt: Prompt, chest: bool) -> str:
         return "I answer questions in English."
     if not chest:
         return ""
+    if _MODAL.search(asked):
+        return "The image does not tell me this."
     if asks_where(question) and not ours:
         return "The findings reader does not tell on which side or where a finding is."
     if (of_tubes(question) or strange(asked)) and not ours:

@@ -15,13 +15,13 @@ _PLACE = re.compile(
     r"\s*\b(?:in|on|at|of|within|over|along|near|throughout)\s+(?:(?:the|his|her|of)\s+)*(?:(?:lungs?|midlungs?|bases?|apex|apices|lobes?|zones?|fields?|sides?|hemithorax|hila|hilum|lingula|regions?|areas?|chest)\b\s*(?:of the\s+)?)*(?=\W*$|[?,]|\s)",
     re.IGNORECASE,
 )
-_DEGREE = re.compile(r"\b(?:small|large|moderate|mild|tiny|dense|focal|multiple|scattered|streaky|patchy|hazy|any)\s+", re.IGNORECASE)  # fmt: skip
+_DEGREE = re.compile(r"\b(?:small|large|moderate|mild|minimal|slight|trace|subtle|minor|tiny|dense|focal|multiple|scattered|streaky|patchy|hazy|any)\s+", re.IGNORECASE)  # fmt: skip
 _WHERE = re.compile(r"\b(?:lobe|lobes|zone|base|bases|apex|lingula|upper|middle|lower|basilar|apical)\b", re.IGNORECASE)
 _SIDE = re.compile(r"\b(?:left|right|bilateral|both (?:sides|lungs)|bibasilar)\b", re.IGNORECASE)
 _LUNG = re.compile(r"\blungs?\b.*\b(?:clear|normal|abnormal)\b", re.IGNORECASE)
 _WHICH = re.compile(
-    r"^\W*(?:and |so )?(?:(?:in |on )?(?:which|what) (?:\w+ )?(?:side|lobe|lung|zone|hemithorax|quadrant)\b|(?:left|right) or (?:left|right)\W*$|side\W*$|(?:a\)|1\)) ?(?:left|right)\b)"
-    r"|^\W*what(?:'s| is) (?:the )?(?:\w+'s )?(?:location|side)\b|,\s*(?:a\)|1\)) ?(?:left|right)\b",
+    r"^\W*(?:and |so )?(?:(?:in |on )?(?:which|what) (?:\w+ )?(?:side|lobe|zone|hemithorax|quadrant)\b|(?:left|right) or (?:left|right)\W*$|side\W*$|(?:a\)|1\)) ?(?:left|right)\b)"
+    r"|^\W*(?:in |on )?which lung\b|^\W*what(?:'s| is) (?:the )?(?:\w+'s )?(?:location|side)\b|,\s*(?:a\)|1\)) ?(?:left|right)\b",
     re.IGNORECASE,
 )
 
@@ -59,6 +59,11 @@ def in_doubt(question: str) -> str:
         return ""
     what = "side" if _SIDE.search(question) else "place"
     return f"In doubt: the {what}, which the findings reader does not tell."
+
+
+def there_or_not(question: str) -> bool:
+    """Whether "no" to a question of a place leaves open that it is elsewhere: of a finding of the reader, or of lungs that are clear."""
+    return bool(finding_of(question) or _LUNG.search(question))
 
 
 def _placed(question: str) -> bool:

@@ -42,7 +42,7 @@ from medrag.vlms._small_named import named, turned
 from medrag.vlms._small_refused import reasoned, refused, why_not
 from medrag.vlms._small_said import beginning, same, sentences_of, views
 from medrag.vlms._small_several import apart, told_apart
-from medrag.vlms._small_sides import in_doubt
+from medrag.vlms._small_sides import in_doubt, there_or_not
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys
 from medrag.vlms.extractive import Extractive
@@ -328,7 +328,7 @@ class MedragSmall:
             started, said = True, said or says(ask, sentence)
         if ask.sort == "closed" and (keys := views(ask, prompt, OPPOSITE.get(said, "-"))):
             yield f" The evidence {cite_keys(keys)} says otherwise."
-        if doubt and said:
+        if doubt and (said == "present" or (said and there_or_not(prompt.question))):
             yield f" {doubt}"
 
     @functools.cached_property
