@@ -27,7 +27,7 @@ SHOWN_IN: Mapping[str, tuple[re.Pattern[str], frozenset[str]]] = {
     name: (re.compile(rf"\b(?:{words})\b", re.IGNORECASE), frozenset(domains.split()))
     for name, words, domains in (
         ("the retina",
-         r"retina[l]?|retinopath\w+|macula|macular (?!rash|erupt|lesion|exanthem|hypo|amyl)\w+|fovea[l]?|optic dis[ck]s?|drusen|microaneurysms?|cotton[- ]wool spots?|cup[- ]to[- ]disc|(?:a|hypo)?pigment epithelium",
+         r"retina[l]?|retinopath\w+|maculopath\w+|macula|macular (?!rash|erupt|lesion|exanthem|hypo|amyl)\w+|fovea[l]?|optic dis[ck]s?|drusen|microaneurysms?|cotton[- ]wool spots?|cup[- ]to[- ]disc|(?:a|hypo)?pigment epithelium",
          "fundus ct mr ultrasound histology"),
         ("the brain",
          r"brain|cerebr\w+|cerebell\w+|intracranial|basal ganglia|corpus callosum|gyri|gyrus|cortical sulc(?:us|i)|hippocamp\w+|subdural|subarachnoid",

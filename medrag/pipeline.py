@@ -393,14 +393,19 @@ class MedRAG:
         if not asked or self.misfit(context.query, route):
             return context
         frequencies, labels = self._counts
-        labelled = labels.of(context.query)
+        labelled = labels.of(context.query, route.each)
         context = dataclasses.replace(context, frequency=frequencies.of(context.query), labelled=labelled)
-        return self._shown(context, labels.evidence(context.query, labelled, context.kept)) if labelled else context
+        return (
+            self._shown(context, labels.evidence(context.query, labelled, context.kept, route.each))
+            if labelled
+            else context
+        )
 
     def _shown(self, context: Context, counted: list[Hit]) -> Context:
         """The context with counted pictures that an answer names and the selector had no room for; one that is no evidence by itself stays out."""
         allowed = private.split(counted)[0] if self.settings.private else counted
-        shown = [hit for hit in allowed if self.selector.select(context.query, [hit], self.settings.select.budget).kept]
+        query = context.query if len(context.query.images) < 2 else dataclasses.replace(context.query, domain="")
+        shown = [hit for hit in allowed if self.selector.select(query, [hit], self.settings.select.budget).kept]
         ids = {hit.item.id for hit in shown}
         dropped = tuple(drop for drop in context.dropped if drop.hit.item.id not in ids)
         tokens = context.tokens + sum(count_tokens(evidence_block("E1", hit)) for hit in shown)

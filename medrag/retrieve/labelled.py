@@ -42,12 +42,13 @@ class Labels:
         self.similar, self.items, self.same, self.index = similar, items, same, index
         self._floors: dict[str, float] = {}
 
-    def of(self, query: Query) -> Labelled | None:
+    def of(self, query: Query, domains: Sequence[str] = ()) -> Labelled | None:
         """None without a picture or its domain, where fewer than `FEWEST` labelled pictures of the domain are there or look alike, and where all have
-        one label, which is no class then but the name of their folder. Of several images each is counted by itself."""
+        one label, which is no class then but the name of their folder. Of several images each is counted by
+        itself, among the pictures of its own domain where ``domains`` has it."""
         if len(query.images) < 2:
             return self._of(query)
-        found = ((n, self._of(one)) for n, one in enumerate(_each(query), 1))
+        found = ((n, self._of(one)) for n, one in enumerate(_each(query, domains), 1))
         each = [(n, one) for n, one in found if one]
         if not each:
             return None
@@ -55,12 +56,16 @@ class Labels:
         for _, one in each:
             counts.update(dict(one.labels))
         nearest = tuple(dict.fromkeys(id for _, one in each for id in one.nearest))
-        return Several(tuple(counts.most_common()), counts.total(), None, each[0][1].drawn, nearest, each=tuple(each))
+        silent = tuple(n for n in range(1, len(query.images) + 1) if n not in dict(each))
+        drawn = each[0][1].drawn
+        return Several(
+            tuple(counts.most_common()), counts.total(), None, drawn, nearest, each=tuple(each), silent=silent
+        )
 
-    def evidence(self, query: Query, labelled: Labelled, kept: Sequence[Hit]) -> list[Hit]:
+    def evidence(self, query: Query, labelled: Labelled, kept: Sequence[Hit], domains: Sequence[str] = ()) -> list[Hit]:
         """Of each label that an answer may name and no counted picture among ``kept`` bears the picture that looks most alike, for each image."""
         each = labelled.each if isinstance(labelled, Several) else ((1, labelled),)
-        found = (hit for n, one in each for hit in self._bearers(_each(query)[n - 1], one, kept))
+        found = (hit for n, one in each for hit in self._bearers(_each(query, domains)[n - 1], one, kept))
         return [*{hit.item.id: hit for hit in found}.values()]
 
     def _bearers(self, query: Query, labelled: Labelled, kept: Sequence[Hit]) -> list[Hit]:
@@ -129,9 +134,11 @@ def _votes(item: Item, domain: str) -> bool:
     return own and bool(label_of(item)) and domain_of(item) in ("", "other", domain)
 
 
-def _each(query: Query) -> list[Query]:
-    """The question of each of its images."""
-    return [replace(query, images=(image,)) for image in query.images]
+def _each(query: Query, domains: Sequence[str]) -> list[Query]:
+    """The question of each of its images; one whose domain is not known is of no domain, where others are of several."""
+    unlike = len({*domains} - {""}) > 1
+    own = [domain or ("" if unlike else query.domain) for domain in domains or [""] * len(query.images)]
+    return [replace(query, images=(image,), domain=one) for image, one in zip(query.images, own, strict=True)]
 
 
 def _typical(vectors: NDArray[np.float32]) -> float:

@@ -57,6 +57,7 @@ class Several(Labelled):
     """The labels beside each of several images, with its number; what it inherits is those of all of them."""
 
     each: tuple[tuple[int, Labelled], ...] = ()
+    silent: tuple[int, ...] = ()  # the images beside which too few labelled pictures look alike
 
     @property
     def text(self) -> str:
@@ -88,7 +89,12 @@ def of_class(
             said.append(_whether(ask, one, alike, question or ask.text, place))
         elif compared or _names(ask, one, alike, several=several):
             said.append(_which(one, alike, place))
-    return [*said, NOTE] if said else []
+    return [*said, *_silent(labelled), NOTE] if said else []
+
+
+def _silent(labelled: Labelled) -> list[str]:
+    images = labelled.silent if isinstance(labelled, Several) else ()
+    return [f"Too few labelled pictures look like image {' and '.join(map(str, images))}."] if images else []
 
 
 def of_kind(ask: Ask, labelled: Labelled | None, alike: Sequence[tuple[str, Hit]]) -> list[str]:
@@ -102,7 +108,7 @@ def of_kind(ask: Ask, labelled: Labelled | None, alike: Sequence[tuple[str, Hit]
 def classes(labelled: Labelled, alike: Sequence[tuple[str, Hit]]) -> list[str]:
     """The commonest labels of the look-alikes, of each image by itself."""
     if isinstance(labelled, Several):
-        return [*(_which(one, alike, f" (image {n})") for n, one in labelled.each), NOTE]
+        return [*(_which(one, alike, f" (image {n})") for n, one in labelled.each), *_silent(labelled), NOTE]
     return [_which(labelled, alike), NOTE]
 
 

@@ -25,7 +25,7 @@ from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, override
 from medrag.types import Context, Drop, Hit, ImageRecord, Item, Labelled, Query, QueryImage, Route, Study
 from medrag.vlms._ask import parse
-from medrag.vlms._classes import Asked, Several
+from medrag.vlms._classes import Asked, Several, of_class
 from medrag.vlms._labels import said_of
 from medrag.vlms.extractive import Extractive
 
@@ -538,3 +538,8 @@ def test_what_is_named_is_cited_though_the_selector_had_no_room(tmp_path: Path) 
 
 def test_a_label_is_no_caption() -> None:
     assert said("Is this a melanoma?", None) == REFUSAL  # too few are alike to count them
+
+
+def test_an_image_that_looks_like_none_is_named() -> None:
+    each = Several(FOUND.labels, 16, None, 40, each=((2, FOUND),), silent=(1,))
+    assert "Too few labelled pictures look like image 1." in of_class(parse("What is this?"), each, ())
