@@ -110,7 +110,7 @@ def _assembled(
     )  # a recipe's are its model's
     return {
         "retrievers": found,
-        "router": _router(recipe, list(found), settings.margin, settings.weights, encoders),
+        "router": _router(recipe, list(found), settings, encoders),
         "selector": AdaptiveSelector(settings.select),
         "generator": open_generator(model or settings.model, **options),
         "settings": settings,
@@ -246,7 +246,7 @@ def _looks(index: IndexSettings, encoders: Mapping[str, Memo]) -> bool:
 
 
 def _router(
-    recipe: Recipe, retrievers: list[str], margin: float, weights: Mapping[str, float], encoders: Mapping[str, Memo]
+    recipe: Recipe, retrievers: list[str], settings: PipelineSettings, encoders: Mapping[str, Memo]
 ) -> DomainRouter:
     from medrag.models import resolve
     from medrag.route import DomainRouter, ImageHead
@@ -260,4 +260,5 @@ def _router(
                 f"router {recipe.router!r} reads the images of the encoder {head.encoder!r}, which the recipe lacks",
                 f"add {head.encoder!r} to the encoders, or leave the router out",
             )
-    return DomainRouter(retrievers, margin, head, eyes[0] if eyes else None, weights)
+    s = settings
+    return DomainRouter(retrievers, s.margin, head, eyes[0] if eyes else None, s.weights, s.domain)

@@ -18,6 +18,7 @@ from medrag._util.files import sha256_text
 from medrag._util.near import meant
 from medrag._util.places import every_built, placed, share
 from medrag.errors import SettingsError
+from medrag.types import Domain
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -125,6 +126,7 @@ class PipelineSettings(Strict):
         2, ge=0
     )  # crops of cited pages shown to a generator that takes several images (`many_images`)
     misfit: Literal["abstain", "answer"] = "abstain"  # what its picture cannot answer (medrag/misfit.py)
+    domain: Domain | Literal[""] = ""  # what every picture is that is asked about; empty: the router says it
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
     unsupported: Literal["mark", "remove", "abstain"] = "mark"  # claims that neither evidence nor image bears out

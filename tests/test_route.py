@@ -15,7 +15,7 @@ from medrag.pipeline import MedRAG
 from medrag.retrieve.search import Memo
 from medrag.route import DomainRouter, ImageHead, question_kind
 from medrag.select import AdaptiveSelector
-from medrag.settings import EncoderSettings
+from medrag.settings import EncoderSettings, PipelineSettings, override
 from medrag.testing import FakeGenerator, ListRetriever
 from medrag.types import DOMAINS, Passage, Query, QueryImage
 
@@ -411,3 +411,13 @@ def test_a_photograph_of_a_cat_answers_nothing_about_itself(shipped):
     assert rag.answer(str(film), "Is there a pleural effusion?").status == "answered"
     wrong = rag.answer(str(film), "Is there a retinal haemorrhage?")
     assert wrong.status == "abstained" and "a chest film does not show" in wrong.reason
+
+
+def test_whoever_knows_what_every_picture_is_says_so() -> None:
+    router = DomainRouter(["similar", "lexical"], domain="blood-smear")
+    query = Query("What cell is this?", (QueryImage(Image.new("L", (8, 8)), {}, "x"),))
+    route = router.route(query)
+    assert (route.domain, route.shows) == ("blood-smear", "blood-smear") and "by the settings" in " ".join(route.reasons)
+    assert router.route(Query("What is a naevus?")).domain == "dermoscopy"
+    with pytest.raises(SettingsError, match="domain"):
+        override(PipelineSettings(), {"domain": "blood"})
