@@ -97,9 +97,9 @@ def why_not(prompt: Prompt, chest: bool) -> str:
         return "The image does not tell me this."
     if asks_where(question) and not ours:
         return "The findings reader does not tell on which side or where a finding is."
-    if (of_tubes(question) or strange(asked)) and not ours:
-        return UNTAUGHT
-    return NOT_UNDERSTOOD if senseless(asked) else ""
+    if senseless(asked):
+        return NOT_UNDERSTOOD
+    return UNTAUGHT if (of_tubes(question) or strange(asked)) and not ours else ""
 
 
 def refused(reason: str) -> str:

@@ -62,6 +62,7 @@ REPORTED = frozenset({"", "chest-xray"})  # of which it was taught to write repo
 EVIDENCE = 3  # pieces of evidence that it was trained to read
 SURE = 0.45  # geometric mean of the probabilities of the tokens of an open answer, below which it is not given (`eval/benchmarks/guesses.py`)
 _WORD = re.compile(r"\W*(?:yes|no)\W*", re.IGNORECASE)
+_EMPTY = re.compile(r"\W*(?:yes|no|cardiopulmonary)\W*", re.IGNORECASE)
 _WHAT = re.compile(
     r"^\W*(?:and )?(?:what|which|where|why|how|who|when|describe|name|list|explain|tell)\b", re.IGNORECASE
 )
@@ -304,7 +305,8 @@ class MedragSmall:
         first, part = next(sentences, ""), self._part(prompt)
         if (headed(first) and domain not in REPORTED) or misplaced(first, domain):
             return [REFUSAL]
-        if _WORD.fullmatch(first) and _WHAT.match(prompt.question):  # yes and no are no answers to what, where and how
+        if _EMPTY.fullmatch(first) and _WHAT.match(prompt.question) and "system" not in prompt.question:
+            # yes, no and "Cardiopulmonary." are no answers to what, where and how
             return [REFUSAL]
         asked = parse(prompt.question).sort == "report" or bool(part)
         written: Iterator[str] = itertools.chain([first] if first else [], sentences)
