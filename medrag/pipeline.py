@@ -10,19 +10,16 @@ import copy
 import dataclasses
 import functools
 import importlib
-import inspect
 import json
-import time
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from medrag import private
+from medrag._around import Asked, Clock, Closed, check_asked, check_options, name_of, naming, telling
 from medrag._util import offline
 from medrag._util.files import sha256_text
-from medrag._util.near import meant
 from medrag._util.places import beside, share
 from medrag._util.text import count_tokens
 from medrag._util.whole import whole, whole_pieces
@@ -30,7 +27,7 @@ from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
 from medrag.calibration import Calibration, open_calibration
 from medrag.confidence import influence, sort_of
-from medrag.errors import GeneratorError, MedragError, SettingsError
+from medrag.errors import MedragError, SettingsError
 from medrag.finish import Finish
 from medrag.indexes.manifest import read_manifest
 from medrag.latest import of_the_latest, strangers
@@ -53,7 +50,6 @@ if TYPE_CHECKING:
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
-Asked = tuple[Any, str, Sequence[str]]  # image, question, exclude
 SIMILAR = "similar"  # the retriever of pictures that look alike
 
 
@@ -140,7 +136,7 @@ class MedRAG:
 
     def close(self) -> None:
         """Lets files, and what encoders remember, go; whoever asks it afterwards, or a copy for others (`seen_by`, `audited`), is told so. Closing twice does nothing."""
-        if isinstance(self.retrievers, _Closed):
+        if isinstance(self.retrievers, Closed):
             return
         graph = getattr(self.retrievers.get("graph"), "store", None)
         for one in (self.store and self.store.items, graph):
@@ -148,7 +144,7 @@ class MedRAG:
                 close()
         for memo in self.encoders.values():
             memo.forget()
-        self.encoders, self.retrievers = {}, _Closed()
+        self.encoders, self.retrievers = {}, Closed()
 
     def __enter__(self) -> MedRAG:
         return self
@@ -177,13 +173,13 @@ class MedRAG:
         """
         if options or agent:
             loop = _loop("graph").Agent
-            _check_options(loop, options, agent)
+            check_options(loop, options, agent)
             if not agent:
                 raise SettingsError(f"{next(iter(options))!r} is an option of the search loop", "add agent=True")
             run = {name: options.pop(name) for name in ("patient", "thread") if name in options}
             made: Answer = loop(self, **options).answer(image, question, exclude=exclude, **run)
             return made
-        for event in self._watched(question, self._stages(image, question, exclude, _told)):
+        for event in self._watched(question, self._stages(image, question, exclude, telling)):
             if event.stage == "answer":
                 return event.data  # type: ignore[no-any-return]
         raise AssertionError("the stream always ends with an answer")
@@ -193,7 +189,7 @@ class MedRAG:
 
         Raises SettingsError for an option that nothing reads.
         """
-        _check_options(_loop("graph").Agent, options, also=("exclude", "patient"))
+        check_options(_loop("graph").Agent, options, also=("exclude", "patient"))
         session: Chat = _loop("chat").Chat(self, **options)
         return session
 
@@ -214,7 +210,7 @@ class MedRAG:
         exclude: Sequence[str],
         failing: Callable[[Generator], Any] = contextlib.nullcontext,
     ) -> Iterator[Event]:
-        clock = _Clock()
+        clock = Clock()
         query = of_the_latest(make_query(image, question, exclude), self.generator)
         clock.lap("read")
 
@@ -251,7 +247,7 @@ class MedRAG:
         Raises what `answer` raises, and then gives none of them. With ``return_errors`` each is asked by itself, and what it raises, a MedragError,
         stands in its answer's place.
         """
-        _check_asked(asked)
+        check_asked(asked)
         if return_errors:
             return [self._answer_or_error(*one) for one in asked]
         with self._failing([question for _, question, _ in asked]):
@@ -294,11 +290,11 @@ class MedRAG:
         if together is None or len(grounded) < 2:
             return [self._written_from(context, route) for context, route in zip(contexts, routes, strict=True)]
         asked = [self._asked(contexts[n]) for n in grounded]
-        with _told(self.generator):
+        with telling(self.generator):
             texts = together([prompt for prompt, _ in asked], [images for _, images in asked])
             written = dict(zip(grounded, map(whole, texts), strict=True))
         return [
-            self._finish(written.get(n, REFUSAL), context, route, _Clock())
+            self._finish(written.get(n, REFUSAL), context, route, Clock())
             for n, (context, route) in enumerate(zip(contexts, routes, strict=True))
         ]
 
@@ -313,8 +309,8 @@ class MedRAG:
         return self._noted(made)
 
     def _written_from(self, context: Context, route: Route) -> Answer:
-        clock = _Clock()
-        with _told(self.generator):
+        clock = Clock()
+        with telling(self.generator):
             text = "".join(self._generate(context, route))
         clock.lap("generate")
         return self._finish(text, context, route, clock)
@@ -347,7 +343,7 @@ class MedRAG:
         route = self._route(query)
         query = dataclasses.replace(query, domain=route.asks)
         wanted = self.settings.k if k is None else max(k, 0)
-        rankings = self._retrieve(query, route, _Clock(), max(self.settings.k, wanted))
+        rankings = self._retrieve(query, route, Clock(), max(self.settings.k, wanted))
         hits = allowed(self._fuse(rankings, route))[:wanted]
         if self.audit:
             self.audit.searched(query, hits, self.fingerprint, self.settings.access)
@@ -359,11 +355,11 @@ class MedRAG:
             memo.ahead(query)
         return self.router.route(query)
 
-    def _retrieve(self, query: Query, route: Route, clock: _Clock, k: int) -> dict[str, list[Hit]]:
+    def _retrieve(self, query: Query, route: Route, clock: Clock, k: int) -> dict[str, list[Hit]]:
         found: dict[str, list[Hit]] = {}
         for name, retriever in self.retrievers.items():
             if route.weights.get(name, 0.0) > 0:
-                with _named(name, retriever):
+                with naming(name, retriever):
                     found[name] = retriever.retrieve(query, k)
                 clock.lap(f"retrieve {name}")
         return found
@@ -465,7 +461,7 @@ class MedRAG:
         )
         return prompt, [*(image.image for image in context.query.images), *pages.values()]
 
-    def _finish(self, text: str, context: Context, route: Route, clock: _Clock) -> Answer:
+    def _finish(self, text: str, context: Context, route: Route, clock: Clock) -> Answer:
         said = self.finish(text, context, route)
         if said.status == "abstained" and (why := self.misfit(context.query, route)):
             said = said._replace(reason=why)
@@ -522,97 +518,15 @@ class MedRAG:
     def fingerprint(self) -> str:
         """Changes when the index, the generator, a setting or the calibration does."""
         index = self.store.manifest.content_hash if self.store else ""
-        settings = json.dumps(self.settings.model_dump(), sort_keys=True, default=_name_of)
+        settings = json.dumps(self.settings.model_dump(), sort_keys=True, default=name_of)
         generator = getattr(self.generator, "fingerprint", "") or self.generator.name
         known = json.dumps(dataclasses.asdict(self.calibration), sort_keys=True) if self.calibration else ""
         return sha256_text(index, generator, settings, known)[:16]
 
 
-def _name_of(value: Any) -> str:
-    """An option that is no plain value, such as a function or a client, by the name of what it is."""
-    named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
 def _loop(name: str) -> Any:
     """A module of the search loop, which stands a floor above: taken by its name when it is asked for, as a plug-in is."""
     return importlib.import_module(f"medrag.agent.{name}")
-
-
-class _Closed(dict[str, Any]):
-    """The retrievers of a pipeline that was closed: whoever asks for one is told."""
-
-    def _told(self, *_: Any) -> Any:
-        raise SettingsError("this index was closed", "open it again: MedRAG.open(…)")
-
-    __getitem__ = __iter__ = __len__ = get = items = keys = values = _told
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
-        self._last = now
-
-
-@contextlib.contextmanager
-def _told(generator: Generator) -> Iterator[None]:
-    """Whatever else a generator raises, as GeneratorError: its kind and place, not its words, which may be a patient's."""
-    try:
-        yield
-    except MedragError:
-        raise
-    except Exception as error:  # somebody's own code, or a library's
-        raise GeneratorError(
-            f"the generator {generator.name} failed: {_place(error)}",
-            "mend it there, or take another model; the error's __cause__ says more",
-        ) from error
-
-
-@contextlib.contextmanager
-def _named(name: str, retriever: Retriever) -> Iterator[None]:
-    """Whatever else a retriever of one's own raises, as MedragError that names it."""
-    try:
-        yield
-    except MedragError:
-        raise
-    except Exception as error:
-        if type(retriever).__module__.startswith("medrag."):
-            raise
-        hint = "mend it there; the error's __cause__ says more"
-        raise MedragError(f"the retriever {name!r} failed: {_place(error)}", hint) from error
-
-
-def _place(error: Exception) -> str:
-    """The kind of an error and where it was raised."""
-    *_, last = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
-
-
-def _check_options(
-    loop: Any, options: Mapping[str, Any], agent: Any = True, also: Sequence[str] = ("patient", "thread")
-) -> None:
-    """Raises SettingsError for an option that the search loop does not read, and for more than a yes or no to ``agent``."""
-    if agent not in (True, False):
-        raise SettingsError(f"agent is {agent!r}, not True or False", f"add agent=True, policy={agent!r}")
-    known = {*inspect.signature(loop).parameters, *also} - {"rag"}
-    for name in options.keys() - known:
-        raise SettingsError(f"nothing reads the option {name!r}", meant(name, sorted(known)))
-
-
-def _check_asked(asked: Sequence[Asked]) -> None:
-    """Raises SettingsError for what is no (image, question, exclude)."""
-    for one in asked:
-        if isinstance(one, str) or not isinstance(one, Sequence) or len(one) != 3:
-            raise SettingsError(
-                f"{one!r:.80} is no (image, question, exclude)", "give three of each: (None, question, ())"
-            )
 
 
 @functools.lru_cache(maxsize=4)
