@@ -27,6 +27,7 @@ _WHOLE = re.compile(
 )
 
 
+_SHORT = re.compile(r"\b(?:in|as) (?:one|a|1|a single) (?:short )?(?:sentence|line)\b", re.IGNORECASE)
 _GRANTS = re.compile(  # where, which lobe, how large, how many, what kind of: not what books say of it, nor what changed
     r"\W*(?:and )?(?:where\b|(?:in |on )?which (?:side|lobe|lung|part|zone|rib|bone|area|region)|how (?:large|big|severe|extensive|many)\b|what (?:is|are) the (?:[\w']+ ){0,2}(?:location|size|position|extent|shape|side|level|site)\b"
     r"|what (?:kind|type|sort|size|side|shape|level) |why (?:is|are) (?:there|the)\b|(?:describe|locate|point to) the )(?!.*\b(?:chang\w+|since|compared)\b)",
@@ -51,6 +52,15 @@ def read_off(question: str, read: Callable[[], Mapping[str, float]], usual: Mapp
     if label not in usual or read().get(label, 1.0) >= UNLIKE * usual[label]:
         return ""
     return f"No {re.sub(r'^an? ', '', ASKED[label][0])} is seen."
+
+
+def in_a_sentence(question: str) -> bool:
+    """Whether a report is asked for in one sentence, which is what the reader sees.
+
+    >>> in_a_sentence("Describe this film in one sentence."), in_a_sentence("Describe this film.")
+    (True, False)
+    """
+    return bool(_SHORT.search(question)) and parse(question).sort == "report"
 
 
 def _taken_for_granted(question: str) -> str:

@@ -9,6 +9,7 @@ from medrag._util.findings import ASKED, label_of
 from medrag._util.text import sentences
 from medrag.vlms._ask import parse, plain
 from medrag.vlms._small_asked import labels_of
+from medrag.vlms._vote import cite_keys
 
 _ASKS = r"(?:is|are|was|were|does|do|has|have|any|where|which|what|how|when|why)\b"
 _AND = re.compile(
@@ -45,9 +46,11 @@ def _listed(question: str) -> tuple[str, ...]:
     return tuple(f"Is there {one}?" for one in things) if len(things) > 1 and all(map(label_of, things)) else ()
 
 
-def told_apart(found: Sequence[tuple[str, bool]]) -> str:
-    """Each question's finding with its yes or no: "Pleural effusion: no. Cardiomegaly: yes."."""
-    return " ".join(f"{_name(question)}: {'yes' if yes else 'no'}." for question, yes in found)
+def told_apart(questions: Sequence[str], yes: Sequence[bool], keys: Sequence[Sequence[str]]) -> str:
+    """Each question's finding with its yes or no and who says the same: "Pleural effusion: no [E1]. Enlarged heart: yes."."""
+    rows = zip(questions, yes, keys, strict=True)
+    said = (f"{_name(one)}: {'yes' if there else 'no'} {cite_keys(by)}".rstrip() for one, there, by in rows)
+    return " ".join(f"{one}." for one in said)
 
 
 def _name(question: str) -> str:

@@ -33,7 +33,7 @@ from medrag.vlms._changed import asks_change, told_or_refused
 from medrag.vlms._evidence import GIVEN, is_report
 from medrag.vlms._hf import Turns
 from medrag.vlms._modality import kind_is, kind_told, misplaced
-from medrag.vlms._noted import read_off
+from medrag.vlms._noted import in_a_sentence, read_off
 from medrag.vlms._regions import of_part, part_of
 from medrag.vlms._revise import SECTIONS, headed, revised, seen, summary
 from medrag.vlms._small_asked import affirmed, labels_of, part_is, unplaced, untaught, with_article
@@ -276,7 +276,7 @@ class MedragSmall:
         """What the reader sees on a chest film, where a question asks for whatever is there, and what kind of picture it is; empty for others."""
         domain = prompt.context.query.domain
         if domain == "chest-xray" and self._reads(prompt):
-            if parse(prompt.question).broad:
+            if parse(prompt.question).broad or in_a_sentence(prompt.question):
                 return summary(seen(self._read(images)))
             if parts := apart(prompt.question):
                 return self._each(prompt, images, parts)
@@ -291,12 +291,13 @@ class MedragSmall:
         asked = [dataclasses.replace(prompt, question=one, context=alone) for one in parts]
         if not all(len(labels_of(one)[0]) == 1 for one in parts):
             return refused("This asks two things: ask one at a time.")
-        return told_apart(
-            [
-                (one.question, p >= 0.5)
-                for one, (p, _) in zip(asked, self._chances(asked, [images] * len(asked)), strict=True)
-            ]
-        )
+        yes = [p >= 0.5 for p, _ in self._chances(asked, [images] * len(asked))]
+        closed = parse(prompt.question).sort == "closed"  # what is no closed question finds its keys by its words
+        keys = [
+            views(parse(one), prompt, "present" if there else "absent") if closed else []
+            for one, there in zip(parts, yes, strict=True)
+        ]
+        return told_apart(parts, yes, keys)
 
     def _revised(self, prompt: Prompt, images: Sequence[Image], pieces: Iterable[str]) -> Iterable[str]:
         """A report's pieces, put right by what the reader sees, nothing said twice; a report is also what was not asked for and begins like one,

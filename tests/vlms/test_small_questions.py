@@ -83,6 +83,12 @@ def test_what_is_not_told_is_refused_with_its_reason(question: str) -> None:
     assert text.endswith(REFUSAL) and text != REFUSAL and "look at" not in text
 
 
+def test_a_report_in_one_sentence_is_one_sentence() -> None:
+    draft = "Findings: The lungs are clear. The aorta is tortuous. Impression: No acute disease."
+    for question in ("Describe this film in one sentence.", "Write a report in one line"):
+        assert answer(question, words=draft, Effusion=0.6, Cardiomegaly=0.6) == "Pleural effusion and cardiomegaly."
+
+
 def test_another_part_of_the_body_is_not_what_a_chest_film_shows() -> None:
     assert answer("Is this the abdomen?", chance=0.8) == "No." and answer("Is this a chest film?", chance=0.3) == "Yes."
 
@@ -90,6 +96,10 @@ def test_another_part_of_the_body_is_not_what_a_chest_film_shows() -> None:
 def test_of_two_things_each_is_answered_by_its_name() -> None:
     question = "Is there a pleural effusion, and is the heart big?"
     assert answer(question, Effusion=0.001, Cardiomegaly=0.6) == "Pleural effusion: no. Enlarged heart: yes."
+    assert (
+        answer(question, "No effusion.", Effusion=0.001, Cardiomegaly=0.6)
+        == "Pleural effusion: no [E1]. Enlarged heart: yes."
+    )
     assert answer("Is there an effusion, and where?", Effusion=0.6).startswith("This asks two things")
     assert answer("Is there an effusion or cardiomegaly?", Effusion=0.6, Cardiomegaly=0.1) == "Yes."
 
