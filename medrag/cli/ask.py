@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medrag import hosts
+from medrag._util.images import pages_told
 from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import is_file_name, recipe_of
 from medrag.cli.output import Json, emit, note, say
@@ -81,6 +82,8 @@ def ask(
     question = sys.stdin.read().strip() if question == "-" else question
     rag = open_index(index, model, **pipeline_settings(private, access))
     pictures: Any = list(image) if image else None
+    for line in pages_told(image or ()):
+        note(line)
     streaming = not (as_json or agent) and (sys.stdout.isatty() if stream is None else stream)
     if agent:
         from medrag.cli.agent import agent_answer
