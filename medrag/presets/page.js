@@ -9,7 +9,7 @@ const make = (tag, props = {}, ...inside) => {
   return one;
 };
 const images = []; // {file, url, frames, window: [low, high] or null, frame}
-let current = -1, running = null, before = "";
+let current = -1, running = null, before = [];
 const turns = new Map(); // id of an answer → its evidence
 
 // -- asking the server ------------------------------------------------------------------------------------------------
@@ -218,7 +218,8 @@ $("form").addEventListener("submit", async (event) => {
   if (matchMedia("(max-width: 760px)").matches) turn.scrollIntoView({ block: "start" });
   const form = new FormData();
   for (const one of images) form.append("image", one.file);
-  const fields = { question, before, stream: true, html: true, agent: $("agent").checked };
+  for (const one of before.slice(-20)) form.append("before", one);
+  const fields = { question, stream: true, html: true, agent: $("agent").checked };
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   busy(new AbortController());
   try {
@@ -231,7 +232,7 @@ $("form").addEventListener("submit", async (event) => {
       else if (stage !== "step" || data.node === "verified") stages.append(make("li", { textContent: STAGES[stage]?.(data) ?? stage }));
     }
     if (!turn.classList.contains("done")) throw new Error("The server stopped before it had answered.");
-    before = asked;  // with what it left out
+    before.push(asked);  // with what it left out
   } catch (fault) {
     if (fault.name === "AbortError") { stages.append(make("li", { textContent: "stopped" })); }
     else { turn.remove(); $("problem").textContent = fault.message; }
@@ -240,7 +241,7 @@ $("form").addEventListener("submit", async (event) => {
 });
 
 function completed(turn, question, whole) { // a follow-up is shown with what it left out; "How do you know?" is answered about the one before
-  if (question && whole && whole !== question && whole !== before) turn.querySelector(".asked").after(make("p", { className: "soft", textContent: `Asked as: ${whole}` }));
+  if (question && whole && whole !== question && whole !== before.at(-1)) turn.querySelector(".asked").after(make("p", { className: "soft", textContent: `Asked as: ${whole}` }));
   return whole || question;
 }
 

@@ -32,14 +32,16 @@ async def answer(
     question: Annotated[str, Form(examples=["What is a pleural effusion?"])] = "",
     image: Images = [],  # noqa: B006 - FastAPI reads the default, nobody changes it
     exclude: Annotated[list[str], Form(description="ids of studies, documents or items that must not be used")] = [],  # noqa: B006
-    before: Annotated[str, Form(description="the question before, where this one leans on it")] = "",
+    before: Annotated[
+        list[str], Form(description="the questions before, oldest first, where this one leans on them")
+    ] = [],  # noqa: B006 - FastAPI copies it
     agent: Annotated[bool, Form(description="search in several turns")] = False,
     stream: Annotated[bool, Form(description="events; so does the header Accept: text/event-stream")] = False,
     html: Annotated[bool, Form(description="the last event carries the evidence as HTML too")] = False,
 ) -> Response:
     """The cited answer to a question about images, or about none.
 
-    "How do you know?" with the question ``before`` and its images recites what its answer cites.
+    "How do you know?" with the question ``before`` (the last of several) and its images recites what its answer cites.
 
     As events: ``queued`` (place), ``routed``, ``found``, ``selected``, ``token`` (text), with the search loop ``step``, and last
     ``answer`` or ``error``.
@@ -48,7 +50,7 @@ async def answer(
     ticket = served.enter(request)
     why = asks_why(question, before)
     asked, images = (
-        whole_question(before, "") if why else whole_question(question, before),
+        whole_question(before[-1]) if why else whole_question(question, before, pictured=bool(image)),
         await read_images(image, served),
     )
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])

@@ -55,7 +55,7 @@ async def _found(
     request: Request, served: Served, question: str, uploads: list[UploadFile], k: int, exclude: list[str]
 ) -> dict[str, Any]:
     ticket = served.enter(request)
-    asked, images = whole_question(question, ""), await read_images(uploads, served)
+    asked, images = whole_question(question), await read_images(uploads, served)
     request.state.about.update(question=served.digest(asked), images=[served.digest(one) for one in images])
 
     rag = served.rag

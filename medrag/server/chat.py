@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
 import json
 import re
 import time
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from medrag._util.render import citation_dict
 from medrag.agent import asking
+from medrag.agent.antecedent import stated
 from medrag.cite import strip_invented
 from medrag.errors import MedragError, SettingsError
 from medrag.server.ask import EVENTS, SERVED, stages_of
@@ -171,13 +171,13 @@ def _asked(messages: list[Message], most: int) -> tuple[str, list[bytes], bool]:
     if not turns:
         raise SettingsError("there is no user message", "ask something")
     question, images = turns[-1]
-    before = _before(text for text, _ in turns[:-1])
-    why = not images and asks_why(question, before)
+    earlier = _earlier(text for text, _ in turns[:-1])
+    why = not images and asks_why(question, earlier)
     if not images:
         images = next((shown for _, shown in reversed(turns[:-1]) if shown), [])
     if len(images) > most:
         raise SettingsError(f"{len(images)} images, more than {most}", "send fewer")
-    return (before if why else whole_question(question, before)), images, why
+    return (earlier[-1] if why else whole_question(question, earlier, pictured=bool(images))), images, why
 
 
 def _last(messages: list[Message], role: str) -> str:
@@ -185,15 +185,14 @@ def _last(messages: list[Message], role: str) -> str:
     return next((_text(one) for one in reversed(messages) if one.role == role), "")
 
 
-def _before(earlier: Iterable[str]) -> str:
-    """The question before, itself completed from those before it; one that was too long was refused, and nothing leans on it."""
-
-    def whole(before: str, text: str) -> str:
-        found = whole_question(text, before)
-        return found if len(found) <= MOST else text
-
+def _earlier(earlier: Iterable[str]) -> list[str]:
+    """The questions before, each completed from those before it; one that was too long was refused, and nothing leans on it."""
     asked = [text for text in earlier if text.strip() and len(text) <= MOST and not asking.WHY.match(plain(text))]
-    return functools.reduce(whole, asked[-TURNS:], "")
+    whole: list[str] = []
+    for text in asked[-TURNS:]:
+        found = text if stated(text) else whole_question(text, whole)
+        whole.append(found if len(found) <= MOST else text)
+    return whole
 
 
 def _text(message: Message) -> str:

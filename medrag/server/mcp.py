@@ -53,7 +53,7 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
     @_told
     async def search(question: str, k: K = 6) -> CallToolResult:
         """Search texts, reports and the graph for a question; hits with ids, best first."""
-        asked, seen = whole_question(question, ""), served.rag
+        asked, seen = whole_question(question), served.rag
         return _hits(await _done(served, lambda: iter([seen.readable(asked, k)])))
 
     @tools.tool(annotations=READS)
@@ -71,7 +71,7 @@ def make_mcp(rag: MedRAG, served: Served, *, local: bool = False) -> MCPServer[A
     @_told
     async def answer(question: str, images: Images = [], agent: bool = False) -> CallToolResult:  # noqa: B006
         """Answer a question about images, or about none, with checked citations; ``agent`` searches in several turns."""
-        shown, asked = [_read(one, local=local) for one in images], whole_question(question, "")
+        shown, asked = [_read(one, local=local) for one in images], whole_question(question)
         event = await _done(served, served.stages(shown, asked, (), agent))
         made = served.remember(event.data)
         said: Answer = private.readable(event.data) if rag.settings.private else event.data

@@ -20,6 +20,7 @@ from fastapi import Request
 from medrag._util.remember import forget
 from medrag._util.render import reference_text
 from medrag.agent import asking
+from medrag.agent.antecedent import stated, understood
 from medrag.errors import IndexMissing, MedragError, SettingsError
 from medrag.indexes.manifest import NAME as MANIFEST
 from medrag.server.metrics import Metrics
@@ -231,9 +232,9 @@ def references(answer: Answer) -> str:
     return "\n\n" + "\n".join(lines) if lines else ""
 
 
-def asks_why(question: str, before: str) -> bool:
+def asks_why(question: str, earlier: Sequence[str]) -> bool:
     """Whether it asks what the answer to the question before rests on: "How do you know?"."""
-    return bool(before.strip() and asking.WHY.match(plain(question)))
+    return bool(any(one.strip() for one in earlier) and asking.WHY.match(plain(question)))
 
 
 def served_by(request: Request) -> Served:
@@ -242,9 +243,11 @@ def served_by(request: Request) -> Served:
     return served
 
 
-def whole_question(question: str, before: str) -> str:
-    """A question that leans on the one before it, completed. Raises SettingsError for one that no reader would finish."""
-    if len(question) > MOST or len(before) > MOST:
+def whole_question(question: str, earlier: Sequence[str] = (), *, pictured: bool = False) -> str:
+    """A question that leans on ``earlier`` ones, completed. Raises SettingsError for one that no reader would finish."""
+    if max(map(len, (question, *earlier))) > MOST:
         raise SettingsError(f"the question has more than {MOST} characters", "ask a shorter one")
-    question, before = (text.encode(errors="replace").decode() for text in (question, before))  # JSON may halve one
-    return asking.completed(question, before) if before.strip() and question.strip() else question
+    question, *before = (text.encode(errors="replace").decode() for text in (question, *earlier))  # JSON may halve one
+    before = [text for text in before if text.strip()]
+    has = next((name for text in reversed(before) if (name := stated(text))), "")
+    return understood(question, before, has, pictured=pictured) if before and question.strip() else question

@@ -85,6 +85,11 @@ def test_a_question_that_leans_on_the_one_before_is_completed(http):
     assert value["question"] == "Is there a mass?"
 
 
+def test_what_has_no_thing_of_its_own_does_not_hide_the_question_before_it(http):
+    value = ask(http, "What about a mass?", before=["Is there a pleural effusion?", "since when?"]).json()
+    assert value["question"] == "Is there a mass?"
+
+
 def test_how_do_you_know_recites_what_the_answer_to_the_question_before_cites(http):
     first, told = ask(http).json(), ask(http, "How do you know?", before=QUESTION).json()
     assert told["text"].startswith("It cites [E1] “") and told["question"] == QUESTION

@@ -22,7 +22,7 @@ from test_api import with_generator
 from medrag.audit import AuditLog
 from medrag.client import AsyncClient, Client, ServerError
 from medrag.errors import GeneratorError, SettingsError
-from medrag.server.chat import Keys, _before, image_bytes
+from medrag.server.chat import Keys, _earlier, image_bytes
 from medrag.server.served import MOST
 from medrag.testing import FakeGenerator
 
@@ -119,7 +119,7 @@ def test_openai_how_do_you_know_recites_what_the_answer_cites(rag, stream):
         assert again == told
         unknown = ask(first, {"role": "assistant", "content": "words of another server"}, turns[-1])
         assert unknown.startswith("It cites [E2] “") and len(made.prompts) == 2  # it is answered again
-    assert _before([QUESTION, "How do you know?"]) == QUESTION
+    assert _earlier([QUESTION, "How do you know?"]) == [QUESTION]
 
 
 def test_how_do_you_know_leaves_its_lines_in_the_audit_log(rag, tmp_path):
@@ -150,7 +150,7 @@ def test_questions_that_lean_never_grow_over_what_may_be_asked():
         [long, "and on the left?"],
         [long, "and on the left side of the upper lobe of the lung and also in the lower zone?"] * 3,
     ):
-        assert len(_before(earlier)) <= MOST
+        assert max(map(len, _earlier(earlier)), default=0) <= MOST
 
 
 def test_openai_keys_that_point_at_nothing_are_taken_out_while_it_streams(rag):
