@@ -70,7 +70,7 @@ _CALLED = re.compile(
 _TAG = re.compile(  # "There's no effusion, right?", "The heart isn't enlarged, is it?"
     r"^\W*(?:so |but |and )?(?P<clause>(?:there|this|it|that|he|she|they|these|(?:the|his|her|both|all|this|my) [\w -]{2,40}?)(?:['’]s | (?:is|are|has|have|does|do|shows?)(?:n['’]t)? )[^,?]+?),?"
     r" (?P<tag>right|correct|true|yes|no|ok|okay|yeah|(?:is|are|does|do|has|have)(?:n['’]t)? (?:it|there|they|he|she|this))\W*$"
-    r"|^\W*(?:so,? )?(?P<said>(?:there|it|he|she|(?:the|both|his|her) (?:[\w-]+ ){0,3}?[\w-]+) (?:is|are|does|do|has)(?:n['’]t\b| not\b| no\b)[^,?.]+)\?\W*$",
+    r"|^\W*(?:so,? )?(?P<said>(?:there|it|he|she|(?:the|both|his|her) (?:[\w-]+ ){0,3}?[\w-]+) (?:(?:is|are|does|do|has)(?:n['’]t\b| not\b| no\b)|(?:is|are) (?!what\b|which\b|where\b|how\b|why\b|it\b|there\b))[^,?.]+)\?\W*$",
     re.IGNORECASE,
 )
 _NOT = re.compile(  # what is said not to be: the same without it

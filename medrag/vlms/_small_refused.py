@@ -74,7 +74,7 @@ _BY_ADVICE = re.compile(
 _KNOWN = TAUGHT | words.FRAME | words.SITES | words.STATES | words.RELATIONS
 _WORD = re.compile(r"[a-z]{2,}", re.IGNORECASE)
 _COMMON = re.compile(
-    r"\b(?:is|are|was|were|the|there|does|did|do|has|have|what|which|where|when|why|how|who|any|this|that|of|and|with|in|on|at|an?|it|to|can|could|please|no|yes|or|not|side|more|again|shorter|thanks?)\b",
+    r"\b(?:is|are|was|were|the|there|does|did|do|has|have|what|which|where|when|why|how|who|any|this|that|of|and|with|in|on|at|an?|it|to|can|could|please|no|yes|or|not|side|more|again|shorter)\b",
     re.IGNORECASE,
 )
 

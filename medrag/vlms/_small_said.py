@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask
 from medrag.vlms._consensus import dice, marked
 from medrag.vlms._evidence import is_report, split, usable
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from medrag.prompts import Prompt
 
 LEAST = 0.5  # Dice overlap of marked words from which a sentence counts as saying the same
-_NO_THING = frozenset(
-    f"{word}{mark}" for word in ("yes", "no", "left", "right", "bilater", "bilateral", "both", "lobe", "lung", "upper", "lower", "middle", "base", "apex", "side", "one", "two") for mark in ("", "-", "?")
-)  # fmt: skip
+_NO_THING = words.SITES | words.stem_set("yes no one two both sides sided")  # what says whether or where, not what
 _END = re.compile(r"(?<=[.!?])(?:\s+|$)")
 
 
@@ -56,7 +55,7 @@ def views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
 def same(sentence: str, prompt: Prompt) -> list[str]:
     """Keys of the evidence that has a sentence with the same words of the same polarity, one of which says what of: "no" and "right" do not."""
     own = marked(sentence)
-    if own <= _NO_THING:
+    if not _things(own):
         return []
     return [
         key
@@ -66,4 +65,8 @@ def same(sentence: str, prompt: Prompt) -> list[str]:
 
 
 def _alike(own: frozenset[str], other: frozenset[str]) -> bool:
-    return dice(own, other) >= LEAST and not (own & other) <= _NO_THING
+    return dice(own, other) >= LEAST and bool(_things(own & other))
+
+
+def _things(marks: Iterable[str]) -> set[str]:
+    return {stem for mark in marks if (stem := mark.rstrip("-?"))} - _NO_THING

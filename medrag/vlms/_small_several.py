@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from medrag._util.findings import ASKED, label_of
 from medrag._util.text import sentences
 from medrag.vlms._ask import parse, plain
-from medrag.vlms._small_asked import labels_of
+from medrag.vlms._small_asked import labels_of, with_article
 from medrag.vlms._vote import cite_keys
 
 _ASKS = r"(?:is|are|was|were|does|do|has|have|any|where|which|what|how|when|why)\b"
@@ -17,7 +17,10 @@ _AND = re.compile(
     re.IGNORECASE,
 )
 _LIST = re.compile(r"^\W*(?:(?:any|which) of(?: these| the following)?\W+)?(?P<things>[^?.]+?)\W*$", re.IGNORECASE)
-_COMMA = re.compile(r",\s*(?:(?:or|and)\b\s*)?|\s(?:or|and)\s", re.IGNORECASE)
+_COMMA = re.compile(r",\s*(?:(?:or|and)\b\s*)?(?:no\s+)?|\s(?:or|and|nor)\s(?:no\s+)?", re.IGNORECASE)
+_NONE = re.compile(
+    r"^\W*(?:(?:is|are) there )?(?:no|neither) (?=.*\b(?:and|or|nor)\b)|^\W*any (?=(?!.*\bof\b).*,)", re.IGNORECASE
+)
 _VERB = re.compile(
     r"^\W*(?:is|are|was|were|does|do|did|has|have|what|which(?! of)|where|how|why|who|when)\b", re.IGNORECASE
 )
@@ -29,10 +32,10 @@ def apart(question: str) -> tuple[str, ...]:
     >>> apart("Is there a pleural effusion, and is the heart big?")
     ('Is there a pleural effusion?', 'is the heart big?')
     >>> apart("Effusion, nodule or fracture?"), apart("Is there an infiltrate, and where?"), apart("Is there a mass or a nodule?")
-    (('Is there Effusion?', 'Is there nodule?', 'Is there fracture?'), ('Is there an infiltrate?', 'where?'), ())
+    (('Is there an effusion?', 'Is there a nodule?', 'Is there a fracture?'), ('Is there an infiltrate?', 'where?'), ())
     """
-    if not _VERB.match(question):
-        return _listed(question)
+    if not _VERB.match(question) or _NONE.match(question):
+        return _listed(_NONE.sub("", question))
     pieces = [piece.strip(" ,;.?") for one in sentences(plain(question)) for piece in _AND.split(one)]
     pieces = [f"{piece}?" for piece in pieces if piece]
     closed = len(pieces) > 1 and parse(pieces[0]).sort == "closed" and bool(_VERB.match(pieces[0]))
@@ -43,7 +46,11 @@ def _listed(question: str) -> tuple[str, ...]:
     """Findings in a row, without a verb."""
     found = _LIST.match(question)
     things = [one.strip() for one in _COMMA.split(found["things"])] if found and "?" in question else []
-    return tuple(f"Is there {one}?" for one in things) if len(things) > 1 and all(map(label_of, things)) else ()
+    return (
+        tuple(with_article(plain(f"{one}?")) for one in things)
+        if len(things) > 1 and all(map(label_of, things))
+        else ()
+    )
 
 
 def told_apart(questions: Sequence[str], yes: Sequence[bool], keys: Sequence[Sequence[str]]) -> str:

@@ -19,6 +19,7 @@ _DEGREE = re.compile(r"\b(?:small|large|moderate|mild|minimal|slight|trace|subtl
 _WHERE = re.compile(r"\b(?:lobe|lobes|zone|base|bases|apex|lingula|upper|middle|lower|basilar|apical)\b", re.IGNORECASE)
 _SIDE = re.compile(r"\b(?:left|right|bilateral|both (?:sides|lungs)|bibasilar)\b", re.IGNORECASE)
 _LUNG = re.compile(r"\blungs?\b.*\b(?:clear|normal|abnormal)\b", re.IGNORECASE)
+_IT = re.compile(r"^\W*(?:is|are) (?:it|this|that|they|these)\b", re.IGNORECASE)
 _WHICH = re.compile(
     r"^\W*(?:and |so )?(?:(?:in |on )?(?:which|what) (?:\w+ )?(?:side|lobe|zone|hemithorax|quadrant)\b|(?:left|right) or (?:left|right)\W*$|side\W*$|(?:a\)|1\)) ?(?:left|right)\b)"
     r"|^\W*(?:in |on )?which lung\b|^\W*what(?:'s| is) (?:the )?(?:\w+'s )?(?:location|side)\b|,\s*(?:a\)|1\)) ?(?:left|right)\b",
@@ -55,7 +56,9 @@ def asks_where(question: str) -> bool:
 def in_doubt(question: str) -> str:
     """What is said behind an answer that names a place."""
     question = plain(question)
-    if not _placed(question) or not (label_of(_ADJECTIVE.sub("", question)) or _LUNG.search(question)):
+    if not _placed(question) or not (
+        label_of(_ADJECTIVE.sub("", question)) or _LUNG.search(question) or _IT.match(question)
+    ):
         return ""
     what = "side" if _SIDE.search(question) else "place"
     return f"In doubt: the {what}, which the findings reader does not tell."

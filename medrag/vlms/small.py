@@ -291,7 +291,8 @@ class MedragSmall:
         asked = [dataclasses.replace(prompt, question=one, context=alone) for one in parts]
         if not all(len(labels_of(one)[0]) == 1 for one in parts):
             return refused("This asks two things: ask one at a time.")
-        yes = [p >= 0.5 for p, _ in self._chances(asked, [images] * len(asked))]
+        chances = self._chances(asked, [images] * len(asked))
+        yes = [(p >= 0.5) != parse(one).negated for one, (p, _) in zip(parts, chances, strict=True)]
         closed = parse(prompt.question).sort == "closed"  # what is no closed question finds its keys by its words
         keys = [
             views(parse(one), prompt, "present" if there else "absent") if closed else []
