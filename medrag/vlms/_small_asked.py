@@ -27,6 +27,7 @@ _TUBES = re.compile(
     re.IGNORECASE,
 )
 _NAKED = re.compile(r"\W*is there (?P<name>[\w -]+?)\W*$", re.IGNORECASE)
+_ILL = "Is there any abnormality?"
 PLEURAL = ("Effusion", "Pneumothorax", "Pleural_Thickening")
 _PLEURA = re.compile(
     r"\W*(?:is|are) (?:the |both )?pleura(?:l spaces?)? (?:spaces? )?(?:normal|clear|unremarkable)\W*$", re.IGNORECASE
@@ -75,15 +76,16 @@ def untaught(question: str) -> bool:
 
 
 def affirmed(prompt: Prompt) -> Prompt:
-    """A question whether a finding of the reader is not there as one whether it is; others as they are."""
+    """A question whether a finding of the reader is not there, or whether a film is normal, as one whether something is there; others as they are."""
     question = plain(prompt.question)
-    label, _ = reading_asked(question)
-    if label not in ASKED or not parse(prompt.question).negated:
+    label, against = reading_asked(question)
+    well = label == "normal" and not against and not parse(question).negated
+    if not well and (label not in ASKED or not parse(prompt.question).negated):
         return prompt
     counted = prompt.context.frequency
     counted = dataclasses.replace(counted, lift=-counted.lift) if counted else None
     context = dataclasses.replace(prompt.context, frequency=counted)
-    return dataclasses.replace(prompt, question=_asked_as(question, label), context=context)
+    return dataclasses.replace(prompt, question=_ILL if well else _asked_as(question, label), context=context)
 
 
 def unplaced(prompt: Prompt) -> Prompt:

@@ -89,6 +89,12 @@ def test_a_report_in_one_sentence_is_one_sentence() -> None:
         assert answer(question, words=draft, Effusion=0.6, Cardiomegaly=0.6) == "Pleural effusion and cardiomegaly."
 
 
+def test_a_film_is_normal_where_nothing_abnormal_is_there() -> None:
+    for chance, word, named in ((0.8, "No.", "No, the film is not normal."), (0.2, "Yes.", "Yes, the film is normal.")):
+        assert answer("Is this film normal?", chance=chance) == word
+        assert answer("The film isn't normal, is it?", chance=chance) == named
+
+
 def test_another_part_of_the_body_is_not_what_a_chest_film_shows() -> None:
     assert answer("Is this the abdomen?", chance=0.8) == "No." and answer("Is this a chest film?", chance=0.3) == "Yes."
 
