@@ -23,7 +23,12 @@ from medrag.vlms._words import stem_set
 
 _KEYS = re.compile(r"(?<![ \t])[ \t]*" + KEYS.pattern)
 UNANSWERED = "the evidence does not answer the question"
-_OTHERWISE = re.compile(r"\W*The evidence says otherwise\b")  # what medrag-small adds to its word
+_OTHERWISE = re.compile(
+    r"\W*(?:Reports of look-alike studies|Reports) say otherwise\b"
+)  # what medrag-small adds to its word
+_WHY = re.compile(
+    rf"((?:This asks|The (?:image|findings reader) does not tell|I (?:was not taught|do not|cannot tell|have not|answer)|One image does|Nothing compares)[^.]*(?:\.\.?[^.]*)?)\. {re.escape(REFUSAL)}$"
+)  # what medrag-small says before it refuses
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
 
 
@@ -55,7 +60,7 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     if not words(_KEYS.sub("", text)):
         return REFUSAL, "abstained", (), "the model wrote no answer"
     if _refuses(text):
-        return text, "abstained", (), UNANSWERED
+        return text, "abstained", (), _reason(text)
     asked = context.query.text
     citations = tuple(_citation(key, hits[key], claims_of(text, key), asked, text) for key in keys_in(text))
     if text.startswith(UNSEEN.partition("{")[0]):
@@ -63,6 +68,12 @@ def cite(text: str, context: Context) -> tuple[str, Status, tuple[Citation, ...]
     if not citations:
         return text, "uncited", (), "the answer names no evidence" if hits else "no evidence was given"
     return text, "answered", citations, ""
+
+
+def _reason(text: str) -> str:
+    """Why medrag-small says that it does not answer, before the refusal; of other texts that the evidence does not."""
+    found = _WHY.match(text)
+    return found[1] if found else UNANSWERED
 
 
 def _refuses(text: str) -> bool:

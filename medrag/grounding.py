@@ -41,7 +41,9 @@ _QUOTED = re.compile(
 _EMPTY = re.compile(
     r"(?:\bfindings|\bimpression)[ \t]*:\s*(?=(?:findings|impression)[ \t]*:|\Z)", re.IGNORECASE
 )  # a heading with nothing under it
-_OTHERWISE = "The evidence says otherwise."  # stands behind a yes or no, without its keys
+_OTHERWISE = frozenset(
+    {"Reports of look-alike studies say otherwise.", "Reports say otherwise."}
+)  # stands behind a yes or no, without its keys
 _CUT = "\0"
 
 
@@ -63,7 +65,7 @@ def held(text: str, found: Sequence[Claim], unsupported: str) -> str:
         return text
     if unsupported == "abstain" or len(unfounded) == len({one.text for one in found}):
         return REFUSAL
-    gone = unfounded | ({_OTHERWISE} if any(map(_YES_NO.fullmatch, unfounded)) else set())
+    gone = unfounded | (_OTHERWISE if any(map(_YES_NO.fullmatch, unfounded)) else frozenset())
     return _without(text, gone)
 
 

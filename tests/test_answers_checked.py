@@ -112,7 +112,7 @@ def test_the_image_speaks_apart_from_the_text() -> None:
 
 
 def test_what_medrag_says_of_itself_is_no_claim() -> None:
-    text = "Yes [E1]. The evidence [E2] says otherwise. This rests on their reports, not on the image itself."
+    text = "Yes [E1]. Reports of look-alike studies [E2] say otherwise. This rests on their reports, not on the image itself."
     assert [one.text for one in checked(text, context("Is there a pleural effusion?"))] == ["Yes."]
 
 
@@ -145,7 +145,7 @@ def test_a_heading_goes_with_all_that_stood_under_it() -> None:
 
 
 def test_what_speaks_of_a_yes_goes_with_it() -> None:
-    text = "No [E2]. There is a small left pleural effusion [E1]. The evidence [E1] says otherwise."
+    text = "No [E2]. There is a small left pleural effusion [E1]. Reports of look-alike studies [E1] say otherwise."
     asked = context("Is there a pleural effusion?", (REPORTS[0], Study("iu:3", {"findings": "Old rib fracture."})))
     found = checked(text, asked)
     assert held(text, found, "remove") == "There is a small left pleural effusion [E1]."

@@ -239,5 +239,5 @@ def test_a_range_of_keys_may_be_written_backwards():
 def test_evidence_that_says_otherwise_is_quoted_where_it_does():
     hit = Hit(Study("s:1", {"findings": "There is a left pneumothorax. Clear."}), 1.0, 1, "similar")
     context = Context(Query("Is there a pneumothorax?"), (hit,))
-    _, status, (citation,), _ = cite("No. The evidence [E1] says otherwise.", context)
+    _, status, (citation,), _ = cite("No. Reports of look-alike studies [E1] say otherwise.", context)
     assert (status, citation.quote, citation.support) == ("answered", "There is a left pneumothorax.", None)

@@ -417,7 +417,9 @@ def test_whoever_knows_what_every_picture_is_says_so() -> None:
     router = DomainRouter(["similar", "lexical"], domain="blood-smear")
     query = Query("What cell is this?", (QueryImage(Image.new("L", (8, 8)), {}, "x"),))
     route = router.route(query)
-    assert (route.domain, route.shows) == ("blood-smear", "blood-smear") and "by the settings" in " ".join(route.reasons)
+    assert (route.domain, route.shows) == ("blood-smear", "blood-smear") and "by the settings" in " ".join(
+        route.reasons
+    )
     assert router.route(Query("What is a naevus?")).domain == "dermoscopy"
     with pytest.raises(SettingsError, match="domain"):
         override(PipelineSettings(), {"domain": "blood"})

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from medrag.types import Item
 
 FILE = "answers.jsonl"
-_OTHERWISE = re.compile(rf"The evidence\s+(?:{KEYS.pattern}\s*)+says otherwise\.")
+_OTHERWISE = re.compile(rf"(?:Reports of look-alike studies|Reports)\s+(?:{KEYS.pattern}\s*)+say otherwise\.")
 READ = 3  # pieces of evidence that a report is put among: what the small model reads
 Judge = Callable[[str, str], bool]  # (answer, reference) → right
 
@@ -275,7 +275,7 @@ class _Speaker:
 def unattributed(text: str) -> str:
     """An answer without what medrag attributes afterwards: evidence keys, and who says otherwise.
 
-    >>> unattributed("Yes, there is a mass [E1]. The evidence [E2] says otherwise.")
+    >>> unattributed("Yes, there is a mass [E1]. Reports of look-alike studies [E2] say otherwise.")
     'Yes, there is a mass.'
     """
     return keyless(_OTHERWISE.sub("", text))

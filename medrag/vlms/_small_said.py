@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask
 from medrag.vlms._consensus import dice, marked
-from medrag.vlms._evidence import is_report, split, usable
+from medrag.vlms._evidence import is_report, is_similar, split, usable
 from medrag.vlms._vote import strongest_view
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def views(ask: Ask, prompt: Prompt, wanted: str) -> list[str]:
     """Keys of the reports whose strongest view of the finding is the wanted one; textbooks speak of no patient."""
     views = {key: strongest_view(ask, hit) for key, hit in prompt.context if is_report(hit)}
     return [key for key, said in views.items() if said and said[0] == wanted]
+
+
+def whose(prompt: Prompt, keys: Iterable[str]) -> str:
+    """Whose reports these are: those of look-alike studies speak of other patients."""
+    hits = dict(prompt.context)
+    return "Reports of look-alike studies" if all(is_similar(hits[key]) for key in keys) else "Reports"
 
 
 def same(sentence: str, prompt: Prompt) -> list[str]:

@@ -40,7 +40,7 @@ from medrag.vlms._small_asked import affirmed, labels_of, part_is, unplaced, unt
 from medrag.vlms._small_kept import kept, pixels
 from medrag.vlms._small_named import named, turned
 from medrag.vlms._small_refused import reasoned, refused, why_not
-from medrag.vlms._small_said import beginning, same, sentences_of, views
+from medrag.vlms._small_said import beginning, same, sentences_of, views, whose
 from medrag.vlms._small_several import apart, told_apart
 from medrag.vlms._small_sides import in_doubt, there_or_not
 from medrag.vlms._stance import says
@@ -331,7 +331,7 @@ class MedragSmall:
             yield (" " if started else "") + self._keyed(ask, sentence, prompt)
             started, said = True, said or says(ask, sentence)
         if ask.sort == "closed" and (keys := views(ask, prompt, OPPOSITE.get(said, "-"))):
-            yield f" The evidence {cite_keys(keys)} says otherwise."
+            yield f" {whose(prompt, keys)} {cite_keys(keys)} say otherwise."
         if doubt and (said == "present" or (said and there_or_not(prompt.question))):
             yield f" {doubt}"
 

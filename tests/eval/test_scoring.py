@@ -52,7 +52,7 @@ def test_sentences_go_by_their_words_and_are_counted_once() -> None:
 
 
 def test_what_an_answer_says_of_itself_is_no_claim() -> None:
-    text = "Yes. The evidence [E1] says otherwise."
+    text = "Yes. Reports of look-alike studies [E1] say otherwise."
     assert scores(line(text, ("Yes.", (), "contradicted")))["cited_claims"] == 0
 
 

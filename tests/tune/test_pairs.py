@@ -366,7 +366,7 @@ def test_an_encoder_says_where_a_finding_shows_by_its_name(tmp_path: Path) -> No
 
 
 def test_answers_lose_what_was_attributed_afterwards() -> None:
-    assert unattributed("Yes, a mass [E1]. The evidence [E2, E3] says otherwise.") == "Yes, a mass."
+    assert unattributed("Yes, a mass [E1]. Reports of look-alike studies [E2, E3] say otherwise.") == "Yes, a mass."
     assert unattributed("The evidence of a mass is clear [E1].") == "The evidence of a mass is clear."
 
 

@@ -163,12 +163,12 @@ def said(pieces: list[str], question: str, *reports: str) -> str:
 
 def test_an_answer_names_the_evidence_that_agrees_and_that_which_does_not() -> None:
     text = said(["No, there is no pleural", " effusion."], "Is there a pleural effusion?", "No pleural effusion.", "Large pleural effusion.", "The heart is big.")  # fmt: skip
-    assert text == "No, there is no pleural effusion [E1]. The evidence [E2] says otherwise."
+    assert text == "No, there is no pleural effusion [E1]. Reports of look-alike studies [E2] say otherwise."
 
 
 def test_a_turned_question_is_read_the_other_way() -> None:
     text = said(["Yes."], "Are the lungs free of effusion?", "No effusion.", "Small effusion.")
-    assert text.startswith("Yes, there is no effusion [E1].") and "[E2] says otherwise" in text
+    assert text.startswith("Yes, there is no effusion [E1].") and "[E2] say otherwise" in text
 
 
 def test_each_sentence_of_a_report_gets_the_keys_of_its_like() -> None:
