@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import hmac
 import json
 import logging
 import secrets
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST = 8000  # characters of a question
 LOOK = 1.0  # seconds between two looks whether the index was changed
+AGAIN = 10.0  # seconds until one that could not be opened is tried again
+FIRST, UNSEEN = (), (0,)  # states that no index on disk has
 EDGE = 1 << 16  # bytes
 LENT = 2000  # statements and paths that are kept for who asks for them by id
 log = logging.getLogger("medrag.server")
@@ -46,9 +51,11 @@ class Served:
     def __init__(self, rag: MedRAG, settings: ServerSettings) -> None:
         self.settings, self._base = settings, rag
         self._rags = self._by_labels(rag)
-        self._seen: tuple[int, ...] | None = None  # the state of the index at the last look
+        self._seen: tuple[int, ...] | None = FIRST  # the state of the index that is open
+        self._failed: tuple[int, ...] | None = FIRST  # that of the one that could not be opened
+        self._later, self._why = 0.0, ""  # when that is tried again, and what was logged
         self._gone: MedragError | None = None
-        self._ended = threading.Event()
+        self._asked: SimpleQueue[bool] = SimpleQueue()  # to open anew, or to end; a signal may put while another puts
         self.queue = WorkQueue(settings.workers, settings.waiting, settings.timeout)
         self.metrics = Metrics(self.queue)
         self.answers: OrderedDict[str, tuple[Answer, frozenset[str]]] = OrderedDict()
@@ -70,34 +77,46 @@ class Served:
 
     def end(self) -> None:
         """The index is not looked at any more."""
-        self._ended.set()
+        self._asked.put(False)
 
     def look_again(self) -> None:
-        """The index is opened anew at the next look, changed or not."""
-        self._seen = ()
+        """The index is opened anew at once, changed or not. A signal may call it at any time, also while it runs."""
+        self._asked.put(True)
 
     def _watching(self) -> None:
-        while not self._ended.wait(LOOK):
+        anew: bool | None = None
+        while anew is not False:
+            self.refresh(anew=bool(anew))
             try:
-                self.refresh()
-            except Exception as error:  # what serves goes on
-                log.warning(json.dumps({"index": "not opened anew", "why": type(error).__name__}))
+                anew = self._asked.get(timeout=LOOK)
+            except Empty:
+                anew = None
 
-    def refresh(self) -> None:
-        """Opens the index anew where another has taken its place, and forgets what was answered from the one before; where it cannot be opened, that one
-        goes on, and the log says why. Where none is there any more, nobody is answered."""
-        before, self._seen = self._seen, state_of(self._base)
-        if before == self._seen:
+    def refresh(self, *, anew: bool = False) -> None:
+        """Opens the index anew where another has taken its place, or in any case with ``anew``, and forgets what was answered from the one before.
+
+        Where it cannot be opened, that one goes on, the log says why, and it is tried again after `AGAIN` seconds or when it has changed. Where none is
+        there any more, nobody is answered until one was opened.
+        """
+        now = state_of(self._base)
+        if not anew and (now == self._seen or (now == self._failed and time.monotonic() < self._later)):
             return
         try:
-            if before is None and not self._gone and not self._base.outdated:
-                return  # the first look
-            self._swap(self._base.reopened())
-        except IndexMissing as error:
-            self._gone = error if self._seen is None else None
-            log.warning(json.dumps({"index": "gone", "why": str(error)}))
-        except MedragError as error:
-            log.warning(json.dumps({"index": "not opened anew", "why": str(error)}))
+            if anew or self._seen != FIRST or self._base.outdated:
+                self._swap(self._base.reopened())
+            self._seen, self._failed, self._why = now, FIRST, ""
+        except Exception as error:  # what serves goes on
+            self._not_opened(now, error)
+
+    def _not_opened(self, now: tuple[int, ...] | None, error: Exception) -> None:
+        """Notes when it is tried again, and logs why it failed, once."""
+        if gone := now is None and isinstance(error, IndexMissing):
+            self._gone = error
+        self._seen, self._failed, self._later = None if gone else UNSEEN, now, time.monotonic() + AGAIN
+        why = str(error) if isinstance(error, MedragError) else type(error).__name__
+        if why != self._why:
+            log.warning(json.dumps({"index": "gone" if gone else "not opened anew", "why": why}))
+        self._why = why
 
     def _swap(self, rag: MedRAG) -> None:
         rags = self._by_labels(rag)
@@ -106,6 +125,7 @@ class Served:
         log.info(
             json.dumps({"index": "opened anew", "content_hash": rag.store.manifest.content_hash if rag.store else ""})
         )
+        gc.collect()  # lets the files of the one before go, unless an answer still uses them
 
     @property
     def rag(self) -> MedRAG:
@@ -131,8 +151,10 @@ class Served:
         return ticket
 
     def remember(self, answer: Answer) -> str:
-        """An id for an answer, by which it is found until newer ones push it out."""
+        """An id for an answer, by which it is found until newer ones push it out; one from an index that was replaced meanwhile is not kept."""
         made = uuid.uuid4().hex
+        if answer.fingerprint.partition("-")[0] != self._rags[self.labels].fingerprint:
+            return made
         self.lend(hit.item for hit in answer.context.kept)
         self.answers[made] = (answer, self.labels)
         while len(self.answers) > self.settings.remembered:
