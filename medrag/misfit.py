@@ -50,8 +50,8 @@ _MODALITY = re.compile(
 _SEEN_IN = r"(?:image|picture|photo(?:graph)?|film|scan|x-?ray|radiograph|slide|smear|tile|section|specimen|lesion|mole|fundus)s?"
 _POINTS = re.compile(
     rf"\b(?:this|these)\s+(?:\w+\s+){{0,2}}?{_SEEN_IN}\b|\b(?:in|on)\s+the\s+(?:attached\s+|uploaded\s+|given\s+)?(?:image|picture|photo(?:graph)?)\W*$"
-    r"|^\W*(?:is|are|was|were)(?:n't)?\s+(?:this|these|that|it)\s+(?:not\s+)?(?:an?\b|benign|malignant|normal|abnormal|healthy|cancer\w*)(?:\s+[\w-]+){0,3}\W*$"
-    r"|^\W*(?:what|which)(?:\s+[\w-]+){0,4}\s+(?:is|are)\s+(?:this|these|(?:shown|seen|pictured|depicted|visible)(?:\s+here)?)\W*$|^\W*what\s+do\s+you\s+see\b",
+    r"|^\W*(?:is|are|was|were)(?:n't)?\s+(?:this|these|that|it)\s+(?:not\s+)?(?:an?\b|benign|malignant|normal|abnormal|healthy|cancer\w*)(?!.*\b(?:to|for|if|that|when|disease|condition|disorder|syndrome|virus|bacteri\w+|drug|medicine|symptom)\b)(?:\s+[\w-]+){0,3}\W*$"
+    r"|^\W*(?:what|which)(?:\s+[\w-]+){0,4}\s+(?:is|are)\s+(?:this|these|(?:shown|seen|pictured|depicted|visible)(?:\s+here)?)\W*$|^\W*what\s+do\s+you\s+see(?:\s+here)?\W*$",
     re.IGNORECASE,
 )
 # who the patient is and what was before: said beside the question, and not looked for
@@ -86,7 +86,8 @@ def unpictured(question: str) -> str:
     ('the question points at an image, and none was given', '')
     """
     alone = len(sentences(question)) < 2
-    return "the question points at an image, and none was given" if alone and _POINTS.search(question) else ""
+    points = alone and _POINTS.search(question) and not _EXPLAINS.search(question)
+    return "the question points at an image, and none was given" if points else ""
 
 
 def misfit(question: str, shows: str) -> str:

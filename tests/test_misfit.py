@@ -169,7 +169,8 @@ def test_a_question_that_points_at_a_picture_needs_one(question: str) -> None:
 @pytest.mark.parametrize(
     "question",
     ["What is a retinal haemorrhage?", "A man of 54 has a mole that bleeds. Is this benign?", "Is it safe to fly with a pneumothorax?", "What is it called when blood is in the retina?",
-     "Is this medicine safe in pregnancy?", "What determines how sharp the picture of an MRI is?"],
+     "Is this medicine safe in pregnancy?", "What determines how sharp the picture of an MRI is?",
+     "Is it normal to have headaches?", "Is it a contagious disease?", "How is this scan done?", "What do you see on a chest x-ray in heart failure?"],
 )  # fmt: skip
 def test_others_need_none(question: str) -> None:
     assert unpictured(question) == ""

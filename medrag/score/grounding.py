@@ -43,7 +43,8 @@ _EMPTY = STOPWORDS | frozenset(
 
 OWN = re.compile(  # what medrag's answerers say of themselves, not of the patient, and headings
     r"\W*(?:findings|impression)\W*$|this rests on their (?:reports|captions|labels)|drafted from |the sources say|i do not look at|\W*in doubt:|\d+ other findings are too faint to tell|no finding (?:clearly )?comes or goes|reports (?:of look-alike studies )?say otherwise|to the rest of the question the evidence has no answer|the pictures that look most alike have different captions|too few labelled pictures look like "
-    r"|(?:likely|uncertain)\b[^.]*\bpictures that look most alike are labelled",
+    r"|^\W*(?:not answered: |no: asked “|asked “|it cites |all right\W*$|you are welcome\W*$|hello\b)"
+    r"|(?:likely|uncertain)\b.*\bpictures that look most alike are labelled",
     re.IGNORECASE,
 )
 

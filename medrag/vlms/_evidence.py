@@ -31,9 +31,24 @@ _DOES = re.compile(
 _CAUSAL = re.compile(
     r"\bcaus|\blead|\bled\b|\bresult|\btrigger|\bdue to\b|\bbecause\b|\brisk\b|\bcomplication", re.IGNORECASE
 )
-_ACTS = re.compile(r"\bcauses?\b(?! of)", re.IGNORECASE)
+_ACTS = re.compile(
+    r"\bcauses?\b(?! of)|(?:,|\b(?:is|are|be|remains|become)\b) (?:also )?(?:an?|the|one of the) (?:[\w-]+ ){0,3}causes? of\b",
+    re.IGNORECASE,
+)
 _BACKWARDS = re.compile(
     r"\b(?:caused|triggered|treated|cured|prevented|raised|lowered|reduced|increased|produced) (?:by|with)\b|\bdue to\b|\bresults? (?:from|of)\b|\bbecause of\b|\bcomplications? of\b",
+    re.IGNORECASE,
+)
+_SLOT = re.compile(  # of what sort the answer is
+    r"^\W*(?:what|which) (?P<what>hormones?|genes?|nerves?|enzymes?|proteins?|vitamins?|neurotransmitters?|chromosomes?|arter(?:y|ies)|antibiotics?|minerals?|virus(?:es)?) (?:is|are|does|do|has|have|can|controls?|raises?|lowers?|causes?)\b",
+    re.IGNORECASE,
+)
+_MANY = re.compile(
+    r"^\W*how many (?P<what>(?:[\w-]+ ){0,3}?[\w-]+)(?= (?:of|are|is|does|do|did|can|have|has|in)\b|\W*$)",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(
+    r"\b(?:\d[\d,]*|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|single|several) (?P<what>(?:(?!(?:and|or|to|in|of)\b)[\w-]+ ){0,2}[\w-]+)",
     re.IGNORECASE,
 )
 _NO_KIND = re.compile(
@@ -42,7 +57,7 @@ _NO_KIND = re.compile(
 )
 _MEANING = re.compile(r"\bMeaning: ")  # a row of a glossary
 _CITED = re.compile(  # a web address, or a line of a bibliography
-    r"\bThese resources\b|\bGene Review\b|\b(?:[Ll]earn|[Rr]ead|[Ff]ind out) more about\b|\b[Mm]ore information (?:is|on|about|can)\b|\bprovides the following list\b|\bof the fraction\b|^In these cases, the sign or symptom\b|https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|(?:\b[A-Z][a-z]+ [A-Z]{1,3}, ){2,}|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b.*\b(?:19|20)\d\d\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
+    r"\bThese resources\b|\bGene Review\b|\b(?:[Ll]earn|[Rr]ead|[Ff]ind out) more about\b|\b[Mm]ore information (?:is|on|about|can)\b|\bprovides the following list\b|\bof the fraction\b|^In these cases, the sign or symptom\b|\btable below\b|\bfrequency of \d+/\d+ means\b|\bcomes from Orphanet\b|\binformation on frequency is\b|\bfractions may be different\b|\brough estimate of the percentage\b|\bMedical Dictionary\b|\bis called a risk factor\b|^Certain factors affect prognosis\b|https?://|\bwww\.|\bdoi:|\b(?:19|20)\d\d;\s?\d+|(?:\b[A-Z][a-z]+ [A-Z]{1,3}, ){2,}|\b[A-Z][a-z]+ [A-Z]{1,3}, [A-Z][a-z]+ [A-Z]{1,3}\b.*\b(?:19|20)\d\d\b|\bJournal of\b.*\b(?:19|20)\d\d\b"
 )
 _HEADINGS = re.compile(
     r"(?:[A-Z][\w'/-]*(?: (?:and|of|or|the|for|in|[A-Z][\w'/-]*))* - )+[A-Z][\w'/-]*(?: (?:and|of|or|the|for|in|[A-Z][\w'/-]*))*\W*"
@@ -84,6 +99,8 @@ _LOOKS = re.compile(
     r"\b(?:appears?|looks?|seen as|shows|blunt\w*|lucen\w+|opaci\w+|white|dark|bright|pale|line|shadow|rounded|sign)\b",
     re.IGNORECASE,
 )
+CAPTION = 9  # words of what is no sentence of its own under a heading
+LISTED = 140  # words of a sentence that is a list
 TITLED = 4  # words of a heading that says more than "Treatment"
 _SUMMARY = re.compile(r"^\s*Summary\s*:\s*")
 _BULLET = re.compile(r"(?<=[.!?;:])\s+[-•*–]\s+(?=[A-Z])")  # of a list whose lines were run together
@@ -172,7 +189,8 @@ def usable(text: str) -> bool:
     """A sentence that can be shown: whole words, no question, nothing blotted out, no line of a bibliography."""
     count = len(text.split())
     letters = sum(char.isalpha() or char.isspace() for char in text)
-    whole = 2 <= count <= 70 and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
+    most = LISTED if text.count(" - ") > 2 else 70
+    whole = 2 <= count <= most and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
     return whole and not _CITED.search(text) and not _HEADINGS.fullmatch(text)
 
 
@@ -211,15 +229,27 @@ def about(ask: Ask, sentence: Sentence) -> bool:
 
     The title of its page or chapter says so, too; of a yes-or-no question only for a sentence that begins with no other thing's name. A dose is a number.
     """
-    relation, own = relation_of(ask.text), sentence.stems | sentence.carried
-    wanted = subject(ask)
-    if (relation and not tells(relation, sentence)) or not all(who.search(sentence.text) for who in _who(ask.text)):
+    relation, own, wanted = relation_of(ask.text), sentence.stems | sentence.carried, subject(ask)
+    if not _is_told(ask.text, relation, sentence):
         return False
     titled = ask.sort != "closed" or _UNNAMED.match(sentence.text) or own.intersection(wanted[:1])
-    held = sum(stem in (own | sentence.heading if titled else own) for stem in wanted)
-    if _DOSE.search(ask.text) and not any(char.isdigit() for char in sentence.text):
-        return False
+    both = (
+        relation is not None and relation.name == "difference"
+    )  # a chapter on two things says nothing of their difference
+    held = sum(stem in (own | sentence.heading if titled and not both else own) for stem in wanted)
     return held >= len(wanted) - len(wanted) // 3
+
+
+def _is_told(question: str, relation: Relation | None, sentence: Sentence) -> bool:
+    """Whether a sentence has what the question asks for: how it is told, of whom, a number, a thing of the sort that "which hormone" wants."""
+    if (relation and not tells(relation, sentence)) or not _of_whom(question, sentence.text):
+        return False
+    if _DOSE.search(question) and not any(char.isdigit() for char in sentence.text):
+        return False
+    if relation and relation.name == "count" and not _counts(question, sentence.text):
+        return False
+    slot = _SLOT.match(question)
+    return slot is None or words.stem_set(slot["what"]) <= sentence.stems
 
 
 def turned(ask: Ask, sentence: Sentence) -> bool:
@@ -234,7 +264,7 @@ def turned(ask: Ask, sentence: Sentence) -> bool:
     other = next((word for word in said if word.stem in second - first), None)
     causal = found["verb"].lower() in ("caus", "lead", "result", "trigger")
     if one is None or other is None:
-        return causal and not sentence.carried
+        return causal
     between = sentence.text[min(one.end, other.end) : max(one.start, other.start)]
     acts = (_CAUSAL if causal else re.compile(rf"\b{found['verb']}", re.IGNORECASE)).search(between)
     if not acts:
@@ -244,10 +274,12 @@ def turned(ask: Ask, sentence: Sentence) -> bool:
 
 def _is_the_cause(ask: Ask, sentence: Sentence) -> bool:
     """Whether the thing whose cause is asked for is what causes something: "Rickets causes soft bones"."""
-    acts, named = _ACTS.search(sentence.text), subject(ask)
-    before = words.stem_set(sentence.text[: acts.start()]) if acts else frozenset()
-    after = words.stem_set(sentence.text[acts.end() :]) if acts else frozenset()
-    return bool(acts and before & {*named} and not after & {*named}) and not _BACKWARDS.search(sentence.text)
+    acts, named = _ACTS.search(sentence.text), {*subject(ask)}
+    if not acts or _BACKWARDS.search(sentence.text):
+        return False
+    before, after = words.stem_set(sentence.text[: acts.start()]), words.stem_set(sentence.text[acts.end() :])
+    before |= sentence.carried
+    return bool(before & named) and not named <= after
 
 
 def subject(ask: Ask) -> list[str]:
@@ -260,14 +292,25 @@ def subject(ask: Ask) -> list[str]:
     return [stem for stem in own if stem in words.stem_set(ask.text[: by.start()])] or own if by else own
 
 
-def _who(question: str) -> list[re.Pattern[str]]:
-    """How a sentence names those of whom a question asks: "in children", "for pregnant women"."""
-    return [named for asked, named in _PEOPLE if asked.search(question)]
+def _of_whom(question: str, text: str) -> bool:
+    """Whether a sentence names those of whom a question asks: "in children", "for pregnant women"; one of "men or women" is enough."""
+    told = [bool(named.search(text)) for asked, named in _PEOPLE if asked.search(question)]
+    return any(told) if len(told) > 1 and re.search(r"\bor\b", question, re.IGNORECASE) else all(told)
+
+
+def _counts(question: str, text: str) -> bool:
+    """Whether a number stands right before what is counted: "four chambers" of "How many chambers does the heart have?"."""
+    asked = _MANY.match(question)
+    wanted = words.stem_set(asked["what"]) if asked else frozenset()
+    found = (words.stem_set(one["what"]) for one in _NUMBERED.finditer(text))
+    return not wanted or any(wanted & one for one in found)
 
 
 def rarest(ask: Ask, pool: Sequence[Sentence]) -> str:
     """Of three and more words that name the thing the one that the fewest sentences hold: "endotracheal" of "the tip of an endotracheal tube"."""
-    free = words.WAYS if ask.sort == "closed" else frozenset()  # "Does it lower …?" is answered by what raises, too
+    free = words.LACKS | (
+        words.WAYS if ask.sort == "closed" else frozenset()
+    )  # "Does it lower …?" is answered by what raises, too
     weight, named = _weights(ask, pool), [stem for stem in subject(ask) if stem not in free]
     return max(named, key=lambda stem: weight.get(stem, 0.0)) if len(named) > 2 else ""
 
@@ -275,7 +318,8 @@ def rarest(ask: Ask, pool: Sequence[Sentence]) -> str:
 def tells(relation: Relation, sentence: Sentence) -> bool:
     """Whether a sentence tells what is asked of a thing, by its words or those of its heading."""
     asked = relation.stems & words.ASKED & sentence.stems
-    return bool(asked or relation.tells.search(sentence.text)) or _under(sentence) is relation
+    headed = _under(sentence) is relation and len(sentence.text.split()) > CAPTION
+    return bool(asked or relation.tells.search(sentence.text)) or headed
 
 
 def _under(sentence: Sentence) -> Relation | None:
@@ -321,6 +365,8 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
         bonus += 0.2 if topic & words.stem_set(before) and ";" not in before else 0.05
     if ask.sort == "define" and sentence.hit.item.kind == "concept" and not sentence.place and topic <= sentence.stems:
         bonus += 0.3
+    if words.stem_set(str(getattr(sentence.hit.item, "title", ""))) - words.RELATIONS == {*subject(ask)}:
+        bonus += 0.1  # of the thing itself, not of a rare form of it
     if relation := relation_of(ask.text):
         under = _under(sentence)
         bonus += 0.15 if under is relation else -0.1 if under else 0.0

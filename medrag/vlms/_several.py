@@ -13,9 +13,22 @@ from medrag.vlms import _words as words
 from medrag.vlms._ask import parse
 from medrag.vlms._relations import relation_of
 
-MOST = 3
+MOST = 4  # questions that are answered
+LONGEST = 1000  # characters of a text that is taken apart
+_TAG = re.compile(
+    r",\s*(?:right|correct|yes|no|(?:is|are|do|does|did|has|have|can|will|was|were)(?:n't)? (?:it|they|he|she|there|this|that))\s*\?*\s*$",
+    re.IGNORECASE,
+)
+_HOW = re.compile(
+    r"^\W*how (?P<is>is|are) (?P<thing>[^?,]+?) (?P<first>\w+ed|spread),? and (?P<second>\w+ed|spread)\W*$",
+    re.IGNORECASE,
+)
+_WHAT_IS = re.compile(
+    r"^\W*(?:what|who)(?:'s| is| are| causes?) (?:an? |the )?(?P<thing>[^?,]{3,60}?)\?", re.IGNORECASE
+)
+_PERSON = re.compile(r"\b(?:i|he|she|they|my|his|her|their|patient)\b", re.IGNORECASE)
 _TWO = re.compile(
-    r"^\W*(?P<first>(?:what|who)(?:'s| is| are| causes?) (?P<thing>(?:(?!\band\b)[^,?;])+?)),? and (?P<second>(?:is|are|how|what|can|could|does|do|why|who|when|where|should)\b[^?]*)\W*$",
+    r"^\W*(?P<first>(?:what|who)(?:'s| is| are| causes?| gets?| develops?) (?P<thing>(?:(?!\band\b)[^,?;])+?)),? and (?P<second>(?:is|are|how|what|can|could|does|do|why|who|when|where|should)\b[^?]*)\W*$",
     re.IGNORECASE,
 )
 _LIST = re.compile(
@@ -45,36 +58,41 @@ class Choices(NamedTuple):
 
 
 def asked(question: str) -> list[str]:
-    """The questions that a text asks, `MOST` at most, each with the thing that it is about.
+    """The questions that a text asks, each with the thing that it is about; a text of more than `LONGEST` characters is one.
 
     >>> asked("My patient has gout. What are the symptoms?"), asked("What is leukemia and is it curable?")
     (['What are the symptoms of gout?'], ['What is leukemia?', 'is leukemia curable?'])
     >>> asked("What are the symptoms and treatment of appendicitis?")
     ['What are the symptoms of appendicitis?', 'What are the treatment of appendicitis?']
     """
-    said = sentences(_TRUE.sub("", question).strip())
-    wanted = list(dict.fromkeys(one for one in said if one.endswith("?")))[:MOST] or said[-1:]
+    if len(question) > LONGEST:
+        return [question]
+    said = sentences(_TAG.sub(".", _TRUE.sub("", question)).strip())
+    wanted = list(dict.fromkeys(one for one in said if one.endswith("?"))) or said[-1:]
     before = " ".join(said[: said.index(wanted[0])]) if wanted else ""
-    whole = [_with_thing(one, before) for one in wanted]
-    return [part for one in whole for part in _parted(one)][:MOST] or [question]
+    whole = [_with_thing(one, before if one == wanted[0] else f"{before} {wanted[0]}") for one in wanted]
+    return [part for one in whole for part in _parted(one)] or [question]
 
 
 def _with_thing(question: str, before: str) -> str:
     """A question that names nothing, with what was said before it that somebody has."""
     relation, named = relation_of(question), parse(question, False).subject
     own = [stem for stem in named if relation is None or stem not in relation.stems]
-    if not before or (own and not _IT.search(question)):
+    found = _HAS.search(before) or _WHAT_IS.search(before)
+    if not before or (own and not _IT.search(question) and not (found and _PERSON.search(question))):
         return question
-    if not (found := _HAS.search(before)):
+    if not found:
         return f"{before} {question}"
     if _IT.search(question):
-        return _IT.sub(found["thing"], question, count=1)
-    return f"{question.rstrip('? ')} of {found['thing']}?"
+        return _IT.sub(lambda _: found["thing"], question, count=1)
+    return f"{question.rstrip('? ')} {'with' if own else 'of'} {found['thing']}?"
 
 
 def _parted(question: str) -> list[str]:
     if two := _TWO.match(question):
-        return [f"{two['first']}?", f"{_IT.sub(two['thing'], two['second'], count=1)}?"]
+        return [f"{two['first']}?", f"{_IT.sub(lambda _: two['thing'], two['second'], count=1)}?"]
+    if how := _HOW.match(question):
+        return [f"How {how['is']} {how['thing']} {how[name]}?" for name in ("first", "second")]
     listed = _LIST.match(question)
     if (
         listed
@@ -91,7 +109,7 @@ def compared(question: str) -> tuple[str, str] | None:
     >>> compared("What is the difference between type 1 and type 2 diabetes?"), compared("Asthma vs COPD")
     (('type 1 diabetes', 'type 2 diabetes'), ('Asthma', 'COPD'))
     """
-    found = _BETWEEN.search(question)
+    found = _BETWEEN.search(question) if len(question) <= LONGEST else None
     if not found:
         return None
     one, other = (text.strip() for text in found.groups() if text)
@@ -105,7 +123,7 @@ def choices(question: str) -> Choices | None:
     >>> choices("Malaria is caused by: A) a virus B) a parasite")
     Choices(question='Malaria is caused by', options={'A': 'a virus', 'B': 'a parasite'})
     """
-    found = list(_CHOICE.finditer(question))
+    found = list(_CHOICE.finditer(question)) if len(question) <= LONGEST else []
     letters = "".join(one["letter"].upper() for one in found)
     if len(found) < 2 or not "ABCDE".startswith(letters):
         return None

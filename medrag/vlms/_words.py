@@ -13,6 +13,7 @@ from medrag._util.remember import remembered
 from medrag._util.text import STOPWORDS, plural
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_KIND_A = re.compile(r"\b(?i:hepatitis|vitamin|ha?emophilia|influenza|type|group) A\b")  # no article
 _SUFFIXES = (
     "cation", "ement", "ature", "atous", "ation", "ating", "ative", "ated", "ment", "ical", "ing", "ion", "ive", "ial",
     "ed", "al", "ar", "um", "us", "ic", "is", "ia", "ly", "y", "e", "a", "i",
@@ -43,6 +44,11 @@ _EQUALS = {  # what stands on the right is compared as what stands on the left
     "base": "basilar basal bibasilar bases",
     "apex": "apical apices",
     "pericardial": "pericardium",
+    "cure": "cured cures curable curing",
+    "treat": "treatable",
+    "prevent": "preventable",
+    "reverse": "reversible reversed",
+    "pain": "painful",
 }
 
 
@@ -77,6 +83,7 @@ def _singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("sses", "xes", "ches", "shes")):
         return word[:-2]
+    word = re.sub(r"['’]s?$", "", word)  # whose it is
     return word[:-1] if len(word) > 3 and plural(word) else word
 
 
@@ -88,8 +95,10 @@ def _strip(word: str) -> str:
 @remembered(4096)
 def content(text: str) -> tuple[Word, ...]:
     """The content words in order, each with its place."""
+    kinds = {match.end() for match in _KIND_A.finditer(text)}
     found = ((match, match.group().lower()) for match in _WORD.finditer(text))
-    return tuple(Word(stem, *m.span()) for m, low in found if low not in STOPWORDS for stem in stems(low))
+    kept = ((match, low) for match, low in found if low not in STOPWORDS or match.end() in kinds)
+    return tuple(Word(stem, *match.span()) for match, low in kept for stem in stems(low))
 
 
 def stem_set(text: str) -> frozenset[str]:
@@ -130,6 +139,9 @@ RELATIONS = ASKED | _stemmed(
     "disease diseases syndrome syndromes disorder disorders condition conditions illness problem problems feature features characteristic characteristics manifestation manifestations presentation present presents aspect thing things term "
     "list against over under after before during while sit sits lie lies located supposed cant dont doesnt isnt wont "
     "safe dangerous serious common rare usual normal typical different good bad should must can could may might will would"
+)
+LACKS = _stemmed(  # how a thing is that is asked for: told in other words where it is told
+    "missing low high defective deficient affected abnormal compressed damaged mutated avoided avoid lost loss move moves lack lacking absent involved mostly right"
 )
 WAYS = _stemmed(
     "raise raises raised lower lowers lowered increase increases increased decrease decreases decreased reduce reduces reduced"

@@ -31,13 +31,14 @@ from medrag.vlms._evidence import (
     rarest,
     split,
     subject,
+    tells,
     turned,
     usable,
 )
 from medrag.vlms._history import own_told
 from medrag.vlms._modality import kind_is, kind_told
 from medrag.vlms._relations import relation_of
-from medrag.vlms._several import Choices, asked, choices, compared, held_by
+from medrag.vlms._several import MOST, Choices, asked, choices, compared, held_by
 from medrag.vlms._vote import CAPTIONS, cite_keys, phrase, strongest_view, vote
 
 if TYPE_CHECKING:
@@ -60,8 +61,13 @@ _ROW = re.compile(r"[^:;|]{1,60}: [^;|]+; [^:;|]{1,60}: ")  # "Drug: Heparin; An
 _MINE = re.compile(r"^\W*(?:do|did|will|am|would) i\b", re.IGNORECASE)  # of a person whom no book knows
 CAPTIONED = 3  # captions that are told
 REST = "To the rest of the question the evidence has no answer."
-_NOT = re.compile(r"^\W*(?:what|which)\b(?: \w+)? (?:is|are) not\b", re.IGNORECASE)  # only what denies it says so
-_DENIED = re.compile(r"\bnot\b|\bno\b|n't\b|\bnever\b|\bun\w+", re.IGNORECASE)
+_NOT = re.compile(
+    r"^\W*(?:what|which|who)\b(?: \w+)? (?:is|are|should|must|can) not\b", re.IGNORECASE
+)  # only what denies it says so
+_DENIED = re.compile(
+    r"\b(?:is|are|was|were|should|must|can|do|does) not\b|\bcannot\b|\bno\b|n't\b|\bnever\b|\bnot recommended\b|\bavoid\b|\bun(?!til|der|ion|its?\b)\w+",
+    re.IGNORECASE,
+)
 
 
 class Extractive:
@@ -133,9 +139,11 @@ class Extractive:
         """What books tell of each of the questions of a text; where they tell of some alone, that too."""
         if offered := choices(question):
             return self._chosen(offered, context)
-        each = [self._one(part, context) for part in asked(question)]
+        parts = asked(question)
+        each = [self._one(part, context) for part in parts[:MOST]]
         found = [piece for said in each for piece in said]
-        return [*dict.fromkeys(found), REST] if found and not all(each) else [*dict.fromkeys(found)]
+        whole = all(each) and len(parts) <= MOST
+        return [*dict.fromkeys(found)] if whole or not found else [*dict.fromkeys(found), REST]
 
     def _one(self, question: str, context: Context) -> list[str]:
         ask = parse(question, False)
@@ -195,7 +203,10 @@ class Extractive:
 def _names(ask: Ask) -> bool:
     """Whether it names anything: a number, or two letters that are no abbreviation, do not."""
     said = {word.stem: ask.text[word.start : word.end] for word in words.content(ask.text)}
-    return any((len(said.get(stem, stem)) > 2 or said[stem].isupper()) and not stem.isdigit() for stem in ask.topic)
+    return any(
+        (len(said.get(stem, stem)) > 2 or said[stem].isupper()) and not stem.isdigit()
+        for stem in (ask.topic if ask.sort == "define" else subject(ask))
+    )
 
 
 def _kind(question: str, domain: str) -> str:
@@ -214,10 +225,12 @@ def _to_the_point(ask: Ask, sentence: Sentence, pictured: bool) -> bool:
     least = min(len(named), 1) if pictured else len(named) - len(named) // 4
     if ask.sort == "closed" and len(held.intersection(named)) < least:
         return False
+    relation = relation_of(ask.text)
+    told = relation is not None and ask.head in relation.stems and tells(relation, sentence)
     return (
         about(ask, sentence)
         and not turned(ask, sentence)
-        and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading)
+        and (ask.head not in words.ASKED or ask.head in sentence.stems | sentence.heading or told)
     )
 
 
