@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import importlib
 import json
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ class MedRAG:
         self.settings = settings or PipelineSettings()  # type: ignore[call-arg]
         self.store, self.recipe, self.encoders = store, recipe, dict(encoders or {})
         self.audit: AuditLog | None = None
+        # it is closed with any of these groups; the first is its own, of `audited` copies and of what was opened from them
+        self._groups: tuple[weakref.WeakSet[MedRAG], ...] = (weakref.WeakSet([self]),)
 
     @classmethod
     def open(
@@ -102,10 +105,15 @@ class MedRAG:
     def seen_by(self, access: Collection[str]) -> MedRAG:
         """The same index, settings, encoders and generator for one who holds these labels (see `medrag.access`).
 
-        Raises SettingsError for a pipeline that was not opened from a recipe, and for one label that is given as it is.
+        Raises SettingsError for a pipeline that was closed or not opened from a recipe, and for one label that is given as it is.
         """
+        seen = self._opened_for(access)
+        return seen._listed(*seen._groups, *self._groups)
+
+    def _opened_for(self, access: Collection[str]) -> MedRAG:
         from medrag.assemble import assemble
 
+        iter(self.retrievers)  # a closed one says so
         if self.recipe is None:
             raise SettingsError("labels are of a recipe's corpora, and there is none", "use MedRAG.open")
         if isinstance(access, str):
@@ -117,7 +125,9 @@ class MedRAG:
 
     @property
     def outdated(self) -> bool:
-        """Whether another index has taken the place of the one that is open. Raises IndexMissing where none is there any more."""
+        """Whether it is to be opened anew: it was closed, or another index has taken its place. Raises IndexMissing where none is there any more."""
+        if self.closed:
+            return True
         if self.store is None:
             return False
         whole: Store = getattr(self.store, "_whole", self.store)  # of which this may be the part that one may see
@@ -128,23 +138,33 @@ class MedRAG:
 
         Raises what `open` raises, IndexMismatch where the recipe of the index is another now.
         """
-        fresh = self.seen_by(self.settings.access)
+        fresh = self._opened_for(self.settings.access)
         own = {name: one for name, one in self.retrievers.items() if not type(one).__module__.startswith("medrag.")}
         fresh.retrievers, fresh.settings = {**fresh.retrievers, **own}, self.settings
         fresh.router, fresh.selector = self.router, self.selector
         return fresh
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called, of this one or of the one that it is a copy of."""
+        return isinstance(self.retrievers, Closed)
+
     def close(self) -> None:
-        """Lets files, and what encoders remember, go; whoever asks it afterwards, or a copy for others (`seen_by`, `audited`), is told so. Closing twice does nothing."""
-        if isinstance(self.retrievers, Closed):
+        """Lets files, and what encoders remember, go; whoever asks it afterwards, or a copy for others (`seen_by`, `audited`), is told so.
+
+        A copy by `audited` is the same index: closing it closes all. Closing twice does nothing.
+        """
+        if self.closed:
             return
-        graph = getattr(self.retrievers.get("graph"), "store", None)
+        graph, encoders = getattr(self.retrievers.get("graph"), "store", None), self.encoders
+        self.encoders, self.retrievers = {}, Closed()
+        for copied in list(self._groups[0]):
+            copied.close()
         for one in (self.store and self.store.items, graph):
             if callable(close := getattr(one, "close", None)):
                 close()
-        for memo in self.encoders.values():
+        for memo in encoders.values():
             memo.forget()
-        self.encoders, self.retrievers = {}, Closed()
 
     def __enter__(self) -> MedRAG:
         return self
@@ -156,7 +176,14 @@ class MedRAG:
         """The same pipeline with another audit log, or none."""
         same = copy.copy(self)
         same.audit = audit
-        return same
+        return same._listed(*self._groups)
+
+    def _listed(self, *groups: weakref.WeakSet[MedRAG]) -> MedRAG:
+        """Itself, to be closed with any of the groups."""
+        self._groups = groups
+        for group in groups:
+            group.add(self)
+        return self
 
     def answer(
         self, image: Any = None, question: str = "", *, exclude: Sequence[str] = (), agent: bool = False, **options: Any

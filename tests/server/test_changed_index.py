@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from running import running
 from medrag import MedRAG, answer
 from medrag.build import build, delete
 from medrag.errors import IndexMissing, SettingsError
+from medrag.pipeline import open_cached
 from medrag.server import served, settings_of
 from medrag.server.served import Served
 from medrag.settings import load_recipe
@@ -182,7 +184,28 @@ class Mine(ListRetriever):
 def test_an_index_that_was_closed_says_so(recipe):
     with MedRAG.open(recipe) as rag:
         assert rag.answer(None, ASKED["question"]).status == "answered"
+        copies = rag.audited(None), rag.seen_by(()), rag.seen_by(()).audited(None)
     rag.close()
-    for ask in (rag.answer, lambda *asked: rag.answer(*asked, agent=True), lambda _, question: rag.retrieve(question)):
+    for one in (rag, *copies):
+        for ask in (one.answer, partial(one.answer, agent=True), lambda _, text, one=one: one.retrieve(text)):
+            with pytest.raises(SettingsError, match="was closed → open it again"):
+                ask(None, ASKED["question"])
+    for again in (rag.reopened, lambda: rag.seen_by(())):
         with pytest.raises(SettingsError, match="was closed → open it again"):
-            ask(None, ASKED["question"])
+            again()
+
+
+def test_closing_what_others_see_leaves_the_index_open_and_so_does_closing_the_one_before(recipe):
+    rag = MedRAG.open(recipe)
+    fresh = rag.reopened()
+    rag.seen_by(()).close()
+    assert rag.answer(None, ASKED["question"]).status == "answered"
+    rag.close()
+    assert fresh.answer(None, ASKED["question"]).status == "answered"
+    fresh.audited(None).close()
+    assert fresh.closed
+
+
+def test_the_short_way_opens_a_closed_index_anew(recipe):
+    open_cached(str(recipe)).close()
+    assert answer(None, ASKED["question"], index=str(recipe)).status == "answered"
