@@ -16,6 +16,7 @@ from medrag._util.remember import forget
 from medrag._util.text import shorten
 from medrag.agent import asking, followup
 from medrag.agent.antecedent import stated, understood
+from medrag.agent.bare import names_nothing
 from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent, Event
 from medrag.agent.policy import RulePolicy
@@ -36,8 +37,9 @@ NOT_CLEAR = "the question was not understood"
 NO_SUCH_IMAGE = "I cannot answer “{question}”: {why}; name one of the session's images, as “the first image”, or give the one that is meant."
 ASK_AGAIN = (
     "I do not understand “{question}”: ask in a whole English sentence about a finding, a part of the body, a disease or an image, such as "
-    "“Is there a pleural effusion on the left?”."
+    "“{example}”."
 )
+EXAMPLES = ("What are the symptoms of gout?", "Is there a pleural effusion on the left?")  # without and with an image
 RECALLED = 0.5  # of the evidence budget that earlier evidence may take
 REMEMBERED = 200  # pieces
 
@@ -110,7 +112,7 @@ class Chat:
             at = None
         if why := self._not_clear(whole, looked, at):
             self.images, self._current = looked, current
-            yield from self._told(question, Event("answer", self._asked_back(question, why)))
+            yield from self._told(question, Event("answer", self._asked_back(question, why, bool(looked))))
             return
         if at is not None:  # it is what is talked about from now on
             whole, current = of_image(whole), [looked[at]]
@@ -147,7 +149,8 @@ class Chat:
         """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""
         if at == -1:
             return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
-        return NOT_CLEAR if self._ruled() and asking.unclear(question) else ""
+        bare = not images and names_nothing(question)  # it would be searched for any disease
+        return NOT_CLEAR if self._ruled() and (bare or asking.unclear(question)) else ""
 
     def _recorded(self, question: str, images: Sequence[Any]) -> bool:
         """Whether the index has earlier reports of the patient."""
@@ -157,12 +160,11 @@ class Chat:
     def _ruled(self) -> bool:
         return isinstance(self.agent._policy, RulePolicy)
 
-    def _asked_back(self, question: str, why: str) -> Answer:
+    def _asked_back(self, question: str, why: str, pictured: bool) -> Answer:
         """What is said of a question that was not understood; nothing was searched, and nothing leans on it."""
         told = ASK_AGAIN if why == NOT_CLEAR else NO_SUCH_IMAGE
-        return self._unsearched(
-            question, told.format(question=shorten(question.strip(), 100), why=why), "abstained", why
-        )
+        said = told.format(question=shorten(question.strip(), 100), why=why, example=EXAMPLES[pictured])
+        return self._unsearched(question, said, "abstained", why)
 
     def _unsearched(self, question: str, text: str, status: Status, why: str) -> Answer:
         route = Route("other", 1.0, {}, (why,))

@@ -19,8 +19,10 @@ from medrag.agent.things import (
     LONGEST,
     STATE,
     bare_of,
+    disease_of,
     is_thing,
     many,
+    no_thing,
     the,
     thing,
     whose,
@@ -67,7 +69,7 @@ _AGENTS = re.compile(
 _OF_A_PLACE = re.compile(r"\b(?:normal|abnormal|clear|intact|unremarkable)\b", re.IGNORECASE)
 _NOMINAL = re.compile(r"\b(?:caus\w+|mean|treat\w*|lead\w*|new|due)\b", re.IGNORECASE)
 _HAD = re.compile(
-    r"^(?:what (?:are|is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|differential(?: diagnosis)?|risks?|risk factors|(?:side|adverse) effects?|contraindications?|interactions?)(?: of (?:it|that|this|them))?\W*$",
+    r"^(?:what(?:['’]s| are| is) )?(?:(?:the|its|their) )?(?P<noun>symptoms?|causes?|treatments?|therapy|complications?|signs?|prognosis|differential(?: diagnosis)?|risks?|risk factors|(?:side|adverse) effects?|contraindications?|interactions?)(?: of (?:it|that|this|them))?\W*$",
     re.IGNORECASE,
 )
 _OF_A_DRUG = re.compile(r"(?:side|adverse) effects?|contraindications?|interactions?", re.IGNORECASE)
@@ -89,11 +91,11 @@ _SIZED = re.compile(
     re.IGNORECASE,
 )
 _OF_DISEASE = re.compile(  # said of a disease, not of its symptoms
-    r"\b(?:prevent\w*|cur(?:e|ed|able)|treat\w*|diagnos\w*|caus\w+|hereditary|genetic|inherited|contagious|infectious|spread|common|rare|fatal|deadly)\b",
+    r"\b(?:prevent\w*|cur(?:e|ed|able)|treat\w*|diagnos\w*|caus\w+|hereditary|genetic|inherited|contagious|infectious|spread|common|rare|fatal|deadly|serious|dangerous|get|gets|catch|die|live|hurts?|painful|come back|go away|recur|starts?|begins?|progress|(?:against|for|with) (?:it|this|that))\b",
     re.IGNORECASE,
 )
-_SOME = re.compile(
-    r" in (?:pregnancy|(?:[\w-]+ )?(?:children|adults|women|men|infants|babies|newborns|girls|boys|people|teenagers))(?=\W*$)",
+IN_SOME = re.compile(
+    r" in (?:pregnancy|the elderly|(?:[\w-]+ )?(?:children|adults|women|men|infants|babies|newborns|girls|boys|people|teenagers))(?=\W*$)",
     re.IGNORECASE,
 )
 _ALSO = re.compile(r"^\W*(?:(?:and|but|so|then)\b\W*)?(?:also|only|just)\b\W*", re.IGNORECASE)
@@ -259,7 +261,7 @@ def _among(rest: str, before: str) -> str:
     if not named or shown or _TONGUE.search(rest) or re.search(r"\bthere\b", before, re.IGNORECASE):
         return ""
     fits = re.match(r"in [a-z]+(?: [a-z]+){0,2}\W*$", rest) and is_thing(rest[3:].rstrip("?. "))
-    return f"{_SOME.sub('', before).rstrip('?. ')} {rest.rstrip('?. ')}?" if fits else ""
+    return f"{IN_SOME.sub('', before).rstrip('?. ')} {rest.rstrip('?. ')}?" if fits else ""
 
 
 def _the_words(rest: str, before: str, led: bool) -> str:
@@ -274,7 +276,7 @@ def _the_words(rest: str, before: str, led: bool) -> str:
             return ""
         return f"What {'is' if one else 'are'} the {found['noun'].lower()} of {of}?"
     found = _BY_WORD.match(rest)
-    if parse(before).sort == "define" or not found:
+    if parse(before).sort == "define" or not found or (found["how"] and whose(named)):
         return ""
     verb = "are" if many(named) else "is"
     if found["where"]:
@@ -324,8 +326,9 @@ def _the_pronoun(rest: str, before: str, led: bool) -> str:
 
 def _meant(rest: str, named: str) -> str:
     """The disease itself, where a pronoun does not stand for its symptoms: "how is it treated?" after "the symptoms of gout"."""
-    of, one = whose(named), not re.search(r"\b(?:they|them|these|those)\b", rest, re.IGNORECASE)
-    return of if of and one and (many(named) or _OF_DISEASE.search(rest)) else named
+    of, own = disease_of(named), bool(_OF_DISEASE.search(rest))
+    several = re.search(r"\b(?:they|them|these|those)\b", rest, re.IGNORECASE)
+    return of if (many(of) and own if several else many(named) or own) and whose(named) else named
 
 
 def _of_a_finding(before: str) -> bool:
@@ -369,10 +372,12 @@ def _fits(state: str, named: str) -> bool:
 
 def _of_another(before: str, of: str, other: str) -> str:
     """The same property of another thing; empty for another property, and for a piece of a name: "and type 1?"."""
-    piece = _words.stem_set(other) & _words.stem_set(of) and of.split()[-1].lower() not in other.lower()
+    own, new = of.lower().split(), other.lower().split()
+    like = len(own) == len(new) and own[0] == new[0]  # "and hepatitis C?" of hepatitis B
+    piece = _words.stem_set(other) & _words.stem_set(of) and own[-1] not in new and not like
     if piece or whose(f"{other} of it") or _words.stem_set(other) <= _words.SITES:
         return ""
-    return before.replace(f" of {of}", f" of {other}", 1)
+    return before.replace(f" {of}", f" {other}", 1)
 
 
 def _the_other(rest: str, before: str) -> str:
@@ -380,7 +385,7 @@ def _the_other(rest: str, before: str) -> str:
     other, named = rest.rstrip("?. "), thing(before)
     other = re.sub(r"\s+(?:too|there|as well)$", "", other, flags=re.IGNORECASE)
     other = re.sub(r"^(?:for|of) ", "", other, flags=re.IGNORECASE) if whose(named) else other
-    if not is_thing(other) or len(other.split()) > 6 or _AT.match(other) or _NO_THING.match(other):
+    if no_thing(other) or not is_thing(other) or len(other.split()) > 6 or _AT.match(other) or _NO_THING.match(other):
         return ""
     if of := whose(named):
         return _of_another(before, of, other)

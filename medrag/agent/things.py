@@ -25,7 +25,9 @@ IT = re.compile(
 _NEEDS_A_PLACE = re.compile(rf"\b(?:{AUX}|there|think|say)\W*$", re.IGNORECASE)  # no question ends so
 _PROPERTY = re.compile(
     r"(?:the )?(?:(?:common|main|usual|typical|possible|normal|recommended|maximum|daily|first-line) )*(?:symptoms?|signs?|causes?|treatments?|therapy|complications?|prognosis|risks?|risk factors"
-    r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) (?:of|for) (?P<of>.+)",
+    r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) (?:of|for) (?P<of>.+)"
+    r"|(?:(?:the|an?|any) )?(?:(?:vaccine|shot|cure|test|blood test|remedy|treatment|outlook|life ?(?:expectancy|span)|survival(?: rate)?|mortality|frequency|stages|types|kinds|forms|triggers)"
+    r" (?:of|for|against|with)|at risk (?:of|for)) (?P<for>.+)",
     re.IGNORECASE,
 )
 _NP = r"(?:(?:the|an?|any|some|his|her|this|both) )?(?:[\w-]+ ){0,4}?[\w-]+"
@@ -33,9 +35,11 @@ _THINGS = tuple(  # where the thing that a question is about stands in it
     re.compile(rf"^{form}\W*$", re.IGNORECASE)
     for form in (
         r"(?:is|are|was|were) there (?:still |also |any )*(?P<thing>[^?]+?)",
-        r"(?:what|who|where|how [a-z]+)(?:'s| is| are| was| were) (?P<thing>[^?]+?)",
+        r"(?:who|what|which [\w-]+|am i|are [\w-]+) (?:(?:is|are) )?(?:at (?:\w+ )?risk (?:of|for)|used to treat|gets?|affected by|helps against) (?P<thing>[^?]+?)",
+        r"who (?:should|must|can|needs to|has to) (?:be|get) (?:\w+ ){1,2}(?:for|against) (?P<thing>[^?]+?)",
+        r"(?:what|who|where|how [a-z]+)(?:['’]s| is| are| was| were) (?P<thing>[^?]+?)",
         r"(?:define|explain|describe) (?P<thing>[^?]+?)",
-        rf"(?:what|who|which [\w-]+) (?:(?:can|could|may|might|does|do) )?{DOES}s? (?P<thing>[^?]+?)",
+        rf"(?:what|who|(?:which|what) [\w-]+(?: [\w-]+){{0,2}}?) (?:(?:can|could|may|might|does|do) )?{DOES}s? (?P<thing>[^?]+?)",
         rf"how (?:is|are|does|do|can|could) (?P<thing>{_NP}) (?:(?:be )?\w+ed|look|looks|spread|develop|arise|work)(?: (?:on|in|at) [^?]+)?",
         rf"(?:can|could|may|should) (?P<thing>{_NP}) be \w+ed(?: (?:by|with|in|on) [^?]+)?",
         rf"how (?:do|can|should) (?:i|you|we|doctors) (?:treat|prevent|manage|diagnose|cure) (?P<thing>{_NP})",
@@ -65,6 +69,11 @@ _SHOWN = re.compile(
 _NO_NOUN = _words.stem_set(
     "left right bilateral upper lower middle posterior anterior lateral costophrenic"
 ) | _words.stem_set("evident visible present apparent prominent seen")
+_RELATIONS = _words.RELATIONS | _words.stem_set(
+    "vaccine vaccines vaccination vaccinated shot remedy life expectancy span outcome survive survived live living die food foods eat eating avoid avoided diet doctor doctors "
+    "specialist screened screening tested hurt hurts painful contagious infectious catch hereditary curable cured treatable preventable fatal deadly severe worse trigger triggers "
+    "available special pregnant pregnancy boy boys girl girls elderly newborn newborns teenager teenagers old young someone anyone everyone worry worried long-term affected surgery operation exercise sport travel work recover"
+)
 _AFTER = frozenset(
     "in on at of for since than now or and to with from by compared yet enough again instead otherwise".split()
 )
@@ -81,18 +90,37 @@ def thing(question: str) -> str:
     """
     text = IMAGE.sub(" ", plain(question)).strip() if len(question) <= LONGEST else ""
     for form in (*_THINGS, ACTS):
-        if (found := form.match(text)) and is_thing(named := _cut(found["thing"])):
+        if (found := form.match(text)) and is_thing(named := _cut(found["thing"])) and not no_thing(disease_of(named)):
             return named
     bare = text.strip(" ?.!")
     known = label_of(bare) or whose(bare)  # "treatment of silicosis"
     alone = not ASKS.search(bare) and len(bare.split()) <= 5 and known and is_thing(bare)
-    return bare if alone else _subject(text)
+    if alone:
+        return bare
+    return "" if no_thing(subject := _subject(text)) else subject
+
+
+def no_thing(name: str) -> bool:
+    """Whether words only say what is asked of a thing, or of whom: "the treatment", "a vaccine", "men".
+
+    >>> [no_thing(text) for text in ("the best treatment", "Is there a vaccine?", "children", "a mass", "gout")]
+    [True, True, True, False, False]
+    """
+    said = _words.stem_set(name)
+    return bool(said & _RELATIONS) and said <= _RELATIONS | _words.FRAME
 
 
 def whose(name: str) -> str:
     """What it is a property of: "the symptoms of asthma" → "asthma"; empty for what is none."""
     found = _PROPERTY.match(name)
-    return found["of"] if found else ""
+    return found["of"] or found["for"] if found else ""
+
+
+def disease_of(name: str) -> str:
+    """What it is a property of in the end: "the side effects of the treatment of gout" → "gout"; a thing itself as it is."""
+    while of := whose(name):
+        name = of
+    return name
 
 
 def of_image(question: str) -> str:
@@ -117,6 +145,7 @@ def of_image(question: str) -> str:
 def _cut(name: str) -> str:
     """Without "evidence of", and what says that it is to be seen: "granulomas visible on the film"."""
     name = re.sub(r"^(?:any )?(?:evidence|signs?) of ", "", name.strip(" ,."), flags=re.IGNORECASE)
+    name = re.sub(r" (?:(?:caused|triggered|treated|spread|inherited) (?:by|from|with)|like)$", "", name)
     return _SHOWN.split(name, maxsplit=1)[0]
 
 

@@ -7,6 +7,7 @@ from small_agent import picture, small_rag
 
 from medrag.agent.antecedent import stated, understood
 from medrag.agent.asking import unclear
+from medrag.agent.chat import NOT_CLEAR
 from medrag.agent.talk import pleasantry, shorter
 
 EFFUSION = "Is there a pleural effusion?"
@@ -65,6 +66,45 @@ CHATS = [  # what is asked in turn, and what each is understood as
         ("and for asthma?", "What are the risk factors of asthma?"),
     ]),
     (not IMAGE, [("He has gout.", "He has gout."), ("How is it treated?", "How is gout treated?")]),
+    (not IMAGE, [
+        ("Tell me about hepatitis B.", "Tell me about hepatitis B."),
+        ("What's the treatment?", "What is the treatment of hepatitis B?"),
+        ("How is it treated?", "How is hepatitis B treated?"),
+        ("and diagnosed?", "How is hepatitis B diagnosed?"),
+        ("Is there a cure?", "Is there a cure for hepatitis B?"),
+        ("Is there a vaccine against it?", "Is there a vaccine against hepatitis B?"),
+        ("and hepatitis C?", "Is there a vaccine against hepatitis C?"),
+        ("how do you get it", "how do you get hepatitis C"),
+        ("who is at risk?", "Who is at risk of hepatitis C?"),
+        ("What causes this disease?", "What causes hepatitis C?"),
+        ("prognosis", "What is the prognosis of hepatitis C?"),
+        ("and for men?", "What is the prognosis of hepatitis C in men?"),
+        ("how do they differ?", "how do hepatitis B and hepatitis C differ?"),
+        ("Which is more common?", "Which is more common, hepatitis B or hepatitis C?"),
+        ("how is the first one treated?", "how is hepatitis B treated?"),
+        ("how is the second one treated?", "how is hepatitis C treated?"),
+    ]),
+    (not IMAGE, [
+        ("I have a question about kidney stones.", "I have a question about kidney stones."),
+        ("life expectancy?", "What is the life expectancy of kidney stones?"),
+        ("how common?", "How common are kidney stones?"),
+        ("and the diagnosis?", "How are kidney stones diagnosed?"),
+        ("Which drugs are used?", "Which drugs are used to treat kidney stones?"),
+        ("what are their side effects?", "What are the side effects of the treatment of kidney stones?"),
+        ("Can they come back?", "Can kidney stones come back?"),
+    ]),
+    (not IMAGE, [
+        ("What is the difference between Crohn's disease and ulcerative colitis?", "What is the difference between Crohn's disease and ulcerative colitis?"),
+        ("Are both curable?", "Are Crohn's disease and ulcerative colitis curable?"),
+        ("how is the first one treated?", "how is Crohn's disease treated?"),
+    ]),
+    (not IMAGE, [
+        ("Which vitamin deficiency causes rickets?", "Which vitamin deficiency causes rickets?"),
+        ("and scurvy?", "Which vitamin deficiency causes scurvy?"),
+        ("epilepsy?", "epilepsy?"),
+        ("is it dangerous?", "is epilepsy dangerous?"),
+    ]),
+    (not IMAGE, [("I have kidney stones. Which foods should I avoid?", "Which foods should I avoid with kidney stones?")]),
 ]  # fmt: skip
 
 
@@ -76,6 +116,18 @@ def test_what_has_no_thing_of_its_own_does_not_hide_what_was_asked_before(pictur
         assert whole == meant
         has = stated(asked) or has
         told += [] if unclear(whole) else [whole]
+
+
+@pytest.mark.parametrize(
+    "text", ["who is at risk?", "Is there a vaccine?", "What are the symptoms?", "Is it dangerous?"]
+)
+def test_what_names_nothing_is_not_searched_where_nothing_was_spoken_of(text):
+    answer = small_rag().chat().ask(text)
+    assert (answer.status, answer.reason) == ("abstained", NOT_CLEAR) and not answer.trace and "gout" in answer.text
+
+
+def test_a_word_of_a_relation_may_itself_be_asked_about():
+    assert small_rag().chat().ask("What is a gene?").trace
 
 
 def test_what_a_patient_is_said_to_have_is_a_short_name():
