@@ -106,6 +106,7 @@ UNCERTAIN_AFTER = (
     "versus",
     "vs",
     "to be (?:excluded|ruled out)",
+    f"(?:should|must|needs? to|has to|have to) be {_ADV}{_OUT}",
     f"(?:{_BE} )?not {_ADV}(?:be )?{_ADV}(?:assessed|evaluated|imaged)",
     "(?:difficult|hard) to (?:see|assess)",
     f"{_BE} {_ADV}(?:difficult|hard|impossible) to {_ADV}(?:exclude|rule out)",

@@ -131,6 +131,8 @@ def test_a_phrase_that_is_not_there_is_an_error() -> None:
         ("Nodule, Ø 5 mm, calcified mass.", "mass", "present"),
         ("Effusion –ve.", "effusion", "absent"),
         ("No effusion. Pneumothorax.", "pneumothorax", "present"),
+        ("Possibility of tuberculosis should be excluded.", "tuberculosis", "uncertain"),
+        ("Pneumonia must be ruled out.", "pneumonia", "uncertain"),
         ("No evidence of M. Tuberculosis infection.", "infection", "absent"),
         ("No effusion (small nodule at the left base).", "nodule", "present"),
         ("No nodules (small or large).", "nodules", "absent"),
