@@ -75,22 +75,30 @@ class _Threads:
 
     def __init__(self, count: int) -> None:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        self._closed = False
-        self._threads = [threading.Thread(target=self._work, name=f"answer_{n}", daemon=True) for n in range(count)]
-        for thread in self._threads:
-            thread.start()
+        self._closed, self._count = False, count
+        self._lock = threading.Lock()  # nothing is put in once it is closed
+        self._threads: list[threading.Thread] = []
 
     def submit(self, job: Callable[[], Any]) -> Future[Any]:
-        """Raises RuntimeError once it is closed."""
-        if self._closed:
-            raise RuntimeError("closed")
+        """Begins the threads with the first job. Raises RuntimeError once it is closed."""
         future: Future[Any] = Future()
-        self._jobs.put((future, job))
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("closed")
+            self._jobs.put((future, job))
+            while len(self._threads) < self._count:
+                self._begin(f"answer_{len(self._threads)}")
         return future
+
+    def _begin(self, name: str) -> None:
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def close(self, seconds: float) -> None:
         """Cancels what has not begun, and waits so long at most for what has."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         with contextlib.suppress(Empty):
             while waiting := self._jobs.get_nowait():
                 waiting[0].cancel()

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from medrag.server.app import create_app
-from medrag.server.work import Busy, Queued, TooSlow, WorkQueue
+from medrag.server.work import Busy, Queued, TooSlow, WorkQueue, _Threads
 
 
 async def nobody_leaves():
@@ -172,6 +172,32 @@ def test_the_clock_and_failures_of_the_work_reach_the_caller():
         await queue.close()
 
     asyncio.run(scene())
+
+
+def test_a_queue_has_no_threads_before_its_first_job_and_takes_none_once_it_is_closed():
+    threads = _Threads(2)
+    assert not threads._threads
+    assert threads.submit(lambda: 1).result(30) == 1
+    threads.close(30)
+    assert not any(thread.is_alive() for thread in threads._threads)
+    with pytest.raises(RuntimeError):
+        threads.submit(lambda: 1)
+
+
+def test_whatever_is_put_in_while_the_queue_closes_is_done_or_called_off_or_refused():
+    for _ in range(50):
+        threads, taken = _Threads(1), []
+
+        def putting(threads=threads, taken=taken):
+            with contextlib.suppress(RuntimeError):
+                while True:
+                    taken.append(threads.submit(lambda: None))
+
+        puts = threading.Thread(target=putting)
+        puts.start()
+        threads.close(30)
+        puts.join(30)
+        assert all(one.done() for one in taken)
 
 
 def test_a_step_that_never_ends_does_not_keep_the_process():
