@@ -7,6 +7,7 @@ frozen; `fingerprint` of the parts that shape an index names the index that was 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -236,11 +237,20 @@ def parse(cls: type[Any], raw: Any, where: str) -> Any:
         return cls.model_validate(raw)
     except ValidationError as error:
         problem = error.errors()[0]
-        spot = ".".join(str(part) for part in problem["loc"])
-        hint = "mend the file"
-        if problem["type"] == "extra_forbidden":
-            hint = _meant(cls, str(problem["loc"][-1]))
-        raise SettingsError(f"{where}: {spot or 'the whole'}: {problem['msg']}", hint) from error
+        parts = map(str, problem["loc"])
+        spot = ".".join(part for part in parts if not part.startswith("literal["))  # which names no setting
+        said, hint = _told(cls, problem, "mend the file" if Path(where).suffix in (".yaml", ".yml") else "")
+        raise SettingsError(f"{where}: {spot or 'the whole'}: {said}", hint) from error
+
+
+def _told(cls: type[BaseModel], problem: Any, usual: str) -> tuple[str, str]:
+    """What is wrong and what to do about it; ``usual`` where that is not known better."""
+    if problem["type"] == "extra_forbidden":
+        return problem["msg"], _meant(cls, str(problem["loc"][-1]))
+    if problem["type"] == "literal_error":
+        given, known = str(problem["input"]), re.findall(r"'([^']+)'", problem["ctx"]["expected"])
+        return f"{given[:60]!r} is not known", meant(given, known)
+    return problem["msg"], usual or "give another value"
 
 
 def _meant(cls: type[BaseModel], name: str) -> str:

@@ -43,6 +43,8 @@ def test_fingerprint_ignores_what_does_not_shape_the_index():
         ({"indexes": {"text": {"encoder": "txt"}}}, "no encoder is named 'txt'", "mend the file"),
         ({"corpora": PLAIN["corpora"] * 2}, "same name", "mend the file"),
         ({"indexes": {"text": {"encoder": "text", "corpora": ["nots"]}}}, "no corpus is named 'nots'", "mend the file"),
+        ({"pipeline": {"domain": "chest xray"}}, "pipeline.domain: 'chest xray' is not", "did you mean 'chest-xray'?"),
+        ({"indexes": {"text": {"items": ["passages"]}}}, "items.0: 'passages' is not", "did you mean 'passage'?"),
         ({"zzqx": 1}, "zzqx", "take it out"),
         ({"pipeline": {"k_max": 3}}, "pipeline.k_max", "it belongs under select: {k_max: …}"),
         ({"pipeline": {"corpora": []}}, "pipeline.corpora", "take it out"),
@@ -84,3 +86,7 @@ def test_override_checks_and_reaches_into_select():
         override(PipelineSettings(), {"fusoin": "rrf"})
     with pytest.raises(SettingsError):
         override(PipelineSettings(), {"select": {"k_mx": 2}})
+    with pytest.raises(SettingsError, match="pipeline: domain: 'xyz' is not known → known: chest-xray, ct, mr"):
+        override(PipelineSettings(), {"domain": "xyz"})
+    with pytest.raises(SettingsError, match=r"pipeline: k: .* → give another value"):  # there is no file to mend
+        override(PipelineSettings(), {"k": 0})
