@@ -228,7 +228,7 @@ class _Reply:
             said = _object(_object(choice).get("delta") or choice.get("message") or {})
             self.finished = self.finished or str(choice.get("finish_reason") or "")
             self.refusal += _text(said.get("refusal"))
-            thought, text = _text(said.get("reasoning_content")), _text(said.get("content"))  # thoughts: vLLM, DeepSeek
+            thought, text = _thought(said), _text(said.get("content"))
             if thought or text:
                 self.heard = time.monotonic()
             if thought:
@@ -279,6 +279,12 @@ def _text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{value!r:.80}")
     return value or ""
+
+
+def _thought(said: Mapping[str, Any]) -> str:
+    """What is thought in a field of its own: ``reasoning_content`` (DeepSeek, older vLLM) or ``reasoning`` (vLLM, OpenRouter), once where both say it."""
+    other = said.get("reasoning")
+    return _text(said.get("reasoning_content")) or (other if isinstance(other, str) else "")
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ OTHERS = {  # what a model of that name says instead, and why it ends
     "long": (["No effu", "sion [E1]. The heart ", "is normal. [E2] The ma", "ss is"], "length"),
     "long thought": (["<think>", "Hm. " * 70, "</think>No effu", "sion [E1]. The heart ", "is"], "length"),
     "apart": (["(" + "Hm. " * 70, "No effu", "sion [E1]. The heart ", "is"], "length"),  # "(": in a field of its own
+    "apart otherwise": (["(" + "Hm. " * 70, "No effu", "sion [E1]. The heart ", "is"], "length"),
     "endless": (["The ", "mass is"], "length"),
     "lost in thought": (["<think>Is ", "there? A mass."], "length"),
 }
@@ -95,7 +96,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._chunk(": ping\n\n")
         pieces, reason = OTHERS.get(model, (PIECES, "stop"))
         for piece in pieces:
-            self._event({"reasoning_content" if piece.startswith("(") else "content": piece})
+            thoughts = "reasoning" if model == "apart otherwise" else "reasoning_content"
+            self._event({thoughts if piece.startswith("(") else "content": piece})
             if model in ("cut", "hangup"):
                 break
         if model not in ("cut", "hangup"):
@@ -279,7 +281,7 @@ def test_an_answer_as_long_as_it_may_be_ends_with_its_last_whole_sentence(server
     assert said(generator, prompt("Effusion?", max_tokens=most)) == "No effusion [E1]. The heart is normal. [E2]"
 
 
-@pytest.mark.parametrize("model", ["long thought", "apart"])
+@pytest.mark.parametrize("model", ["long thought", "apart", "apart otherwise"])
 def test_what_was_thought_counts_where_an_answer_may_be_cut_off(server: Any, model: str) -> None:
     assert list(OpenAICompatible(model, base_url=server.url).stream(prompt("Effusion?"))) == ["No effusion [E1]."]
 
