@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from medrag._util.findings import label_of
 from medrag._util.manner import plainly
 from medrag.agent.asking import sub_questions
-from medrag.agent.bare import OF_THIS, asked_of, named
+from medrag.agent.bare import OF_THIS, TO_ASK, asked_of, named
 from medrag.agent.followup import IN_SOME, asked, unclear, whole_of
 from medrag.agent.things import LONGEST, disease_of, is_thing, many, no_thing, thing
 from medrag.agent.which_image import of_several
@@ -24,6 +24,9 @@ _STATED = re.compile(  # "My patient has gout." before a question, or alone
     rf"^\W*(?:(?:i was told|(?:my|the) doctors? (?:says?|told me|thinks?)|i think)(?: that)?\s+)?{_PERSON}\s+(?:(?:has|have|had|with|suffers? from|known for)|(?:(?:was|is|am|has been|have been)\s+)?(?:recently\s+|newly\s+|just\s+)?diagnosed with)"
     r"\s+(?P<thing>[^.;!?]{2,60}?)[.;!]\s*(?P<rest>[^.;!]*\?)?\s*$",
     re.IGNORECASE,
+)
+_NO_DISEASE = re.compile(
+    r"(?:been|to|no|not|never|another|one|two|three|four|many|several|some|(?:a )?(?:few|questions?))\b", re.IGNORECASE
 )
 _HE = re.compile(r"\b(?:he|she|(?:the|my|this) patient)\b(?!['’]s| ha[sd]\b| have\b)", re.IGNORECASE)
 _HAVING = re.compile(r"^\W*(?:does|do|did|has|had|is|was)\b.*\b(?:have|had|got)\b", re.IGNORECASE)
@@ -55,7 +58,7 @@ _PARTICIPLE = re.compile(
 )
 _HOW_DONE = re.compile(r"^(\W*(?:(?:and|but|so)\b\W*)?how (?:is|are) .+?) \w+ed\W*$", re.IGNORECASE)
 _SOME = re.compile(
-    r"^\W*(?:(?:and|or|but|no)\b\W*)*(?:i meant?\b\W*)?(?:(?:what|how) about )?(?:for )?(?P<some>(?:(?:pregnant|older|elderly|young|small|the) )?(?:men|women|children|adults|babies|infants|newborns|teenagers|girls|boys|people|elderly))\W*$",
+    r"^\W*(?:(?:and|or|but|no)\b\W*)*(?:i meant?\b\W*)?(?:(?:what|how) about )?(?:for )?(?P<some>(?:(?:pregnant|older|elderly|young|small|the) )?(?:men|women|children|adults|babies|infants|newborns|teenagers|girls|boys|kids|people|elderly))\W*$",
     re.IGNORECASE,
 )
 
@@ -98,8 +101,20 @@ def stated(question: str) -> str:
     """
     found = _STATED.match(question[:LONGEST])
     name = found["thing"].strip(" ,") if found else ""
-    said = is_thing(name) and len(name.split()) <= 5 and not re.match(r"(?:been|to|(?:a|some) questions?)\b", name)
+    said = is_thing(name) and len(name.split()) <= 5 and not _NO_DISEASE.match(name)
     return name if name and said else ""
+
+
+def brought_up(text: str) -> str:
+    """The disease that a text brings up and asks nothing of; empty where it asks something, too.
+
+    >>> brought_up("My father has gout."), brought_up("I have a question about gout."), brought_up("He has gout. Is it fatal?")
+    ('gout', 'gout', '')
+    """
+    if TO_ASK.match(text):
+        return named(text)
+    found = _STATED.match(text[:LONGEST])
+    return stated(text) if found and not found["rest"] else ""
 
 
 def _as_asked(text: str, pictured: bool) -> str:

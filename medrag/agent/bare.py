@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from medrag.agent.things import ASKS, LONGEST, is_thing, many, no_thing
+from medrag.agent.things import ASKS, IT, LONGEST, is_thing, many, no_thing
 from medrag.vlms import _words
 from medrag.vlms._ask import parse
 
@@ -26,10 +26,10 @@ _FORMS = tuple(  # how it is asked by itself, and of the disease {x}; {is} and {
         (rf"{_THE}(?P<n>(?:side|adverse) effects)", "What are the {n} of the treatment of {x}?"),
         (r"treated", "How {is} {x} treated?"),
         (rf"{_THE}(?P<n>outlook|life ?(?:expectancy|span)|survival(?: rate)?|mortality|death rate|prevalence|incidence|frequency|incubation period|inheritance|pathology|mechanism)", "What is the {n} of {x}?"),
-        (rf"{_THE}(?:\w+ )?(?P<n>stages|types|kinds|forms|triggers|warning signs|early signs|first signs)", "What are the {n} of {x}?"),
+        (rf"(?:are there |{_THE})(?:\w+ )?(?P<n>stages|types|kinds|forms|triggers|warning signs|early signs|first signs)", "What are the {n} of {x}?"),
         (r"any (?P<n>symptoms|signs|complications|risk factors|causes|triggers)", "What are the {n} of {x}?"),
         (r"(?:(?:is|are) there )?(?:(?:the|an?|any|no) )?(?:known |good |effective )*(?P<n>vaccin(?:e|ation)s?|shots?)(?: available| yet| now)?", "Is there a vaccine against {x}?"),
-        (r"(?:(?:is|are) there )?(?:(?:the|an?|any|no) )?(?:known |good |effective |specific )*(?P<n>cure|test|blood test|remedy|antidote|screening)s?(?: available| yet| now| for (?:it|that|this))?", "Is there a {n} for {x}?"),
+        (r"(?:(?:is|are) there )?(?:(?:the|an?|any|no) )?(?:known |good |effective |specific )*(?P<n>cure|(?:blood |genetic )?test|remedy|antidote|screening)s?(?: available| yet| now| for (?:it|that|this))?", "Is there a {n} for {x}?"),
         (rf"(?:is|are) there (?:(?:the|an?|any|no) )?(?:known |good |effective |specific )*{_REMEDY}(?: available| yet| now)?", "How {is} {x} treated?"),
         (rf"how (?P<n>{_ADJECTIVE})(?: is (?:this|that))?", "How {n} {is} {x}?"),
         (rf"(?P<n>{_ADJECTIVE})", "{Is} {x} {n}?"),
@@ -43,6 +43,7 @@ _FORMS = tuple(  # how it is asked by itself, and of the disease {x}; {is} and {
         (r"(?P<n>who (?:should|must|can|needs to|has to) (?:be|get) (?:\w+ )?(?:tested|screened|checked|treated|tests?))", "{n} for {x}?"),
         (r"(?P<n>.*\bat (?:(?:high|higher|greater|increased|most) )?risk)", "{n} of {x}?"),
         (r"(?P<n>(?:who|how many (?:people|children|adults|women|men)) (?:is|are|gets?) (?:\w+ )?affected)", "{n} by {x}?"),
+        (r"(?P<n>is (?:surgery|an operation|(?:a )?treatment|(?:a )?transplant) (?:always )?(?:needed|necessary|required|possible))", "{n} for {x}?"),
         (r"who gets|who (?:can|may|might) get", "Who gets {x}?"),
     )
 )  # fmt: skip
@@ -57,6 +58,11 @@ _ABOUT = re.compile(
     r"^\W*(?:(?:please|can|could|will|you) )*(?:tell (?:me|us)(?: (?:more|something|all|everything))? (?:about|of)|i (?:have|['’]ve got) (?:a|some) questions? (?:about|on)|i (?:want|would like|['’]d like|need) to know(?: more| something| all)? about|(?:let['’]?s|let us) talk about|(?:i need )?(?:some )?information (?:about|on))\s+(?P<thing>[^?]+?)\W*$",
     re.IGNORECASE,
 )
+_A_TOPIC = re.compile(  # of itself something to ask about: "How do vaccines work?", not "Is there a vaccine?"
+    r"(?<!\ba )(?<!\ban )(?<!\bthe )(?<!\bany )(?<!\bno )(?<!\bi )\b(?:vaccines|vaccinations?|pregnan\w+|surger(?:y|ies)|genes|genetics?(?! tests?\b)|chromosomes|trials|research|exercise|diets|diseases|disorders|syndromes|illnesses|medicine)\b",
+    re.IGNORECASE,
+)
+TO_ASK = re.compile(r"^\W*i (?:have|['’]ve got) (?:a|some) questions? (?:about|on)\b", re.IGNORECASE)
 _ITS_KIND = _words.stem_set("disease syndrome disorder condition illness")
 
 
@@ -74,7 +80,11 @@ def asked_of(question: str, name: str) -> str:
     for form, whole in _FORMS:
         if found := form.match(rest):
             return _filled(whole, found.groupdict().get("n") or "", name)
-    return f"{_capital(rest.rstrip('?!. '))} with {name}?" if ASKS.match(rest) and names_nothing(rest) else ""
+    return (
+        f"{_capital(rest.rstrip('?!. '))} with {name}?"
+        if ASKS.match(rest) and names_nothing(rest) and not IT.search(rest)
+        else ""
+    )
 
 
 def _filled(whole: str, said: str, name: str) -> str:
@@ -91,13 +101,12 @@ def _capital(text: str) -> str:
 def names_nothing(question: str) -> bool:
     """Whether it has no word but those of a relation ("What are the symptoms?"), and does not ask what such a word means ("What is a gene?").
 
-    >>> [names_nothing(text) for text in ("Who is at risk?", "Is there a cure?", "What is a gene?", "Who gets gout?")]
-    [True, True, False, False]
+    >>> [names_nothing(text) for text in ("Who is at risk?", "Is there a cure?", "What is a gene?", "How do vaccines work?", "Who gets gout?")]
+    [True, True, False, False, False]
     """
-    if len(question) > LONGEST or _OF_ITSELF.match(question):
+    if len(question) > LONGEST or not no_thing(question) or parse(question, pictured=False).sort == "report":
         return False
-    ask = parse(question, pictured=False)
-    return ask.sort != "report" and no_thing(question)
+    return bool(IT.search(question)) or not (_OF_ITSELF.match(question) or _A_TOPIC.search(question))
 
 
 def named(question: str) -> str:

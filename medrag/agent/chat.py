@@ -15,13 +15,13 @@ from medrag._util.images import asked_image
 from medrag._util.remember import forget
 from medrag._util.text import shorten
 from medrag.agent import asking, followup
-from medrag.agent.antecedent import stated, understood
+from medrag.agent.antecedent import brought_up, stated, understood
 from medrag.agent.bare import names_nothing
 from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent, Event
 from medrag.agent.policy import RulePolicy
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
-from medrag.agent.talk import of_the_last, pleasantry
+from medrag.agent.talk import NOTHING_ASKED, of_the_last, pleasantry, said_already, wants_more
 from medrag.agent.talk import reasons as reasons
 from medrag.agent.things import IMAGE, of_image
 from medrag.agent.verify import verify
@@ -40,6 +40,8 @@ ASK_AGAIN = (
     "“{example}”."
 )
 EXAMPLES = ("What are the symptoms of gout?", "Is there a pleural effusion on the left?")  # without and with an image
+NOTED = "I take it that it is about {name}. What would you like to know?"
+NO_MORE = "Nothing more was found on “{question}”."
 RECALLED = 0.5  # of the evidence budget that earlier evidence may take
 REMEMBERED = 200  # pieces
 
@@ -102,6 +104,9 @@ class Chat:
             return
         given = list(as_tuple(image)) if image is not None else []
         looked, current = [*self.images, *self._new(given)], given or self._current
+        if not looked and self._ruled() and (told := self._of_texts(question)):
+            yield from told
+            return
         whole, at = self.understood(question, pictured=bool(looked)), None
         self._has = stated(question) or self._has
         if looked:
@@ -138,18 +143,42 @@ class Chat:
     def _without_a_run(self, question: str) -> Iterator[Event] | None:
         """What thanks are answered with, and what an earlier answer says to a question about it; None where something else is asked."""
         if polite := pleasantry(question):
-            return self._told(
-                question, Event("answer", self._unsearched(question, polite, "uncited", "nothing was asked"))
-            )
+            return self._told(question, Event("answer", self._unsearched(question, polite, "uncited", NOTHING_ASKED)))
         if (told := of_the_last(question, self.turns)) and (audit := self.agent.rag.audit):
             audit.recited(question, told, self.agent.rag.settings.access)
         return iter([Event("answer", told)]) if told else None
+
+    def _of_texts(self, question: str) -> Iterator[Event] | None:
+        """What a session without images says to what brings up a disease and asks nothing ("My father has gout."), and its last question's next answer to "what else?"."""
+        if name := brought_up(question):
+            self._has = stated(question) or self._has
+            answer = self._unsearched(question, NOTED.format(name=name), "uncited", NOTHING_ASKED)
+            self.turns.append((question, answer))
+            return self._told(question, Event("answer", answer))
+        last = self.turns[-1] if self.turns and wants_more(question) else None
+        return self._more(last[0]) if last and last[1].citations else None
+
+    def _more(self, asked: str) -> Iterator[Event]:
+        """The events of asking the last question again, of what was not cited for it; where nothing new is found, that is the answer."""
+        cited = {one.item.id for before, answer in self.turns if before == asked for one in answer.citations}
+        known = [piece for piece in self._known if id_of(piece) not in cited]
+        options: dict[str, Any] = {"exclude": (*self.exclude, *cited), "patient": self.patient}
+        for event in self.agent.stream(None, asked, known=self._recalled(asked, known), **options):
+            if event.stage == "answer":
+                if event.data.status == "abstained" or said_already(event.data, self.turns):
+                    event = Event(
+                        "answer",
+                        self._unsearched(asked, NO_MORE.format(question=asked), "abstained", "nothing more was found"),
+                    )
+                else:
+                    self._remember(asked, event.data, self._known)
+            yield event
 
     def _not_clear(self, question: str, images: Sequence[Any], at: int | None) -> str:
         """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""
         if at == -1:
             return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
-        bare = not images and names_nothing(question)  # it would be searched for any disease
+        bare = not images and (names_nothing(question) or wants_more(question))  # it would be searched for any disease
         return NOT_CLEAR if self._ruled() and (bare or asking.unclear(question)) else ""
 
     def _recorded(self, question: str, images: Sequence[Any]) -> bool:

@@ -17,10 +17,11 @@ from medrag.types import Answer
 from medrag.vlms import _words
 from medrag.vlms._ask import parse, plain
 
+NOTHING_ASKED = "nothing was asked"
 Turns = Sequence[tuple[str, Answer]]
 _SO = r"^\W*(?:(?:so|then|but|and|ok(?:ay)?|well)\b\W*)*"
 _THANKS = re.compile(
-    r"^\W*(?:(?:ok(?:ay)?|great|perfect|good|fine|cool|nice|no|yes)\b\W*)*(?:many )?(?:thanks?(?: you)?|thx|cheers)\b(?: (?:very|so) much| a lot| again| for (?:that|this|your help|the help|everything))*\W*$",
+    r"^\W*(?:(?:ok(?:ay)?|great|perfect|good|fine|cool|nice|no|yes)\b\W*)*(?:many )?(?:thanks?(?: you)?|thx|cheers)\b(?: (?:very|so) much| a lot| again| for (?:that|this|your help|the help|everything)|[\s,.!]+(?:good)?bye|[\s,.!]+that(?:['’]s| is) all)*\W*$",
     re.IGNORECASE,
 )
 _WELL = re.compile(
@@ -32,7 +33,16 @@ _HELLO = re.compile(
 )
 _SURE = re.compile(r"\b(?:sure|certain|confident|really)\b", re.IGNORECASE)
 _SAID = re.compile(
-    rf"{_SO}(?:you (?:just )?(?:said|told me|wrote|claimed)\b.*|(?:are you )?really|is that (?:really )?(?:so|true|correct))\W*$",
+    rf"{_SO}(?:no\b\W*)?(?:you (?:just )?(?:said|told me|wrote|claimed)\b.*|(?:are you )?really|is that (?:really )?(?:so|true|correct|right|wrong)"
+    r"|(?:(?:i think )?(?:you|that|this|it)(?:['’]re|['’]s| are| is| must be| may be)|are you|no[,!]?) (?:really )?(?:wrong|mistaken|not (?:true|right|correct)|false|nonsense)|i (?:do not|don['’]t) (?:believe|trust) (?:you|that|it|this)|wrong)\W*$",
+    re.IGNORECASE,
+)
+_AGAIN = re.compile(  # wants an answer once more
+    rf"{_SO}(?:please )?(?:(?:can|could|would) you )?(?:please )?(?:(?:repeat|say)(?: (?:that|it|this|your answer|the answer))?(?: once more| again)?|what did you (?:just )?(?:say|answer|tell me)(?: (?P<first>first|at first|(?:at|in) the beginning))?|what was (?:your|the) (?P<one>first |last )?answer|come again)(?: please)?\W*$",
+    re.IGNORECASE,
+)
+_MORE = re.compile(
+    rf"{_SO}(?:please )?(?:(?:can|could|would) you )?(?:please )?(?:(?:what|anything|something) (?:else|more)(?: (?:is there|do you know|can you (?:say|tell me)))?|is there (?:anything|something|nothing) (?:else|more)|(?:tell me|say|explain|know|give me)(?: (?:it|that|this))? (?:(?:a (?:bit|little)|some|any) )?more(?: (?:details?|information))?(?: (?:about|on) (?:it|that|this))?|(?:some )?more(?: (?:details?|information))?|(?:please )?(?:go on|continue|elaborate)(?: (?:on|with) (?:it|that|this))?)(?: please)?\W*$",
     re.IGNORECASE,
 )
 _SHORTER = re.compile(
@@ -77,9 +87,27 @@ def of_the_last(question: str, turns: Turns) -> Answer | None:
         return reasons(last)
     if _SHORTER.match(question):
         return shorter(last)
+    if again := _AGAIN.match(question):
+        told = [answer for _, answer in turns if answer.reason != NOTHING_ASKED] or [last]
+        return told[0] if again["first"] or (again["one"] or "").lower() == "first " else last
     against = turns if _NORMAL.match(question) else turns[-1:] if _NONE.match(question) else ()
     found = [turn for turn in reversed(against) if _affirmed(*turn) and _pictures(turn[1]) == _pictures(last)]
     return _told(*max(found, key=lambda turn: turn[1].confidence or 0.0)) if found else None
+
+
+def wants_more(question: str) -> bool:
+    """Whether it asks for more of the same: "what else?", "tell me more".
+
+    >>> wants_more("What else?"), wants_more("can you explain more?"), wants_more("What else causes gout?")
+    (True, True, False)
+    """
+    return len(question) <= LONGEST and bool(_MORE.match(question))
+
+
+def said_already(answer: Answer, turns: Turns) -> bool:
+    """Whether all that an answer quotes was quoted before."""
+    before = {one.quote for _, told in turns for one in told.citations}
+    return answer.status == "answered" and {one.quote for one in answer.citations} <= before
 
 
 def reasons(answer: Answer) -> Answer:

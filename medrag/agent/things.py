@@ -26,7 +26,7 @@ _NEEDS_A_PLACE = re.compile(rf"\b(?:{AUX}|there|think|say)\W*$", re.IGNORECASE) 
 _PROPERTY = re.compile(
     r"(?:the )?(?:(?:common|main|usual|typical|possible|normal|recommended|maximum|daily|first-line) )*(?:symptoms?|signs?|causes?|treatments?|therapy|complications?|prognosis|risks?|risk factors"
     r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) (?:of|for) (?P<of>.+)"
-    r"|(?:(?:the|an?|any) )?(?:(?:vaccine|shot|cure|test|blood test|remedy|treatment|outlook|life ?(?:expectancy|span)|survival(?: rate)?|mortality|frequency|stages|types|kinds|forms|triggers)"
+    r"|(?:(?:the|an?|any) )?(?:(?:vaccine|shot|cure|(?:[\w-]+ )?tests?|remedy|treatment|outlook|life ?(?:expectancy|span)|survival(?: rate)?|mortality|frequency|stages|types|kinds|forms|triggers)"
     r" (?:of|for|against|with)|at risk (?:of|for)) (?P<for>.+)",
     re.IGNORECASE,
 )
@@ -72,7 +72,7 @@ _NO_NOUN = _words.stem_set(
 _RELATIONS = _words.RELATIONS | _words.stem_set(
     "vaccine vaccines vaccination vaccinated shot remedy life expectancy span outcome survive survived live living die food foods eat eating avoid avoided diet doctor doctors "
     "specialist screened screening tested hurt hurts painful contagious infectious catch hereditary curable cured treatable preventable fatal deadly severe worse trigger triggers "
-    "available special pregnant pregnancy boy boys girl girls elderly newborn newborns teenager teenagers old young someone anyone everyone worry worried long-term affected surgery operation exercise sport travel work recover"
+    "available special pregnant pregnancy boy boys girl girls elderly newborn newborns teenager teenagers kids old young someone anyone everyone worry worried long-term affected surgery operation exercise sport travel work recover"
 )
 _AFTER = frozenset(
     "in on at of for since than now or and to with from by compared yet enough again instead otherwise".split()

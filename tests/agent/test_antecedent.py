@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from small_agent import picture, small_rag
+from small_agent import TEXTS, picture, small_rag
 
 from medrag.agent.antecedent import stated, understood
 from medrag.agent.asking import unclear
 from medrag.agent.chat import NOT_CLEAR
 from medrag.agent.talk import pleasantry, shorter
+from medrag.types import Passage
 
 EFFUSION = "Is there a pleural effusion?"
 IMAGE = True
+MORE_TEXTS = (
+    *TEXTS,
+    Passage("book:effusion~2", "book:effusion", "Pneumonia also causes pleural effusion.", title="Pleural effusion"),
+)
 CHATS = [  # what is asked in turn, and what each is understood as
     (IMAGE, [
         (EFFUSION, EFFUSION),
@@ -126,12 +131,14 @@ def test_what_names_nothing_is_not_searched_where_nothing_was_spoken_of(text):
     assert (answer.status, answer.reason) == ("abstained", NOT_CLEAR) and not answer.trace and "gout" in answer.text
 
 
-def test_a_word_of_a_relation_may_itself_be_asked_about():
-    assert small_rag().chat().ask("What is a gene?").trace
+@pytest.mark.parametrize("text", ["What is a gene?", "How do vaccines work?", "Which diseases are inherited?"])
+def test_a_word_of_a_relation_may_itself_be_asked_about(text):
+    assert small_rag().chat().ask(text).trace and understood(text, ["What is gout?"]) == text
 
 
 def test_what_a_patient_is_said_to_have_is_a_short_name():
     assert stated("A 67-year-old woman with atrial fibrillation. Should she take warfarin?") == "atrial fibrillation"
+    assert not stated("She has two children.") and not stated("I have no idea.")
     assert not stated("He has been coughing for weeks. Is there a mass?") and not stated("What is gout?")
 
 
@@ -153,7 +160,7 @@ def test_are_you_sure_tells_the_confidence_and_where_it_says_that():
     question, answer = "What is a pleural effusion?", chat.ask("What is a pleural effusion?")
     assert "it was not calibrated" in chat.ask("are you sure?").text
     chat.turns[-1] = (question, dataclasses.replace(answer, confidence=0.876))
-    for asked in ("are you sure?", "really?", "you said there was none"):
+    for asked in ("are you sure?", "really?", "you said there was none", "you are wrong", "Are you wrong?"):
         told = chat.ask(asked)
         assert "with a confidence of 0.88" in told.text and "It cites [E1]" in told.text
         assert told.citations == answer.citations
@@ -178,8 +185,38 @@ def test_a_shorter_answer_is_the_beginning_of_the_last_one():
     assert shorter(report).text and all(one in report.citations for one in shorter(report).citations)
 
 
+def test_an_answer_is_given_once_more_and_the_first_one_too():
+    chat = small_rag().chat()
+    first, last = chat.ask("What is a pleural effusion?"), chat.ask("How is heart failure treated?")
+    assert chat.ask("repeat that please").text == last.text and chat.ask("What did you say first?").text == first.text
+    assert len(chat.turns) == 2
+
+
+def test_what_else_asks_again_without_what_was_cited_until_nothing_is_left():
+    chat = small_rag(texts=MORE_TEXTS).chat()
+    first = chat.ask("What causes a pleural effusion?")
+    again = [chat.ask(asked) for asked in ("what else?", "tell me more", "anything else?", "more")]
+    cited = [one.item.id for answer in (first, *again) for one in answer.citations]
+    assert first.citations and len(cited) == len(set(cited))
+    assert (again[-1].status, again[-1].reason) == ("abstained", "nothing more was found")
+
+
+def test_what_else_of_nothing_is_not_understood():
+    assert small_rag().chat().ask("what else?").reason == NOT_CLEAR
+
+
+@pytest.mark.parametrize("said", ["My father has heart failure.", "I have a question about heart failure."])
+def test_what_is_brought_up_is_taken_down_and_asked_about_next(said):
+    chat = small_rag().chat()
+    noted = chat.ask(said)
+    assert "heart failure" in noted.text and not noted.trace and noted.reason == "nothing was asked"
+    answer = chat.ask("How is it treated?")
+    assert answer.context.query.text == "How is heart failure treated?" and "furosemide" in answer.text
+
+
 @pytest.mark.parametrize(
-    "text", ["Thanks", "thank you very much!", "ok thanks", "OK", "great, thanks a lot", "Good.", "hi"]
+    "text",
+    ["Thanks", "ok thank you, bye", "thank you very much!", "ok thanks", "OK", "great, thanks a lot", "Good.", "hi"],
 )
 def test_thanks_are_answered_politely_and_nothing_is_searched(text):
     chat = small_rag().chat()
