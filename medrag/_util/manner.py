@@ -40,7 +40,7 @@ _FOR = re.compile(
 _EXCLUDED = re.compile(  # whether it is not there; "are the angles excluded on this view?" asks what was cut off
     rf"^\W*(?:is|are|was|were|has|have|can|could) (?!(?:the|he|she|they|you|we|i)\b)(?![^?]* (?:by|from) ){_THING}(?: be| been)?(?: \w+ly)? (?:excluded|ruled out)(?P<rest>(?: (?:in|on|here)\b[^.?!;]*)?)\W*$"
     rf"|^\W*(?:can|could) (?:you|we|i|one|it)(?: \w+ly)? (?:rule out|exclude) {_THING.replace('<thing>', '<sought>')}\W*$"
-    r"|^\W*(?:is|are) there no (?:evidence of |signs? of )?(?P<none>(?!cure\b|treatment\b|other\b|need\b|evidence\b|signs?\b|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|longer\b)[\w-]+){0,2})\W*$",
+    r"|^\W*(?:is|are) there no (?:evidence of |signs? of )?(?P<none>(?!cure\b|treatment\b|other\b|need\b|evidence\b|signs?\b|longer\b|(?:\w+ )?changes?\b)[\w-]+(?: (?!of\b|or\b|and\b|but\b|nor\b|no\b|not\b|with\b|without\b|longer\b)[\w-]+){0,2})\W*$",
     re.IGNORECASE,
 )
 _SEE = re.compile(
@@ -51,12 +51,24 @@ _SEE_THE = re.compile(
     r"^\W*(?:can|could|do) (?:you|u|we|one|i) (?:see|appreciate|make out|visuali[sz]e|recogni[sz]e) (?P<thing>(?:the|all|both) [^.?!;]{2,90}?)\W*$",
     re.IGNORECASE,
 )
-_SEEN = re.compile(
-    r"^\W*(?:can|could) (?P<thing>(?!(?:you|u|we|i|one|it|this|that|these|they|he|she|there)\b)[^.?!;,]{2,90}?) be (?:seen|appreciated|detected|found|identified|visuali[sz]ed|recogni[sz]ed|observed)(?P<rest>[^.?!;]*?)\W*$",
+_SEEN = re.compile(  # "by a blood test" and "in women" tell of books, not of a picture
+    r"^\W*(?:can|could) (?P<thing>(?!(?:you|u|we|i|one|it|this|that|these|they|he|she|there|children|people|patients|women|men)\b)[^.?!;,]{2,90}?) be (?:(?P<eye>seen|appreciated|visuali[sz]ed)|detected|found|identified|recogni[sz]ed|observed)"
+    r"(?P<rest>(?: (?:(?:in|on|at|within|behind|over|near|along|from) (?:this|these|the|his|her|its|either|both|left|right|any)\b|here|there|anywhere|bilaterally|clearly|well)[^.?!;]*?)?)\W*$",
     re.IGNORECASE,
 )
-_COULD_BE = re.compile(
-    r"^\W*(?:can|could|may|might|would) (?P<subject>this|it|that|these|there|(?:the|his|her) (?!patient\b)[\w-]+(?: [\w-]+)?) be (?P<rest>.+)$",
+_BEFORE_US = re.compile(  # a thing, or a place, of which it is plain that it is on the picture that is asked about
+    r"^(?:an?|any|the|both|all|his|her) |\b(?:this|these|here|films?|images?|pictures?|x-?rays?|radiographs?|scans?|views?|lungs?|chest|left|right)\b",
+    re.IGNORECASE,
+)
+_STATES_ED = (
+    "enlarged|dilated|widened|elevated|blunted|deviated|shifted|calcified|collapsed|fractured|rotated|flattened|displaced|increased|decreased|inflated|hyperinflated|obscured|thickened"
+    "|consolidated|congested|tilted|infected|malpositioned|misplaced|loculated|narrowed|compressed|scarred|distended|inverted|dislocated|related|associated"
+)
+_DONE = (
+    rf"(?:\w+ly |also |still |ever )?(?:(?!(?:{_STATES_ED})\b)\w{{3,}}ed|done|given|taken|made|spread|caught|felt)\b"
+)
+_COULD_BE = re.compile(  # not what can be done: "Can the disease be cured?"
+    rf"^\W*(?:can|could|may|might|would) (?P<subject>this|it|that|these|there|(?P<named>(?:the|his|her) (?!patient\b)[\w-]+(?: (?!not\b)[\w-]+)?)) be (?P<rest>(?!{_DONE}).+)$",
     re.IGNORECASE,
 )
 _COULD_HAVE = re.compile(
@@ -68,14 +80,14 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 _TAG = re.compile(  # "There's no effusion, right?", "The heart isn't enlarged, is it?"
-    r"^\W*(?:so |but |and )?(?P<clause>(?:there|this|it|that|he|she|they|these|(?:the|his|her|both|all|this|my) [\w -]{2,40}?)(?:['’]s | (?:is|are|has|have|does|do|shows?)(?:n['’]t)? )[^,?]+?),?"
+    r"^\W*(?:so |but |and )?(?P<clause>(?:there|this|it|that|he|she|they|these|(?:the|his|her|both|all|this|my) [\w -]{2,40}?)(?:['’]s | (?:is|are|has|have|does|do|shows?)(?:n['’]t)? )[^?]+?),?"
     r" (?P<tag>right|correct|true|yes|no|ok|okay|yeah|(?:is|are|does|do|has|have)(?:n['’]t)? (?:it|there|they|he|she|this))\W*$"
     r"|^\W*(?:so,? )?(?P<said>(?:there|it|he|she|(?:the|both|his|her) (?:[\w-]+ ){0,3}?[\w-]+) (?:(?:is|are|does|do|has)(?:n['’]t\b| not\b| no\b)|(?:is|are) (?!what\b|which\b|where\b|how\b|why\b|it\b|there\b))[^,?.]+)\?\W*$",
     re.IGNORECASE,
 )
 _NOT = re.compile(  # what is said not to be: the same without it
-    r"^(?P<verb>is|are|was|were|does|do|did|has|have)(?:n['’]t| not) (?P<one>.+)$"
-    r"|^(?P<asked>(?:is|are|was|were|does|do|did) (?:(?:the|this|that|it|he|she|these|they|both|his|her)\b(?: (?!not\b|or\b|and\b)[\w-]+){0,4}?)) not (?P<rest>(?!only\b|just\b)[^?]+\?*)$",
+    r"^(?P<verb>is|are|was|were|does|do|did|has|have)(?:n['’]t| not) (?!only\b|just\b)(?P<one>.+)$"
+    r"|^(?P<asked>(?:is|are|was|were|does|do|did) (?:(?:the|this|that|there|it|he|she|these|they|both|his|her)\b(?: (?!not\b|or\b|and\b)[\w-]+){0,4}?)) not (?P<rest>(?!only\b|just\b)[^?]+\?*)$",
     re.IGNORECASE,
 )
 _WELL = re.compile(  # free of anything is clear
@@ -89,8 +101,16 @@ _BELIEVED = re.compile(
 )
 _SHORTENED = re.compile(r"^(there|it|this|that|he|she)['’]s (?!(?:got|been|had)\b)", re.IGNORECASE)
 _DENIED = re.compile(
-    r"^(?P<subject>.+?) (?P<verb>is|are|was|were|has|have|does|do)(?:n['’]t| not| no(?= )) (?P<rest>.+)$", re.IGNORECASE
+    r"^(?P<subject>.+?) (?P<verb>is|are|was|were|has|have|does|do)(?: not|(?P<no> no)(?= )) (?!only\b|just\b)(?P<have>have )?(?P<rest>.+)$",
+    re.IGNORECASE,
 )
+_ISNT = re.compile(r"\b(is|are|was|were|has|have|had|does|do|did)n['’]t\b", re.IGNORECASE)
+_CLAUSES = re.compile(r",? (?:and|but) |, ")
+_JOINED = re.compile(  # more is said than one thing of one subject
+    r"[,;]|\b(?:and|but|nor|yet|while|although|no|not|never|without|is|are|was|were|has|have|does|do)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_DOES = re.compile(r"^(?P<subject>.+?) (?P<verb>does|do|did) (?P<rest>.+)$", re.IGNORECASE)
 _IS = re.compile(
     r"^(?P<subject>there|this|it|that|these|they|(?:this|the|his|her|any|an?) (?:(?!is\b|are\b|has\b|have\b)[\w-]+ ){0,5}?(?!is\b|are\b)[\w-]+) (?P<verb>is|are|was|were) (?P<rest>.+)$",
     re.IGNORECASE,
@@ -104,8 +124,8 @@ _SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Za-z])")
 
 
 @remembered(4096)
-def plainly(question: str) -> str:
-    """The question as it would be asked without greeting, thanks and detours.
+def plainly(question: str, pictured: bool = True) -> str:
+    """The question as it would be asked without greeting, thanks and detours. Without a picture ``pictured``, what can be seen or may be is no question of what is there.
 
     >>> plainly("Could you please tell me if there is a pneumothorax?"), plainly("Can you see an effusion?"), plainly("Could this be pneumonia?")
     ('Is there a pneumothorax?', 'Is there an effusion?', 'Is this pneumonia?')
@@ -117,18 +137,20 @@ def plainly(question: str) -> str:
     ('Is there effusion?', 'Is the heart enlarged?', 'Are the lungs clear?')
     >>> plainly("There is a mass. Is that correct?"), plainly("Is it true that the heart is large?"), plainly("I think there's a mass, agreed?")
     ('Is there a mass?', 'Is the heart large?', 'Is there a mass?')
+    >>> plainly("The heart is enlarged and there is no effusion, right?"), plainly("Can the disease be cured?"), plainly("There is no effusion but a mass, right?")
+    ('Is the heart enlarged and is there no effusion?', 'Can the disease be cured?', 'Is there no effusion but a mass?')
     """
     if len(question) > LONGEST:
         return question
     if found := _BELIEVED.match(question):
-        return _unturned(_inverted(_affirmed(found["clause"] or found["said"])) or question)
+        return _unturned(_asked(found["clause"] or found["said"]) or question)
     told = _SENTENCE.split(question.strip())
-    turned = [_turned(one) for one in told]
+    turned = [_turned(one, pictured) for one in told]
     turned = [_unturned(one) for one in turned]
     return question if turned == told else " ".join(filter(None, turned)) or question
 
 
-def _turned(sentence: str) -> str:
+def _turned(sentence: str, pictured: bool) -> str:
     text = _THANKS.sub(r"\g<end>", _GREETING.sub("", sentence.strip()))
     text = re.sub(r"([.?!]) ?[.?!]$", r"\1", text)
     if found := _EXCLUDED.match(text):
@@ -136,24 +158,29 @@ def _turned(sentence: str) -> str:
     while not _SEE.match(text) and text != (shorter := _PLEASE.sub("", text)):
         text = shorter
     if found := _TAG.match(text):
-        return _inverted(_affirmed(found["clause"] or found["said"])) or text
+        return _asked(found["clause"] or found["said"]) or text
     if found := _WHETHER.match(text):
-        return _inverted(found["clause"]) or text
+        return _asked(found["clause"]) or text
     if found := _FOR.match(text) or _SEE.match(text):
         return f"Is there {found['thing'].strip()}?"
     if found := _SEE_THE.match(text):
         return _visible(found["thing"])
-    if found := _SEEN.match(text):
+    if pictured and (found := _SEEN.match(text)) and _looked_for(found):
         if found["thing"].lower().startswith(("the ", "both ", "all ")):
             return _visible(found["thing"], found["rest"])
         return f"{'Are' if _many(found['thing']) else 'Is'} there {found['thing']}{found['rest']}?"
-    if found := _COULD_BE.match(text):
+    if (found := _COULD_BE.match(text)) and (pictured or not found["named"]):
         return f"{'Are' if plural(found['subject'].lower()) and found['subject'].lower() != 'this' else 'Is'} {found['subject'].lower()} {found['rest']}"
     if found := _COULD_HAVE.match(text):
         return f"Does {found['subject'].lower()} have {found['rest']}"
     if found := _CALLED.match(text):
         return f"{'Are' if plural(found['thing'].strip()) else 'Is'} {found['thing'].strip().lower()} {found['rest']}?"
     return text
+
+
+def _looked_for(found: re.Match[str]) -> bool:
+    """Whether what can be seen or found is asked of a picture: "Can measles be detected?" is not."""
+    return bool(found["eye"] or _BEFORE_US.search(found["thing"]) or _BEFORE_US.search(found["rest"].lstrip()))
 
 
 def _visible(thing: str, rest: str = "") -> str:
@@ -166,10 +193,21 @@ def _many(thing: str) -> bool:
     return first.startswith(("all ", "both ")) or (plural(first) and not first.startswith(("a ", "an ")))
 
 
+def _asked(statement: str) -> str:
+    """A statement as the question whether it holds, a denial taken off; of several clauses each as it stands. Empty where it cannot be turned."""
+    statement = _ISNT.sub(r"\1 not", _SHORTENED.sub(r"\1 is ", statement))
+    clauses = [_inverted(one) for one in _CLAUSES.split(statement)]
+    if len(clauses) > 1 and all(clauses):
+        return f"{' and '.join([clauses[0][:-1], *(_low(one)[:-1] for one in clauses[1:])])}?"
+    return _inverted(_affirmed(statement))
+
+
 def _inverted(clause: str) -> str:
     """A statement as a question; empty where it is not one that can be turned."""
     clause = _SHORTENED.sub(r"\1 is ", clause)
     if found := _IS.match(clause):
+        return f"{found['verb'].capitalize()} {_low(found['subject'])} {found['rest']}?"
+    if found := _DOES.match(clause):
         return f"{found['verb'].capitalize()} {_low(found['subject'])} {found['rest']}?"
     if found := _HAS.match(clause):
         return f"Does {_low(found['subject'])} {'show' if found['shows'] else 'have'} {found['rest']}?"
@@ -177,20 +215,21 @@ def _inverted(clause: str) -> str:
 
 
 def _affirmed(clause: str) -> str:
-    """A statement that denies as the one that does not: "there is no effusion" as "there is effusion"."""
-    clause = _SHORTENED.sub(r"\1 is ", clause)
-    if not (found := _DENIED.match(clause)):
+    """A statement that denies one thing as the one that does not: "there is no effusion" as "there is effusion"; as it is where more is said, of which a part would be turned round."""
+    found = _DENIED.match(clause)
+    if found is None or _JOINED.search(found["subject"]) or _JOINED.search(found["rest"]):
         return clause
-    verb = {"does": "has", "do": "have"}.get(found["verb"].lower(), found["verb"])
-    rest = re.sub(r"^have ", "", found["rest"], flags=re.IGNORECASE) if verb in ("has", "have") else found["rest"]
-    return f"{found['subject']} {verb} {rest}"
+    if found["no"] and re.search(r"\bor\b", found["rest"], re.IGNORECASE):
+        return clause
+    return f"{found['subject']} {found['verb']} {found['have'] or ''}{found['rest']}"
 
 
 def _unturned(question: str) -> str:
-    """A question whether something is not so as one whether it is: "Is the heart not enlarged?" as "Is the heart enlarged?"."""
+    """A question whether something is not so as one whether it is: "Is the heart not enlarged?" as "Is the heart enlarged?"; not where more is asked."""
     if found := _WELL.match(question):
         return f"{found['lungs']} clear?"
-    if not (found := _NOT.match(question)):
+    found = _NOT.match(question)
+    if found is None or _JOINED.search(found["one"] or found["rest"]):
         return question
     return f"{found['verb']} {found['one']}" if found["verb"] else f"{found['asked']} {found['rest']}"
 

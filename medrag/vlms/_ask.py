@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medrag._util.findings import label_of
-from medrag._util.manner import plainly
+from medrag._util.manner import LONGEST, plainly
 from medrag._util.polarity import polarity
 from medrag._util.spelling import in_full, mended
 from medrag._util.text import plain_marks, plural
@@ -81,7 +81,7 @@ _PRESENT = re.compile(
     rf"(?!{_LEAD})^\W*(?P<thing>(?!any\b|what\b)[a-z][\w-]+(?: [\w-]+){{0,3}}?) (?:is |are )?(?:present|seen|visible|there)\s*(?P<end>\??)\W*$",
     re.IGNORECASE,
 )
-_STATES = "clear|normal|enlarged|abnormal|midline|intact|unremarkable|elevated|widened|dilated|sharp|blunted|big|large|ok|okay|fine|deviated|shifted"
+_STATES = "clear|normal|enlarged|abnormal|adequate|rotated|midline|intact|unremarkable|elevated|widened|dilated|sharp|blunted|big|large|ok|okay|fine|deviated|shifted"
 _STATE = re.compile(  # "Both lungs clear?"
     rf"^\W*(?:(?P<first>both|the|all) )?(?P<thing>(?!(?:is|are|was|were|it|this|that|any|or|and)\b)[\w-]+(?: (?!(?:is|are|or|and)\b)[\w-]+){{0,2}}) (?P<state>{_STATES})\s*\?\W*$",
     re.IGNORECASE,
@@ -91,6 +91,10 @@ _STATED = re.compile(  # "Big heart?"
     re.IGNORECASE,
 )
 _SAME_STATE = {"ok": "normal", "okay": "normal", "fine": "normal", "big": "enlarged", "large": "enlarged"}
+_TOLD_FIRST = re.compile(
+    r"^\W*(?P<told>there(?:['’]s| is| are) [^,;.?]+)[,;.] ?(?:but|and|so) (?P<asked>(?:is|are|does|do|has) [^?]+\?\W*)$",
+    re.IGNORECASE,
+)
 _ILLNESS = re.compile(  # names of diseases, and what else a film is asked for, of which no label knows
     r"\b(?:(?!diagnos|progno|hypothes)\w+(?:itis|osis|oma|omata|opathy|ectasis|thorax|megaly|penia|sclerosis|mediastinum|peritoneum)|cancer|tumou?rs?|malignancy|metastas[ei]s|mets|embol(?:ism|us|i)|aneurysms?|dissection|failure"
     r"|copd|asthma|disease|process|abnormalit(?:y|ies)|infection|abscess|empyema|infarct(?:ion)?|stroke|h(?:a)?emorrhage|bleed(?:ing)?|collapse|congestion|thickening|cavit(?:y|ies|ation)|lesions?|cysts?|calcifications?|clips|pacemaker|icd|free air"
@@ -142,8 +146,10 @@ def plain(question: str, pictured: bool = True) -> str:
     >>> plain("Both lungs clear?"), plain("Cardiomegaly yes or no"), plain("PTX?"), plain("Big heart?"), plain("No rib fx?"), plain("r/o PNA")
     ('Are both lungs clear?', 'Is there cardiomegaly?', 'Is there pneumothorax?', 'Is the heart enlarged?', 'Is there no rib fracture?', 'Is there pneumonia?')
     """
-    text = mended(plainly(question))
-    text = _OR_NOT.sub("?", text)
+    text = mended(plainly(question, pictured))
+    if len(text) > LONGEST:
+        return text
+    text = _OR_NOT.sub("?", _last_asked(text) if pictured else text)
     if _WHAT.match(text.strip()):
         return text
     if found := _CLOSED.match(text):
@@ -161,6 +167,12 @@ def plain(question: str, pictured: bool = True) -> str:
     if (bare := _PRESENT.match(text)) and (bare["end"] or label_of(in_full(bare["thing"]))):
         text = f"{bare['thing']}?"
     return _bare_asked(text, pictured)
+
+
+def _last_asked(text: str) -> str:
+    """Of a finding that is told and another that is asked for, the second: "There's no effusion, but is there a mass?"."""
+    found = _TOLD_FIRST.match(text)
+    return found["asked"] if found and label_of(found["told"]) and label_of(found["asked"]) else text
 
 
 def _state_asked(state: re.Match[str]) -> str:
@@ -240,7 +252,7 @@ def defines(question: str, pictured: bool = True) -> bool:
     >>> [defines(text) for text in ("What is the optic disc?", "What is the silhouette sign?", "What is the heart size?", "What is the modality?")]
     [True, True, False, False]
     """
-    question = plain(question)
+    question = plain(question, pictured)
     if not _DEFINE.match(question) or re.search(r"\b(?:this|these)\b", question, re.IGNORECASE):
         return False
     if _MEANS.search(question):

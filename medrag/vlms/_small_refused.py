@@ -13,6 +13,7 @@ from medrag.vlms._beyond import foreign
 from medrag.vlms._changed import asks_change, asks_course
 from medrag.vlms._evidence import GIVEN
 from medrag.vlms._small_asked import of_tubes, untaught
+from medrag.vlms._small_several import TWO, tangled
 from medrag.vlms._small_sides import asks_where
 from medrag.vlms._taught import TAUGHT
 
@@ -72,6 +73,11 @@ _BY_ADVICE = re.compile(
     re.IGNORECASE,
 )
 _KNOWN = TAUGHT | words.FRAME | words.SITES | words.STATES | words.RELATIONS
+_OF_A_FILM = re.compile(  # words of how a film is taken, and of signs on it
+    r"\b(?:portable|inspirat\w+|expirat\w+|inspiration|kerley|supine|erect|upright|decubitus|lordotic|rotat\w+|expos\w+|penetrat\w+|collimat\w+|marker|artifact\w*|quality|technique|projection|adequate|adequacy|hilar?|hilum"
+    r"|silhouette|bronchogram\w*|costophrenic|cardiophrenic|cp|ctr|ett|ngt|picc|icd)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[a-z]{2,}", re.IGNORECASE)
 _COMMON = re.compile(
     r"\b(?:is|are|was|were|the|there|does|did|do|has|have|what|which|where|when|why|how|who|any|this|that|of|and|with|in|on|at|an?|it|to|can|could|please|no|yes|or|not|side|more|again|shorter)\b",
@@ -91,6 +97,8 @@ def why_not(prompt: Prompt, chest: bool) -> str:
         return told
     if foreign(question):
         return "I answer questions in English."
+    if tangled(question):
+        return TWO
     if not chest:
         return ""
     if _MODAL.search(asked):
@@ -130,13 +138,14 @@ def strange(question: str) -> bool:
 def senseless(question: str) -> bool:
     """Whether no word of a short question is one that questions about pictures hold.
 
-    >>> senseless("asdf qwer"), senseless("Modality?"), senseless("Effusion size")
+    >>> senseless("asdf qwer"), senseless("Modality?"), senseless("Portable?")
     (True, False, False)
     """
     said = _WORD.findall(question)
     return bool(
         0 < len(said) < 4
         and not _COMMON.search(question)
+        and not _OF_A_FILM.search(question)
         and not label_of(question)
         and parse(question).sort == "open"
         and not words.stem_set(question) & _KNOWN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from medrag._util.findings import ASKED, label_of, reading_asked
+from medrag._util.manner import LONGEST
 from medrag.vlms._ask import parse, plain, which_side
 
 _ADJECTIVE = re.compile(
@@ -34,7 +35,7 @@ def finding_of(question: str) -> str:
     ('Effusion', '', '')
     """
     asked, ask = plain(question), parse(question)
-    if ask.sort != "closed" or ask.either or which_side(ask) or not _placed(asked):
+    if len(asked) > LONGEST or ask.sort != "closed" or ask.either or which_side(ask) or not _placed(asked):
         return ""
     rest = _DEGREE.sub("", _PLACE.sub(" ", _ADJECTIVE.sub("", asked)))
     label, against = reading_asked(re.sub(r"\b(?:lobe|lung|zone)s?\b", "", rest))

@@ -41,7 +41,7 @@ from medrag.vlms._small_kept import kept, pixels
 from medrag.vlms._small_named import named, turned
 from medrag.vlms._small_refused import reasoned, refused, why_not
 from medrag.vlms._small_said import beginning, same, sentences_of, views, whose
-from medrag.vlms._small_several import apart, told_apart
+from medrag.vlms._small_several import TWO, apart, told_apart
 from medrag.vlms._small_sides import in_doubt, there_or_not
 from medrag.vlms._stance import says
 from medrag.vlms._vote import cite_keys
@@ -290,7 +290,7 @@ class MedragSmall:
         alone = dataclasses.replace(prompt.context, frequency=None)
         asked = [dataclasses.replace(prompt, question=one, context=alone) for one in parts]
         if not all(len(labels_of(one)[0]) == 1 for one in parts):
-            return refused("This asks two things: ask one at a time.")
+            return refused(TWO)
         chances = self._chances(asked, [images] * len(asked))
         yes = [(p >= 0.5) != parse(one).negated for one, (p, _) in zip(parts, chances, strict=True)]
         closed = parse(prompt.question).sort == "closed"  # what is no closed question finds its keys by its words

@@ -147,3 +147,42 @@ def test_what_books_exclude_is_not_turned() -> None:
     ):
         assert plainly(text) == text
     assert plain("Pneumonia treatment") == "Pneumonia treatment" and plain("Pneumonia") == "Is there pneumonia?"
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("The heart is enlarged and there is no effusion, right?", "Is the heart enlarged and is there no effusion?"),
+        ("The heart is not enlarged but there is an effusion, right?", "Is the heart not enlarged and is there an effusion?"),
+        ("I think there's no effusion but there's a mass, agreed?", "Is there no effusion and is there a mass?"),
+        ("There is no effusion but a mass, right?", "Is there no effusion but a mass?"),
+        ("There is no effusion, no pneumothorax, right?", "Is there no effusion, no pneumothorax?"),
+        ("The heart and lungs aren't normal, right?", "Are the heart and lungs not normal?"),
+        ("It is not only a mass, right?", "Is it not only a mass?"),
+        ("Is the heart not enlarged and the lungs clear?", "Is the heart not enlarged and the lungs clear?"),
+        ("Is there no effusion and mass?", "Is there no effusion and mass?"),
+        ("The film doesn't show an effusion, right?", "Does the film show an effusion?"),
+        ("He doesn't have pneumonia, does he?", "Does he have pneumonia?"),
+        ("There is a small, round mass, right?", "Is there a small, round mass?"),
+    ],
+)  # fmt: skip
+def test_of_several_clauses_none_loses_its_denial(statement: str, expected: str) -> None:
+    assert plainly(statement) == expected
+
+
+@pytest.mark.parametrize("pictured", [True, False])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Can the disease be cured?", "Can his gout be treated?", "Can measles be detected by blood test?", "Can measles be detected?", "Can gout be found in women?",
+        "Can children be found to have measles?", "Could the heart not be enlarged?", "Can it be prevented?", "Can this also be treated?",
+    ],
+)  # fmt: skip
+def test_what_can_be_done_is_not_asked_as_what_is(question: str, pictured: bool) -> None:
+    assert plainly(question, pictured) == question
+
+
+def test_what_can_be_found_is_there_only_on_a_picture() -> None:
+    for question in ("Can a mass be detected?", "Could the heart be enlarged?", "Can the ribs be seen?"):
+        assert plainly(question).startswith(("Is ", "Are ")) and plainly(question, pictured=False) == question
+    assert plainly("Can pneumonia be found on this film?") == "Is there pneumonia on this film?"

@@ -9,7 +9,10 @@ from test_medrag_small import Reads, Says, Weighs, context, film, on_chest, prom
 
 from medrag.prompts import REFUSAL, Prompt
 from medrag.vlms._ask import parse
+from medrag.vlms._small_named import named
 from medrag.vlms._small_said import same
+from medrag.vlms._small_several import apart
+from medrag.vlms._small_sides import finding_of
 from medrag.vlms._stance import stance
 from medrag.vlms.small import MedragSmall
 
@@ -90,9 +93,9 @@ def test_a_report_in_one_sentence_is_one_sentence() -> None:
 
 
 def test_a_film_is_normal_where_nothing_abnormal_is_there() -> None:
-    for chance, word, named in ((0.8, "No.", "No, the film is not normal."), (0.2, "Yes.", "Yes, the film is normal.")):
+    for chance, word, told in ((0.8, "No.", "No, the film is not normal."), (0.2, "Yes.", "Yes, the film is normal.")):
         assert answer("Is this film normal?", chance=chance) == word
-        assert answer("The film isn't normal, is it?", chance=chance) == named
+        assert answer("The film isn't normal, is it?", chance=chance) == told
 
 
 def test_another_part_of_the_body_is_not_what_a_chest_film_shows() -> None:
@@ -127,3 +130,57 @@ def test_an_unseeing_word_is_not_said_by_a_model_that_looks() -> None:
     asked = Prompt("Is this COVID-19?", on_chest("Is this COVID-19?").context)
     assert "look at" not in "".join(MedragSmall.stream(model, asked, [film(1)]))
     assert said(["No."], "Is the film rotated?") == "No."
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("The heart is enlarged and there is no effusion, right?", "Enlarged heart: yes. Pleural effusion: no [E1]."),
+        ("The heart is not enlarged and there is an effusion, right?", "Enlarged heart: yes. Pleural effusion: no [E1]."),
+        ("Isn't the heart enlarged and isn't there an effusion?", "Enlarged heart: yes. Pleural effusion: no [E1]."),
+        ("Is there no effusion, no pneumothorax?", "Pleural effusion: no [E1]. Pneumothorax: no."),
+        ("There is neither effusion nor pneumothorax, right?", "Pleural effusion: no [E1]. Pneumothorax: no."),
+        ("Is the film free of effusion and pneumothorax?", "Pleural effusion: no [E1]. Pneumothorax: no."),
+        ("Can effusion or a pneumothorax be excluded?", "Pleural effusion: no [E1]. Pneumothorax: no."),
+        ("There's no effusion, but is there a pneumothorax?", "No, there is no pneumothorax."),
+    ],
+)  # fmt: skip
+def test_of_several_that_are_said_or_denied_each_is_answered_by_name(question: str, told: str) -> None:
+    assert answer(question, "No effusion.", Effusion=0.001, Cardiomegaly=0.6, Pneumothorax=0.001) == told
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "There is no effusion but a mass, right?", "Is the heart not enlarged and the lungs clear?", "It is not only a mass, right?", "No effusion and a big heart, right?",
+        "The lungs are clear and there is no effusion, correct?", "The heart and lungs are not normal, right?", "There is cardiomegaly without effusion, right?",
+    ],
+)  # fmt: skip
+def test_no_verdict_on_a_part_that_was_not_looked_for(question: str) -> None:
+    text = answer(question, "No effusion.", "The lungs are clear.", Effusion=0.001, Cardiomegaly=0.6)
+    assert text == f"This asks two things: ask one at a time. {REFUSAL}"
+
+
+@pytest.mark.parametrize(
+    ("question", "yes", "no"),
+    [
+        ("The heart and lungs are normal, right?", "Yes.", "No."),
+        ("The effusion is resolved, right?", "Yes, the effusion is resolved.", "No, the effusion is not resolved."),
+        ("Are there no acute findings?", "Yes, there are no acute findings.", "No, there are acute findings."),
+        ("Does he have no fever?", "Yes, he has no fever.", "No, he has fever."),
+    ],
+)
+def test_a_verdict_says_what_its_question_says(question: str, yes: str, no: str) -> None:
+    assert (named(question, "Yes"), named(question, "No")) == (yes, no)
+
+
+def test_words_of_how_a_film_is_taken_are_understood() -> None:
+    for question in ("Portable?", "Kerley?"):
+        assert answer(question).startswith("I was not taught")
+    assert answer("Inspiration adequate?") == "Yes." and answer("asdf").startswith("I have not understood")
+
+
+@pytest.mark.parametrize("run", [" ", "\t", "\n", ", ", "- "])
+def test_a_long_run_of_blanks_or_marks_is_no_question_of_several(run: str) -> None:
+    question = f"Is there an effusion on the left {run * 20_000}?"
+    assert apart(question) == () and finding_of(question) == ""
