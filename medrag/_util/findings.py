@@ -72,7 +72,7 @@ LABELS = {  # phrases of reports that no wording above holds
     "effusions": "Effusion", "pleural effusions": "Effusion", "fluid in pleural spaces": "Effusion", "pleural space free of fluid": "Effusion", "pleural spaces free of fluid": "Effusion",
     "edema": "Edema", "nodules": "Nodule", "masses": "Mass", "infiltrates": "Infiltration", "fractures": "mesh:Fractures, Bone", "granulomas": "mesh:Calcified Granuloma", "opacities": "mesh:Opacity",
     "rib fracture": "mesh:Fractures, Bone", "rib fractures": "mesh:Fractures, Bone", "consolidations": "Consolidation",
-    "pericardial effusion": "", "pericardial effusions": "", "effusion in pericardium": "",
+    "pericardial effusion": "", "pericardial effusions": "", "effusion in pericardium": "", "pleural or pericardial effusion": "Effusion", "pericardial or pleural effusion": "Effusion",
     "pacemaker": "mesh:Implanted Medical Device", "icd": "mesh:Implanted Medical Device", "defibrillator": "mesh:Implanted Medical Device", "pacer": "mesh:Implanted Medical Device",
     "implanted device": "mesh:Implanted Medical Device", "implanted devices": "mesh:Implanted Medical Device", "medical device": "mesh:Implanted Medical Device", "cardiac device": "mesh:Implanted Medical Device",
     "central line": "mesh:Catheters, Indwelling", "central venous line": "mesh:Catheters, Indwelling", "central lines": "mesh:Catheters, Indwelling", "central venous catheter": "mesh:Catheters, Indwelling",
@@ -107,7 +107,8 @@ def label_of(question: str) -> str:
                 asked[start : start + len(phrase)] = [""] * len(
                     phrase
                 )  # what is inside a longer wording is not asked again
-    return found[0] if len(set(found)) == 1 else ""
+    known = set(filter(None, found))
+    return known.pop() if len(known) == 1 else ""
 
 
 # what a question may say beside the finding and still ask no more than whether it is there
@@ -119,6 +120,7 @@ FRAME = frozenset(
 )
 # with these a question about a state is left to its words
 _DENYING = frozenset("no not free negative without never absent or".split())
+_UNREAD = frozenset({"pericardial"})  # of two effusions the reader knows one
 _HEART = frozenset("heart cardiac silhouette shadow size sized width".split())
 _LARGE = frozenset(
     "enlarged enlargement dilated increased big large larger too abnormal abnormally abnormality wide widened outside than greater".split()
@@ -140,7 +142,7 @@ def reading_asked(question: str) -> tuple[str, bool]:
     question = mended(in_full(plainly(question)))
     said = set(words(question))
     if label := label_of(question):
-        own = {word for phrase, named in _phrases() if named == label for word in phrase}
+        own = {word for phrase, named in _phrases() if named == label for word in phrase} - _UNREAD
         if said <= FRAME | own:
             return label, False
     left = said - FRAME

@@ -68,7 +68,7 @@ def _mended(word: str) -> str:
         return word
     for one, end in ((low, ""), (low.removesuffix("s"), "s")):
         for name in difflib.get_close_matches(one, NAMES, 1, CLOSE):
-            return word if _formed(low, name) else name + end
+            return word if _formed(low, name) or _of_its_own(one, name) else name + end
     return word
 
 
@@ -76,3 +76,8 @@ def _formed(word: str, name: str) -> bool:
     """Whether a word is a form of the name ("fractured", "infiltrates"), and no slip."""
     own = _FORMED.search(word)
     return word.startswith(name) or bool(own and not name.endswith(own[0]))
+
+
+def _of_its_own(word: str, name: str) -> bool:
+    """Whether a word is the name with another before it: "pyopneumothorax" is no slip."""
+    return word.endswith(name) and len(word) > len(name) + 1

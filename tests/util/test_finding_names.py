@@ -23,6 +23,9 @@ def test_every_wording_of_a_label_leads_back_to_it(label: str) -> None:
         ("Is there a nodule?", "Nodule"),
         ("Is there a calcified granuloma?", "mesh:Calcified Granuloma"),
         ("Is there an effusion or a pneumothorax?", ""),  # two
+        ("Is there a pleural or pericardial effusion?", "Effusion"),
+        ("Is there a pleural effusion without pericardial effusion?", "Effusion"),
+        ("Is there a pericardial effusion?", ""),
         ("Is the film rotated?", ""),
         ("Is there massive change?", ""),  # "massive" is no mass
         ("", ""),
@@ -51,7 +54,7 @@ def test_the_frames_of_presence_ask_for_presence(label: str) -> None:
 
 @pytest.mark.parametrize(
     "question",
-    ["Is the pleural effusion on the left?", "Is there a large pleural effusion?", "Has the effusion resolved?", "Is the nodule calcified?", "Was the pneumothorax treated?"],
+    ["Is the pleural effusion on the left?", "Is there a pleural or pericardial effusion?", "Is there a large pleural effusion?", "Has the effusion resolved?", "Is the nodule calcified?", "Was the pneumothorax treated?"],
 )  # fmt: skip
 def test_side_size_and_change_are_other_questions(question: str) -> None:
     assert label_of(question) and presence_asked(question) == ""

@@ -22,7 +22,7 @@ def test_a_label_is_known_by_its_other_spellings(question: str, label: str) -> N
     assert presence_asked(plain(question)) == label
 
 
-@pytest.mark.parametrize("word", ["empyema", "perfusion", "diffusion", "pneumonitis", "fractured", "infiltrates", "paucity", "sclerosis"])  # fmt: skip
+@pytest.mark.parametrize("word", ["empyema", "perfusion", "diffusion", "pneumonitis", "fractured", "infiltrates", "paucity", "sclerosis", "pyopneumothorax", "kyphoscoliosis"])  # fmt: skip
 def test_words_of_their_own_stay(word: str) -> None:
     assert mended(word) == in_full(word) == word
 
