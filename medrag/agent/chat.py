@@ -155,24 +155,25 @@ class Chat:
             answer = self._unsearched(question, NOTED.format(name=name), "uncited", NOTHING_ASKED)
             self.turns.append((question, answer))
             return self._told(question, Event("answer", answer))
-        last = self.turns[-1] if self.turns and wants_more(question) else None
-        return self._more(last[0]) if last and last[1].citations else None
+        return self._more(*self.turns[-1]) if self.turns and wants_more(question) else None
 
-    def _more(self, asked: str) -> Iterator[Event]:
+    def _more(self, asked: str, last: Answer) -> Iterator[Event]:
         """The events of asking the last question again, of what was not cited for it; where nothing new is found, that is the answer."""
+        none = self._unsearched(asked, NO_MORE.format(question=asked), "abstained", "nothing more was found")
+        if not last.citations:
+            yield from self._told(asked, Event("answer", none))
+            return
         cited = {one.item.id for before, answer in self.turns if before == asked for one in answer.citations}
         known = [piece for piece in self._known if id_of(piece) not in cited]
         options: dict[str, Any] = {"exclude": (*self.exclude, *cited), "patient": self.patient}
         for event in self.agent.stream(None, asked, known=self._recalled(asked, known), **options):
-            if event.stage == "answer":
-                if event.data.status == "abstained" or said_already(event.data, self.turns):
-                    event = Event(
-                        "answer",
-                        self._unsearched(asked, NO_MORE.format(question=asked), "abstained", "nothing more was found"),
-                    )
-                else:
-                    self._remember(asked, event.data, self._known)
-            yield event
+            if event.stage != "answer":
+                yield event
+            elif event.data.status == "abstained" or said_already(event.data, self.turns):
+                yield Event("answer", none)
+            else:
+                self._remember(asked, event.data, self._known)
+                yield event
 
     def _not_clear(self, question: str, images: Sequence[Any], at: int | None) -> str:
         """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""

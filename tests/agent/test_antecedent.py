@@ -201,8 +201,11 @@ def test_what_else_asks_again_without_what_was_cited_until_nothing_is_left():
     assert (again[-1].status, again[-1].reason) == ("abstained", "nothing more was found")
 
 
-def test_what_else_of_nothing_is_not_understood():
-    assert small_rag().chat().ask("what else?").reason == NOT_CLEAR
+def test_what_else_of_nothing_is_not_understood_and_of_no_answer_nothing_more():
+    chat = small_rag().chat()
+    assert chat.ask("what else?").reason == NOT_CLEAR
+    assert chat.ask("What is the dose of quuxamine?").status == "abstained"
+    assert chat.ask("what else?").reason == "nothing more was found"
 
 
 @pytest.mark.parametrize("said", ["My father has heart failure.", "I have a question about heart failure."])
