@@ -53,16 +53,17 @@ _SEE_THE = re.compile(
 )
 _SEEN = re.compile(  # "by a blood test" and "in women" tell of books, not of a picture
     r"^\W*(?:can|could) (?P<thing>(?!(?:you|u|we|i|one|it|this|that|these|they|he|she|there|children|people|patients|women|men)\b)[^.?!;,]{2,90}?) be (?:(?P<eye>seen|appreciated|visuali[sz]ed)|detected|found|identified|recogni[sz]ed|observed)"
-    r"(?P<rest>(?: (?:(?:in|on|at|within|behind|over|near|along|from) (?:this|these|the|his|her|its|either|both|left|right|any)\b|here|there|anywhere|bilaterally|clearly|well)[^.?!;]*?)?)\W*$",
+    r"(?P<rest>(?! (?:by|with|without|using|through|via|to|for|of|as|if|when|after|before|during|early|late|among|because)\b)(?! (?:in|on|at|within|from) (?!(?:this|these|the|his|her|its|either|both|left|right|any)\b))[^.?!;]*?)\W*$",
     re.IGNORECASE,
 )
-_BEFORE_US = re.compile(  # a thing, or a place, of which it is plain that it is on the picture that is asked about
-    r"^(?:an?|any|the|both|all|his|her) |\b(?:this|these|here|films?|images?|pictures?|x-?rays?|radiographs?|scans?|views?|lungs?|chest|left|right)\b",
+_BOUND = re.compile(r"^(?:an?|any|the|both|all|his|her) ", re.IGNORECASE)
+_ON_IT = re.compile(  # it is plain that it is of the picture that is asked about
+    r"\b(?:this|these|here|films?|images?|pictures?|x-?rays?|radiographs?|scans?|views?|lungs?|chest|left|right)\b",
     re.IGNORECASE,
 )
 _STATES_ED = (
     "enlarged|dilated|widened|elevated|blunted|deviated|shifted|calcified|collapsed|fractured|rotated|flattened|displaced|increased|decreased|inflated|hyperinflated|obscured|thickened"
-    "|consolidated|congested|tilted|infected|malpositioned|misplaced|loculated|narrowed|compressed|scarred|distended|inverted|dislocated|related|associated"
+    "|consolidated|congested|tilted|infected|malpositioned|misplaced|loculated|narrowed|compressed|scarred|distended|inverted|dislocated|related|associated|evaluated|assessed"
 )
 _DONE = (
     rf"(?:\w+ly |also |still |ever )?(?:(?!(?:{_STATES_ED})\b)\w{{3,}}ed|done|given|taken|made|spread|caught|felt)\b"
@@ -165,7 +166,7 @@ def _turned(sentence: str, pictured: bool) -> str:
         return f"Is there {found['thing'].strip()}?"
     if found := _SEE_THE.match(text):
         return _visible(found["thing"])
-    if pictured and (found := _SEEN.match(text)) and _looked_for(found):
+    if (found := _SEEN.match(text)) and _looked_for(found, pictured):
         if found["thing"].lower().startswith(("the ", "both ", "all ")):
             return _visible(found["thing"], found["rest"])
         return f"{'Are' if _many(found['thing']) else 'Is'} there {found['thing']}{found['rest']}?"
@@ -178,9 +179,11 @@ def _turned(sentence: str, pictured: bool) -> str:
     return text
 
 
-def _looked_for(found: re.Match[str]) -> bool:
+def _looked_for(found: re.Match[str], pictured: bool) -> bool:
     """Whether what can be seen or found is asked of a picture: "Can measles be detected?" is not."""
-    return bool(found["eye"] or _BEFORE_US.search(found["thing"]) or _BEFORE_US.search(found["rest"].lstrip()))
+    thing = found["thing"]
+    bound = pictured and (found["eye"] or _BOUND.match(thing) or _ON_IT.search(thing))
+    return bool(bound or _ON_IT.search(found["rest"]))
 
 
 def _visible(thing: str, rest: str = "") -> str:

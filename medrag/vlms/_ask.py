@@ -78,7 +78,7 @@ _NONE = re.compile(  # "No fractures?", "no edema right"
     re.IGNORECASE,
 )
 _PRESENT = re.compile(
-    rf"(?!{_LEAD})^\W*(?P<thing>(?!any\b|what\b)[a-z][\w-]+(?: [\w-]+){{0,3}}?) (?:is |are )?(?:present|seen|visible|there)\s*(?P<end>\??)\W*$",
+    rf"(?!{_LEAD})^\W*(?P<thing>(?!any\b|what\b|can\b|could\b)[a-z][\w-]+(?: [\w-]+){{0,3}}?) (?:is |are )?(?:present|seen|visible|there)\s*(?P<end>\??)\W*$",
     re.IGNORECASE,
 )
 _STATES = "clear|normal|enlarged|abnormal|adequate|rotated|midline|intact|unremarkable|elevated|widened|dilated|sharp|blunted|big|large|ok|okay|fine|deviated|shifted"

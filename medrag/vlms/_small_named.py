@@ -27,7 +27,8 @@ _STATE = re.compile(
     re.IGNORECASE,
 )
 _MORE = re.compile(  # more than one thing, or a denial of its own: no verdict can be put into these words
-    r"[,;]|\b(?:and|but|nor|no|not|never|with no|without|is|are|was|were|has|have|does)\b|n['’]t\b", re.IGNORECASE
+    r"[,;]|\b(?:and|but|nor|no|not|never|with no|without|is|are|was|were|has|have|does|(?:free|clear) (?:of|from))\b|n['’]t\b",
+    re.IGNORECASE,
 )
 _ONE = re.compile(
     r"\b(?:effusion|pneumothorax|fracture|nodule|mass|opacity|infiltrate|granuloma|hernia|catheter|tube|lesion|tumor|device|pacemaker|aneurysm|embolism)$",

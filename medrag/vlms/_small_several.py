@@ -37,6 +37,7 @@ _NO = re.compile(  # "No effusion and a big heart, right?"
     re.IGNORECASE,
 )
 _RIGHT = re.compile(r"(?:, ?(?:right|ok|okay|true|yes)|,? correct)\W*$", re.IGNORECASE)
+_BETWEEN = re.compile(r"\bbetween\b[^,;?]{1,60}? and\b", re.IGNORECASE)
 _ISNT = re.compile(r"^(\W*\w+)n['’]t\b")  # "isn't there an effusion?" asks whether there is one
 TWO = "This asks two things: ask one at a time."
 _VERB = re.compile(
@@ -72,7 +73,7 @@ def tangled(question: str) -> bool:
     (True, False, False)
     """
     ask = parse(question)
-    asked = _ISNT.sub(r"\1", _RIGHT.sub("", ask.text))
+    asked = _BETWEEN.sub("between", _ISNT.sub(r"\1", _RIGHT.sub("", ask.text)))
     return (ask.sort == "closed" or bool(_NO.match(question))) and bool(_DENIES.search(asked) and _JOINS.search(asked))
 
 

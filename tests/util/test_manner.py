@@ -185,4 +185,7 @@ def test_what_can_be_done_is_not_asked_as_what_is(question: str, pictured: bool)
 def test_what_can_be_found_is_there_only_on_a_picture() -> None:
     for question in ("Can a mass be detected?", "Could the heart be enlarged?", "Can the ribs be seen?"):
         assert plainly(question).startswith(("Is ", "Are ")) and plainly(question, pictured=False) == question
-    assert plainly("Can pneumonia be found on this film?") == "Is there pneumonia on this film?"
+    for pictured in (True, False):
+        assert plainly("Can pneumonia be found on this film?", pictured) == "Is there pneumonia on this film?"
+    assert plainly("Can clips be seen overlying the ribs?") == "Are there clips overlying the ribs?"
+    assert plain("Can the ribs be seen?", pictured=False) == "Can the ribs be seen?"

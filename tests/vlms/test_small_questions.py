@@ -11,7 +11,7 @@ from medrag.prompts import REFUSAL, Prompt
 from medrag.vlms._ask import parse
 from medrag.vlms._small_named import named
 from medrag.vlms._small_said import same
-from medrag.vlms._small_several import apart
+from medrag.vlms._small_several import apart, tangled
 from medrag.vlms._small_sides import finding_of
 from medrag.vlms._stance import stance
 from medrag.vlms.small import MedragSmall
@@ -159,6 +159,17 @@ def test_of_several_that_are_said_or_denied_each_is_answered_by_name(question: s
 def test_no_verdict_on_a_part_that_was_not_looked_for(question: str) -> None:
     text = answer(question, "No effusion.", "The lungs are clear.", Effusion=0.001, Cardiomegaly=0.6)
     assert text == f"This asks two things: ask one at a time. {REFUSAL}"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there no border between the grey matter and white matter?", "No prior film, is there an effusion?", "A man with no fever and a cough. Is there a mass?",
+        "Is there no effusion in the left and right lung?", "Is there no acute cardiac or pulmonary process?", "Isn't there an effusion?", "Is the effusion no longer seen?",
+    ],
+)  # fmt: skip
+def test_one_denial_of_one_thing_is_one_question(question: str) -> None:
+    assert not tangled(question)
 
 
 @pytest.mark.parametrize(
