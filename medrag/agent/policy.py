@@ -35,6 +35,10 @@ VIEWS = 3  # reports that must speak of a finding before the search for more end
 HOPS = 2  # diseases that the evidence names which are looked up
 SEEN = 2  # findings of the reader that become questions
 _TERM = re.compile(r"^(.+?) \((?:present|absent|uncertain)\):", re.MULTILINE)
+_OF_A_BOOK = re.compile(  # headings that name no thing
+    r"\W*(?:key (?:concepts?|terms|points|words)(?: and summary)?|(?:chapter )?(?:summary|review|introduction|overview|conclusions?|exercises?|references)|(?:review|critical thinking) questions|learning objectives)\W*$",
+    re.IGNORECASE,
+)
 _SEEN = re.compile(r"There is (.+?) \(the reader's probability")
 
 
@@ -267,7 +271,8 @@ def _bridges(goal: str, state: State) -> list[str]:
     items = [hit_of(piece).item for piece in sorted(pieces, key=lambda piece: -piece["support"])]
     ends = [_ends(item) for item in items]
     linked = [name for pair in ends if any(asking.is_named(end, goal) for end in pair) for name in pair]
-    return linked + [name for item in items if item.kind == "passage" and (name := subject_of(item))]
+    titles = [name for item in items if item.kind == "passage" and (name := subject_of(item))]
+    return linked + [name for name in titles if not _OF_A_BOOK.match(name)]
 
 
 def _ends(item: Any) -> tuple[str, ...]:

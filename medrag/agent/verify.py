@@ -106,7 +106,7 @@ def _worded(hit: Hit, ask: Ask, goal: str, entails: Entails | None) -> Verdict:
     pool = collect(Context(Query("?"), (hit,)))
     if not ask.topic:
         return Verdict(reason="the question names nothing that could be looked for")
-    scored = rank(ask, pool)
+    scored = rank(ask, pool, relating=False)
     score, best = (min(1.0, scored[0][0]), scored[0][1]) if scored else (0.0, None)
     covered = _covered(hit, ask) if len(ask.topic) >= LONG else 0.0
     if best is not None and score < FLOOR and covered >= COVERED:

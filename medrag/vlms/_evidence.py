@@ -100,6 +100,7 @@ _LOOKS = re.compile(
     re.IGNORECASE,
 )
 CAPTION = 9  # words of what is no sentence of its own under a heading
+LONGEST = 70  # words of a sentence
 LISTED = 140  # words of a sentence that is a list
 TITLED = 4  # words of a heading that says more than "Treatment"
 _SUMMARY = re.compile(r"^\s*Summary\s*:\s*")
@@ -189,39 +190,36 @@ def usable(text: str) -> bool:
     """A sentence that can be shown: whole words, no question, nothing blotted out, no line of a bibliography."""
     count = len(text.split())
     letters = sum(char.isalpha() or char.isspace() for char in text)
-    most = LISTED if text.count(" - ") > 2 else 70
+    most = LISTED if text.count(" - ") > 2 else LONGEST
     whole = 2 <= count <= most and "XXXX" not in text and not text.endswith(("?", ":")) and letters > 0.75 * len(text)
     return whole and not _CITED.search(text) and not _HEADINGS.fullmatch(text)
 
 
-def rank(ask: Ask, pool: Sequence[Sentence]) -> list[tuple[float, Sentence]]:
+def rank(ask: Ask, pool: Sequence[Sentence], *, relating: bool = True) -> list[tuple[float, Sentence]]:
     """Sentences with their scores, best first: the share of the question's weight that a sentence holds, and bonuses.
 
     Words weigh by their rarity in this evidence (the idf of BM25), words that frame a question a quarter; a title that holds a word
-    counts half; sentences that define, and hits of high rank, gain up to 0.2 and 0.05.
+    counts half; sentences that define, and hits of high rank, gain up to 0.2 and 0.05. With ``relating`` a sentence holds what is asked of a thing
+    where it tells it, and gains by a heading that promises it; without, lists of more than `LONGEST` words are left out, which hold something of everything.
     """
-    topic, relation = set(ask.topic), relation_of(ask.text)
+    topic, relation = set(ask.topic), relation_of(ask.text) if relating else None
     weight = _weights(ask, pool)
     total = sum(weight.values()) or 1.0
     scored = []
     for sentence in pool:
         told = relation.stems if relation and tells(relation, sentence) else frozenset()
-        held = sum(
-            w
-            * (
-                1.0
-                if s in sentence.stems or s in told
-                else 0.8
-                if s in sentence.carried
-                else 0.5
-                if s in sentence.heading
-                else 0.0
-            )
-            for s, w in weight.items()
-        )
-        if topic & (sentence.stems | sentence.heading):
-            scored.append((held / total + _bonus(ask, sentence, topic), sentence))
+        held = sum(value * _held(stem, sentence, told) for stem, value in weight.items())
+        if topic & (sentence.stems | sentence.heading) and (relating or len(sentence.text.split()) <= LONGEST):
+            bonus = _bonus(ask, sentence, topic) + (_related(ask, relation, sentence) if relating else 0.0)
+            scored.append((held / total + bonus, sentence))
     return sorted(scored, key=lambda pair: (-pair[0], pair[1].hit.rank, pair[1].place))
+
+
+def _held(stem: str, sentence: Sentence, told: frozenset[str]) -> float:
+    """How much of a word a sentence holds: by itself, by what it refers back to, by its heading."""
+    if stem in sentence.stems or stem in told:
+        return 1.0
+    return 0.8 if stem in sentence.carried else 0.5 if stem in sentence.heading else 0.0
 
 
 def about(ask: Ask, sentence: Sentence) -> bool:
@@ -365,12 +363,17 @@ def _bonus(ask: Ask, sentence: Sentence, topic: set[str]) -> float:
         bonus += 0.2 if topic & words.stem_set(before) and ";" not in before else 0.05
     if ask.sort == "define" and sentence.hit.item.kind == "concept" and not sentence.place and topic <= sentence.stems:
         bonus += 0.3
-    if words.stem_set(str(getattr(sentence.hit.item, "title", ""))) - words.RELATIONS == {*subject(ask)}:
-        bonus += 0.1  # of the thing itself, not of a rare form of it
-    if relation := relation_of(ask.text):
+    if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):
+        bonus += 0.15
+    return bonus
+
+
+def _related(ask: Ask, relation: Relation | None, sentence: Sentence) -> float:
+    """What a sentence gains by its heading: of the thing itself, not of a rare form of it, and of what is asked of it; and by telling it well."""
+    title = words.stem_set(str(getattr(sentence.hit.item, "title", ""))) - words.RELATIONS
+    bonus = 0.1 if title == {*subject(ask)} else 0.0
+    if relation:
         under = _under(sentence)
         bonus += 0.15 if under is relation else -0.1 if under else 0.0
         bonus += 0.15 if relation.best and relation.best.search(sentence.text) else 0.0
-    if _ASKS_LOOKS.search(ask.text) and _LOOKS.search(sentence.text):
-        bonus += 0.15
     return bonus
