@@ -6,7 +6,7 @@
 less than half its usual probability, where "Where is the …?" is told that none is seen; findings with 4 studies or more. `open answers`: how sure the model is of its
 own words where it answers the open questions of VQA-RAD's held-back part (30 pictures), and how many right and wrong answers lie below the bound; the bound was chosen on
 these questions. `books`: MedQuAD's questions put to the index ``hops`` (200, drawn with seed 4): of the passages that are cited the share whose document has most of
-the words of the disease that is asked about. Needs ``medrag index build iu`` and ``hops``; about six minutes.
+the words of the disease that is asked about, and of the sentences that are quoted the share that stands in MedQuAD's own answer. Needs ``medrag index build iu`` and ``hops``; about six minutes.
 """
 
 from __future__ import annotations
@@ -85,23 +85,26 @@ def sure(data: Path, rag: MedRAG) -> dict[str, Any]:
 
 
 def books(data: Path) -> dict[str, Any]:
-    """How many questions are answered, and how many of the citations are of the disease asked about."""
+    """How many questions are answered, how many of the citations are of the disease asked about, and how many quotes are of the answer."""
     root, rag = data / "open/medquad", MedRAG.open("hops")
     focus: dict[str, str] = {}
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, str]] = []
     for file in sorted(root.rglob("*.xml")):
         tree = parse_xml(file.read_bytes(), str(file))
         name = (tree.findtext("Focus") or "").strip()
         focus[f"medquad:{file.relative_to(root).with_suffix('')}"] = name
         pairs = [(one.findtext("Question"), one.findtext("Answer")) for one in tree.iter("QAPair")]
-        asked += [(question.strip(), name) for question, answer in pairs if question and answer]
+        asked += [(question.strip(), name, answer) for question, answer in pairs if question and answer]
     drawn = random.Random(4).sample(asked, QUESTIONS)
-    answered, cited = 0, list[bool]()
-    for question, name in track(drawn, "ask books"):
+    answered, cited, quoted = 0, list[bool](), list[bool]()
+    for question, name, right in track(drawn, "ask books"):
         answer = rag.answer(None, question)
         answered += answer.status != "abstained"
         cited += [_alike(name, focus.get(one.item.doc, "")) for one in answer.citations]
-    return {"questions": QUESTIONS, "answered": answered, "citations": len(cited), "of the disease": sum(cited)}
+        quotes = (part for one in answer.citations for part in one.quote.split(" … "))
+        quoted += [_bare(part) in _bare(right) for part in quotes if len(part) > 20]
+    found = {"questions": QUESTIONS, "answered": answered, "citations": len(cited), "of the disease": sum(cited)}
+    return found | {"quotes": len(quoted), "of the answer": sum(quoted)}
 
 
 def _alike(one: str, other: str) -> bool:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from medrag._util.text import sentences
 from medrag.vlms import _words as words
 from medrag.vlms._ask import parse
+from medrag.vlms._evidence import subject
 from medrag.vlms._relations import relation_of
 
 MOST = 4  # questions that are answered
@@ -76,8 +77,7 @@ def asked(question: str) -> list[str]:
 
 def _with_thing(question: str, before: str) -> str:
     """A question that names nothing, with what was said before it that somebody has."""
-    relation, named = relation_of(question), parse(question, False).subject
-    own = [stem for stem in named if relation is None or stem not in relation.stems]
+    own = subject(parse(question, False))
     found = _HAS.search(before) or _WHAT_IS.search(before)
     if not before or (own and not _IT.search(question) and not (found and _PERSON.search(question))):
         return question
