@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 from medrag._util.remember import remembered
 
@@ -79,6 +80,19 @@ def key_of(words: list[str]) -> str:
 def keys(name: str) -> tuple[str, ...]:
     """The keys of a name: as it stands, and with what follows a comma in front ("Abscess, lung" → "lung abscess")."""
     return keys_and_bag(name)[0]
+
+
+def in_sentence(name: str, proper: Collection[str]) -> str:
+    """A name as it stands inside a sentence; the first words in ``proper`` keep their capital.
+
+    >>> in_sentence("Pulmonary mass", ()), in_sentence("Marfan syndrome", {"Marfan"})
+    ('pulmonary mass', 'Marfan syndrome')
+    """
+    start, *rest = name.split(" ")
+    if start == start.capitalize() and start not in proper and len(start) > 1:
+        titled = all(word[:1].isupper() and word[1:].islower() for word in rest)
+        return " ".join((start.lower(), *(w.lower() if titled and w not in proper else w for w in rest)))
+    return name
 
 
 @remembered(4096)

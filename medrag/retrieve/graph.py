@@ -16,13 +16,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.findings import ASKED
+from medrag._util.terms import codes_in
 from medrag._util.text import content_words
 from medrag.graph.link import Linker, Mention
 from medrag.graph.relations import phrase
 from medrag.graph.said import MARK
 from medrag.graph.store import Edge, GraphStore, Path
+from medrag.graph.terms import about_term
 from medrag.graph.told import in_words, left, stated
-from medrag.graph.words import keys, stem
+from medrag.graph.words import in_sentence, keys, stem
 from medrag.types import Concept, Hit, Query, Triple
 
 if TYPE_CHECKING:
@@ -60,8 +62,9 @@ class GraphRetriever:
         asked = self._seen(query)
         for mention in self.linker.link(query.text):
             asked[mention] = max(_weight(mention), asked.get(mention, 0.0))
+        asked |= dict.fromkeys(self._coded(query.text), 1.0)
         found: dict[str, tuple[float, Concept | Triple]] = {}
-        every: list[tuple[float, Concept | Path]] = [*self._definitions(asked), *self._paths(query, asked)]
+        every: list[tuple[float, Concept | Path]] = [*self._definitions(asked, query.text), *self._paths(query, asked)]
         last = math.inf
         for score, thing in sorted(every, key=lambda pair: -pair[0]):
             if len(found) >= k and score < last:  # ties with the last are all looked at, so that ids decide
@@ -79,6 +82,14 @@ class GraphRetriever:
         mention = self.linker.term(text)
         return mention.concepts if mention else ()
 
+    def _coded(self, text: str) -> Iterable[Mention]:
+        """What the codes in a text mean."""
+        for written, code in codes_in(text):
+            if nodes := self.store.by_code(code):
+                start = text.index(written)
+                cuis = dict.fromkeys(cui for node in nodes for one in self.store.members(node) for cui in one.cuis)
+                yield Mention(start, start + len(written), written, tuple(nodes), tuple(cuis), "present")
+
     def _seen(self, query: Query) -> dict[Mention, float]:
         """What the findings reader sees with at least `SURE`, as mentions with half its probability as weight."""
         if self.see is None or not query.images or query.domain != "chest-xray":
@@ -90,13 +101,17 @@ class GraphRetriever:
         terms = {self.linker.term(_ARTICLE.sub("", name)): p / 2 for name, p in named.items()}
         return {mention: weight for mention, weight in terms.items() if mention}
 
-    def _definitions(self, asked: Mapping[Mention, float]) -> Iterable[tuple[float, Concept]]:
-        """Each concept asked about that has a definition, with the words that ask for it; a longer name is a surer match."""
+    def _definitions(self, asked: Mapping[Mention, float], question: str) -> Iterable[tuple[float, Concept]]:
+        """Each concept asked about that has a definition, with the words that ask for it; a longer name is a surer match. Where other names or codes
+        are asked for, those stand before the definition."""
         for mention, weight in asked.items():
             for place, node in enumerate(mention.concepts):
-                defined = next((c for c in self.store.members(node) if c.definition), None)
+                members, term = self.store.members(node), about_term(self.store, node, mention.surface, question)
+                defined = next((c for c in members if c.definition), members[0] if term else None)
                 if defined:
-                    yield 2 * weight / (1 + place), replace(defined, meta={**defined.meta, "asked": mention.surface})
+                    told = " ".join(filter(None, (term, defined.definition)))
+                    meta = {**defined.meta, "asked": mention.surface}
+                    yield 2 * weight / (1 + place), replace(defined, definition=told, meta=meta)
 
     def _paths(self, query: Query, mentions: Mapping[Mention, float]) -> Iterable[tuple[float, Path]]:
         asked: dict[frozenset[str], float] = {}
@@ -166,7 +181,7 @@ class GraphRetriever:
         return replace(path, edges=tuple(edge for edge in edges if edge)) if all(edges) else None
 
     def _sentence(self, path: Path, names: list[str], told: list[str]) -> str:
-        running = [self._running(name) for name in names]
+        running = [in_sentence(name, self.store.proper) for name in names]
         if (shared := _shared(path)) and len(running) == 3:
             text = f"{running[0]} and {running[2]} {shared} {running[1]}"
         else:
@@ -176,14 +191,6 @@ class GraphRetriever:
             ]
             text = f"{running[0]} " + ", which ".join(parts)
         return f"{text[:1].upper()}{text[1:]}."
-
-    def _running(self, name: str) -> str:
-        """A name as it stands inside a sentence: "Pulmonary mass" → "pulmonary mass", but "Marfan syndrome"."""
-        start, *rest = name.split(" ")
-        if start == start.capitalize() and start not in self.store.proper and len(start) > 1:
-            titled = all(word[:1].isupper() and word[1:].islower() for word in rest)
-            return " ".join((start.lower(), *(w.lower() if titled and w not in self.store.proper else w for w in rest)))
-        return name
 
 
 def _weight(mention: Mention) -> float:

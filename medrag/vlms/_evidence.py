@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from medrag._util.terms import TOLD
 from medrag._util.text import sentences
 from medrag.prompts import unkeyed
 from medrag.types import Concept, Context, Hit
@@ -165,7 +166,9 @@ def collect(context: Context) -> list[Sentence]:
 
 
 def _unheaded(hit: Hit) -> str:
-    """The text of an item without the question that it answers, where it begins with that."""
+    """The text of an item without the question that it answers, where it begins with that, and of a concept what is told of its name without the name."""
+    if isinstance(hit.item, Concept) and TOLD.match(hit.item.definition):
+        return hit.item.definition
     section = str(getattr(hit.item, "section", "")).strip()
     if not section.endswith("?") and len(section.split()) < TITLED:
         return hit.item.text

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from medrag._util.remember import remembered
+from medrag._util.terms import CODES, NAMES
 from medrag.vlms import _words as words
 
 
@@ -31,6 +32,8 @@ def _row(name: str, asks: str, tells: str, said: str, best: str = "") -> Relatio
 
 _NUMBER = r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|hundred|thousand|single|both|pairs?)\b"
 ROWS = (
+    _row("names", NAMES.pattern, r"\b(?:other|another) names? (?:of|for)\b|\b(?:also|commonly|sometimes|formerly|once) (?:called|known as|termed|referred to as)\b|\bstands for\b|\bsynonyms?\b|, or [^,.]{3,40},", "other another else called alternative alternate different medical lay scientific technical name names term terms word words synonym synonyms also called known stand stands short", r"^(?:.{0,60}: )?(?:other|another) names? of\b|\bstands for\b"),
+    _row("codes", CODES.pattern, r"\bThe codes? of\b", "code codes cui cuis id ids identifier identifiers number numbers term terms entry heading concept umls icd icd-10 icd-9 icd-11 10 9 11 cm icd10 mesh snomed snomedct ct hpo hp omim mim doid mondo radlex orpha orphanet nci ncit meddra uberon ontology vocabulary"),
     _row("side effects", r"\b(?:side|adverse|unwanted) (?:effects?|reactions?)\b", r"\b(?:side|adverse|unwanted) (?:effects?|reactions?|events?)\b|\b(?:may|can|might) cause\b|\btoxicit", "side adverse unwanted effect effects reaction reactions"),
     _row("difference", r"\bdifferen(?:ce|ces|t from)\b|\bdiffers?\b|\bdistinguish\b|\bvs\b|\bversus\b|\bsame as\b|^\W*which (?:one )?is (?:more|less|worse|better|rarer|commoner)\b", r"\b(?:whereas|while|unlike|differ(?:s|ed|ent from|ences? between)?|in contrast|compared|distinguish\w*|than|both)\b", "difference differences different differ distinguish versus same worse better rarer more common less"),
     _row("interaction", r"\b(?:take|taken|taking|combine|mix|drink|use)\b.*\b(?:with|together|while)\b|\binteract\w*", r"\binteract\w*|\btogether\b|\bbleed\w*|\b(?:should|do|must) not\b|\bavoid\w*|\bsafe\w*|\braises? the risk|\bincreases? the (?:risk|effect)", "take taken taking combine mix drink use interact interaction interactions together with while"),

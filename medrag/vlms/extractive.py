@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from medrag._util.terms import codes_in
 from medrag.prompts import REFUSAL, UNSEEN
 from medrag.vlms import _words as words
 from medrag.vlms._ask import Ask, parse, sections, which_side
@@ -201,9 +202,9 @@ class Extractive:
 
 
 def _names(ask: Ask) -> bool:
-    """Whether it names anything: a number, or two letters that are no abbreviation, do not."""
+    """Whether it names anything: a number that is no code, or two letters that are no abbreviation, do not."""
     said = {word.stem: ask.text[word.start : word.end] for word in words.content(ask.text)}
-    return any(
+    return bool(codes_in(ask.text)) or any(
         (len(said.get(stem, stem)) > 2 or said[stem].isupper()) and not stem.isdigit()
         for stem in (ask.topic if ask.sort == "define" else subject(ask))
     )

@@ -174,3 +174,33 @@ def test_a_statement_is_told_in_the_words_of_its_own_source(tmp_path: Path) -> N
     (hit,) = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("cardiomegaly"), 5)
     assert hit.item.meta["sentence"] == "Cardiomegaly is a kind of abnormal heart morphology."
     assert hit.item.meta["steps"][0]["object"] == "Abnormal heart morphology"
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What else is lung cancer called?", "lung cancer: Another name of lung cancer is pulmonary cancer."),
+        ("What is the UMLS code of lung cancer?", "lung cancer: The code of lung cancer is UMLS C0242379."),
+        ("What is the code of lung cancer?", "lung cancer: The codes of lung cancer are UMLS C0242379 and MONDO MONDO:2."),
+        ("Which CUI does the pulmonary mass have?", "Pulmonary mass: The code of pulmonary mass is UMLS C0149726. A lesion in the lung over 3 cm."),
+        ("What is C0149726?", "Pulmonary mass: A lesion in the lung over 3 cm."),
+        ("What is another name for C0242379?", "lung cancer: Other names of C0242379 are lung cancer and pulmonary cancer."),
+    ],
+)  # fmt: skip
+def test_other_names_and_codes_are_told_where_they_are_asked_for(
+    retriever: GraphRetriever, question: str, text: str
+) -> None:
+    assert text in texts(retriever.retrieve(Query(question), 50))
+
+
+@pytest.mark.parametrize("question", ["What is the ICD-10 code of lung cancer?", "What is the genetic code of lung cancer?", "lung cancer", "What is C9999999?"])  # fmt: skip
+def test_no_term_is_told_where_none_is_known_or_asked_for(retriever: GraphRetriever, question: str) -> None:
+    assert not [text for text in texts(retriever.retrieve(Query(question), 50)) if "code" in text or "name" in text]
+
+
+def test_an_abbreviation_is_told_in_full(tmp_path: Path) -> None:
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add([Concept("hpo:HP:9", "Pneumothorax", ("Collapsed lung", "Pneumothorax (disease)"))])
+        builder.finish()
+    hits = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("What does PTX stand for?"), 5)
+    assert texts(hits) == ["Pneumothorax: PTX stands for pneumothorax. Another name of PTX is collapsed lung."]

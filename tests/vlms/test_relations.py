@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_extractive import said_of
 
-from medrag.types import Hit, Passage
+from medrag.types import Concept, Hit, Passage
 from medrag.vlms._relations import ROWS, relation_of
 from medrag.vlms._several import asked, choices, compared
 from medrag.vlms.extractive import REST
@@ -29,6 +29,10 @@ def by_books(question: str, *texts: str, section: str = "", title: str = "") -> 
         ("How many chambers does the heart have?", "count"),
         ("What is a normal heart rate?", "normal"),
         ("Who gets gout?", "risk"),
+        ("What is another name for gout?", "names"),
+        ("What does COPD stand for?", "names"),
+        ("What is the MeSH code of gout?", "codes"),
+        ("What does the gene code for?", ""),
         ("What is gout?", ""),
         ("Where is the mitral valve?", ""),
     ],
@@ -117,3 +121,20 @@ def test_of_choices_the_one_that_the_evidence_names() -> None:
 @pytest.mark.parametrize("question", ["hi", "What is 2+2?", "Do I have malaria?", "Will I die of malaria?"])
 def test_what_no_book_can_answer(question: str) -> None:
     assert "cannot" in by_books(question, "Malaria is a disease. She said hi to 2 people with malaria who die.")
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("What does PTX stand for?", "PTX stands for pneumothorax [E1]. Another name of PTX is collapsed lung [E1]."),
+        ("What is the code of PTX?", "The code of PTX is UMLS C0032326 [E1]."),
+        ("Which CUI does PTX have?", "The code of PTX is UMLS C0032326 [E1]."),
+        ("What is PTX?", "Pneumothorax: Air in the pleural space [E1]."),
+    ],
+)
+def test_a_term_is_told_without_its_definition(question: str, wanted: str) -> None:
+    names = "PTX stands for pneumothorax. Another name of PTX is collapsed lung." if "stand" in question else ""
+    codes = "The code of PTX is UMLS C0032326." if "is PTX?" not in question and not names else ""
+    told = " ".join(filter(None, (names, codes, "Air in the pleural space.")))
+    concept = Concept("hpo:HP:9", "Pneumothorax", ("Collapsed lung",), ("C0032326",), told, meta={"asked": "PTX"})
+    assert said_of(question, [Hit(concept, 1.0, 1, "graph")]) == wanted
