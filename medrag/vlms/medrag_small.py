@@ -3,7 +3,7 @@
 What ships is the projector and a low-rank adapter (Hu et al., arXiv 2106.09685) of the language model; the eyes are those
 of the image-text encoder ``medrag-small``, and the language model's base comes from its registry package. `assembled`
 puts them together once and keeps the whole as an ordinary checkpoint that transformers' own ``LlavaForConditionalGeneration`` and
-``AutoProcessor`` load; only the vision tower is a class of its own, registered here. It knows nothing of prompts.
+``AutoProcessor`` load, as `load` does; only the vision tower is a class of its own, registered here. It knows nothing of prompts.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def register() -> tuple[type[Any], type[Any]]:
             """timm has initialised its own."""
 
         def forward(self, pixel_values: Any, **_: Any) -> Any:
-            grid = F.adaptive_avg_pool2d(self.trunk.forward_features(pixel_values), self.config.grid)
+            pixels = pixel_values.to(self.dtype)  # weights may be half, processors give float32
+            grid = F.adaptive_avg_pool2d(self.trunk.forward_features(pixels), self.config.grid)
             patches = grid.flatten(2).transpose(1, 2)
             return BaseModelOutput(last_hidden_state=patches, hidden_states=(patches,))
 
@@ -145,6 +146,24 @@ def recipe_of(folder: Path) -> dict[str, Any]:
     """What a trained folder says of itself; empty for one that is a whole checkpoint already."""
     path = folder / RECIPE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def load(name: str = "medrag-small-vlm", **options: Any) -> tuple[Any, Any]:
+    """(model, processor) of transformers' own classes, in float32 unless ``dtype`` says otherwise; ``options`` go to ``from_pretrained``.
+
+    ``name`` is the shipped model or a folder that was tuned from it. Raises ModelMissing, with the command that fetches it, where a part is not
+    on this machine.
+
+    >>> model, processor = load()  # doctest: +SKIP
+    >>> turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Is there a pleural effusion?"}]}]
+    >>> text = processor.apply_chat_template(turns, add_generation_prompt=True)  # doctest: +SKIP
+    >>> ids = model.generate(**processor(text=text, images=[film], return_tensors="pt"), max_new_tokens=40)  # doctest: +SKIP
+    """
+    from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+    folder = assembled(models.resolve(name))
+    model = LlavaForConditionalGeneration.from_pretrained(folder, **{"dtype": "float32", **options})
+    return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
 def assembled(folder: Path) -> Path:

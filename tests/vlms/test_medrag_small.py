@@ -17,13 +17,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_small import base, tiny
+from transformers import AutoModelForImageTextToText
 
 from medrag.prompts import REFUSAL, Prompt
 from medrag.types import Context, Frequency, Hit, Passage, Query, Study
 from medrag.vlms import _small_layout as layout
 from medrag.vlms._ask import parse
 from medrag.vlms._taught import TAUGHT
-from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled
+from medrag.vlms.medrag_small import ADAPTER, RECIPE, assembled, load
 from medrag.vlms.small import YES_NO, MedragSmall
 
 
@@ -83,6 +84,18 @@ def test_the_adapter_is_merged_and_the_whole_is_kept(parts: Path, at_home: Path)
     assert torch.allclose(found.float(), wanted, rtol=2e-3, atol=2e-3)
     stamp = (whole / "model.safetensors").stat().st_mtime_ns
     assert assembled(parts) == whole and (whole / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "auto"])
+def test_transformers_loads_and_runs_it_in_any_precision(parts: Path, at_home: Path, dtype: str) -> None:
+    model, processor = load(str(parts), dtype=dtype)
+    turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Is there an effusion?"}]}]
+    text = processor.apply_chat_template(turns, add_generation_prompt=True)
+    inputs = processor(text=text, images=[film(1).convert("RGB")], return_tensors="pt")
+    ids = model.generate(**inputs, max_new_tokens=4, do_sample=False)
+    assert inputs["pixel_values"].dtype == torch.float32 and ids.shape[1] > inputs["input_ids"].shape[1]
+    auto = AutoModelForImageTextToText.from_pretrained(assembled(parts))  # the folder is an ordinary checkpoint
+    assert auto.generate(**inputs, max_new_tokens=4, do_sample=False).shape[0] == 1
 
 
 def test_several_may_open_it_for_the_first_time_at_once(parts: Path, at_home: Path) -> None:
