@@ -18,6 +18,7 @@ from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.retrieve.search import Memo
 from medrag.settings import (
+    EncoderSettings,
     IndexSettings,
     PipelineSettings,
     Recipe,
@@ -31,6 +32,7 @@ from medrag.settings import (
 if TYPE_CHECKING:
     from medrag.build import BuildReport
     from medrag.graph import GraphStore
+    from medrag.graph.near import NearNames
     from medrag.indexes.store import Store
     from medrag.protocols import Retriever
     from medrag.retrieve.expand import Expander
@@ -204,8 +206,28 @@ def _retrievers(
             )
         found[one.name] = one
     if graph is not None:
-        found["graph"] = GraphRetriever(graph, see=_see(settings.graph_sees))
+        near = near_names(recipe, graph, settings.link_near, encoders)
+        found["graph"] = GraphRetriever(graph, see=_see(settings.graph_sees), near=near)
     return found
+
+
+def near_names(recipe: Recipe, graph: GraphStore, name: str, opened: Mapping[str, Memo] = NONE) -> NearNames | None:
+    """The names of a graph under a text encoder, one of the recipe or a model by its name; none for no name.
+
+    Raises SettingsError for what reads no text, and where nothing says how a model is loaded; ModelMissing for weights that are not here.
+    """
+    from medrag.encoders import open_encoder
+    from medrag.graph.near import NearNames
+
+    if not name:
+        return None
+    memo = opened.get(name)
+    encoder = memo.encoder if memo else open_encoder(recipe.encoders.get(name) or EncoderSettings(model=name))  # type: ignore[call-arg]
+    if encoder.modality != "text":
+        raise SettingsError(
+            f"link_near={name!r} reads images, no names", "name a text encoder, such as minilm or sapbert"
+        )
+    return NearNames(graph, encoder)
 
 
 def _see(name: str) -> Any:

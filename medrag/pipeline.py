@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
+ADDED = (
+    "link_near",
+)  # such settings that came later: they count where they are set, so that earlier calibrations hold
 SIMILAR = "similar"  # the retriever of pictures that look alike
 
 
@@ -528,7 +531,9 @@ class MedRAG:
     @functools.cached_property
     def calibrated_for(self) -> dict[str, str]:
         """What an answer's worth depends on, by name: hashes of the items of the index, of how it was built, of the generator and the settings, and the router's name. The same on every machine."""
-        settings = self.settings.model_dump(mode="json", include=set(WEIGHED))
+        settings = self.settings.model_dump(
+            mode="json", include={*WEIGHED, *(one for one in ADDED if getattr(self.settings, one))}
+        )
         found = {"generator": getattr(self.generator, "fingerprint", "") or self.generator.name}
         found["settings"] = sha256_text(json.dumps(settings, sort_keys=True))[:16]
         if self.store:

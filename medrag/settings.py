@@ -119,6 +119,7 @@ class PipelineSettings(Strict):
     rrf_c: int = Field(60, ge=0)
     alike: int = Field(200, ge=0)  # look-alike studies whose reports are counted for a closed question; 0: none
     expand: Literal["none", "synonyms", "narrower"] = "none"  # the question's concepts by other names, and those below
+    link_near: str = ""  # a text encoder, of the recipe or by its model's name: terms of a question that the graph does not know, by the nearest name
     graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
     access: tuple[str, ...] = ()  # the labels that the asker holds
     private: bool = False  # the generator is shown the graph's statements and definitions alone: no text of a document

@@ -14,8 +14,9 @@ from medrag.cli.output import Json, emit, note, say, table
 from medrag.errors import IndexMissing, SettingsError
 
 if TYPE_CHECKING:
-    from medrag.graph import GraphStore
+    from medrag.graph import GraphStore, Mention
     from medrag.retrieve.graph import GraphRetriever
+    from medrag.settings import Recipe
     from medrag.types import Triple
 
 app = typer.Typer(no_args_is_help=True, help="The knowledge graph: build, look into, link, walk.")
@@ -84,30 +85,51 @@ def show(facts: dict[str, Any]) -> None:
 def link(
     text: Annotated[str, typer.Argument(help="A text, in quotes.")],
     index: Index = "sample",
+    near: Annotated[
+        bool,
+        typer.Option("--near", help="Terms of a short text that are no name here: by the name nearest in meaning."),
+    ] = False,
     access: Access = None,
     as_json: Json = False,
 ) -> None:
-    """Find the concepts that a text mentions, with CUI and polarity."""
+    """Find the concepts that a text mentions, with CUI, polarity and how each was found."""
+    from medrag.assemble import near_names
     from medrag.graph import Linker
 
     store = open_graph(index, access)
-    mentions = Linker(store).link(text)
+    recipe = recipe_of(index)
+    mentions = Linker(store, near_names(recipe, store, reads_names(recipe)) if near else None).asked(text)
     if as_json:
         emit([
             {
                 "text": mention.surface, "start": mention.start, "end": mention.end, "polarity": mention.polarity,
                 "concepts": [{"id": node, "name": store.concept(node).name} for node in mention.concepts], "cuis": list(mention.cuis),
+                "by": how(mention),
             }
             for mention in mentions
         ])  # fmt: skip
     elif mentions:
         rows = [
-            (m.surface, m.polarity, f"{m.concepts[0]} {store.concept(m.concepts[0]).name}", " ".join(m.cuis))
+            (m.surface, m.polarity, f"{m.concepts[0]} {store.concept(m.concepts[0]).name}", " ".join(m.cuis), how(m))
             for m in mentions
         ]
-        table(("text", "polarity", "concept", "CUIs"), rows)
+        table(("text", "polarity", "concept", "CUIs", "by"), rows)
     else:
         note("nothing that the graph knows is mentioned")
+
+
+def how(mention: Mention) -> str:
+    """How a mention was found: "name", "nearest name, 0.88" or "guess: last word of a name"."""
+    if mention.near:
+        return f"nearest name, {mention.near:.2f}"
+    return "guess: last word of a name" if mention.head else "name"
+
+
+def reads_names(recipe: Recipe) -> str:
+    """The encoder that names are near by: that of ``pipeline.link_near``, else the first of the recipe that indexes passages or reports."""
+    indexes = recipe.indexes.values()
+    texts = (one.encoder for one in indexes if one.kind == "faiss" and {"passage", "study"} & {*one.items})
+    return recipe.pipeline.link_near or next(texts, "minilm")
 
 
 @app.command("path")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from medrag.graph import abbreviations
 from medrag.graph.context import polarity, sentence_spans
+from medrag.graph.near import INSIDE, may_be_terms
 from medrag.graph.runs import LONGEST, ORGANS, PLACES, Run, Word, expanded, runs_of, spelled
 from medrag.graph.senses import Senses
 from medrag.graph.words import ARTICLE, bag, keys, tokens
@@ -43,6 +44,7 @@ class Mention:
     head: bool = False  # found by the last word of longer names
     also: tuple[str, ...] = ()  # nodes that carry the name as a mere synonym while others prefer it
     nested: bool = False  # lies inside a longer mention
+    near: float = 0.0  # no name: the cosine to the name that is nearest in meaning
 
     @property
     def place(self) -> bool:
@@ -72,7 +74,40 @@ class Linker:
         """What a term means as a whole: the concept of that name, else (with ``near``) the one whose name is nearest in meaning, else None."""
         alone = self._alone(text)
         found = self.near.nearest([text])[0] if self.near and not alone and text.strip() else ()
-        return self._mention(text, (0, len(text)), (0, len(text)), (found[0][0],)) if found else alone
+        return self._nearest(text, (0, len(text)), *found[0]) if found else alone
+
+    def asked(self, text: str) -> list[Mention]:
+        """What a question mentions: `link`, and with ``near`` terms that no name covers, each as the concept whose name is nearest in meaning."""
+        found = self.link(text)
+        close = list(self._close(text, [mention for mention in found if not mention.head]))
+        kept = [mention for mention in found if not any(_overlap(mention, other) for other in close)]
+        return sorted([*kept, *close], key=lambda mention: mention.start)
+
+    def _close(self, text: str, named: Sequence[Mention]) -> Iterator[Mention]:
+        """Terms by meaning beside what is ``named``, the nearest first, none over another."""
+        if not self.near:
+            return
+        free = (place for place in may_be_terms(text) if all(place[1] <= m.start or m.end <= place[0] for m in named))
+        places = list(free)
+        nearest = zip(places, self.near.nearest([text[slice(*place)] for place in places]), strict=True)
+        taken: list[Mention] = []
+        for place, found in sorted((row for row in nearest if row[1]), key=lambda row: (-row[1][0][1], row[0])):
+            mention = self._nearest(text, place, *found[0])
+            if not self._narrows(mention) and not any(_overlap(mention, other) for other in taken):
+                taken.append(mention)
+                yield mention
+
+    def _narrows(self, mention: Mention) -> bool:
+        """Whether the name only adds words to the term ("mitral valve": mitral valve disorder): another thing, near as it is."""
+        term, name = (
+            {word for word, _, _ in tokens(one)}
+            for one in (mention.surface, self.store.concept(mention.concepts[0]).name)
+        )
+        return term - INSIDE < name
+
+    def _nearest(self, text: str, place: tuple[int, int], node: str, cosine: float) -> Mention:
+        sentence = next((span for span in sentence_spans(text) if span[0] <= place[0] < span[1]), (0, len(text)))
+        return replace(self._mention(text, place, sentence, (node,)), near=cosine)
 
     def _alone(self, text: str) -> Mention | None:
         """The mention of a text that is a name from end to end."""
@@ -173,6 +208,10 @@ class Linker:
             return ()
         fitting = [node for node in nodes if said & {word for word, _, _ in tokens(self.store.concept(node).name)[:-1]}]
         return tuple(fitting or (nodes if len(nodes) <= TOO_GENERAL else ()))[:AMBIGUOUS]
+
+
+def _overlap(one: Mention, other: Mention) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def _worth(name: Named) -> int:

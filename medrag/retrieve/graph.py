@@ -2,7 +2,7 @@
 
 Hits are the concepts that are asked about, where they have a definition, and statements as Triples: single edges, and paths
 written as one sentence. After KG-RAG (arXiv 2410.04749), with concept linking in place of embedded triples. What is not
-linked is not found: this source says nothing to a question without a known term. A chest radiograph is looked at where a findings
+linked is not found: this source says nothing to a question without a known term, or (with `medrag.graph.near`) one near a known term. A chest radiograph is looked at where a findings
 reader is given: what it sees is asked about too, less than what the question names. A statement that texts make says in how many; their
 sentences stand in ``meta["quotes"]`` and never in its text. Excluded documents neither make it, nor count, nor are quoted.
 """
@@ -30,6 +30,8 @@ from medrag.types import Concept, Hit, Query, Triple
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from medrag.graph.near import NearNames
+
 WALKS = 40  # paths considered from each mention
 SURE = 0.5  # probability from which a finding of the image is asked about
 DOCS = 20  # documents named of one item; ``stated`` counts all
@@ -49,9 +51,11 @@ DENIED = {
 class GraphRetriever:
     """Definitions of the concepts in the question, and paths of up to ``hops`` statements from them."""
 
-    def __init__(self, store: GraphStore, name: str = "graph", hops: int = 2, see: See | None = None) -> None:
+    def __init__(
+        self, store: GraphStore, name: str = "graph", hops: int = 2, see: See | None = None, near: NearNames | None = None
+    ) -> None:  # fmt: skip
         self.store, self.name, self.hops, self.see = store, name, hops, see
-        self.linker = Linker(store)
+        self.linker = Linker(store, near)
 
     def retrieve(self, query: Query, k: int) -> list[Hit]:
         """At most ``k`` hits, best first, ties by id. Definitions lie between 0 and 2, paths mostly below 1.
@@ -60,7 +64,7 @@ class GraphRetriever:
         for each further concept of the question that it joins, and grows by the share of the question's words in it.
         """
         asked = self._seen(query)
-        for mention in self.linker.link(query.text):
+        for mention in self.linker.asked(query.text):
             asked[mention] = max(_weight(mention), asked.get(mention, 0.0))
         asked |= dict.fromkeys(self._coded(query.text), 1.0)
         found: dict[str, tuple[float, Concept | Triple]] = {}
@@ -194,8 +198,8 @@ class GraphRetriever:
 
 
 def _weight(mention: Mention) -> float:
-    """How surely the mention is what is asked about: 0.5 for one word, more for more; little for a mere place."""
-    sure = 1 - 0.5 ** len(mention.surface.split())
+    """How surely the mention is what is asked about: 0.5 for one word, more for more; less for a name that is merely near, little for a mere place."""
+    sure = (1 - 0.5 ** len(mention.surface.split())) * (mention.near or 1.0)
     return sure * (0.3 if mention.place else 0.5 if mention.head else 1.0)
 
 

@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from medrag.cli.app import app
+from medrag.errors import SettingsError
 from medrag.pipeline import MedRAG
+from medrag.types import Query
 
 TERMS = {
     "HP:0002202": ("Pleural effusion", "HP:0002103"), "HP:0002107": ("Pneumothorax", "HP:0002103"), "HP:0002103": ("Abnormal pleura morphology", ""),
@@ -44,8 +46,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "terms.obo").write_text("format-version: 1.2\n\n" + "\n".join(terms))
     rows = "".join(f"{n},{text},\n" for n, text in enumerate(REPORTS))
     (folder / "reports.csv").write_text(f"uid,findings,impression\n{rows}")
+    (folder / "letters_of.py").write_text(
+        "from medrag.testing import FakeEncoder\n\nclass Letters(FakeEncoder):\n"
+        "    def __init__(self, model, *, batch, device): super().__init__(name=model)\n"
+    )
     (folder / "small.yaml").write_text(
-        f"name: small\ncorpora:\n"
+        f"name: small\npipeline: {{link_near: letters}}\nencoders: {{letters: {{model: letters, kind: 'letters_of:Letters'}}}}\ncorpora:\n"
         f"  - {{name: notes, reader: reports-csv, path: {folder / 'reports.csv'}, options: {{domain: chest-xray}}}}\n"
         f"  - {{name: hpo, reader: obo, path: {folder / 'terms.obo'}}}\n"
         f"indexes:\n  lexical: {{kind: bm25, items: [passage]}}\ngraph: {{said: [reports]}}\n"
@@ -78,6 +84,32 @@ def test_link_gives_concepts_with_cui_and_polarity() -> None:
     ]  # fmt: skip
     assert "HP:0002107 Pneumothorax" in run("graph", "link", "no pneumothorax", "--index", "small").stdout
     assert run("graph", "link", "nothing", "--index", "small").exit_code == 0
+
+
+def test_link_by_the_nearest_name_and_says_that_it_did(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.syspath_prepend(str(home))
+    asked = ("graph", "link", "pneumotoraxx and pneumonia", "--index", str(home / "small.yaml"))
+    assert [one["by"] for one in values(*asked)] == ["name"]
+    near, named = values(*asked, "--near")
+    assert near["concepts"][0]["id"] == "HP:0002107" and near["by"].startswith("nearest name, 0.")
+    assert named["by"] == "name" and "nearest name" in run(*asked, "--near").stdout
+
+
+def test_questions_are_linked_by_the_nearest_name_where_the_recipe_says_so(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(home))
+    question, ids = "What is a pneumotoraxx?", []
+    for name in ("letters", ""):
+        with MedRAG.open(home / "small.yaml", link_near=name) as rag:
+            ids.append([hit.item.id for hit in rag.retrievers["graph"].retrieve(Query(question), 5)])
+            changed = rag.calibrated_for["settings"]
+        ids.append([changed])
+    assert any("HP:0002107" in one for one in ids[0]) and not ids[2] and ids[1] != ids[3]
+    with pytest.raises(SettingsError, match="no_such"):
+        MedRAG.open(home / "small.yaml", link_near="no_such")
+    with pytest.raises(SettingsError, match="reads images"):
+        MedRAG.open(home / "small.yaml", link_near="efficientnet-lite2")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medrag.graph import GraphStore, Linker
-from medrag.graph.near import NearNames
+from medrag.graph.near import NearNames, may_be_terms
 from medrag.types import Concept, Query
 
 
@@ -56,10 +56,47 @@ def test_a_term_is_linked_by_name_then_by_meaning_then_not_at_all(store: GraphSt
 def test_names_are_encoded_once_and_those_without_a_cui_not_at_all(store: GraphStore, tmp_path: Path) -> None:
     encoder = Letters()
     first = NearNames(store, encoder, 0.0, tmp_path)
-    assert encoder.encoded == 2 and first.vectors.dtype == np.float16
+    assert encoder.encoded == 0  # opening an index is quick
+    assert first.vectors.dtype == np.float16 and encoder.encoded == 2
     again = NearNames(store, encoder, 0.0, tmp_path)
-    assert encoder.encoded == 2 and np.array_equal(first.vectors, again.vectors)
+    assert np.array_equal(first.vectors, again.vectors)
+    assert encoder.encoded == 2
     assert [[node for node, _ in row] for row in again.nearest(["pneumonia", "thorax"], k=2)] == [["D:2", "D:1"], ["D:1", "D:2"]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "surface", "node", "polarity"),
+    [
+        ("A pneumotorax is seen.", "pneumotorax", "D:1", "present"),
+        ("No pneumotorax in the film.", "pneumotorax", "D:1", "absent"),
+        ("No pneumonia. There is a pneumotoraxx.", "pneumotoraxx", "D:1", "present"),
+    ],
+)
+def test_terms_of_a_question_that_no_name_covers(
+    store: GraphStore, tmp_path: Path, question: str, surface: str, node: str, polarity: str
+) -> None:
+    linker = Linker(store, NearNames(store, Letters(), 0.8, tmp_path))
+    found = linker.asked(question)[-1]
+    assert (found.surface, found.concepts, found.polarity) == (surface, (node,), polarity) and 0.8 <= found.near < 1
+    assert linker.link(question) == Linker(store).asked(question)  # without near names, names alone
+
+
+def test_a_name_that_only_adds_words_is_another_thing(tmp_path: Path) -> None:
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add(
+            [Concept("t:D:1", "Mitral valve disorder", (), ("C1",)), Concept("t:D:2", "Heart failure", (), ("C2",))]
+        )
+        builder.finish()
+    store = GraphStore.open(tmp_path / "g")
+    linker = Linker(store, NearNames(store, Letters(), 0.5, tmp_path))
+    assert linker.asked("Where is the mitral valve?") == []
+    assert [m.concepts for m in linker.asked("How is a failing heart treated?")] == [("D:2",)]
+
+
+def test_no_term_is_sought_at_a_small_word_over_a_pause_or_in_a_report() -> None:
+    text = "What is the stone, of a kidney?"
+    assert [text[start:end] for start, end in may_be_terms(text)] == ["stone", "kidney"]
+    assert may_be_terms("stone of a kidney " * 20) == []
 
 
 def test_an_empty_graph_has_no_names(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import negex
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -149,7 +151,7 @@ def test_only_what_the_linker_gives_is_used() -> None:
 def phrases(patterns: tuple[str, ...]) -> st.SearchStrategy[str]:
     """Texts that a list of ConText phrases matches, without those that look at what follows."""
     plain = [one for one in patterns if "(?=" not in one and "(?!" not in one and "(?<" not in one]
-    assert len(plain) > len(patterns) / 2
+    assert 2 * len(plain) >= len(patterns)
     compiled = [re.compile(one.replace(r"\w", "[a-z]"), re.ASCII) for one in plain]
     return st.sampled_from(compiled).flatmap(lambda one: st.from_regex(one, fullmatch=True))
 
@@ -181,6 +183,14 @@ def test_what_is_doubted_is_no_sure_place_or_modifier(said: Said, trigger: str, 
         assert one.polarity != "present" or one.relation == "suggestive_of"
 
 
+@pytest.mark.parametrize("finding", FINDINGS[:2])
+def test_no_listed_phrase_that_denies_or_doubts_states_a_presence(said: Said, finding: str) -> None:
+    """The phrases of NegEx and ConText, in a list that knows nothing of medrag's own."""
+    texts = [form.format(t=phrase, f=finding) for phrase in negex.BEFORE for form in BEFORE[:2]]
+    texts += [form.format(t=phrase, f=finding) for phrase in negex.AFTER for form in AFTER[1:]]
+    assert [text for text in texts for one in said.of(report(text)) if one.polarity == "present"] == []
+
+
 @pytest.fixture(scope="module")
 def chexpert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, list[str]]:
     """A graph whose concepts are the CheXpert labeler's phrases, and these phrases."""
@@ -205,6 +215,15 @@ def test_no_phrase_of_the_chexpert_lists_is_present_where_it_is_denied(chexpert:
              for one in said.of(report(form.format(f=name)))]  # fmt: skip
     assert len({one.subject_id for one in found}) > len(listed) / 2
     assert {one.polarity for one in found} == {"absent"}
+
+
+@pytest.mark.data
+def test_no_phrase_of_the_chexpert_lists_is_present_behind_any_listed_denial(chexpert: tuple[Said, list[str]]) -> None:
+    said, listed = chexpert
+    before = [f"{phrase} left {name}." for name, phrase in zip(itertools.cycle(listed), 2 * negex.BEFORE, strict=False)]
+    after = [f"Left {name} {phrase}." for name, phrase in zip(itertools.cycle(listed), 4 * negex.AFTER, strict=False)]
+    found = [(one.polarity, text) for text in (*before, *after) for one in said.of(report(text))]
+    assert len(found) > len(before) and [text for polarity, text in found if polarity == "present"] == []
 
 
 @pytest.mark.data
