@@ -126,7 +126,7 @@ def _named(settings: PipelineSettings) -> set[str]:
     """The retrievers that the settings name; those of the defaults need not be there."""
     chosen, usual = settings.select, SelectSettings()  # type: ignore[call-arg]
     cuts = {*chosen.gaps, *chosen.floors, *chosen.shares} - {*usual.gaps, *usual.floors, *usual.shares}
-    return {*settings.retrievers, *settings.weights, *cuts}
+    return {*settings.retrievers, *settings.weights, *cuts, *(("similar",) if settings.graph_alike else ())}
 
 
 def _file(source: str | Path | Recipe) -> Path | None:
@@ -175,6 +175,7 @@ def _retrievers(
 ) -> dict[str, Retriever]:
     """One retriever for each source that the recipe indexes."""
     from medrag.graph import GraphStore
+    from medrag.retrieve.alike import Reported
     from medrag.retrieve.dense import Dense
     from medrag.retrieve.graph import GraphRetriever
     from medrag.retrieve.lexical import Lexical
@@ -207,7 +208,9 @@ def _retrievers(
         found[one.name] = one
     if graph is not None:
         near = near_names(recipe, graph, settings.link_near, encoders)
-        found["graph"] = GraphRetriever(graph, see=_see(settings.graph_sees), near=near)
+        similar = found.get("similar") if settings.graph_alike else None
+        reported = Reported(similar, settings.select.same_image) if similar else None
+        found["graph"] = GraphRetriever(graph, see=_see(settings.graph_sees), near=near, reported=reported)
     return found
 
 

@@ -51,9 +51,7 @@ if TYPE_CHECKING:
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
-ADDED = (
-    "link_near",
-)  # such settings that came later: they count where they are set, so that earlier calibrations hold
+ADDED = ("link_near", "graph_alike")  # later ones: they count where they are set, so that calibrations made before hold
 SIMILAR = "similar"  # the retriever of pictures that look alike
 
 

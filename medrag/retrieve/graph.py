@@ -3,7 +3,7 @@
 Hits are the concepts that are asked about, where they have a definition, and statements as Triples: single edges, and paths
 written as one sentence. After KG-RAG (arXiv 2410.04749), with concept linking in place of embedded triples. What is not
 linked is not found: this source says nothing to a question without a known term, or (with `medrag.graph.near`) one near a known term. A chest radiograph is looked at where a findings
-reader is given: what it sees is asked about too, less than what the question names. A statement that texts make says in how many; their
+reader is given, and at what most reports of look-alike studies state: that is asked about too, less than what the question names. A statement that texts make says in how many; their
 sentences stand in ``meta["quotes"]`` and never in its text. Excluded documents neither make it, nor count, nor are quoted.
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from medrag.graph.near import NearNames
+    from medrag.retrieve.alike import Reported
 
 WALKS = 40  # paths considered from each mention
 SURE = 0.5  # probability from which a finding of the image is asked about
@@ -52,9 +53,10 @@ class GraphRetriever:
     """Definitions of the concepts in the question, and paths of up to ``hops`` statements from them."""
 
     def __init__(
-        self, store: GraphStore, name: str = "graph", hops: int = 2, see: See | None = None, near: NearNames | None = None
+        self, store: GraphStore, name: str = "graph", hops: int = 2, see: See | None = None, near: NearNames | None = None,
+        reported: Reported | None = None,
     ) -> None:  # fmt: skip
-        self.store, self.name, self.hops, self.see = store, name, hops, see
+        self.store, self.name, self.hops, self.see, self.reported = store, name, hops, see, reported
         self.linker = Linker(store, near)
 
     def retrieve(self, query: Query, k: int) -> list[Hit]:
@@ -95,7 +97,15 @@ class GraphRetriever:
                 yield Mention(start, start + len(written), written, tuple(nodes), tuple(cuis), "present")
 
     def _seen(self, query: Query) -> dict[Mention, float]:
-        """What the findings reader sees with at least `SURE`, as mentions with half its probability as weight."""
+        """What the image shows by the findings reader and by the reports of look-alike studies, as mentions; half the probability, or half the share of the reports, is the weight."""
+        alike = self.reported(query, self.linker) if self.reported else {}
+        found = {mention: share / 2 for mention, share in alike.items()}
+        for mention, weight in self._read(query).items():
+            found[mention] = max(weight, found.get(mention, 0.0))
+        return found
+
+    def _read(self, query: Query) -> dict[Mention, float]:
+        """What the findings reader sees with at least `SURE`, with half its probability."""
         if self.see is None or not query.images or query.domain != "chest-xray":
             return {}
         read = self.see([image.image for image in query.images])
