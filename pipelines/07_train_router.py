@@ -3,7 +3,7 @@
     MEDRAG_DATA=/path/to/pack python pipelines/07_train_router.py medrag/presets/router-lite2.safetensors --work FOLDER
 
 Hardware: 2 CPU cores, 3 GB of memory; about 15 minutes, nearly all for embedding 5,000 pictures once (kept in FOLDER; a run that
-was cut off goes on). Prints what was trained on and the operating point; `eval/benchmarks/router.py` measures.
+was cut off goes on; on a GPU where there is one, --device). The head itself is fitted on the CPU. Prints what was trained on and the operating point; `eval/benchmarks/router.py` measures.
 
 A softmax over unit embeddings, trained on pictures as they are and as another source would hold them (cut, squashed, reduced,
 recoloured, JPEG). What is not medical is learned from drawings, charts and photographs of the textbooks, two photographs of
@@ -42,6 +42,8 @@ from medrag.corpora import realdata
 from medrag.encoders import open_encoder
 from medrag.settings import EncoderSettings
 from medrag.tune import pack
+from medrag.tune.device import NAMES
+from medrag.tune.device import option as device_option
 from medrag.types import Query, QueryImage
 
 ENCODER = "efficientnet-lite2"
@@ -262,13 +264,13 @@ def rows(data: Path) -> list[Row]:
     return found
 
 
-def features(data: Path, work: Path, encoder_name: str = ENCODER) -> tuple[list[Row], np.ndarray]:
+def features(data: Path, work: Path, encoder_name: str = ENCODER, device: str = "auto") -> tuple[list[Row], np.ndarray]:
     """The rows with their (n, d) unit embeddings. ``work`` keeps them, so that what was embedded once is not again."""
     whole = work / "all.npz"
     if whole.exists():
         kept = np.load(whole)
         return [Row(*names, int(copy)) for *names, copy in kept["rows"].tolist()], kept["vectors"]
-    found, encoder = rows(data), open_encoder(EncoderSettings(model=encoder_name))
+    found, encoder = rows(data), open_encoder(EncoderSettings(model=encoder_name, device=device))
     work.mkdir(parents=True, exist_ok=True)
     names = np.array([[row.domain, row.source, row.group, row.part, str(row.copy)] for row in found])
     blocks = [block(encoder, found[n : n + CHUNK], names[n : n + CHUNK], work / f"{n:06d}.npz") for n in range(0, len(found), CHUNK)]  # fmt: skip
@@ -335,9 +337,9 @@ def centroids(x: np.ndarray, found: list[Row]) -> np.ndarray:
     return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def main(target: Path, data: Path, work: Path, encoder_name: str = ENCODER) -> dict[str, Any]:
+def main(target: Path, data: Path, work: Path, encoder_name: str = ENCODER, device: str = "auto") -> dict[str, Any]:
     """Embeds, fits, sets temperature and threshold, writes; returns what to print."""
-    found, x = features(data, work, encoder_name)
+    found, x = features(data, work, encoder_name, device)
     mine = np.array([row.part == "train" for row in found])
     kept, x = [row for row, one in zip(found, mine, strict=True) if one], x[mine]
     labels = sorted({row.domain for row in kept})
@@ -378,5 +380,13 @@ if __name__ == "__main__":
     parser.add_argument(
         "--encoder", default=ENCODER, help="whose embeddings the head is trained on; each has its own --work"
     )
+    parser.add_argument(
+        "--device", type=device_option, default="auto", help=f"where the pictures are embedded: {NAMES}"
+    )
     options = parser.parse_args()
-    print(json.dumps(main(options.target, Path(os.environ["MEDRAG_DATA"]), options.work, options.encoder), indent=1))
+    print(
+        json.dumps(
+            main(options.target, Path(os.environ["MEDRAG_DATA"]), options.work, options.encoder, options.device),
+            indent=1,
+        )
+    )

@@ -2,8 +2,8 @@
 
     MEDRAG_DATA=/path/to/pack python pipelines/08_train_vlm.py medrag/presets/medrag-small-vlm --minutes 240
 
-Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware: 2 CPU cores, 12 GB of memory, 12 to 14 s for a
-batch of about 7 studies with 6 questions each; one epoch is about 365 batches (85 minutes). --minutes sets the clock that the learning
+Needs ``pip install "medrag[tune]"`` and ``medrag models get smollm2``. Hardware: a GPU where there is one (--device; bfloat16 on CUDA; not measured), or 2 CPU cores,
+12 GB of memory, 12 to 14 s for a batch of about 7 studies with 6 questions each; one epoch is about 365 batches (85 minutes). --minutes sets the clock that the learning
 rate follows to its end. With glibc, MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 in the environment keeps memory between
 steps: without it a third of the time went into page faults. What ships was trained for the minutes that its card states. Measured by
 `medrag eval run` (see the card). A run that was cut off goes on from --work; --start goes on from weights that were shipped. Trains on IU X-Ray train, its published questions, and VQA-RAD without each fifth picture.
@@ -34,6 +34,8 @@ from medrag.confidence import log_odds
 from medrag.encoders.findings import FindingsReader
 from medrag.eval import runner
 from medrag.prompts import make_prompt
+from medrag.tune.device import NAMES
+from medrag.tune.device import option as device_option
 from medrag.tune.sequences import Features, Sequences
 from medrag.tune.vlm import VlmTraining, train
 from medrag.vlms.medrag_small import ADAPTER, IMAGE_TOKEN, RECIPE, blank
@@ -56,9 +58,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--evidence", metavar="INDEX", help="only measure what evidence of this index adds to a yes")
     parser.add_argument("--limit", type=int, default=90, help="training studies that --evidence asks about")
+    parser.add_argument("--device", type=device_option, default="auto", help=NAMES)
     options = parser.parse_args()
     if options.evidence:
-        print(json.dumps(weigh_evidence(options.folder, options.evidence, options.limit), indent=1))
+        print(json.dumps(weigh_evidence(options.folder, options.evidence, options.limit, options.device), indent=1))
         return
     options.work.mkdir(parents=True, exist_ok=True)
     data, settings = Path(os.environ["MEDRAG_DATA"]), VlmTraining(epochs=options.epochs, seed=options.seed)
@@ -69,19 +72,30 @@ def main() -> None:
     )
     model, processor = blank(models.resolve(BASE))
     reader = FindingsReader(ENCODER)
-    features = Features.of(data, ENCODER)
+    features = Features.of(data, ENCODER, options.device)
     sequences = Sequences(data, features, reader, reader.names, settings.seed)
     epochs = (sequences.epoch(n, options.normal, options.studies, options.vqa_rad) for n in range(options.epochs))
     began = time.time()
     start = load_file(options.start / ADAPTER) if options.start else None
-    tensors = train(model, processor.tokenizer, epochs, IMAGE_TOKEN, settings, options.work, options.minutes, start)
+    tensors = train(
+        model, processor.tokenizer, epochs, IMAGE_TOKEN, settings, options.work, options.minutes, start, options.device
+    )
     minutes = (time.time() - began) / 60
-    about = f"at most {options.epochs} epochs, {minutes:.0f} minutes on {torch.get_num_threads()} CPU threads, seed {settings.seed}"
+    about = (
+        f"at most {options.epochs} epochs, {minutes:.0f} minutes on {hardware(options.device)}, seed {settings.seed}"
+    )
     about += f", {options.studies:.0%} of the chest studies, VQA-RAD {options.vqa_rad} times an epoch"
     if options.start:
         earlier = json.loads((options.start / RECIPE).read_text(encoding="utf-8"))["training"]
         about += f"; begun from the weights of: {earlier}"
     ship(tensors, options.folder, settings, about, usual(features, reader))
+
+
+def hardware(device: str) -> str:
+    """What the training ran on, for the card."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads" if device == "cpu" else device
 
 
 def usual(features: Features, reader: FindingsReader) -> dict[str, float]:
@@ -90,11 +104,11 @@ def usual(features: Features, reader: FindingsReader) -> dict[str, float]:
     return {name: round(float(p), 5) for name, p in zip(reader.names, np.mean(means, axis=0), strict=True)}
 
 
-def weigh_evidence(folder: Path, index: str, limit: int) -> dict[str, Any]:
+def weigh_evidence(folder: Path, index: str, limit: int, device: str) -> dict[str, Any]:
     """Writes ``evidence`` into the recipe of the model: log odds by sort of evidence, least squares over the questions."""
     planned = runner.plan(
         "iu_xray_balanced", Path(os.environ["MEDRAG_DATA"]), split="train", recipe=index, limit=limit,
-        model=MedragSmall(str(folder.resolve())), options={"calibration": "off", "alike": 0},
+        model=MedragSmall(str(folder.resolve()), device=device), options={"calibration": "off", "alike": 0},
     )  # fmt: skip
     rag, counts, added = planned.rag(), [], []
     for one in track(planned.examples, "weigh evidence"):

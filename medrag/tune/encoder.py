@@ -24,6 +24,7 @@ from medrag._util.findings import CHEXPERT_TYPE
 from medrag._util.images import load_image
 from medrag.corpora import realdata
 from medrag.tune import pack
+from medrag.tune.device import mixed, training_device
 
 if TYPE_CHECKING:
     import torch
@@ -103,17 +104,17 @@ def gather(data: Path) -> Pool:
     return Pool(np.stack(pixels), np.array(rows), np.array(labels, dtype=np.float32), texts, marks, np.array(chest))
 
 
-def text_features(texts: Sequence[str], tower: str = "minilm") -> torch.Tensor:
-    """(n, 384) mean-pooled token states of the sentence encoder, not normalised: what the text projection reads."""
+def text_features(texts: Sequence[str], tower: str = "minilm", device: str | torch.device = "cpu") -> torch.Tensor:
+    """(n, 384) mean-pooled token states of the sentence encoder on the device, not normalised: what the text projection reads."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     folder = models.resolve(tower)
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = AutoModel.from_pretrained(folder).eval().to(device), AutoTokenizer.from_pretrained(folder)
     found = []
     with torch.inference_mode():
         for start in range(0, len(texts), 64):
-            batch = tokenizer(list(texts[start : start + 64]), padding=True, truncation=True, max_length=128, return_tensors="pt")  # fmt: skip
+            batch = tokenizer(list(texts[start : start + 64]), padding=True, truncation=True, max_length=128, return_tensors="pt").to(device)  # fmt: skip
             states = model(**batch).last_hidden_state
             mask = batch["attention_mask"].unsqueeze(-1).float()
             found.append((states * mask).sum(1) / mask.sum(1))
@@ -185,21 +186,26 @@ def read_map(parts: Any, pixels: torch.Tensor, dropout: float = 0.0) -> tuple[to
     return F.normalize(parts.image(pooled), dim=1), logits
 
 
-def augmented(pixels: NDArray[np.uint8], size: int, generator: torch.Generator) -> torch.Tensor:
-    """Turned up to 8°, scaled 0.89–1.18, shifted up to 5 %, brighter or darker; never mirrored: left is not right."""
+def augmented(
+    pixels: NDArray[np.uint8], size: int, generator: torch.Generator, device: str | torch.device = "cpu"
+) -> torch.Tensor:
+    """Turned up to 8°, scaled 0.89–1.18, shifted up to 5 %, brighter or darker; never mirrored: left is not right.
+
+    The numbers are drawn on the CPU, the same ones for every device; the pictures are changed on the device.
+    """
     import torch
     from torch.nn import functional as F  # noqa: N812
 
     n = len(pixels)
 
     def draw(low: float, high: float) -> torch.Tensor:
-        return low + (high - low) * torch.rand(n, generator=generator)
+        return (low + (high - low) * torch.rand(n, generator=generator)).to(device)
 
     turn, zoom = draw(-0.14, 0.14), draw(0.85, 1.12)
     cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
     theta = torch.stack([torch.stack([cos, -sin, draw(-0.1, 0.1)], 1), torch.stack([sin, cos, draw(-0.1, 0.1)], 1)], 1)
     grid = F.affine_grid(theta, [n, 3, size, size], align_corners=False)
-    values = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    values = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 255
     values = F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     gain, lift, power = (draw(*span)[:, None, None, None] for span in ((0.8, 1.2), (-0.1, 0.1), (0.75, 1.33)))
     values = (values.clamp(0, 1) ** power - 0.5) * gain + 0.5 + lift
@@ -217,17 +223,50 @@ def plain(pixels: NDArray[np.uint8], size: int) -> torch.Tensor:
     return ((values.clamp(0, 255) / 255 - 0.5) / 0.5).contiguous(memory_format=torch.channels_last)
 
 
-def train(pool: Pool, names: Sequence[str], settings: EncoderTraining, work: Path) -> Any:
-    """Trains, keeps ``work/encoder.pt`` after every epoch and goes on from it; returns the averaged weights."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What every batch is compared with, on the training's device: text bank (texts, 384), soft targets (texts, texts), weights (outputs,) of positives."""
+
+    bank: torch.Tensor
+    targets: torch.Tensor
+    weight: torch.Tensor
+
+    @classmethod
+    def of(cls, pool: Pool, device: torch.device) -> Aims:
+        import torch
+
+        rate = torch.from_numpy(pool.labels[~np.isnan(pool.labels[:, 0])].mean(0))
+        weight = ((1 - rate) / rate.clamp(min=1e-4)).sqrt().clamp(1, 6).to(device)
+        targets = soft_targets(pool.texts, pool.marks).to(device)
+        return cls(text_features(pool.texts, device=device), targets, weight)
+
+
+def losses(
+    parts: Any, pixels: torch.Tensor, labels: torch.Tensor, text: torch.Tensor, aims: Aims, dropout: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(findings, image to text) of a batch: ``pixels`` on the device of the parts, labels (n, outputs) and text rows (n,) on any."""
     from torch.nn import functional as F  # noqa: N812
 
+    with mixed(pixels.device):
+        vectors, logits = (found.float() for found in read_map(parts, pixels, dropout))
+    labels = labels.to(pixels.device)
+    mask = ~labels.isnan()
+    loss_f = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), mask.float(), pos_weight=aims.weight, reduction="sum") / mask.sum().clamp(min=1)  # fmt: skip
+    scores = parts.scale.exp().clamp(max=60) * vectors @ F.normalize(parts.text(aims.bank), dim=1).T
+    return loss_f, F.cross_entropy(scores, aims.targets[text.to(pixels.device)])
+
+
+def train(pool: Pool, names: Sequence[str], settings: EncoderTraining, work: Path, device: str = "auto") -> Any:
+    """Trains, keeps ``work/encoder.pt`` after every epoch and goes on from it; returns the averaged weights, on the CPU.
+
+    ``device`` as in `medrag.tune.device.training_device`; a run may go on on another one.
+    """
+    import torch
+
+    place = training_device(device)
     torch.manual_seed(settings.seed)
-    parts = network(names, settings)
-    bank, targets = text_features(pool.texts), soft_targets(pool.texts, pool.marks)
-    known = ~np.isnan(pool.labels[:, 0])
-    rate = torch.from_numpy(pool.labels[known].mean(0))
-    weight = ((1 - rate) / rate.clamp(min=1e-4)).sqrt().clamp(1, 6)
+    parts = network(names, settings).to(place)
+    aims = Aims.of(pool, place)
     heads = [p for name, p in parts.named_parameters() if not name.startswith("trunk") and p.requires_grad]
     trunk = [p for p in parts.trunk.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
@@ -243,7 +282,7 @@ def train(pool: Pool, names: Sequence[str], settings: EncoderTraining, work: Pat
     average = torch.optim.swa_utils.AveragedModel(parts, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema))  # fmt: skip
     first, state = 0, work / "encoder.pt"
     if state.exists():
-        saved = torch.load(state, weights_only=True)
+        saved = torch.load(state, map_location=place, weights_only=True)
         parts.load_state_dict(saved["parts"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -258,12 +297,9 @@ def train(pool: Pool, names: Sequence[str], settings: EncoderTraining, work: Pat
         began, sums = time.time(), np.zeros(2)
         for start in range(0, len(order), settings.batch):
             rows = order[start : start + settings.batch]
-            vectors, logits = read_map(parts, augmented(pool.pixels[rows], settings.size, generator), settings.dropout)
-            labels = torch.from_numpy(pool.labels[rows])
-            mask = ~labels.isnan()
-            loss_f = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), mask.float(), pos_weight=weight, reduction="sum") / mask.sum().clamp(min=1)  # fmt: skip
-            scores = parts.scale.exp().clamp(max=60) * vectors @ F.normalize(parts.text(bank), dim=1).T
-            loss_c = F.cross_entropy(scores, targets[torch.from_numpy(pool.text[rows])])
+            pixels = augmented(pool.pixels[rows], settings.size, generator, place)
+            labels, text = torch.from_numpy(pool.labels[rows]), torch.from_numpy(pool.text[rows])
+            loss_f, loss_c = losses(parts, pixels, labels, text, aims, settings.dropout)
             optimiser.zero_grad()
             (10 * loss_f + settings.contrastive * loss_c).backward()
             torch.nn.utils.clip_grad_norm_(parts.parameters(), 5.0)
@@ -274,11 +310,11 @@ def train(pool: Pool, names: Sequence[str], settings: EncoderTraining, work: Pat
         log = {"epoch": epoch + 1, "findings loss": round(sums[0] / len(order), 4), "text loss": round(sums[1] / len(order), 4), "seconds": round(time.time() - began)}  # fmt: skip
         print(json.dumps(log), flush=True)
         torch.save(
-            {"parts": parts.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(), "schedule": {k: v for k, v in schedule.state_dict().items() if k != "lr_lambdas"}, "epoch": epoch + 1, "settings": asdict(settings)},
+            {"parts": parts.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(), "epoch": epoch + 1, "settings": asdict(settings)},
             state.with_suffix(".part"),
         )  # fmt: skip
         state.with_suffix(".part").replace(state)
-    return average.module.eval()
+    return average.module.eval().cpu()
 
 
 def _cosine(step: int, total: int, warm: int) -> float:

@@ -153,7 +153,6 @@ class SmallPolicy:
         return sum(len(row[0]) for row in self._rows(requests)[0])
 
     def log_probabilities(self, requests: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
-        import numpy as np
         import torch
 
         rows, packs, places = self._rows(requests)
@@ -162,9 +161,7 @@ class SmallPolicy:
         for n, (_, segments, _, wanted) in enumerate(rows):
             owner = torch.tensor([places[n][s - 1] if w else -1 for s, w in zip(segments, wanted, strict=True)])
             turns[n, : len(owner)] = owner
-        batch = {name: tensor.to(self._device) for name, tensor in batch.items()}
-        seen = [pack.patches.reshape(-1, pack.patches.shape[-1]) for pack in packs]
-        patches = torch.from_numpy(np.concatenate(seen)).float().to(self._device)
+        batch, patches = vlm.on(batch, self._device), vlm.patches_of(packs, self._device)
         aims = batch["wanted"][:, 1:]
         hidden = vlm._hidden(self.model, batch, patches)[:, :-1][aims]
         chances = self.model.lm_head(hidden).float().log_softmax(1)

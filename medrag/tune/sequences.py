@@ -41,8 +41,8 @@ class Features:
     owners: list[tuple[str, str]]
 
     @classmethod
-    def of(cls, data: Path, encoder: str) -> Features:
-        """Of the training films and all of VQA-RAD's pictures, through a shipped encoder and its findings reader."""
+    def of(cls, data: Path, encoder: str, device: str = "auto") -> Features:
+        """Of the training films and all of VQA-RAD's pictures, through a shipped encoder (on the device) and its findings reader."""
         import torch
         from torch.nn import functional as F  # noqa: N812 - the usual name
 
@@ -51,10 +51,11 @@ class Features:
         from medrag._util.progress import track
         from medrag.encoders.findings import FindingsReader
         from medrag.encoders.image_text import load_open_clip
+        from medrag.tune.device import training_device
         from medrag.vlms.medrag_small import GRID
 
-        reader = FindingsReader(encoder)
-        model, transform, _ = load_open_clip(models.resolve(encoder), "cpu")
+        reader, place = FindingsReader(encoder), str(training_device(device))
+        model, transform, _ = load_open_clip(models.resolve(encoder), place)
         files = [("train", s.uid, path) for s in realdata.studies(data, "train") for path, _ in s.images]
         files += [("vqarad", path.name, path) for path in sorted((data / "open/vqa_rad/images").iterdir())]
         patches, embeddings, logits = [], [], []
@@ -62,10 +63,10 @@ class Features:
             for start in track(range(0, len(files), 32), "look at pictures"):
                 batch = files[start : start + 32]
                 pixels = torch.stack([transform(load_image(path).image.convert("RGB")) for _, _, path in batch])
-                grid = model.visual.trunk.forward_features(pixels)
-                patches.append(F.adaptive_avg_pool2d(grid, GRID).flatten(2).transpose(1, 2).half().numpy())
-                embeddings.append(F.normalize(model.visual.head(grid.mean((2, 3))), dim=1).numpy())
-                logits.append(reader.of_maps(grid.numpy()))
+                grid = model.visual.trunk.forward_features(pixels.to(place))
+                patches.append(F.adaptive_avg_pool2d(grid, GRID).flatten(2).transpose(1, 2).half().cpu().numpy())
+                embeddings.append(F.normalize(model.visual.head(grid.mean((2, 3))), dim=1).cpu().numpy())
+                logits.append(reader.of_maps(grid.cpu().numpy()))
         owners = [(split, name) for split, name, _ in files]
         return cls(np.concatenate(patches), np.concatenate(embeddings), np.concatenate(logits), owners)
 

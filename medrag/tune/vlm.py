@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.files import atomic_open
+from medrag.tune.device import mixed, training_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +85,20 @@ def collate(rows: Sequence[tuple[list[int], list[int], list[int], list[bool]]], 
     return {"ids": ids, "positions": positions, "mask": mask[:, None], "wanted": wanted}
 
 
+def on(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch, moved."""
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def patches_of(packs: Sequence[Packed], device: torch.device) -> torch.Tensor:
+    """(patches of all pictures, channels) float32 on the device, in the order of their image tokens."""
+    import numpy as np
+    import torch
+
+    stacked = np.concatenate([one.patches.reshape(-1, one.patches.shape[-1]) for one in packs])
+    return torch.from_numpy(stacked).float().to(device)
+
+
 def loss_of(model: Any, batch: dict[str, torch.Tensor], patches: torch.Tensor) -> tuple[torch.Tensor, int]:
     """Mean cross-entropy over the answers' tokens, and how many they are."""
     from torch.nn import functional as F  # noqa: N812 - the usual name
@@ -120,23 +135,23 @@ def batches(lengths: Sequence[int], tokens: int, chance: random.Random) -> list[
 
 def train(
     model: Any, tokenizer: Any, epochs: Iterator[list[Packed]], image_token: str, settings: VlmTraining, work: Path,
-    minutes: float = 0.0, start: dict[str, torch.Tensor] | None = None,
+    minutes: float = 0.0, start: dict[str, torch.Tensor] | None = None, device: str = "auto",
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Trains in place and returns projector and adapter, named as `medrag.vlms.medrag_small.adopt` reads them.
+    """Trains in place and returns projector and adapter on the CPU, named as `medrag.vlms.medrag_small.adopt` reads them.
 
     ``epochs`` yields the packed sequences of each epoch, the same ones for the same seed. Every 50 steps ``work/vlm.pt`` is kept, and a
     run that finds it goes on from there. With ``minutes`` the schedule follows the clock and ends by then. ``start``: an earlier
-    run's tensors to begin from.
+    run's tensors to begin from. ``device`` as in `medrag.tune.device.training_device`; a run may go on on another one.
     """
-    import numpy as np
     import torch
     from peft import LoraConfig, inject_adapter_in_model
 
+    place = training_device(device)
     torch.manual_seed(settings.seed)
     model.requires_grad_(False)
     model = inject_adapter_in_model(
         LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=LORA, lora_dropout=0.0), model
-    )
+    ).to(place)
     projector = list(model.model.multi_modal_projector.parameters())
     for parameter in projector:
         parameter.requires_grad_(True)
@@ -169,9 +184,9 @@ def train(
                 break
             for one, rate in zip(optimiser.param_groups, rates, strict=True):
                 one["lr"] = rate * min(1.0, (step + 1) / 30) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            batch = collate([rows[m] for m in group], tokenizer.pad_token_id)
-            patches = torch.from_numpy(np.concatenate([examples[m].patches.reshape(-1, examples[m].patches.shape[-1]) for m in group])).float()  # fmt: skip
-            loss, _ = loss_of(model, batch, patches)
+            batch = on(collate([rows[m] for m in group], tokenizer.pad_token_id), place)
+            with mixed(place):
+                loss, _ = loss_of(model, batch, patches_of([examples[m] for m in group], place))
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_([*adapter, *projector], 1.0)
@@ -187,13 +202,13 @@ def train(
 
 
 def trained(model: Any) -> dict[str, torch.Tensor]:
-    """Projector and adapter by the names of the matrices they belong to."""
+    """Projector and adapter by the names of the matrices they belong to, on the CPU."""
     found = {}
     for name, value in model.named_parameters():
         if "multi_modal_projector" in name:
-            found[name] = value.detach().clone()
+            found[name] = value.detach().cpu().clone()
         elif ".lora_" in name:
-            found[name.replace(".default.weight", "")] = value.detach().clone()
+            found[name.replace(".default.weight", "")] = value.detach().cpu().clone()
     return found
 
 
@@ -220,7 +235,7 @@ def resumed(path: Path, settings: VlmTraining) -> dict[str, Any] | None:
 
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if state["settings"] != asdict(settings):
         raise SettingsError(f"{path} is of a run with other settings: {state['settings']}", "delete it, or name another --work folder")  # fmt: skip
     return state
