@@ -1,8 +1,9 @@
 """Is a finding said to be there, said not to be there, or left open? Trigger words with a direction and a scope.
 
 The method is ConText's (Harkema, Dowling, Thornblade and Chapman 2009, after NegEx, Chapman 2001): a trigger acts
-forwards or backwards until its clause ends; pseudo-triggers ("no change in") act on nothing. It reads one sentence at a
-time and knows neither time nor whose finding it is ("history of", "mother had"), nor anatomy, nor synonyms.
+forwards or backwards until its clause ends; pseudo-triggers ("no change in") act on nothing. The phrases are those of both papers and their
+kin; where NegEx denies what is only sought ("test for", "rule out") it is left open here. It reads one sentence at a time and knows neither
+time nor whose finding it is ("history of", "mother had"), nor anatomy, nor synonyms.
 
 >>> polarity("No pleural effusion, but a small pneumothorax.", "effusion")
 'absent'
@@ -32,14 +33,23 @@ _SEEN = (
     "(?:seen|identified|noted|present|demonstrated|visuali[sz]ed|appreciated|evident|detected|observed|found|apparent"
     "|suspected|shown|visible|recogni[sz]ed)"
 )
-_OUT = "(?:excluded|ruled out)"
+_OUT = "(?:excluded|ruled(?: |-)out)"
 _CANNOT = "(?:cannot|can not|can't|could not|couldn't|may not)"
 _CHANGE = "(?:changes?|increase|decrease|improvement|worsening|progression|growth|resolution|clearing)"
 _GONE = "(?:resolved|cleared|disappeared|gone)"
 _PARTLY = "(?:near(?:ly)?(?:[ -]complete(?:ly)?)?|almost(?: complete)?|largely|mostly|partial(?:ly)?|incomplete(?:ly)?)"
 _ONCE = "(?:prior|previous|earlier|older|last|comparison)"
 _STOPS = r"(?=\s*(?:[.,;?]|$))"  # the sentence, or a part of it, ends
-_NT = r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|would)n't"
+_ENDS = r"(?=\s*(?:[.,;?]|$)|\s+(?:in|on|at|after|since|during|here|today|this|by|over|and|or)\b)"  # no object follows
+_NT = r"(?:is|are|was|were|do|does|did|has|have|had|ca|could|would|should|might)n't"
+_TOLD = "(?:documented|reported|described|encountered|diagnosed|displayed|delineated|discern(?:ed|ible)|perceptible|perceived|elicited|revealed|depicted|suggested|supported|proven|established)"
+_NOTED = f"(?:{_SEEN}|{_TOLD})"
+_SOUGHT = (
+    "(?:evaluat(?:e[ds]?|ion|ing)|assess(?:e[ds]|ing|ment)?|test(?:s|ed|ing)?|check(?:s|ed|ing)?|look(?:s|ed|ing)?|search(?:e[ds]|ing)?|screen(?:s|ed|ing)?"
+    "|monitor(?:s|ed|ing)?|watch(?:ed|ing)?|examin(?:e[ds]?|ing|ation)|inspect(?:ed|ion|ing)?|work-?up|surveillance|surveyed|scanned)"
+)
+_WHO = "(?:him|her|them|the patient|the pt|this patient|patient|pt|it|this)"
+_TO_SEE = "(?:show|demonstrate|reveal|identify|disclose|exhibit|detect|find|display|document|appreciate|visuali[sz]e|discern|see)"
 
 # "no degenerative changes of the spine" denies, "no interval change of the effusion" does not
 _KIND = (
@@ -56,25 +66,36 @@ PSEUDO = (
     rf"(?:not|{_NT}) {_ADV}(?:changed|increased|decreased|improved|{_GONE})",
     rf"(?:(?:has|have|had|is|are) )?{_PARTLY} (?:\w+ly )?{_GONE}",
     rf"{_PARTLY} (?:resolution|clearing|removal) of",
-    rf"(?:{_BE} )?not (?:{_SEEN} (?:(?:on|in|at) (?:the |any )?{_ONCE}|previously|before)|previously {_SEEN})",
+    rf"(?:{_BE} )?not (?:{_NOTED} (?:(?:on|in|at) (?:the |any )?{_ONCE}|previously|before)|previously {_NOTED})",
     r"non \w+(?:ed|ic|ive|al|ing|ary|ous|ent)",
     "not only",
     r"not (?:\w+ly )?(?:respond(?:ing|ed)?|compliant|adherent)(?: \w+)? (?:to|with)",
     "no doubt",
     "not necessarily",
     "gram[ -]negative",
+    "without (?:difficulty|incident)",
 )
 ABSENT_BEFORE = (
     "no", "not", _NT, "non", "none of", "without", "w/o", "never", "neither", "nor", "denies", "denied", "denying",
-    r"(?<!false\s)neg(?:ative|\.)? (?:(?:chest|ct|mri?|x-?ray|radiograph|film|study|exam\w*|scan|test\w*|doppler|ultrasound|swab|culture|biopsy|screen\w*) ){0,3}for", "negative (?:family |past )?history (?:of|for)", r"[øØ∅](?!\s*\d)", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacking",
-    "fail(?:s|ed)? to (?:show|demonstrate|reveal|identify)", "resolved", "resolution of", "clearing of", "removal of",
-    "nothing to (?:suggest|indicate)", "rather than", "as opposed to", "instead of", "excludes", "rules out", "ruled out(?: for)?",
-    f"{_CANNOT} (?:see|identify|appreciate)",
+    r"(?<!false\s)neg(?:ative|\.)? (?:(?:chest|ct|mri?|x-?ray|radiograph|film|study|exam\w*|scan|test\w*|doppler|ultrasound|swab|culture|biopsy|screen\w*) ){0,3}for",
+    r"unremarkable for(?! (?:age|the patient|a patient|his age|her age)\b)",
+    "negative (?:family |past )?history (?:of|for)", r"[øØ∅](?!\s*\d)", "no longer seen (?:is|are)", "free (?:of|from)", "clear of", "absent", "absence of", "lack(?: of)?", "lacks", "lacked", "lacking",
+    f"(?:fail(?:s|ed|ing|ure)? to (?:confirm|{_TO_SEE})|{_CANNOT} {_TO_SEE})", "devoid of", "void of", "nil", "inconsistent with", "incompatible with",
+    "unaccompanied by", "unassociated with", "den(?:y|ial of)",
+    r"declin(?:es|ed|ing)(?! (?:in|since|from|by|with|over|to|of|and|or|further)\b)", "(?:refut|disprov)(?:es|ed|ing)", "disappearance of", "resolved", "resolution of", "clearing of", "removal of",
+    "nothing (?:for|to (?:suggest|indicate|support|favou?r)|suggesting|indicating|suggestive of|suspicious for|concerning for|worrisome for)",
+    "rather than", "in lieu of", "as opposed to", "instead of", "excludes", "rules out", "ruled(?: |-)out(?: for)?",
+    r"excluding(?! (?:an?|the|some) )", r"excluded(?! (?:from|by|on|with|if|when|because)\b)", f"rule[sd] {_WHO} out(?: for)?", f"(?:{_BE}|(?:has|have|had) been) {_ADV}ruled(?: |-)out for",
+    f"(?:did|able to|adequate to|sufficient to|enough to) (?:exclude|rule (?:{_WHO} )?out)(?: for)?", "hardly any",
     r"(?:skin[- ]?folds?|nipple shadows?|artifacts?|overlapping \w+) (?:\w+ ){0,2}(?:mimic|simulat)(?:k?ing|k?ed|e?s|e)?",
 )  # fmt: skip
 ABSENT_AFTER = (
     rf"(?:(?:(?:{_BE}|can|could|has|have) )?(?:not|never)|{_NT}) {_ADV}(?:be |been )?{_ADV}{_SEEN}",
     f"cannot be {_ADV}{_SEEN}",
+    rf"(?:(?:(?:{_BE}|can|could|has|have|had) )?(?:not|never)|{_NT}) {_ADV}(?:be |been )?{_ADV}{_TOLD}{_ENDS}",
+    rf"(?:(?:does|do|did|has|have|had|can|could|would|will)(?: not|n't)|never) {_ADV}(?:occur(?:red)?|exist(?:ed)?|develop(?:ed)?|recur(?:red)?|ar[io]se|materiali[sz]ed?){_ENDS}",
+    rf"{_BE} {_ADV}(?:unseen|undetected|undetectable|invisible|non-?existent|lacking|denied|disproven|disproved|refuted){_ENDS}",
+    rf"(?:denied|disproven|disproved|refuted|unseen|undetected){_STOPS}",
     f"(?:is|are|was|were|being) {_ADV}absent",
     f"(?:absent|{_GONE}){_STOPS}",
     rf"(?:absent|{_GONE})(?= (?:since|on) )",
@@ -83,7 +104,7 @@ ABSENT_AFTER = (
     f"(?:has|have|had|is|are) {_ADV}{_GONE}",
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
-    "ruled out",
+    "ruled(?: |-)out",
     rf"excluded(?:{_STOPS}|(?= (?:by|on|with|clinically|radiographically)\b))",
     rf"(?:{_BE}|came back|returned|remains?|remained) negative{_STOPS}",
     f"(?:{_BE} )?not {_ADV}confirmed",
@@ -93,8 +114,16 @@ UNCERTAIN_BEFORE = (
     "presumably", "question(?: of)?", "questionable", "equivocal", "suspicious for", "suspicion (?:of|for)", "suspect(?:ed)?",
     "suggest(?:s|ed|ing|ive of)?", "concern(?:s|ing)? (?:for|of)", "worrisome for", "possibility of", r"differential\w*",
     "versus", "vs", "consider", f"{_CANNOT} {_ADV}(?:exclude|rule out)", f"(?:does|do|did)(?: not|n't) {_ADV}(?:exclude|rule out)",
-    f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule out", "r/o", "evaluat(?:e|ion) for",
-    "assess(?:ment)? for", "not (?:certain|sure)(?: if| whether)?", f"(?:{_BE} )?not {_ADV}(?:assessed|evaluated|imaged) for", "not clear (?:if|whether)", "unclear(?: if| whether)?", "uncertain", "whether",
+    f"(?:difficult|hard|unable|to|please) (?:to )?{_ADV}(?:exclude|rule out)", "rule(?: |-)out", f"rule {_WHO} out(?: for)?", "ruling (?:\\w+ ){0,2}?out(?: for)?", "r/?o", "(?:for|of|in|to|at) excluding", "exclusion of",
+    rf"(?<!negative\s)(?<!positive\s)(?:{_BE} )?{_SOUGHT} for",
+    f"(?:{_CANNOT}|(?:should|must|ought to|needs? to|has to|have to|may|might|could|can|will|to|is to) be|(?:does|do|did|is|are|was|were|has been|have been)(?: not|n't)) {_ADV}ruled(?: |-)out (?:for|is|are)",
+    f"(?:does|do|did)(?: not|n't) {_ADV}rule {_WHO} out(?: for)?",
+    f"(?:not (?:able|adequate|sufficient|enough)|insufficient|inadequate) to (?:exclude|rule (?:{_WHO} )?out)", f"{_CANNOT} confirm", "cannot", "should (?:he|she|they|the patient) (?:develop|have|get)", "in case of", "(?:return|as needed) for",
+    f"(?:unable|not able|not possible|impossible|inability) to {_TO_SEE}",
+    "(?:insufficient|inadequate|not enough|little|scant|weak|equivocal) (?:evidence|proof|support|suspicion|concern|reason)(?: (?:of|for|to suspect|to suggest|to support|to diagnose))?",
+    "(?:low|small|little|lower|reduced|minimal)(?: |-)(?:probability|likelihood|suspicion|chance|index of suspicion)(?: (?:of|for))?",
+    "improbable", "implausible", "(?:argu|speak|militat)(?:es?|ed|ing|s) (?:strongly )?against", "evidence against", "hardly", "scarcely",
+    "not (?:certain|sure)(?: if| whether)?", f"(?:{_BE} )?not {_ADV}(?:assessed|evaluated|imaged) for", "not clear (?:if|whether)", "unclear(?: if| whether)?", "uncertain", "whether",
     "if", "query", "doubt", "borderline", "with or without", r"either(?= [\w -]+ or )", "favou?r(?:s|ed|ing)?", "doubtful", "(?:not enough|insufficient|no|without) evidence to (?:exclude|rule out)",
 )  # fmt: skip
 UNCERTAIN_AFTER = (
@@ -103,10 +132,15 @@ UNCERTAIN_AFTER = (
     rf"{_BE} {_ADV}(?:possible|probable|suspected|questioned|questionable|likely|unlikely|uncertain|equivocal|considered)",
     "(?:less|more|most|not) likely",
     "unlikely",
+    "improbable",
+    "implausible",
+    f"{_CANNOT} {_ADV}be {_ADV}confirmed",
+    f"(?:does|do|did)(?: not|n't) {_ADV}(?:exclude|rule out){_STOPS}",
+    rf"(?:{_BE} )?not {_ADV}favou?red{_ENDS}",
+    rf"(?:{_BE} |remains? )?(?:unproven|unconfirmed|unsubstantiated){_ENDS}",
     "versus",
     "vs",
-    "to be (?:excluded|ruled out)",
-    f"(?:should|must|needs? to|has to|have to) be {_ADV}{_OUT}",
+    f"(?:should|must|ought to|needs? to|has to|have to|to) be {_ADV}{_OUT}",
     f"(?:{_BE} )?not {_ADV}(?:be )?{_ADV}(?:assessed|evaluated|imaged)",
     "(?:difficult|hard) to (?:see|assess)",
     f"{_BE} {_ADV}(?:difficult|hard|impossible) to {_ADV}(?:exclude|rule out)",
@@ -115,7 +149,7 @@ UNCERTAIN_AFTER = (
 )
 _ANSWERED_NO = re.compile(
     r"\s*(?:[:–=?]|\s-)\s*(?:no|none|nil|negative|absent|not seen)\s*(?:[.,;]|$)|\s*\(\s?[-–]\s?\)|\s*:?\s*[-–]\s?ve\b"
-    r"|\s+(?:none|nil)\s*(?:[.,;]|$)|,\s*no\s*(?:[.;]|$)|[ -]neg(?:ative|\.)?(?=\s*(?:[.,;)]|$|and\b|or\b))",
+    r"|\s+(?:none|nil)\s*(?:[.,;]|$)|,\s*no\s*(?:[.;]|$)|[ -](?:neg(?:ative|\.)?|free)(?=\s*(?:[.,;)]|$|and\b|or\b))",
     re.IGNORECASE,
 )
 _UNTICKED = re.compile(r"(?:\[\s*\]|\(\s\)|☐)\s*(?:\w+\s+){0,2}$")
@@ -130,7 +164,9 @@ _DOUBTED = re.compile(r"[\w\s,]*\?")
 DENYING = frozenset(  # a text that holds none of these words denies nothing
     "no not non none nil never neither nor nothing without w o cannot can't couldn't isn't aren't wasn't weren't don't doesn't didn't hasn't "
     "haven't hadn't wouldn't denies denied denying negative free clear cleared clears clearing absent absence lack lacks lacking fail fails failed "
-    "resolved resolution disappeared gone removal removed rather opposed instead excludes excluded rules rule ruled mimic mimics mimicking ve".split()
+    "unremarkable declines declined declining inconsistent incompatible excluding excluded lacked failing failure devoid void unaccompanied "
+    "unassociated deny denial refutes refuted refuting disproves disproved disproving disproven lieu hardly unseen undetected undetectable invisible existent nonexistent shouldn't mightn't disappearance "
+    "resolved resolution disappeared gone removal removed rather opposed instead excludes excluded rules rule ruled ruled-out mimic mimics mimicking ve".split()
 )
 _NOT_OUT = re.compile(r"(?:exclude|rule out)$", re.IGNORECASE)
 _PREFIX = re.compile(r"\bnon[- ]?$", re.IGNORECASE)
@@ -140,7 +176,7 @@ _VERB = "(?:is|are|was|were|has|have|had|appears?|remains?|demonstrates?|shows?|
 _PASSIVE = rf"(?! (?:\w+ )?{_SEEN})"
 _TURN = re.compile(
     rf";|(?<=\w\w\w[.!?]) (?=(?-i:[A-Z]))|\((?=(?:small|tiny|trace|minimal|mild|moderate|large|stable|old)\b)|,\s*(?=[\w -]+\s?[:=]\s)|\b(?:but|however|although|though|except|aside from|apart from|other than|which|because|(?<!\bbe\s)(?<!likely\s)(?<!possibly\s)(?<!probably\s)(?<!not\s)(?:secondary to|due to)|"
-    rf"with the exception of|nevertheless|despite|following|status post|s/p|present(?:s|ed|ing)? with|(?<!not\s)(?<!n't\s)yet(?! exclude| rule out)|still|while|whereas)\b"
+    rf"with the exception of|nevertheless|despite|following|status post|s/p|present(?:s|ed|ing)? with|(?<!not\s)(?<!n't\s)yet(?! exclude| rule)|still|while|whereas)\b"
     rf"|(?:,\s*(?:and\s+)?|\band\s+|\bwith\s+)(?=there\b|(?:now|new)\b)|(?:,\s*(?:and\s+|but\s+)?|\band\s+)(?=positive\s+for\b)|,\s*(?=with\s+(?!or\b))"
     rf"|(?<!associated\s)(?<!consistent\s)(?<!compatible\s)\bwith\s+(?=(?:persistent|residual|remaining|continued)\b)"
     rf"|,\s*(?=(?:small|tiny|trace|minimal|mild|moderate|persistent|stable|old|healed|healing|hyperinflated|hyperexpanded|tortuous|enlarged (?:heart|cardiac)|(?:left|right)(?! (?:\w+ )?than\b)|bilateral|bibasilar|biapical|retrocardiac)\b(?!.*\b(?:or|nor)\b))"
@@ -230,10 +266,12 @@ def _triggers(sentence: str) -> tuple[_Trigger, ...]:
 
 
 def _other_way(sentence: str, trigger: _Trigger) -> list[_Trigger]:
-    """ "Unlikely" and "ruled out" colour what stands on either side of them, and "versus" its two neighbours only."""
+    """ "Unlikely", "ruled out" and what begins the sentence colour what stands on either side of them, and "versus" its two neighbours only."""
     word = sentence[trigger.start : trigger.end].lower()
     if trigger.forward or not (
-        word in ("versus", "vs", "ruled out") or word.endswith(("likely", "exclude", "rule out"))
+        word in ("versus", "vs", "ruled out", "ruled-out")
+        or word.endswith(("likely", "improbable", "exclude", "rule out"))
+        or not sentence[: trigger.start].strip(" -*•")  # "Not seen: effusion"
     ):
         return []
     return [trigger._replace(forward=True)]
@@ -246,7 +284,10 @@ def _of_span(sentence: str, span: Span) -> Polarity:
         return "absent"
     if _ALL_BUT.match(sentence, end):
         return "present"
-    low, high = next((c for c in clauses(sentence) if c[0] <= start < c[1]), (0, len(sentence)))
+    around = [
+        c for c in clauses(sentence) if c[0] < end and start < c[1]
+    ]  # "the silhouette and vascularity" may lie in two
+    low, high = (around[0][0], around[-1][1]) if around else (0, len(sentence))
     near = [t for t in _triggers(sentence) if low <= t.start < high and not (t.start < end and start < t.end)]
     acting = [t for t in near if t.kind and 0 <= (start - t.end if t.forward else t.start - end) <= t.reach]
     denied = [t for t in acting if t.kind == "absent"]

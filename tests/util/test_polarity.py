@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import negex
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +100,12 @@ def test_any_span_of_any_text_has_a_polarity_and_clauses_cover_it(text: str, sta
 @given(st.sampled_from(DENIALS), st.sampled_from(FINDINGS))
 def test_what_denies_is_noticed_before_it_is_read(pattern: str, finding: str) -> None:
     assert not DENYING.isdisjoint(words(pattern.format(finding)))
+
+
+def test_every_listed_denial_is_noticed() -> None:
+    texts = [*(f"{phrase} effusion." for phrase in negex.BEFORE), *(f"Effusion {phrase}." for phrase in negex.AFTER)]
+    denials = [text for text in texts if polarity(text, "effusion") == "absent"]
+    assert [text for text in denials if DENYING.isdisjoint(words(text))] == []
 
 
 @given(st.sampled_from(DENIALS), st.sampled_from(FINDINGS))
@@ -216,3 +223,51 @@ def test_a_text_without_full_stops_is_read_around_the_finding():
     long = "the lungs are clear and " * 8000
     assert polarity(f"{long} no effusion, {long}", "effusion") == "absent"
     assert polarity(f"no nodule {long} effusion {long}", "effusion") == "present"
+
+
+@pytest.mark.parametrize("finding", ["pneumothorax", "pleural effusion"])
+def test_no_listed_phrase_that_denies_or_doubts_leaves_a_finding_present(finding):
+    """The phrases of NegEx and ConText, as texts: medrag's own list plays no part in them."""
+    before = [f"{phrase} {kind}{finding}." for phrase in negex.BEFORE for kind in ("", "small left ", "acute ")]
+    after = [
+        text.format(finding, phrase) for phrase in negex.AFTER for text in ("Left {} {}.", "Mild {} {}, rib fracture.")
+    ]
+    assert [text for text in (*before, *after) if polarity(text, finding) == "present"] == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "finding", "expected"),
+    [
+        ("The lungs are unremarkable for pneumothorax.", "pneumothorax", "absent"),
+        ("The lungs are remarkable for a pneumothorax.", "pneumothorax", "present"),
+        ("The lungs are unremarkable for age, there is an effusion.", "effusion", "present"),
+        ("Test for pneumonia.", "pneumonia", "uncertain"),
+        ("She tested positive for pneumonia.", "pneumonia", "present"),
+        ("False negative test for malaria.", "malaria", "present"),
+        ("Findings are inconsistent with pneumonia.", "pneumonia", "absent"),
+        ("Findings are consistent with pneumonia.", "pneumonia", "present"),
+        ("The lungs are clear excluding a small effusion.", "effusion", "present"),
+        ("A film for excluding pneumothorax.", "pneumothorax", "uncertain"),
+        ("Patients with pneumonia were excluded from the study.", "pneumonia", "absent"),
+        ("He should be ruled out for pneumonia.", "pneumonia", "uncertain"),
+        ("He was ruled out for pneumonia.", "pneumonia", "absent"),
+        ("The patient did not develop pneumonia.", "pneumonia", "absent"),
+        ("The effusion does not appear enlarged.", "effusion", "present"),
+        ("The effusion has not been described as large.", "effusion", "present"),
+        ("A nodule, not previously described.", "nodule", "present"),
+        ("Nothing but an effusion.", "effusion", "present"),
+        ("Nothing has changed in the effusion.", "effusion", "present"),
+        ("Renal function declines in pneumonia.", "pneumonia", "present"),
+        ("The opacity is not favored to represent pneumonia.", "opacity", "present"),
+        ("The effusion has a low probability of malignancy.", "effusion", "present"),
+        ("The effusion has a low probability of malignancy.", "malignancy", "uncertain"),
+        ("Intubated without difficulty, pneumothorax on the left.", "pneumothorax", "present"),
+        ("Not seen before, a nodule is present.", "nodule", "present"),
+        ("Never seen: a nodule.", "nodule", "absent"),
+        ("The pleural space is effusion-free.", "effusion", "absent"),
+        ("Free air is present.", "air", "present"),
+        ("Antibodies against pneumonia.", "pneumonia", "present"),
+    ],
+)  # fmt: skip
+def test_phrases_and_their_false_friends(sentence: str, finding: str, expected: str) -> None:
+    assert polarity(sentence, finding) == expected
