@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from medrag.graph.link import Mention
     from medrag.protocols import Report
 
-VERSION = "said/2"  # raised when the same texts give other statements
+VERSION = "said/3"  # raised when the same texts give other statements
 SECTIONS = ("findings", "impression")
 VAGUE = frozenset(
     "disease abnormality finding injury disorder syndrome lesion change process condition illness symptom".split()

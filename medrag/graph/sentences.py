@@ -2,7 +2,7 @@
 cues of `medrag.graph.cues`, nothing is stated.
 
 A statement is as its mentions are (`medrag.graph.context`): what a sentence denies is an absent statement, never a present one. "May represent"
-is the relation itself and so makes it no less certain. The file knows sentences and spots; it knows no documents and no graph.
+is the relation itself and so makes it no less certain; what a patient had before is uncertain. The file knows sentences and spots; it knows no documents and no graph.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from medrag._util.attributes import gap, own_piece, side_of
+from medrag._util.polarity import polarity
 from medrag.graph import cues
-from medrag.graph.context import polarity
+from medrag.graph.context import aside
 
 if TYPE_CHECKING:
     from medrag._util.polarity import Polarity
@@ -54,8 +55,8 @@ class Statement:
 
 
 def of_report(sentence: str, spots: Sequence[Spot]) -> Iterator[Statement]:
-    """Where each finding is, how it is, and what it suggests."""
-    findings = [spot for spot in spots if spot.kind == "finding"]
+    """Where each finding is, how it is, and what it suggests; of a relative's findings and of mere risks nothing."""
+    findings = [s for s in spots if s.kind == "finding" and aside(sentence, *s.span) not in ("another's", "risk")]
     places = _places(sentence, spots)
     suggesting = list(cues.SUGGESTS.finditer(sentence))
     for finding in findings:
@@ -207,7 +208,7 @@ def _stated(sentence: str, verb: cues.Verb, left: Spot, right: Spot, cue: re.Mat
 
 def _said_of(sentence: str, spot: Spot, relating: Iterable[tuple[int, int]]) -> Polarity:
     """What the sentence says of a mention without the words that relate it: "may represent" is no doubt about it."""
-    return polarity(_blank(sentence, relating), *spot.span, (0, len(sentence)))
+    return polarity(_blank(sentence, relating), spot.span)
 
 
 def _blank(sentence: str, spans: Iterable[tuple[int, int]]) -> str:

@@ -191,6 +191,54 @@ def test_no_listed_phrase_that_denies_or_doubts_states_a_presence(said: Said, fi
     assert [text for text in texts for one in said.of(report(text)) if one.polarity == "present"] == []
 
 
+NOT_NOW = {  # ConText's experiencer, its hypothetical and its historical statements
+    "Family history of pneumonia in the left lung.": set(),
+    "No family history of left pneumonia.": set(),
+    "Mother has left pneumonia.": set(),
+    "His sister had pneumonia in the right lung, and asthma.": set(),
+    "Left pneumonia in her father.": set(),
+    "Risk of left pneumothorax was discussed.": set(),
+    "Risk factors for pneumonia of the left lower lobe.": set(),
+    "History of left pneumothorax.": {"uncertain pneumothorax modified_by left"},
+    "History: left pneumothorax.": {"uncertain pneumothorax modified_by left"},
+    "Prior left pneumothorax.": {"uncertain pneumothorax modified_by left"},
+    "Left pneumonia two years ago.": {"uncertain pneumonia modified_by left"},
+    "No history of left pneumothorax.": {"absent pneumothorax modified_by left"},
+}  # fmt: skip
+NOW = {
+    "History of asthma with left pneumothorax.": {"present pneumothorax modified_by left"},
+    "No history was given, left pneumothorax.": {"present pneumothorax modified_by left"},
+    "Compared to prior, left pneumothorax.": {"present pneumothorax modified_by left"},
+    "Prior exam showed no effusion, there is a left pneumothorax.": {"present pneumothorax modified_by left"},
+    "The mother reports that the patient has left pneumothorax.": {"present pneumothorax modified_by left"},
+    "Left pneumothorax, relative lucency.": {"present pneumothorax modified_by left"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "polarity"),
+    [
+        ("family history of pneumothorax", "uncertain"),
+        ("Her mother had a pneumothorax.", "uncertain"),
+        ("risk of pneumothorax", "uncertain"),
+        ("History of pneumothorax.", "uncertain"),
+        ("No history of pneumothorax.", "absent"),
+        ("History of asthma, now with pneumothorax.", "present"),
+    ],
+)
+def test_a_mention_that_is_another_s_past_or_a_risk_is_not_present(store: GraphStore, text: str, polarity: str) -> None:
+    assert [one.polarity for one in Linker(store).link(text) if one.surface == "pneumothorax"] == [polarity]
+
+
+@pytest.mark.parametrize("text", [*NOT_NOW, *NOW])
+def test_what_a_relative_has_is_no_statement_and_what_was_is_no_presence(said: Said, text: str) -> None:
+    assert stated(said, text) == {**NOT_NOW, **NOW}[text]
+
+
+def test_textbooks_speak_of_no_patient(said: Said) -> None:
+    assert taught(said, "Where a mother smokes, asthma causes fever.") == {"present asthma causes fever"}
+
+
 @pytest.fixture(scope="module")
 def chexpert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, list[str]]:
     """A graph whose concepts are the CheXpert labeler's phrases, and these phrases."""
