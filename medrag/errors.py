@@ -92,7 +92,7 @@ class IndexLocked(IndexProblem):
 
 class GeneratorError(MedragError):
     """The language model failed or cannot be reached. ``kind``: "down", "timeout", "busy" (``retry_after`` seconds where it says so),
-    "cut" (its limit of tokens was reached before a whole sentence), or "failed"."""
+    "cut" (its limit of tokens was reached before a whole sentence), "no tools" (it takes no native tool calls), or "failed"."""
 
     def __init__(self, message: str, hint: str = "", kind: str = "failed", retry_after: float = 0.0) -> None:
         super().__init__(message, hint)

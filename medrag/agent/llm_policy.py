@@ -1,4 +1,4 @@
-"""A language model decides what to do next: through native tool calls, through a text protocol, or by writing sub-questions.
+"""A language model decides what to do next: through native tool calls of a server or a LangChain model, through a text protocol, or by writing sub-questions.
 
 The conversation is made anew from the trace at every step, so that a run goes on wherever it was cut off. Replies are read by
 parse.py; one that is no call goes back with the reason. What was retrieved stands between tags and is told to be data.
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from medrag import private
 from medrag._util.text import count_tokens, shorten
 from medrag.agent import asking
-from medrag.agent.parse import checked, parse_call, unbroken
+from medrag.agent.parse import HOW, native_args, native_call, parse_call, unbroken
 from medrag.agent.policy import Policy, Tools
 from medrag.agent.state import NO_ROOM, REPLY, Call, Row, State, hit_of
+from medrag.agent.tools import TERMINAL
 from medrag.errors import GeneratorError
 from medrag.prompts import KEYS, Prompt, evidence_block
 from medrag.types import Context, Query
-from medrag.vlms._messages import CUT, one_line, user_content
+from medrag.vlms._messages import CUT, NO_TOOLS, Asked, Said, one_line, spoken, user_content
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from medrag.pipeline import MedRAG
     from medrag.protocols import Generator
 
+_ODD = re.compile(r"[^A-Za-z0-9_-]")  # what the name of a tool may not hold
 _KEYED = re.compile(rf"\s*{KEYS.pattern}")
 CUT_OFF = "your reply was cut off after"
 OLD = 700  # characters of an observation that is not the last one
@@ -64,47 +66,97 @@ class ToolPolicy:
         reply, used, cut = _ask(self.generator, system, "\n\n".join(_transcript(state)), left, images, most)
         if reply is None:
             return _out_of_room(), {}
-        call = parse_call(reply, tools)
-        if cut and call.get("fault"):
-            call["fault"] = f"{CUT_OFF} {cut} tokens{'' if reply.strip() else ' of thought'}: {call['fault']}"
-        call["tokens"] = used
-        return call, {}
+        return {**_in_text(reply, tools, cut), "tokens": used}, {}
 
 
-class ChatPolicy:
-    """Native tool calls of a LangChain chat model; one whose class has none is asked in the text protocol.
+class NativePolicy:
+    """Native tool calls of a generator that has ``call_tools(turns, tools, most)`` (`medrag.vlms.openai.OpenAICompatible`). Several calls of one reply
+    are made one after another, each a step; an answer beside them, which has not seen what they find, is left out.
 
-    A reply is left alone after ``reply`` tokens, as far as the model streams; one that comes at once may go over the budget by its length.
+    Where the server takes no tools, or the model's first call stands in its text, the text protocol is used from there on for as long as the policy
+    lives; the trace says why. Lengths are those of `ToolPolicy`. Its memory: calls that wait, and by step the ids and the turns of the native ones.
+    """
+
+    def __init__(self, generator: Any, reply: int = REPLY) -> None:
+        self.generator, self.name, self.reply = generator, f"llm:{generator.name}", reply
+        self.words = ""  # why the text protocol is used
+
+    def decide(
+        self, state: State, tools: Tools, left: int, images: Sequence[Image] = ()
+    ) -> tuple[Call, dict[str, Any]]:
+        """The next call of the last reply or the first of a new one; or the answer where no room is left for a reply. Raises GeneratorError."""
+        memory = state["memory"]
+        if self.words or memory.get("words"):
+            return self._in_words(state, tools, left, images)
+        if memory.get("queue"):
+            return memory["queue"][0], {**memory, "queue": memory["queue"][1:]}
+        turns = list(
+            _turns(state, images if self.generator.sees_images else (), getattr(self.generator, "image_size", 1024))
+        )
+        read = sum(map(_weight, turns)) + count_tokens("\n".join(map(_described, tools.values())))
+        most = _room(read, left, _most(self.reply, state))
+        if not most:
+            return _out_of_room(), memory
+        try:
+            said = self._said(turns, tools, most)
+        except GeneratorError as error:
+            if error.kind != NO_TOOLS:
+                raise
+            self.words = error.message
+            return self._in_words(state, tools, left, images)
+        used = read + (most if said.cut else _wrote(said))
+        if not said.calls:
+            return self._plain(said, state, tools, most, used)
+        (first, *rest), kept = _native(said, tools, most)
+        return {**first, "tokens": used}, {**memory, "queue": rest, **_remembered(said.text, kept, state)}
+
+    def _said(self, turns: Sequence[Row], tools: Tools, most: int) -> Said:
+        said: Said = self.generator.call_tools(turns, schemas(tools), most)
+        return said
+
+    def _plain(self, said: Said, state: State, tools: Tools, most: int, used: int) -> tuple[Call, dict[str, Any]]:
+        """The call or the answer that stands in the text of a reply without native calls."""
+        memory = state["memory"]
+        call: Call = {**_in_text(said.text, tools, most if said.cut else 0), "tokens": used}
+        if call["name"] and "{" in said.text and not memory.get("ids"):
+            self.words = f"{self.generator.name} writes its calls as text"
+            return self._noted(call), {"words": self.words}
+        return call, memory
+
+    def _in_words(self, state: State, tools: Tools, left: int, images: Sequence[Image]) -> tuple[Call, dict[str, Any]]:
+        """A call in the text protocol; the first of a run says why."""
+        self.words = self.words or state["memory"]["words"]
+        call, _ = ToolPolicy(self.generator, self.reply).decide(state, tools, left, images)
+        noted = state["memory"].get("words") or call.get("thought") == NO_ROOM
+        return call if noted else self._noted(call), {"words": self.words}
+
+    def _noted(self, call: Call) -> Call:
+        thought = call.get("thought", "")
+        return {**call, "thought": f"(asked in words from here: {self.words}){thought and f' {thought}'}"}
+
+
+class ChatPolicy(NativePolicy):
+    """The same with a LangChain chat model; one whose class has no native calls is asked in the text protocol.
+
+    A reply is left alone once it is too long, as far as the model streams; one that comes at once may go over the budget by its length.
     """
 
     def __init__(self, chat: Any, reply: int = REPLY) -> None:
         from medrag.vlms.langchain import LangChainModel
 
-        self.model, self.reply = LangChainModel(chat), reply
-        self.name = f"llm:{self.model.name}"
+        super().__init__(chat if isinstance(chat, LangChainModel) else LangChainModel(chat), reply)
 
-    def decide(
-        self, state: State, tools: Tools, left: int, images: Sequence[Image] = ()
-    ) -> tuple[Call, dict[str, Any]]:
-        """The first call of one reply; or the answer where no room is left for a reply. Raises GeneratorError."""
+    def _said(self, turns: Sequence[Row], tools: Tools, most: int) -> Said:
+        from langchain_core.messages import convert_to_messages
+
         try:
-            bound = self.model.chat.bind_tools(list(tools.values()))
-        except NotImplementedError:
-            return ToolPolicy(self.model, self.reply).decide(state, tools, left, images)
-        messages = list(_messages(state, images))
-        read = sum(count_tokens(str(message.text) + str(getattr(message, "tool_calls", ""))) for message in messages)
-        read += count_tokens("\n".join(map(_described, tools.values())))
-        if read + self.reply > left:
-            return _out_of_room(), {}
+            bound = self.generator.chat.bind_tools(list(tools.values()))
+        except NotImplementedError as error:
+            raise GeneratorError(f"{self.generator.name} has no tool calls of its own", kind=NO_TOOLS) from error
         try:
-            reply, cut = _streamed(bound, messages, self.reply)
+            return _streamed(bound, convert_to_messages(turns), most)
         except Exception as error:  # each provider raises its own
             raise GeneratorError(f"{self.name} failed: {one_line(error)}", "see the provider's message") from error
-        call = _native(reply, tools)
-        if cut and call.get("name") == "answer":
-            call = Call(name="", args={}, fault=f"your answer is longer than {self.reply} tokens; write a shorter one")
-        call["tokens"] = read + _wrote(reply)
-        return call, {}
 
 
 class FollowUpPolicy:
@@ -147,9 +199,17 @@ POLICIES: dict[str, Callable[[MedRAG, int], Policy]] = {
 
 
 def _chosen(generator: Any, reply: int) -> Policy:
-    """Native calls where the generator is a LangChain chat model, the text protocol elsewhere."""
-    chat = getattr(generator, "chat", None)
-    return ChatPolicy(chat, reply) if hasattr(chat, "bind_tools") else ToolPolicy(generator, reply)
+    """Native calls where the generator is a LangChain chat model or knows them itself, the text protocol elsewhere."""
+    if hasattr(getattr(generator, "chat", None), "bind_tools"):
+        return ChatPolicy(generator, reply)
+    return NativePolicy(generator, reply) if hasattr(generator, "call_tools") else ToolPolicy(generator, reply)
+
+
+def schemas(tools: Tools) -> list[dict[str, Any]]:
+    """The tools as the chat protocol has them, by the function with which LangChain's chat models make theirs."""
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
+    return [convert_to_openai_tool(tool) for tool in tools.values()]
 
 
 def _most(reply: int, state: State) -> int:
@@ -158,13 +218,28 @@ def _most(reply: int, state: State) -> int:
     return int(reply * 2 ** min(cut, TWICE))
 
 
+def _room(read: int, left: int, most: int) -> int:
+    """Tokens that a reply may have of the ``most`` it should; 0 where the budget leaves too few."""
+    least, most = min(most, REPLY) // 4, min(most, left - read)
+    return most if most >= max(1, least) else 0
+
+
+def _in_text(reply: str, tools: Tools, cut: int) -> Call:
+    """The call that a text holds; ``cut``: after how many tokens it was cut off, 0 if it was not."""
+    call = parse_call(reply, tools)
+    return _as_cut(call, cut, "" if reply.strip() else " of thought") if cut and call.get("fault") else call
+
+
+def _as_cut(call: Call, most: int, of: str = "") -> Call:
+    return {**call, "fault": f"{CUT_OFF} {most} tokens{of}: {call['fault']}"}
+
+
 def _ask(
     generator: Generator, system: str, text: str, left: int, images: Sequence[Image], most: int
 ) -> tuple[str | None, int, int]:
     """A reply of at most ``most`` tokens, what it cost, and after how many it was cut off (0: it ended); None where the budget has no room for it."""
     read = count_tokens(system) + count_tokens(text)
-    least, most = min(most, REPLY) // 4, min(most, left - read)
-    if most < max(1, least):
+    if not (most := _room(read, left, most)):
         return None, 0, 0
     prompt = Prompt(text, Context(Query(text)), system, most)
     reply, wrote, cut = "", 0, 0
@@ -182,30 +257,66 @@ def _ask(
     return reply, read + (most if cut else wrote), cut
 
 
-def _streamed(chat: Any, messages: Sequence[Any], most: int) -> tuple[Any, bool]:
-    """A chat model's message, and whether it was broken off after ``most`` tokens."""
+def _streamed(chat: Any, messages: Sequence[Any], most: int) -> Said:
+    """A chat model's reply, broken off after ``most`` tokens."""
     chunks = iter(chat.stream(messages))
     reply = next(chunks)
-    while _wrote(reply) < most:
+    while _wrote(said := _said_in(reply)) < most:
         chunk = next(chunks, None)
         if chunk is None:
-            return reply, False
+            return said
         reply = reply + chunk
-    return reply, next(chunks, None) is not None
+    return said._replace(cut=next(chunks, None) is not None)
 
 
-def _wrote(reply: Any) -> int:
-    return count_tokens(str(reply.text) + str(reply.tool_calls) + str(reply.invalid_tool_calls))
+def _said_in(message: Any) -> Said:
+    """What a chat model's message says and calls."""
+    calls = [Asked(str(one["id"] or ""), str(one["name"]), json.dumps(one["args"])) for one in message.tool_calls]
+    calls += [
+        Asked(str(one.get("id") or ""), str(one.get("name") or ""), str(one.get("args") or ""))
+        for one in message.invalid_tool_calls
+    ]
+    return Said("".join(spoken([str(message.text)])), tuple(calls))
 
 
-def _native(reply: Any, tools: Tools) -> Call:
-    """The first tool call of a chat model's message, else the call or the answer that stands in its text."""
-    thought = shorten(unbroken(str(reply.text)), OLD)
-    for one in reply.tool_calls[:1]:
-        return checked(Call(name=str(one["name"]), args=one["args"], thought=thought, raw=thought), tools)
-    for one in reply.invalid_tool_calls[:1]:
-        return parse_call(json.dumps({"tool": str(one.get("name")), "args": one.get("args")}), tools)
-    return parse_call(str(reply.text), tools)
+def _wrote(said: Said) -> int:
+    return count_tokens(said.text + "".join(one.name + one.arguments for one in said.calls))
+
+
+def _native(said: Said, tools: Tools, most: int) -> tuple[list[Call], list[Asked]]:
+    """The native calls of a reply, each read, that are to be made; and the same as the model wrote them."""
+    calls = [native_call(one.name, one.arguments, tools) for one in said.calls]
+    calls[0]["thought"] = shorten(unbroken(said.text), OLD)
+    if said.cut and calls[-1].get("fault"):
+        calls[-1] = _as_cut(calls[-1], most)
+    elif said.cut and calls[-1]["name"] == "answer":
+        calls[-1] = Call(name="", args={}, fault=f"your answer is longer than {most} tokens; write a shorter one")
+    kept = [n for n, call in enumerate(calls) if n == 0 or call["name"] not in TERMINAL]
+    kept = kept[:1] if calls[0]["name"] in TERMINAL else kept
+    return [calls[n] for n in kept], [said.calls[n] for n in kept]
+
+
+def _remembered(text: str, calls: Sequence[Asked], state: State) -> dict[str, Any]:
+    """The ids of native calls by the steps that make them, and the turn that they stand in by the first of these steps. A server
+    reads the turn again: its names are such as the protocol allows, its arguments JSON."""
+    first, memory = len(state["trace"]) + 1, state["memory"]
+    given = [one.id for one in calls]
+    ids = {str(n): one.id if one.id and given.count(one.id) == 1 else f"step{n}" for n, one in enumerate(calls, first)}
+    rows = [
+        {
+            "id": id,
+            "type": "function",
+            "function": {"name": _ODD.sub("_", one.name)[:64] or "_", "arguments": _as_json(one)},
+        }
+        for id, one in zip(ids.values(), calls, strict=True)
+    ]
+    turn = {"role": "assistant", "content": shorten(unbroken(text), OLD), "tool_calls": rows}
+    return {"ids": {**memory.get("ids", {}), **ids}, "turns": {**memory.get("turns", {}), str(first): turn}}
+
+
+def _as_json(call: Asked) -> str:
+    args, _ = native_args(call.arguments)
+    return json.dumps(args if isinstance(args, dict) else {})
 
 
 def _transcript(state: State) -> Iterator[str]:
@@ -246,25 +357,27 @@ def _seen(row: Row, *, last: bool) -> str:
     return text if last or len(text) <= OLD else f"{text[:OLD]}… (shortened)"
 
 
-def _messages(state: State, images: Sequence[Image]) -> Iterator[Any]:
-    """The same as messages: every call with its result."""
-    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-
-    yield SystemMessage(SYSTEM)
-    content: Any = user_content(Prompt(_question(state), Context(Query("?"))), images, 1024)
-    yield HumanMessage(content)
+def _turns(state: State, images: Sequence[Image], side: int) -> Iterator[Row]:
+    """The same as messages of the chat protocol: every native call with its result, other replies as they were."""
+    ids, turns = state["memory"].get("ids", {}), state["memory"].get("turns", {})
+    yield {"role": "system", "content": SYSTEM}
+    yield {"role": "user", "content": user_content(Prompt(_question(state), Context(Query("?"))), images, side)}
     for n, row in enumerate(state["trace"], 1):
-        text = _seen(row, last=n == len(state["trace"]))
-        if not row["tool"]:
-            yield AIMessage(row.get("raw", "") or "…")
-            yield HumanMessage(text)
-            continue
-        id = f"step{row['step']}"
-        yield AIMessage(
-            row.get("thought", ""),
-            tool_calls=[{"name": row["tool"], "args": row["args"], "id": id, "type": "tool_call"}],
-        )
-        yield ToolMessage(text, tool_call_id=id)
+        text, step = _seen(row, last=n == len(state["trace"])), str(row["step"])
+        if step in turns:
+            yield turns[step]
+        if step in ids:
+            yield {"role": "tool", "tool_call_id": ids[step], "content": text.replace(HOW, "")}
+        else:
+            yield {"role": "assistant", "content": row.get("raw") or (_done(row) if row["tool"] else "…")}
+            yield {"role": "user", "content": text}
+
+
+def _weight(turn: Row) -> int:
+    """Tokens of a turn; images count for none."""
+    content = turn["content"]
+    text = content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+    return count_tokens(text + json.dumps(turn.get("tool_calls", "")))
 
 
 def _described(tool: Any) -> str:

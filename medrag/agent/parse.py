@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
     from pydantic import ValidationError
 
+CUT_SHORT = "your answer was cut off before its end; write a shorter one"
 LONGEST = 8000  # characters of JSON that are read
 RAW = 400  # characters of a reply that are kept for the trace
 DEEPEST = 20  # levels of arguments
 NAMES = ("tool", "name", "tool_name", "action", "function")
 ARGS = ("args", "arguments", "parameters", "action_input", "input", "params")
 THOUGHTS = ("thought", "thinking", "reason_why")
+HOW = '. Reply with one JSON object: {"tool": NAME, "args": {…}}'  # of the text protocol
 _SAID = re.compile(r"^\s*THOUGHT\s*:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _QUOTES = str.maketrans("“”„‟‘’", '""""\'\'')
 _COMMA = re.compile(r",(\s*[}\]])")
@@ -53,8 +55,26 @@ def parse_call(reply: str, tools: Mapping[str, BaseTool]) -> Call:
     thought = shorten(unbroken(thought or (said[1] if said else "")), RAW)
     made = checked(Call(name=name, args=args, thought=thought, raw=raw), tools)
     if cut and made.get("name") == "answer":
-        return _fault("your answer was cut off before its end; write a shorter one", tools, raw)
+        return _fault(CUT_SHORT, tools, raw)
     return made
+
+
+def native_call(name: str, arguments: str, tools: Mapping[str, BaseTool]) -> Call:
+    """A call that the model made natively, its arguments as it wrote them; ``fault`` as in `parse_call`. Never raises."""
+    raw = shorten(unbroken(f"{name}({arguments})"), RAW)
+    args, cut = native_args(arguments)
+    if args is None:
+        return _fault(f"{shorten(unbroken(name), 60)}: the arguments are no JSON object", tools, raw)
+    made = checked(Call(name=name, args=args, raw=raw), tools)
+    return _fault(CUT_SHORT, tools, raw) if cut and made.get("name") == "answer" else made
+
+
+def native_args(arguments: str) -> tuple[Any, bool]:
+    """The arguments that a text holds (None: JSON that cannot be read), and whether their end was missing; a text that is no JSON is the one that is needed."""
+    text = arguments.strip()
+    if text in ("", "null"):
+        return {}, False
+    return read_json(text[:LONGEST]) if text[0] in '{["' else (text, False)
 
 
 def checked(call: Call, tools: Mapping[str, BaseTool]) -> Call:
@@ -174,5 +194,5 @@ def _fault(message: str, tools: Mapping[str, BaseTool], raw: str) -> Call:
         name="",
         args={},
         raw=raw,
-        fault=f'{message}. Reply with one JSON object: {{"tool": NAME, "args": {{…}}}}. Tools: {known}',
+        fault=f"{message}{HOW}. Tools: {known}",
     )

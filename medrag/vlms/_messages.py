@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medrag._util.images import data_url
 from medrag.errors import GeneratorError
@@ -17,11 +17,28 @@ if TYPE_CHECKING:
     from medrag.prompts import Prompt
 
 CUT = "cut"  # the kind of a GeneratorError: the model had no token left
+NO_TOOLS = "no tools"  # the kind of a GeneratorError: the server or the model takes no native tool calls
 _OPEN, _CLOSE = (re.compile(rf"<{end}think(?:ing)?>", re.IGNORECASE) for end in ("", "/"))
 _TAGS = ("<think>", "<thinking>", "</think>", "</thinking>")
 _WHOLE = re.compile(  # a sentence's end with its keys, no "2." of a list; or a line's
     rf"(?:[^\W\d_]|[^\w\s])[.!?][\"')\]]*(?:\s*{KEYS.pattern})*(?=\s|\Z)|\n"
 )
+
+
+class Asked(NamedTuple):
+    """A native tool call as a model wrote it; the arguments are a text, of JSON where it kept to the protocol."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Said(NamedTuple):
+    """A model's reply without its thoughts, the tool calls in it, and whether it was cut off."""
+
+    text: str
+    calls: tuple[Asked, ...] = ()
+    cut: bool = False
 
 
 def user_content(prompt: Prompt, images: Sequence[Image], side: int) -> str | list[dict[str, Any]]:

@@ -8,12 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medrag.errors import GeneratorError, SettingsError
-from medrag.vlms._messages import CUT, is_whole, one_line, user_content, whole_sentences
+from medrag.vlms._messages import (
+    CUT,
+    NO_TOOLS,
+    Asked,
+    Said,
+    is_whole,
+    one_line,
+    spoken,
+    user_content,
+    whole_sentences,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +47,8 @@ _HINTS = {
 
 
 BUSY = (429, 503)
+NO_CALLS = (400, 404, 422, 500, 501)  # with these a server refuses tools (500: llama.cpp), in words that name them
+_NAMES_TOOLS = re.compile(r"\btool|\bfunction.?call", re.IGNORECASE)
 ROOM = 16  # characters of an answer for each of max_tokens: a server that sends more has not kept to it
 HINDSIGHT = 16  # so many times as much may be thought in a field of its own, which some servers do not count
 
@@ -87,30 +100,48 @@ class OpenAICompatible:
         import openai
 
         try:
-            with contextlib.closing(self._pieces(prompt, images if self.sees_images else ())) as pieces:
+            with contextlib.closing(
+                self._pieces(_Reply(), self._turns(prompt, images), prompt.max_tokens, seed=prompt.seed)
+            ) as pieces:
                 yield from whole_sentences(pieces, prompt.max_tokens)
         except (openai.OpenAIError, ValueError) as error:
             raise self._told(error) from error
 
-    def _pieces(self, prompt: Prompt, images: Sequence[Image]) -> Generator[str]:
-        turns = [
-            {"role": "system", "content": prompt.system},
-            {"role": "user", "content": user_content(prompt, images, self.image_size)},
-        ]
-        reply = _Reply()
+    def call_tools(self, turns: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], most: int) -> Said:
+        """The whole reply to a conversation in the protocol's own messages, with its calls of ``tools`` (their JSON schemas, as the protocol has them),
+        as far as it goes in ``most`` tokens. Raises GeneratorError, of the kind `NO_TOOLS` where the server names tools as what it refuses.
+        """
+        import openai
+
+        reply, text = _Reply(), ""
+        try:
+            for piece in spoken(self._pieces(reply, turns, most, seed=0, tools=tools, tool_choice="auto")):
+                text += piece
+        except GeneratorError as error:
+            if error.kind != CUT:
+                error.kind = NO_TOOLS if _NAMES_TOOLS.search(reply.problem) else error.kind
+                raise
+            return Said(text, tuple(reply.calls.values()), cut=True)
+        except (openai.OpenAIError, ValueError) as error:
+            told = self._told(error)
+            told.kind = NO_TOOLS if _refuses_tools(error) else told.kind
+            raise told from error
+        return Said(text, tuple(reply.calls.values()))
+
+    def _turns(self, prompt: Prompt, images: Sequence[Image]) -> list[dict[str, Any]]:
+        content = user_content(prompt, images if self.sees_images else (), self.image_size)
+        return [{"role": "system", "content": prompt.system}, {"role": "user", "content": content}]
+
+    def _pieces(self, reply: _Reply, turns: Sequence[Mapping[str, Any]], most: int, **more: Any) -> Generator[str]:
+        """The pieces of the text as they come; what else comes is noted in ``reply``."""
         with self._connect().chat.completions.with_streaming_response.create(
-            model=self.name,
-            messages=turns,
-            stream=True,
-            temperature=self.temperature,
-            max_tokens=prompt.max_tokens,
-            seed=prompt.seed,
+            model=self.name, messages=turns, stream=True, temperature=self.temperature, max_tokens=most, **more
         ) as response:
             for row in reply.rows(_body(response, reply, self.timeout)):
                 yield from reply.pieces(row)
-                if reply.problem or reply.written > ROOM * prompt.max_tokens:
+                if reply.problem or reply.written > ROOM * most:
                     break
-        if why := self._unfinished(reply, prompt.max_tokens):
+        if why := self._unfinished(reply, most):
             raise why
 
     def _unfinished(self, reply: _Reply, most: int) -> GeneratorError | None:
@@ -144,7 +175,7 @@ class OpenAICompatible:
             return GeneratorError(
                 f"the answer of {self.name} was cut off after {most} tokens", "raise max_tokens, or ask for less", CUT
             )
-        if not (reply.finished or (reply.ended and is_whole(reply.text))):
+        if not (reply.finished or (reply.ended and (is_whole(reply.text) or reply.calls))):
             return GeneratorError(
                 f"{self.url} ended the answer of {self.name} before it was complete", "ask again; see the server's log"
             )
@@ -197,6 +228,7 @@ class _Reply:
         self.finished = self.refusal = self.problem = self.text = self.strange = ""
         self.heard = time.monotonic()  # when something was last said
         self.written = 0.0  # characters, those of thoughts in a field of their own as a small part
+        self.calls: dict[tuple[Any, str], Asked] = {}  # by the server's index and id
 
     def rows(self, parts: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
         """Each event's object; the body where it is one object. Raises ValueError for an event that is no JSON."""
@@ -228,6 +260,8 @@ class _Reply:
             said = _object(_object(choice).get("delta") or choice.get("message") or {})
             self.finished = self.finished or str(choice.get("finish_reason") or "")
             self.refusal += _text(said.get("refusal"))
+            for one in _list(said.get("tool_calls")):
+                self._hear(_object(one))
             thought, text = _thought(said), _text(said.get("content"))
             if thought or text:
                 self.heard = time.monotonic()
@@ -238,6 +272,23 @@ class _Reply:
                 self.text = (self.text + text)[-400:]
                 self.written += len(text)
                 yield text
+
+    def _hear(self, row: Mapping[str, Any]) -> None:
+        """A call or a piece of one. What is a piece of which is told by the index, by the id where servers number all of them 0, and
+        where there is neither by the name, which the later pieces of a call lack."""
+        told = _object(row.get("function") or {})
+        name, wrote = str(told.get("name") or ""), told.get("arguments")
+        piece = wrote if isinstance(wrote, str) else "" if wrote is None else json.dumps(wrote)
+        index, id = row.get("index"), str(row.get("id") or "")
+        index = index if isinstance(index, int) else None
+        key = next(
+            (key for key in reversed(self.calls) if _same_call(key, index, id, name)),
+            (index, id or f"#{len(self.calls)}"),
+        )
+        held = self.calls.get(key, Asked(id, name, ""))
+        self.calls[key] = Asked(held.id or id, held.name or name, held.arguments + piece)
+        self.written += len(name) + len(piece)
+        self.heard = time.monotonic()
 
 
 def _body(response: Any, reply: _Reply, timeout: float) -> Iterator[bytes]:
@@ -264,6 +315,18 @@ def _lines(parts: Iterable[bytes]) -> Iterator[str]:
         for line in whole:
             yield line.decode(errors="replace").rstrip("\r")
     yield held.decode(errors="replace")
+
+
+def _same_call(key: tuple[Any, str], index: Any, id: str, name: str) -> bool:
+    """Whether a piece with this index, id and name goes on with the call of the key."""
+    if id and id != key[1] and not key[1].startswith("#"):
+        return False
+    return key[0] == index if index is not None else id == key[1] or not name
+
+
+def _refuses_tools(error: Exception) -> bool:
+    """Whether a server's refusal is of the tools that it was sent."""
+    return getattr(error, "status_code", 0) in NO_CALLS and bool(_NAMES_TOOLS.search(str(error)))
 
 
 def _list(value: Any) -> list[Any]:

@@ -19,12 +19,13 @@ from small_agent import INJECTION, Script, called, picture, small_rag, talker, t
 from medrag.agent.desk import Desk
 from medrag.agent.graph import Agent
 from medrag.agent.llm_policy import REPLY
-from medrag.agent.parse import parse_call, read_json
+from medrag.agent.parse import native_call, parse_call, read_json
 from medrag.agent.state import Budget
 from medrag.agent.tools import make_tools
 from medrag.errors import GeneratorError, SettingsError
 from medrag.query import make_query
 from medrag.testing import FakeGenerator
+from medrag.vlms.langchain import LangChainModel
 
 WHAT = "What is a pleural effusion?"
 SEARCH = {"tool": "search_text", "args": {"query": WHAT}}
@@ -88,6 +89,10 @@ def test_an_answer_in_plain_words_with_keys_is_an_answer(tools):
 def test_the_parser_never_raises_and_names_only_tools_that_are_there(tools, text, cut):
     for reply in (text, f"{{{text}", text[:cut], f'{{"tool": "search_text", "args": {text}'):
         call = parse_call(reply, tools)
+        assert call["name"] in ("", *tools) and bool(call.get("fault")) == (not call["name"])
+        json.dumps(call).encode()
+    for name, arguments in (("search_text", text), ("answer", text[:cut]), (text, f'{{"query": {text}')):
+        call = native_call(name, arguments, tools)
         assert call["name"] in ("", *tools) and bool(call.get("fault")) == (not call["name"])
         json.dumps(call).encode()
 
@@ -210,6 +215,36 @@ def test_native_tool_calls_of_a_langchain_model():
     assert isinstance(second[0], SystemMessage) and isinstance(second[-1], ToolMessage)
     assert second[-1].tool_call_id == second[-2].tool_calls[0]["id"] and "<evidence" in second[-1].text
     assert second[1].content[0]["type"] == "image_url"
+
+
+def test_several_native_calls_of_one_reply_are_made_in_turn():
+    two = [
+        {"name": "search_text", "args": {"query": one}, "id": f"c{n}"}
+        for n, one in enumerate([WHAT, "What is a mass?"])
+    ]
+    chat = Caller(says=[AIMessage("", tool_calls=two), native("answer", text="Fluid in the pleural space [E1].")])
+    answer = Agent(small_rag(), policy=chat).answer(None, WHAT)
+    assert tools_of(answer) == ["search_text", "search_text", "answer"] and len(chat.heard) == 2
+    assert [message.tool_call_id for message in chat.heard[1][-2:]] == ["c0", "c1"]
+
+
+def test_a_chat_model_without_eyes_gets_no_image():
+    chat = Caller(says=[native("answer", text="Fluid.")])
+    rag = small_rag(generator=LangChainModel(chat, sees_images=False))
+    Agent(rag, policy="llm").answer(picture("left"), WHAT)
+    assert isinstance(chat.heard[0][1].content, str)
+
+
+def test_a_chat_model_without_native_calls_is_asked_in_words():
+    class Plain(Caller):
+        def bind_tools(self, tools, **options):
+            raise NotImplementedError
+
+    answer = Agent(small_rag(), policy=Plain(says=[AIMessage(one) for one in in_words(SEARCH, ANSWER)])).answer(
+        None, WHAT
+    )
+    assert tools_of(answer) == ["search_text", "answer"] and answer.status == "answered"
+    assert "has no tool calls of its own" in answer.trace[0]["thought"]
 
 
 def test_wrong_native_calls_are_told_and_a_plain_text_is_read():

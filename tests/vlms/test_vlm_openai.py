@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from chat_server import EVENTS, Handler, Scripted, call_piece, calling, event, saying, serving
 from PIL import Image
 from some_prompts import prompt, said
 
@@ -29,13 +28,6 @@ OTHERS = {  # what a model of that name says instead, and why it ends
     "endless": (["The ", "mass is"], "length"),
     "lost in thought": (["<think>Is ", "there? A mass."], "length"),
 }
-EVENTS = "text/event-stream"
-
-
-def event(**choice: Any) -> str:
-    """A line of a stream; raw as some servers write it."""
-    return f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n"
-
 
 WHOLE = {"role": "assistant", "content": "No effusion [E1]."}
 BODIES = {  # what a model of that name says, line by line
@@ -61,20 +53,10 @@ BODIES = {  # what a model of that name says, line by line
 }  # fmt: skip
 
 
-class Handler(BaseHTTPRequestHandler):
+class Misbehaving(Handler):
     """Speaks server-sent events; the model's name says how it misbehaves."""
 
-    protocol_version = "HTTP/1.1"
-    asked: list[dict[str, Any]]
-    keys: list[str]
-
-    def log_message(self, *_: Any) -> None:
-        """Silence."""
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append(body)
-        self.keys.append(self.headers["Authorization"])
+    def says(self, body: dict[str, Any]) -> None:
         model = body["model"]
         if model.isdigit():
             return self._fail(int(model))
@@ -83,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         if model == "slow":
             time.sleep(1.0)
         if model in BODIES:
-            return self._body(*BODIES[model])
+            return self.send(*BODIES[model])
         self.send_response(200)
         self.send_header("Content-Type", "text/html" if model == "page" else "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -109,14 +91,6 @@ class Handler(BaseHTTPRequestHandler):
         self._chunk("data: [DONE]\n\n")
         self._chunk("")
         return None
-
-    def _body(self, kind: str, text: str) -> None:
-        """A body that is no stream, or one whose lines are written here."""
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
 
     def _fail(self, status: int) -> None:
         body = json.dumps({"error": {"message": f"trouble\nnumber {status}", "type": "x"}}).encode()
@@ -144,14 +118,8 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    handler = type("Asked", (Handler,), {"asked": [], "keys": []})
-    served = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    served.handle_error = lambda *_: None  # type: ignore[method-assign] - a client that has given up is no error here
-    threading.Thread(target=served.serve_forever, args=(0.02,), daemon=True).start()
-    handler.url = f"http://127.0.0.1:{served.server_port}/v1"  # type: ignore[attr-defined]
-    yield handler
-    served.shutdown()
-    served.server_close()
+    with serving(Misbehaving) as handler:
+        yield handler
 
 
 def test_pieces_come_as_the_server_sends_them(server: Any) -> None:
@@ -346,3 +314,83 @@ def test_kinds_of_failure(server: Any) -> None:
     with pytest.raises(GeneratorError) as caught:
         said(OpenAICompatible("good", base_url="http://127.0.0.1:9/v1", retries=0), prompt("Effusion?"))
     assert caught.value.kind == "down"
+
+
+TURNS = [{"role": "system", "content": "Call a tool."}, {"role": "user", "content": "What is it?"}]
+SCHEMA = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+ONE, TWO = '{"query": "mass"}', '{"query": "effusion"}'
+CALLED = {
+    "message": {
+        "content": None,
+        "tool_calls": [{"id": "a", "type": "function", "function": {"name": "find", "arguments": ONE}}],
+    }
+}
+
+
+def streamed(*pieces: dict[str, Any], reason: str = "tool_calls") -> str:
+    """A stream of pieces of calls."""
+    return "".join(event(delta={"tool_calls": [one]}) for one in pieces) + event(delta={}, finish_reason=reason)
+
+
+def asked_for(reply: Any, **more: Any) -> Any:
+    """What a server's reply is read as, and what the server was asked."""
+    with serving(Scripted, replies=[reply], **more) as server:
+        return OpenAICompatible("m", base_url=server.url, retries=0).call_tools(TURNS, [SCHEMA], 50), server.asked
+
+
+@pytest.mark.parametrize(
+    ("reply", "calls"),
+    [
+        (calling(("find", ONE)), [("call_find0", "find", ONE)]),
+        (calling(("find", ONE), ("find", TWO)), [("call_find0", "find", ONE), ("call_find1", "find", TWO)]),
+        (streamed(call_piece(0, "a", "find", '{"query": '), call_piece(1, "b", "find", '{"query": '), call_piece(0, arguments='"mass"}'), call_piece(1, arguments='"effusion"}')), [("a", "find", ONE), ("b", "find", TWO)]),
+        (streamed(call_piece(0, "a", "find", ONE), call_piece(0, "b", "find", TWO)), [("a", "find", ONE), ("b", "find", TWO)]),
+        (streamed(call_piece(None, "a", "find", ONE), call_piece(None, "b", "find", TWO)), [("a", "find", ONE), ("b", "find", TWO)]),
+        (streamed(call_piece(None, "a", "find", '{"query": '), call_piece(arguments='"mass"}')), [("a", "find", ONE)]),
+        (streamed(call_piece(0, "a", "find", '{"query": '), call_piece(0, "a", "find", '"mass"}')), [("a", "find", ONE)]),
+        (streamed(call_piece(None, None, "find", ONE), call_piece(None, None, "find", TWO), reason="stop"), [("", "find", ONE), ("", "find", TWO)]),
+        (streamed(call_piece(0, "a", "find", {"query": "mass"})), [("a", "find", ONE)]),
+        (streamed(call_piece(0, "a", "find")), [("a", "find", "")]),
+        (event(delta={"tool_calls": [call_piece(0, "a", "find", ONE)]}) + "data: [DONE]\n\n", [("a", "find", ONE)]),
+        ({"choices": [CALLED | {"finish_reason": "tool_calls"}]}, [("a", "find", ONE)]),
+        (event(delta={"content": None, "tool_calls": None}) + saying("It is fluid."), []),
+    ],
+)  # fmt: skip
+def test_native_calls_are_put_together_from_their_pieces(reply: Any, calls: list[tuple[str, str, str]]) -> None:
+    said, (body,) = asked_for(reply)
+    assert list(said.calls) == calls and not said.cut
+    assert said.text == ("" if calls else "It is fluid.")
+    assert (body["tools"], body["tool_choice"], body["messages"], body["max_tokens"]) == ([SCHEMA], "auto", TURNS, 50)
+
+
+def test_text_beside_calls_is_kept_without_its_thoughts_and_a_cut_is_told() -> None:
+    said, _ = asked_for(calling(("find", ONE), text="<think>Hm.</think>I look."))
+    assert (said.text, said.calls[0].arguments) == ("I look.", ONE)
+    said, _ = asked_for(streamed(call_piece(0, "a", "find", ONE[:9]), reason="length"))
+    assert said.cut and said.calls[0].arguments == ONE[:9]
+    said, _ = asked_for(
+        streamed(call_piece(0, "a", "find", '{"query": "'), *[call_piece(0, arguments="mass " * 50)] * 500)
+    )
+    assert said.cut and len(said.calls[0].arguments) < 2000
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        ((400, '"auto" tool choice requires --enable-auto-tool-choice'), "no tools"),
+        ((400, "m does not support tools"), "no tools"),
+        ((404, "No endpoints found that support tool use"), "no tools"),
+        ((422, "body.tools: extra fields not permitted"), "no tools"),
+        ((500, "tools param requires --jinja flag"), "no tools"),
+        ('data: {"error": {"message": "tools are not supported"}}\n\n', "no tools"),
+        ((400, "the context is too long"), "failed"),
+        ((401, "no tool for you"), "failed"),
+        ('data: {"error": {"message": "out of memory"}}\n\n', "failed"),
+        (event(delta={"tool_calls": "find"}), "failed"),
+        (event(delta={"tool_calls": ["find"]}), "failed"),
+    ],
+)
+def test_a_server_that_takes_no_tools_is_told_from_one_that_fails(reply: Any, kind: str) -> None:
+    with pytest.raises(GeneratorError) as caught:
+        asked_for(reply)
+    assert caught.value.kind == kind
