@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from medrag._util.days import day_of
 from medrag._util.findings import ASKED, label_of
+from medrag._util.text import plain_marks
 from medrag.agent import asking
 from medrag.latest import days_of, patients
 from medrag.score.claims import Claim, claims
-from medrag.score.labeler import mentions
+from medrag.score.labeler import Mention, mentions
+from medrag.score.observations import CARDIOMEGALY, MEDIASTINUM, words_regex
 from medrag.types import Hit, QueryImage, Study
 from medrag.vlms._ask import Ask, parse
 from medrag.vlms._evidence import split
 from medrag.vlms._stance import ORDER, stance
 from medrag.vlms._vote import phrase
+from medrag.vlms._words import stem_set
 
 if TYPE_CHECKING:
     from medrag.agent.desk import Desk
@@ -38,6 +41,8 @@ _COURSES = (  # "enlarged" is a state, too
     ("unchanged", re.compile(r"\b(?:unchanged|stable|no (?:\w+ ){0,2}change|not (?:\w+ )?changed)\b", re.IGNORECASE)),
 )  # fmt: skip
 _NOT = re.compile(r"\b(?:no|not|without|never|neither|nor)\s+(?:[\w-]+\s+){0,3}$", re.IGNORECASE)
+_MARKS = re.compile(r"[,;:()]")
+_LARGE = {CARDIOMEGALY.name: "enlarged heart", MEDIASTINUM.name: "wide mediastinum"}
 Views = tuple[QueryImage, ...]
 SEEN = 0.5  # probability from which a finding counts as there
 DOUBT = 0.2  # and from which it is left open
@@ -194,7 +199,7 @@ def histories(studies: Sequence[Study]) -> list[str]:
     told = [(day, "\n".join(study.text for study in own)) for day, own in days.items()]
     lines = [f"{len(told)} earlier stud{'y' if len(told) == 1 else 'ies'}: {', '.join(days)}"]
     for (one, was), (other, now) in itertools.pairwise(told):
-        lines.append(f"{one} → {other}: {_difference(claims(was), claims(now), courses(now))}")
+        lines.append(f"{one} → {other}: {_difference(was, now)}")
     return lines
 
 
@@ -207,7 +212,7 @@ def courses(report: str) -> dict[tuple[str, str], str]:
     said: dict[tuple[str, str], set[str]] = {}
     for one in mentions(report):
         for word in _course_of(_clause(report, one.start, one.end)):
-            for side in ("left", "right") if one.side == "bilateral" else (one.side,):
+            for side in _sides(one):
                 said.setdefault((one.concept.name, side), set()).add(word)
     return {key: min(words) for key, words in said.items() if len(words) == 1}
 
@@ -225,13 +230,14 @@ def _course_of(clause: str) -> set[str]:
     return {word for word, at in found if word == "unchanged" or not _NOT.search(clause, 0, at)}
 
 
-def _difference(before: Sequence[Claim], after: Sequence[Claim], said: Mapping[tuple[str, str], str]) -> str:
-    """By concept and side, "possible" apart from certain; a side that one of the reports leaves unsaid may be either. What the later report
-    has ``said`` of growth stands in the place of "still there"."""
+def _difference(before: str, after: str) -> str:
+    """By concept and side, "possible" apart from certain, in the reports' own words; a side that one of the reports leaves unsaid may be either.
+    What the later report says of growth stands in the place of "still there"."""
+    told, said, terms = (claims(before), claims(after)), courses(after), (_terms(before), _terms(after))
     order = dict.fromkeys(("new", FIRST, "resolved", *(word for word, _ in _COURSES), *_CHANGED.values()))
     rows: dict[str, list[str]] = {word: [] for word in order}
-    for concept in sorted({claim.concept for claim in (*before, *after)}):
-        was, now = _by_side(concept, before), _by_side(concept, after)
+    for concept in sorted({claim.concept for some in told for claim in some}):
+        was, now = (_by_side(concept, some) for some in told)
         if "" in was or "" in now:
             was, now = ({"": max(one.values(), key=_WEIGHT.index)} if one else {} for one in (was, now))
         for side in sorted(was.keys() | now.keys()):
@@ -239,8 +245,36 @@ def _difference(before: Sequence[Claim], after: Sequence[Claim], said: Mapping[t
             if word := _CHANGED.get(kinds):
                 doubt = "possible" if (kinds[1] or kinds[0]) == "uncertain" else ""
                 word = FIRST if word == "new" and not was else _grown(concept, side, said) if word == STILL else word
-                rows[word].append(" ".join(part for part in (doubt, side, concept) if part))
+                rows[word].append(" ".join(part for part in (doubt, side, _named(concept, side, *terms)) if part))
     return "; ".join(f"{word}: {', '.join(some)}" for word, some in rows.items() if some) or "nothing to compare"
+
+
+def _terms(report: str) -> dict[tuple[str, str], str]:
+    """The words by which a report first affirms each concept on each side ("": on any)."""
+    found: dict[tuple[str, str], str] = {}
+    for one in mentions(report):
+        if one.polarity != "negative" and not one.historical:
+            for side in (*_sides(one), ""):
+                found.setdefault((one.concept.name, side), _term(plain_marks(report), one))
+    return found
+
+
+def _term(report: str, one: Mention) -> str:
+    """The phrase of a mention without its side; a heart or mediastinum of which a sentence says that it is large is called so."""
+    words = " ".join(_MARKS.sub(" ", report[one.start : one.end]).split())
+    if one.concept.name in _LARGE and not re.fullmatch(words_regex(one.concept.patterns), words, re.IGNORECASE):
+        return _LARGE[one.concept.name]
+    words = words.removeprefix(f"{one.side} ").removeprefix(f"{one.side.capitalize()} ")
+    return words if words.isupper() and len(words) < 6 else words.lower()  # "COPD", but "PNEUMONIA"
+
+
+def _named(concept: str, side: str, was: Mapping[tuple[str, str], str], now: Mapping[tuple[str, str], str]) -> str:
+    """What the later report calls it, and what the earlier one does where that is another word: a concept's names need not mean the same."""
+    old, new = (terms.get((concept, side)) or terms.get((concept, ""), "") for terms in (was, now))
+    stems = stem_set(old), stem_set(new)
+    if not old or not new or concept in _LARGE or stems[0] <= stems[1] or stems[1] <= stems[0]:
+        return new or old
+    return f"{new} (before: {old})"
 
 
 def _grown(concept: str, side: str, said: Mapping[tuple[str, str], str]) -> str:
@@ -253,10 +287,14 @@ def _by_side(concept: str, some: Sequence[Claim]) -> dict[str, str]:
     """left, right or "" (unsaid) → what is said of a concept there, the strongest first; bilateral is both."""
     found: dict[str, str] = {}
     for claim in some:
-        for side in ("left", "right") if claim.side == "bilateral" else (claim.side,):
+        for side in _sides(claim):
             if claim.concept == concept:
                 found[side] = max(claim.polarity, found.get(side, ""), key=_WEIGHT.index)
     return found
+
+
+def _sides(one: Claim | Mention) -> tuple[str, ...]:
+    return ("left", "right") if one.side == "bilateral" else (one.side,)
 
 
 def _alike(studies: Sequence[Study], ask: Ask) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from medrag._util.days import day_of
-from medrag._util.findings import presence_asked
+from medrag._util.findings import label_of, presence_asked
 from medrag.prompts import REFUSAL
 from medrag.types import Context
 from medrag.vlms import _words as words
@@ -78,9 +78,13 @@ def _steps(context: Context) -> Iterator[_Step]:
 
 
 def _of(step: _Step, ask: Ask) -> _Step:
-    """A step with what it says of the finding alone."""
-    wanted = set(ask.finding) - _ASIDE
-    said = {word: [n for n in names if wanted and wanted <= words.stem_set(n)] for word, names in step.said.items()}
+    """A step with what it says of the finding alone, by its words or by another wording of the finding that is asked about."""
+    wanted, label = set(ask.finding) - _ASIDE, label_of(ask.text)
+
+    def asked(name: str) -> bool:
+        return bool(wanted) and (wanted <= words.stem_set(name) or (label != "" and label == label_of(name)))
+
+    said = {word: list(filter(asked, names)) for word, names in step.said.items()}
     return step._replace(said={word: names for word, names in said.items() if names})
 
 

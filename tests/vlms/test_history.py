@@ -21,9 +21,9 @@ STUDIES = [Study(f"rep:{day}", {"findings": text}, patient="P1", date=day) for d
 BOOK = Passage("book:1~0", "book:1", "Pneumothorax is air in the pleural space. A pleural effusion is fluid in it.")
 
 
-def answer(question, pictured=False, book=BOOK):
-    note = Passage("agent:history#0", "agent:history", "\n".join(histories(STUDIES)))
-    own = [note, *reversed(STUDIES)]
+def answer(question, pictured=False, book=BOOK, studies=STUDIES):
+    note = Passage("agent:history#0", "agent:history", "\n".join(histories(studies)))
+    own = [note, *reversed(studies)]
     hits = [Hit(item, 1.0, n, HISTORY) for n, item in enumerate(own, 1)] + [Hit(book, 1.0, 6, "text")]
     images = (QueryImage(Image.new("L", (8, 8))),) if pictured else ()
     return " ".join(Extractive().stream(Prompt(question, Context(Query(question, images), tuple(hits)))))
@@ -36,9 +36,9 @@ def answer(question, pictured=False, book=BOOK):
         ("Has the effusion resolved?", "Yes [E1].", "resolved"),
         ("Has the nodule grown?", "Yes [E1].", "2022-06-01 → 2023-02-01: increased: nodule [E1]."),
         ("Has the nodule become smaller?", "No [E1].", "increased: nodule"),
-        ("Is the cardiomegaly unchanged?", "That is in doubt [E1].", "still there: cardiomegaly"),
+        ("Is the cardiomegaly unchanged?", "That is in doubt [E1].", "still there: enlarged heart"),
         ("When was the nodule first seen?", "By the patient's reports, 2021-03-10 → 2022-06-01:", "first mentioned: nodule"),
-        ("What has changed?", "By the patient's reports, 2020-01-05 → 2021-03-10: new: cardiomegaly", "increased: nodule"),
+        ("What has changed?", "By the patient's reports, 2020-01-05 → 2021-03-10: new: enlarged heart", "increased: nodule"),
         ("What is the patient's history?", "By the patient's reports, 2020-01-05", "increased: nodule"),
         ("Does the patient have a pleural effusion?", "No [E2].", 'of 2023-02-01 reads "No effusion" [E2].'),
         ("Is the heart enlarged?", "Yes [E2].", "The heart is enlarged"),
@@ -48,6 +48,21 @@ def answer(question, pictured=False, book=BOOK):
 def test_the_patients_reports_answer(question, start, held):
     text = answer(question)
     assert text.startswith(start) and held in text
+
+
+@pytest.mark.parametrize(
+    ("reports", "question", "start"),
+    [
+        (("No effusion.", "Left effusion.", "The left effusion has grown."), "Has the pleural effusion grown?", "Yes [E1]."),
+        (("No edema.", "Infection.", "Infection."), "Is the pneumonia new?", ""),  # an infection is told as one
+        (("No edema.", "COPD.", "COPD."), "Is the emphysema new?", ""),
+        (("No edema.", "COPD.", "COPD has worsened."), "Has the COPD worsened?", "Yes [E1]."),
+    ],
+)  # fmt: skip
+def test_a_finding_is_known_by_its_names_and_by_no_other_diseases(reports, question, start):
+    studies = [Study(f"a:{n}", {"findings": text}, date=f"202{n}-01-01") for n, text in enumerate(reports)]
+    text = answer(question, studies=studies)
+    assert text.startswith(start or REFUSAL)
 
 
 def test_what_they_do_not_speak_of_is_not_answered_by_a_book():
