@@ -54,3 +54,24 @@ def eyes(_model: str, *, batch: int, device: str) -> object:
     from medrag.testing import FakeEncoder
 
     return FakeEncoder("image")
+
+
+def test_characters_that_nobody_sees_are_taken_out_and_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "t\u200bexts"  # a name keeps them
+    folder.mkdir()
+    (folder / "a.txt").write_text(
+        "Pneumo\u200bthorax is air in the \u202epleural\u202c space. A soft hy\u00adphen is no surprise."
+    )
+    (folder / "b.txt").write_text("Effusion is fluid in the pleural space.")
+    recipe = Recipe.model_validate(
+        {"name": "seen", "corpora": [{"name": "t", "reader": "text", "path": str(folder)}], "encoders": {}, "indexes": {"words": {"kind": "bm25", "items": ["passage"]}}}
+    )  # fmt: skip
+    report = build(recipe, tmp_path / "built")
+    assert [skip.problem for skip in report.skipped] == [
+        "3 characters that nobody sees (zero-width, direction marks) were taken out of the texts, the first here"
+    ]
+    items = list(open_store(tmp_path / "built").items.iterate())
+    assert {item.text for item in items} == {
+        "Pneumothorax is air in the pleural space. A soft hyphen is no surprise.",
+        "Effusion is fluid in the pleural space.",
+    }

@@ -2,7 +2,7 @@
 
 Boxes are in points of the page as displayed, origin top left. Pages that are only a picture, and large pictures without
 a caption (tables, as a rule), are read by OCR (medrag/corpora/_ocr.py) where it is installed; without it such pages come
-without blocks and are reported. Hidden text is read like any other.
+without blocks and are reported. Words that nobody sees (medrag/corpora/_unseen.py) are left out and reported.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from medrag.corpora import _figures as figures
 from medrag.corpora import _files as files
 from medrag.corpora import _foreign as foreign
 from medrag.corpora import _ocr as ocr
+from medrag.corpora import _unseen as unseen
 from medrag.corpora._layout import Line, Piece, Role, pieces, union
 from medrag.corpora._page_ends import running_on
 from medrag.errors import BadRecord, MissingDependency
@@ -39,6 +40,8 @@ _POWER = re.compile(r"[2-4]|[-–−][1-4]")
 _ISOTOPE = re.compile(r"[A-Z][a-z]?(?![a-z])")  # ¹³¹I, but not "¹Department"
 _WHOLE = re.compile(r"(?<![^\W\d_])[^\W\d_]++(?:-[^\W\d_]++)*+(?!-$)")  # a word or compound that no line's end divides
 FEW = 40  # letters: a page or picture with fewer says nothing
+FIRST = 8  # pages named of words that nobody sees
+SHOWN = 80  # characters of them
 LARGE = 0.1  # of the page: a picture that is read where it has no caption
 _NO_TITLE = re.compile(r"(?i)^(?:untitled|microsoft word|.*\.(?:docx?|indd|pdf|qxd|tex|pptx?)\b|\W*$)")
 
@@ -73,7 +76,7 @@ class PdfPages:
 
     def _version(self) -> str:
         """What pages depend on beside the files; raised when the same file gives other pages or passages."""
-        return f"3{ocr.version() if self.ocr else ''}"
+        return f"4{ocr.version() if self.ocr else ''}"
 
     def read(self, report: Report) -> Iterator[Item]:
         """Pages in order. A file that cannot be read (encrypted, cut short, without pages) is reported."""
@@ -109,6 +112,7 @@ class PdfPages:
                 )
         if not sheets:
             return
+        _tell_unseen(sheets, file, report)
         words = _words(sheets)
         spelled = words | _letters(sheets) if self.ocr else words  # what words that OCR runs together may be made of
         reads = self.ocr and _read_scans(sheets, document, spelled, file, report)
@@ -159,6 +163,7 @@ class Sheet:
     pictures: list[Box]
     tables: list[list[list[Box]]]  # ruled tables: rows of cells
     scanned: bool = False  # the words come from OCR
+    unseen: str = ""  # words that nobody sees, left out
 
 
 def open_pdf(path: Path) -> Any:
@@ -199,12 +204,15 @@ def _sheet(page: Any) -> Sheet:
     """A page's lines, pictures and ruled tables, in display coordinates."""
     import pymupdf
 
-    turn = page.rotation_matrix
+    turn, look = page.rotation_matrix, unseen.Look(page)
     flags = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
-    lines = []
+    lines, lost = [], []
     for block in page.get_text("dict", flags=flags)["blocks"]:
         for raw in block.get("lines", ()):
-            if line := _line(raw, turn):
+            seen = [span for span in raw["spans"] if look.sees(span)]
+            lost += [span["text"].strip() for span in raw["spans"] if span not in seen]
+            raw["spans"] = seen
+            if seen and (line := _line(raw, turn)):
                 lines.append((_direction(raw["dir"], page.rotation), line))
     return Sheet(
         number=page.number + 1,
@@ -213,7 +221,19 @@ def _sheet(page: Any) -> Sheet:
         lines=_printed_once(lines),
         pictures=figures.rasters(page),
         tables=figures.ruled_tables(page, turn),
+        unseen=" ".join(lost),
     )
+
+
+def _tell_unseen(sheets: Sequence[Sheet], file: Path, report: Report) -> None:
+    """Reports the words that nobody sees, of all pages together."""
+    if found := [sheet for sheet in sheets if sheet.unseen]:
+        pages = ", ".join(str(sheet.number) for sheet in found[:FIRST]) + (" …" if len(found) > FIRST else "")
+        words = " ".join(found[0].unseen.split())
+        said = f"{words[:SHOWN]}…" if len(words) > SHOWN else words
+        where = f"page{'s' if len(found) > 1 else ''} {pages}"
+        problem = f"{where}: words that nobody sees (white, transparent or tiny) were left out: “{said}”"
+        report(BadRecord(str(file), problem, "select all of the page in a viewer to see them"))
 
 
 def _printed_once(lines: Sequence[tuple[tuple[int, int], Line]]) -> list[tuple[tuple[int, int], Line]]:

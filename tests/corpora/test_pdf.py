@@ -325,3 +325,49 @@ def test_signature_follows_the_file(tmp_path: Path) -> None:
     assert before == PdfPages("p", tmp_path).signature() != PdfPages("p", tmp_path, title="T").signature()
     two_columns(tmp_path / "a.pdf", pages=2)
     assert PdfPages("p", tmp_path).signature() != before
+
+
+def painted(path: Path, rotation: int = 0) -> Path:
+    """Words that are seen, and words that nobody sees, each painted otherwise."""
+    import pymupdf
+
+    document = pymupdf.open()
+    page = document.new_page()
+    page.insert_text((72, 72), "Effusion is fluid in the pleural space.")
+    page.insert_text((72, 100), "White on paper", color=(1, 1, 1))
+    page.insert_text((72, 130), "Painted by nothing", render_mode=3)
+    page.insert_text((72, 160), "Tiny letters", fontsize=0.5)
+    page.insert_text((72, 190), "Transparent letters", fill_opacity=0)
+    page.draw_rect((60, 200, 300, 230), fill=(0, 0, 0))
+    page.insert_text((72, 220), "White on a black bar is seen.", color=(1, 1, 1))
+    page.set_rotation(rotation)
+    document.save(path)
+    return path
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 270])
+def test_words_that_nobody_sees_are_left_out_and_reported(tmp_path: Path, rotation: int) -> None:
+    reported: list[BadRecord] = []
+    pages = list(PdfPages("p", painted(tmp_path / "a.pdf", rotation), ocr=False).read(reported.append))
+    assert {line for page in pages for line in page.text.split("\n")} == {
+        "Effusion is fluid in the pleural space.",
+        "White on a black bar is seen.",
+    }
+    assert len(reported) == 1
+    assert "page 1: words that nobody sees" in str(reported[0])
+    assert "White on paper Painted by nothing Tiny letters Transparent letters" in str(reported[0])
+
+
+def test_the_transparent_words_over_a_scanned_page_are_read(tmp_path: Path) -> None:
+    """A searchable scan: the picture shows the words that lie over it without paint."""
+    import pymupdf
+
+    shown, words = pymupdf.open(), "Effusion is fluid in the pleural space, which blunts the angle."
+    shown.new_page(width=500, height=200).insert_text((20, 60), words, fontsize=14)
+    document = pymupdf.open()
+    page = document.new_page(width=500, height=200)
+    page.insert_image(page.rect, pixmap=shown[0].get_pixmap(dpi=150))
+    page.insert_text((20, 60), words, fontsize=14, render_mode=3)
+    document.save(tmp_path / "scan.pdf")
+    pages = [page for page in PdfPages("p", tmp_path / "scan.pdf", ocr=False).read(never) if isinstance(page, Page)]
+    assert words in pages[0].text
