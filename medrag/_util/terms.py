@@ -33,13 +33,13 @@ _CALLED = {code: re.compile(rf"\b(?:{asked})\b(?![-\d])", re.IGNORECASE) for cod
 CODES = re.compile(
     r"\b(?:cuis?|(?:umls|icd(?:[- ]?(?:9|10|11|o))?(?:[- ]?(?:cm|who))?|mesh|snomed(?:[ -]?ct)?|hpo?|omim|mim|doid|mondo|radlex|orpha(?:net)?|ncit?|meddra|uberon|ontology|concept|vocabulary)"
     r" (?:codes?|ids?|terms?|identifiers?|numbers?|entr(?:y|ies)|headings?|concepts?))\b"
-    r"|^\W*(?:what|which) (?:codes?|identifiers?) (?:is|are|does|do|has|have|stands?)\b|^\W*(?:(?:what|which) (?:is|are) )?the codes? (?:of|for)\b|\bcodes? (?:for|of) .*\b(?:in|from) (?:the )?(?:umls|icd|mesh|snomed|hpo|omim|doid|mondo|radlex|orphanet|ncit|meddra)\b"
+    r"|^\W*(?:what|which) (?:codes?|identifiers?) (?:is|are|does|do|has|have|stands?)\b|^\W*(?:(?:what|which) (?:is|are) )?the codes? (?:of|for)\b|\bcodes? (?:for|of) .{1,80}\b(?:in|from) (?:the )?(?:umls|icd|mesh|snomed|hpo|omim|doid|mondo|radlex|orphanet|ncit|meddra)\b"
     r"|\b(?:in|from) (?:umls|mesh|snomed(?:[ -]?ct)?|icd-?\d\d?|hpo|omim|mondo|doid|radlex|meddra)\W*$",
     re.IGNORECASE,
 )
 NAMES = re.compile(
-    r"\b(?:other|another|alternative|alternate|different|medical|lay|scientific|technical) (?:names?|terms?|words?)\b|\bsynonyms?\b|\b(?:is|are) .*\balso (?:called|known as)\b"
-    r"|\b(?:what|which) else (?:is|are) .*\bcalled\b|\b(?:stands?|short) for\b",
+    r"\b(?:other|another|alternative|alternate|different|medical|lay|scientific|technical) (?:names?|terms?|words?)\b|\bsynonyms?\b|\b(?:is|are) .{1,80}\balso (?:called|known as)\b"
+    r"|\b(?:what|which) else (?:is|are) .{1,80}\bcalled\b|\b(?:stands?|short) for\b",
     re.IGNORECASE,
 )
 CODE = re.compile(  # within a text, as its vocabulary writes it

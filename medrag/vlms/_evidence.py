@@ -80,6 +80,8 @@ _TELLS = (  # what is told without the word by which it is asked for
     ),
     (re.compile(r"\b(?:infection with|mutations? (?:in|of)|deficiency of)\b", re.IGNORECASE), words.stem_set("cause")),
 )
+_MUCH = re.compile(r"^\W*how much (\w+)", re.IGNORECASE)
+_FEATURE = re.compile(r"\bcan be a feature of\b")  # as the graph writes it, before what has the feature
 _DOSE = re.compile(r"\b(?:dose|dosage)\b|\bhow much\b", re.IGNORECASE)
 _PEOPLE = [
     (re.compile(rf"\b(?:in|for|among|do|does|can|could|should|are|is)\s+(?:\w+\s+)?(?:{asked})\b", re.IGNORECASE), re.compile(rf"\b(?:{named})\b", re.IGNORECASE))
@@ -104,6 +106,7 @@ CAPTION = 9  # words of what is no sentence of its own under a heading
 LONGEST = 70  # words of a sentence
 LISTED = 140  # words of a sentence that is a list
 TITLED = 4  # words of a heading that says more than "Treatment"
+_LEAD = re.compile(r"[A-Z][a-z]+(?: [a-z]+){0,2}\.")  # a heading in the line of its text
 _SUMMARY = re.compile(r"^\s*Summary\s*:\s*")
 _BULLET = re.compile(r"(?<=[.!?;:])\s+[-•*–]\s+(?=[A-Z])")  # of a list whose lines were run together
 READER = "reader"  # the retriever's name of what the expert model said of the question's own images
@@ -124,6 +127,7 @@ class Sentence:
     stems: frozenset[str]
     heading: frozenset[str]  # stems of the item's title and section
     carried: frozenset[str]  # stems of the sentence before, where this one begins with "it" or "this"
+    lead: str = ""  # the word or two before it that stand for a heading: "Appearance."
 
 
 def is_similar(hit: Hit) -> bool:
@@ -153,13 +157,26 @@ def collect(context: Context) -> list[Sentence]:
         heading = words.stem_set(f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}") - words.FRAME
         whole = hit.item.kind in ("triple", "concept", "image")
         before: frozenset[str] = frozenset()
+        lead = ""
         for place, text in enumerate(split(_unheaded(hit))):
+            if _LEAD.fullmatch(text):
+                lead = text
+                continue
             stems = words.stem_set(text)
             told = [means for pattern, means in _TELLS if pattern.search(text)]
             stems = stems.union(*told, *(asked for name, asked in named if name <= stems))
             if whole or usable(text):
                 found.append(
-                    Sentence(key, hit, text, place, stems, heading, before if _BACK.match(text) else frozenset())
+                    Sentence(
+                        key,
+                        hit,
+                        text,
+                        place,
+                        stems,
+                        heading | words.stem_set(lead),
+                        before if _BACK.match(text) else frozenset(),
+                        lead,
+                    )
                 )
             before = stems
     return found
@@ -247,6 +264,11 @@ def _is_told(question: str, relation: Relation | None, sentence: Sentence) -> bo
         return False
     if _DOSE.search(question) and not any(char.isdigit() for char in sentence.text):
         return False
+    if relation and relation.name == "symptoms" and (feature := _FEATURE.search(sentence.text)):
+        return (
+            not {*words.stem_set(sentence.text[: feature.start()])}
+            >= {*words.stem_set(question)} - relation.stems - words.FRAME
+        )
     if relation and relation.name == "count" and not _counts(question, sentence.text):
         return False
     slot = _SLOT.match(question)
@@ -287,6 +309,8 @@ def subject(ask: Ask) -> list[str]:
     """The stems of the thing that is asked about, without what is asked of it."""
     relation = relation_of(ask.text)
     own = [stem for stem in ask.subject if relation is None or stem not in relation.stems]
+    if much := _MUCH.match(ask.text):  # "200 mL are needed" says how much fluid
+        own = [stem for stem in own if stem not in words.stem_set(much[1])] or own
     by = (
         None if _WH.match(ask.text) else _BY.search(ask.text)
     )  # "Is measles caused by a bacterium?" is answered by what causes measles
@@ -324,8 +348,10 @@ def tells(relation: Relation, sentence: Sentence) -> bool:
 
 
 def _under(sentence: Sentence) -> Relation | None:
-    """What the heading over a sentence promises to tell."""
-    return relation_of(str(getattr(sentence.hit.item, "section", "")))
+    """What the heading over a sentence promises to tell, of two the nearer one."""
+    return (relation_of(sentence.lead) if sentence.lead else None) or relation_of(
+        str(getattr(sentence.hit.item, "section", ""))
+    )
 
 
 def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:

@@ -49,6 +49,7 @@ _EQUALS = {  # what stands on the right is compared as what stands on the left
     "prevent": "preventable",
     "reverse": "reversible reversed",
     "pain": "painful",
+    "imitate": "imitates imitated imitating imitation mimic mimics mimicked mimicking mimicry",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_extractive import said_of
 
-from medrag.types import Concept, Hit, Passage
+from medrag.types import Concept, Hit, Passage, Triple
 from medrag.vlms._relations import ROWS, relation_of
 from medrag.vlms._several import asked, choices, compared
 from medrag.vlms.extractive import REST
@@ -33,6 +33,9 @@ def by_books(question: str, *texts: str, section: str = "", title: str = "") -> 
         ("What does COPD stand for?", "names"),
         ("What is the MeSH code of gout?", "codes"),
         ("What does the gene code for?", ""),
+        ("What does a pneumothorax look like?", "appearance"),
+        ("What mimics a lung nodule?", "look-alikes"),
+        ("How much fluid blunts the angle?", "amount"),
         ("What is gout?", ""),
         ("Where is the mitral valve?", ""),
     ],
@@ -138,3 +141,35 @@ def test_a_term_is_told_without_its_definition(question: str, wanted: str) -> No
     told = " ".join(filter(None, (names, codes, "Air in the pleural space.")))
     concept = Concept("hpo:HP:9", "Pneumothorax", ("Collapsed lung",), ("C0032326",), told, meta={"asked": "PTX"})
     assert said_of(question, [Hit(concept, 1.0, 1, "graph")]) == wanted
+
+
+EFFUSION = (
+    "Definition. A pleural effusion is fluid in the pleural space. Appearance. The costophrenic angle is blunted (Figure 8). "
+    "About 200 mL are needed to blunt the angle. Pitfalls. Pleural thickening imitates a small effusion."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted", "unwanted"),
+    [
+        ("What does a pleural effusion look like?", "angle is blunted", "fluid in the pleural space"),
+        ("pleural effusion appearance", "angle is blunted", "in the pleural space"),
+        ("What mimics a pleural effusion?", "thickening", "200 mL"),
+        ("What are the pitfalls of a pleural effusion?", "thickening", "200 mL"),
+        ("How much fluid blunts the angle in pleural effusion?", "200 mL", "Figure 8"),
+    ],
+)
+def test_a_heading_within_the_text_promises_what_follows(question: str, wanted: str, unwanted: str) -> None:
+    said = by_books(question, EFFUSION, section="Pleural effusion")
+    assert wanted in said
+    assert unwanted not in said
+
+
+def test_what_has_a_thing_as_its_feature_is_none_of_its_signs() -> None:
+    stated = [
+        Triple(f"g:{n}#", "g:1", one, "has_phenotype", other, meta={"sentence": f"{one} can be a feature of {other}."})
+        for n, (one, other) in enumerate([("Glaucoma", "Marfan syndrome"), ("A large cup", "glaucoma")])
+    ]
+    said = said_of("What are the signs of glaucoma?", [Hit(item, 1.0, n, "graph") for n, item in enumerate(stated, 1)])
+    assert "large cup" in said
+    assert "Marfan" not in said
