@@ -6,12 +6,13 @@ reports by the chest vocabulary of `medrag.score.claims`. Nothing is registered 
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from medrag._util.attributes import location_of, side_of
 from medrag._util.days import day_of
 from medrag._util.findings import ASKED, label_of
 from medrag._util.text import plain_marks
@@ -41,6 +42,10 @@ _COURSES = (  # "enlarged" is a state, too
     ("unchanged", re.compile(r"\b(?:unchanged|stable|no (?:\w+ ){0,2}change|not (?:\w+ )?changed)\b", re.IGNORECASE)),
 )  # fmt: skip
 _NOT = re.compile(r"\b(?:no|not|without|never|neither|nor)\s+(?:[\w-]+\s+){0,3}$", re.IGNORECASE)
+_NO_SIDE = re.compile(  # "what is left of it", "right now"
+    r"(?<!the )\b(?:left|right)\b(?=\s*(?:[?.!,]|$)|\s+(?:of|now|after|away|before)\b)", re.IGNORECASE
+)
+_ZONES = frozenset({"upper", "middle", "lower"})  # a rib is no place to look in, but what is broken
 _MARKS = re.compile(r"[,;:()]")
 _LARGE = {CARDIOMEGALY.name: "enlarged heart", MEDIASTINUM.name: "wide mediastinum"}
 Views = tuple[QueryImage, ...]
@@ -191,30 +196,76 @@ def pairs(desk: Desk, earlier: Any, later: Any) -> list[Hit]:
     return [Hit(study, score / 2, n, "similar-pairs") for n, (score, study) in enumerate(order, 1)]
 
 
-def histories(studies: Sequence[Study]) -> list[str]:
-    """For each day's reports and the next day's: what the later ones name first, deny, keep, and no longer mention."""
+class Place(NamedTuple):
+    """Where in the chest a question asks: a side, zones, or both."""
+
+    side: str  # left, right or "" (either)
+    zones: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return " ".join(filter(None, (self.side, *sorted(self.zones), "zone" if self.zones else "side")))
+
+    def apart(self, one: Claim | Mention) -> bool:
+        """Whether a finding is said to be on the other side or in another zone."""
+        other = {"left": "right", "right": "left"}.get(self.side)
+        return (other is not None and one.side == other) or bool(
+            self.zones and one.location.isdisjoint(self.zones) and one.location
+        )
+
+    def holds(self, one: Claim | Mention) -> bool:
+        """Whether a finding is said to be there, in so many words."""
+        return not self.apart(one) and bool(self.zones & one.location if self.zones else one.side)
+
+    def of(self, some: Sequence[Claim], concepts: Collection[str]) -> list[Claim]:
+        """The claims on concepts that are not elsewhere; of both sides the one that is meant."""
+        own = (claim for claim in some if claim.concept in concepts and not self.apart(claim))
+        return [replace(one, side=self.side) if self.side and one.side == "bilateral" else one for one in own]
+
+
+def place_asked(question: str) -> Place | None:
+    """The place that a question names; None where it names none.
+
+    >>> place_asked("What changed in the left upper lobe?").name, place_asked("What is left of it?")
+    ('left upper zone', None)
+    """
+    asked = _NO_SIDE.sub(" ", question)
+    side, zones = side_of(asked, (0, len(asked))), location_of(asked, (0, len(asked))) & _ZONES
+    return Place("" if side == "bilateral" else side, zones) if zones or side in ("left", "right") else None
+
+
+def histories(studies: Sequence[Study], question: str = "") -> list[str]:
+    """For each day's reports and the next day's: what the later ones name first, deny, keep, and no longer mention; of the place alone that
+    the question names: what is said of a finding elsewhere is left out, and so is a finding that no report places there."""
     days: dict[str, list[Study]] = {}
     for study in studies:
         days.setdefault(day_of(study.date) or study.id, []).append(study)
     told = [(day, "\n".join(study.text for study in own)) for day, own in days.items()]
-    lines = [f"{len(told)} earlier stud{'y' if len(told) == 1 else 'ies'}: {', '.join(days)}"]
+    place = place_asked(question)
+    alone = f"; of the {place.name} alone" if place else ""
+    lines = [f"{len(told)} earlier stud{'y' if len(told) == 1 else 'ies'}: {', '.join(days)}{alone}"]
     for (one, was), (other, now) in itertools.pairwise(told):
-        lines.append(f"{one} → {other}: {_difference(was, now)}")
+        lines.append(f"{one} → {other}: {_difference(was, now, place)}")
     return lines
 
 
-def courses(report: str) -> dict[tuple[str, str], str]:
+def courses(report: str, place: Place | None = None) -> dict[tuple[str, str], str]:
     """increased, decreased or unchanged of each concept and side ("": unsaid) of which a report says so; what it says both ways is left out.
 
     >>> courses("The left effusion has increased, the pneumothorax is smaller. Edema.")
     {('pleural effusion', 'left'): 'increased', ('pneumothorax', ''): 'decreased'}
     """
     said: dict[tuple[str, str], set[str]] = {}
-    for one in mentions(report):
+    for one in _there(report, place):
         for word in _course_of(_clause(report, one.start, one.end)):
             for side in _sides(one):
                 said.setdefault((one.concept.name, side), set()).add(word)
     return {key: min(words) for key, words in said.items() if len(words) == 1}
+
+
+def _there(report: str, place: Place | None) -> list[Mention]:
+    """The mentions of a report, without those of other places."""
+    return [one for one in mentions(report) if place is None or not place.apart(one)]
 
 
 def _clause(text: str, start: int, end: int) -> str:
@@ -230,10 +281,14 @@ def _course_of(clause: str) -> set[str]:
     return {word for word, at in found if word == "unchanged" or not _NOT.search(clause, 0, at)}
 
 
-def _difference(before: str, after: str) -> str:
+def _difference(before: str, after: str, place: Place | None) -> str:
     """By concept and side, "possible" apart from certain, in the reports' own words; a side that one of the reports leaves unsaid may be either.
     What the later report says of growth stands in the place of "still there"."""
-    told, said, terms = (claims(before), claims(after)), courses(after), (_terms(before), _terms(after))
+    told: list[Sequence[Claim]] = [claims(before), claims(after)]
+    if place:
+        placed = {claim.concept for some in told for claim in some if place.holds(claim)}
+        told = [place.of(some, placed) for some in told]
+    said, terms = courses(after, place), (_terms(before, place), _terms(after, place))
     order = dict.fromkeys(("new", FIRST, "resolved", *(word for word, _ in _COURSES), *_CHANGED.values()))
     rows: dict[str, list[str]] = {word: [] for word in order}
     for concept in sorted({claim.concept for some in told for claim in some}):
@@ -249,10 +304,10 @@ def _difference(before: str, after: str) -> str:
     return "; ".join(f"{word}: {', '.join(some)}" for word, some in rows.items() if some) or "nothing to compare"
 
 
-def _terms(report: str) -> dict[tuple[str, str], str]:
+def _terms(report: str, place: Place | None) -> dict[tuple[str, str], str]:
     """The words by which a report first affirms each concept on each side ("": on any)."""
     found: dict[tuple[str, str], str] = {}
-    for one in mentions(report):
+    for one in _there(report, place):
         if one.polarity != "negative" and not one.historical:
             for side in (*_sides(one), ""):
                 found.setdefault((one.concept.name, side), _term(plain_marks(report), one))
@@ -324,7 +379,7 @@ def _voted(told: Sequence[tuple[int, int]], ask: Ask) -> str:
 def _studies(desk: Desk, images: Any) -> list[tuple[Study, float]]:
     """Studies that look like an image, best first, without the image's own."""
     own = desk.rag.settings.select.same_image
-    query = dataclasses.replace(desk.query, images=images)
+    query = replace(desk.query, images=images)
     hits = [hit for name in desk.sources("similar") for hit in desk.rag.retrievers[name].retrieve(query, 10 * ALIKE)]
     return [(hit.item, hit.score) for hit in hits if isinstance(hit.item, Study) and hit.score < own]
 

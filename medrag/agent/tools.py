@@ -269,7 +269,7 @@ def compare_images(desk: Desk, first: int, second: int, goal: str) -> Told:
 
 def patient_history(desk: Desk) -> Told:
     """Earlier studies of the same patient."""
-    lines = compare.histories(desk.studies)
+    lines = compare.histories(desk.studies, desk.asked.text)
     note = note_hit("history", "The patient's earlier reports compared", "\n".join(lines), HISTORY)
     hits = [Hit(study, 1.0, n, HISTORY) for n, study in enumerate(desk.studies[: -LATEST - 1 : -1], 1)]
     return "\n".join(lines), Found(desk.asked.text, -1, [*([note] if len(lines) > 1 else []), *hits])

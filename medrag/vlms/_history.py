@@ -19,6 +19,7 @@ from medrag.vlms._evidence import HISTORY, usable
 from medrag.vlms._vote import strongest_view
 
 _LINE = re.compile(r"^(?P<days>\S+ → \S+): (?P<said>.+)$", re.MULTILINE)
+_WHERE = re.compile(r"; (?P<where>of the [\w ]+) alone$", re.MULTILINE)
 _PAST = re.compile(
     r"\bhistory\b|\b(?:earlier|previous|prior|past|old) (?:reports?|stud(?:y|ies)|exam\w*|findings?|films?)\b",
     re.IGNORECASE,
@@ -49,9 +50,10 @@ _ASKED = (  # how a course is asked about, what of the reports' words it is true
 
 
 class _Step(NamedTuple):
-    """What changed from one day's reports to the next: the note's key, both days, and each word with its findings."""
+    """What changed from one day's reports to the next: the note's key, the place that is asked about, both days, and each word with its findings."""
 
     key: str
+    where: str
     days: str
     said: dict[str, list[str]]
 
@@ -72,9 +74,11 @@ def course_told(question: str, context: Context, asked: str, openly: bool) -> st
 def _steps(context: Context) -> Iterator[_Step]:
     for key, hit in context:
         if hit.retriever == HISTORY and hit.item.kind == "passage":
+            found = _WHERE.search(hit.item.text)
+            where = f"{found['where']}, " if found else ""
             for line in _LINE.finditer(hit.item.text):
                 said = (part.partition(": ") for part in line["said"].split("; "))
-                yield _Step(key, line["days"], {word: names.split(", ") for word, _, names in said if names})
+                yield _Step(key, where, line["days"], {word: names.split(", ") for word, _, names in said if names})
 
 
 def _of(step: _Step, ask: Ask) -> _Step:
@@ -89,8 +93,9 @@ def _of(step: _Step, ask: Ask) -> _Step:
 
 
 def _sentence(step: _Step) -> str:
-    said = "; ".join(f"{word}: {', '.join(names)}" for word, names in step.said.items()) or "nothing to compare"
-    return f"By the patient's reports, {step.days}: {said} [{step.key}]."
+    said = "; ".join(f"{word}: {', '.join(names)}" for word, names in step.said.items())
+    said = said or ("nothing is said of it" if step.where else "nothing to compare")
+    return f"By the patient's reports, {step.where}{step.days}: {said} [{step.key}]."
 
 
 def _verdict(question: str, step: _Step) -> str:

@@ -102,6 +102,27 @@ def test_reports_are_compared_by_finding_and_side(before, after, said):
     assert compare.histories(studies)[1].partition(": ")[2] == said
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "question", "said"),
+    [
+        ("Left upper lobe nodule. Right effusion.", "Left upper lobe nodule has grown. Right effusion is larger.", "What changed in the left upper lobe?", "increased: left nodule"),
+        ("Left upper lobe nodule. Left effusion.", "Left upper lobe nodule. No effusion.", "What changed in the left upper lobe?", "still there: left nodule"),
+        ("Left effusion.", "Right effusion. No left effusion.", "What changed on the right?", "first mentioned: right effusion"),
+        ("Left effusion.", "Right effusion. No left effusion.", "Has the left effusion gone?", "resolved: left effusion"),
+        ("Bilateral effusions.", "Left effusion. No right effusion.", "What changed on the left side?", "still there: left effusion"),
+        ("Opacity in the right lower lobe.", "Apical opacity on the right.", "What changed at the right base?", "no longer mentioned: right opacity"),
+        ("Nodule in the left apex. Nodule in the left base.", "Left basal nodule has grown.", "What changed in the upper lobes?", "no longer mentioned: left nodule"),
+        ("Left upper lobe nodule.", "The nodule has decreased.", "What changed in the left upper lobe?", "decreased: nodule"),
+        ("The heart is enlarged. Edema.", "No edema.", "What changed in the left upper lobe?", "nothing to compare"),
+        ("Rib fracture.", "The fracture is unchanged.", "Has the rib fracture changed?", "unchanged: fracture"),
+        ("The heart is enlarged. Edema.", "No edema.", "What is left of the edema?", "resolved: edema; no longer mentioned: enlarged heart"),
+    ],
+)  # fmt: skip
+def test_where_a_place_is_asked_about_only_what_is_said_of_it_counts(before, after, question, said):
+    studies = [Study("a", {"findings": before}, date="2020-01-01"), Study("b", {"findings": after}, date="2021-01-01")]
+    assert compare.histories(studies, question)[1].partition(": ")[2] == said
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_images_are_compared_by_the_dates_of_their_files(turned):
     old, new = (

@@ -22,7 +22,7 @@ BOOK = Passage("book:1~0", "book:1", "Pneumothorax is air in the pleural space. 
 
 
 def answer(question, pictured=False, book=BOOK, studies=STUDIES):
-    note = Passage("agent:history#0", "agent:history", "\n".join(histories(studies)))
+    note = Passage("agent:history#0", "agent:history", "\n".join(histories(studies, question)))
     own = [note, *reversed(studies)]
     hits = [Hit(item, 1.0, n, HISTORY) for n, item in enumerate(own, 1)] + [Hit(book, 1.0, 6, "text")]
     images = (QueryImage(Image.new("L", (8, 8))),) if pictured else ()
@@ -39,6 +39,7 @@ def answer(question, pictured=False, book=BOOK, studies=STUDIES):
         ("Is the cardiomegaly unchanged?", "That is in doubt [E1].", "still there: enlarged heart"),
         ("When was the nodule first seen?", "By the patient's reports, 2021-03-10 → 2022-06-01:", "first mentioned: nodule"),
         ("What has changed?", "By the patient's reports, 2020-01-05 → 2021-03-10: new: enlarged heart", "increased: nodule"),
+        ("What has changed on the left?", "By the patient's reports, of the left side, 2020-01-05 → 2021-03-10: new: pleural effusion [E1].", "2022-06-01 → 2023-02-01: nothing is said of it [E1]."),
         ("What is the patient's history?", "By the patient's reports, 2020-01-05", "increased: nodule"),
         ("Does the patient have a pleural effusion?", "No [E2].", 'of 2023-02-01 reads "No effusion" [E2].'),
         ("Is the heart enlarged?", "Yes [E2].", "The heart is enlarged"),
