@@ -37,6 +37,12 @@ TABLE: dict[str, tuple[str, ...]] = {
     "T1DM": ("type 1 diabetes mellitus",), "T2DM": ("type 2 diabetes mellitus",), "TB": ("tuberculosis",), "TBI": ("traumatic brain injury",), "TIA": ("transient ischemic attack",), "UC": ("ulcerative colitis",),
     "URI": ("upper respiratory tract infection",), "UTI": ("urinary tract infection",), "VSD": ("ventricular septal defect",), "VTE": ("venous thromboembolism",),
 }  # fmt: skip
+# in a graph that has none of the above: another name, or the next broader thing
+OTHERWISE: dict[str, tuple[str, ...]] = {
+    "CAD": ("coronary heart disease",), "CHF": ("heart failure",), "DME": ("macular edema",), "DVT": ("venous thrombosis",), "IPF": ("pulmonary fibrosis",),
+    "NSCLC": ("non-small cell lung cancer",), "OSA": ("sleep apnea",), "PAH": ("pulmonary hypertension",), "PVD": ("peripheral arterial disease",),
+    "SCLC": ("small cell lung cancer",), "VTE": ("thromboembolism",),
+}  # fmt: skip
 _SHORT = re.compile(r"(?<= )\(([A-Z]{2,6})s?\)")
 _BEFORE = re.compile(r"(?:[\w'-]+ ){1,8}$")
 _LONGEST = 300  # characters of the words before

@@ -20,7 +20,7 @@ from medrag.graph.context import polarity, sentence_spans
 from medrag.graph.near import INSIDE, may_be_terms
 from medrag.graph.runs import LONGEST, ORGANS, PLACES, Run, Word, expanded, runs_of, spelled
 from medrag.graph.senses import Senses
-from medrag.graph.words import ARTICLE, bag, keys, tokens
+from medrag.graph.words import ARTICLE, bag, keys, otherwise, tokens
 
 if TYPE_CHECKING:
     from medrag._util.polarity import Polarity
@@ -114,8 +114,16 @@ class Linker:
         words = tokens(text)
         if not 0 < len(words) <= LONGEST or words[0][0] in ARTICLE or len(sentence_spans(text)) > 1:
             return None
-        loose = bag([word for word, _, _ in words])
-        tried = [*expanded(text.strip(), abbreviations.TABLE), *keys(text), *([loose] if loose else ())]
+        plain = " ".join(word for word, _, _ in words)
+        bags = (bag(one.split(" ")) for one in (plain, *otherwise(plain)))
+        others = (other for key in keys(text) for other in otherwise(key))
+        tried = [
+            *expanded(text.strip(), abbreviations.TABLE),
+            *keys(text),
+            *others,
+            *filter(None, bags),
+            *expanded(text.strip(), abbreviations.OTHERWISE),
+        ]
         start, end = words[0][1], words[-1][2]
         concepts, also = self._meaning(tried, text[start:end], self.store.named(tried), set())
         return self._mention(text, (start, end), (0, len(text)), concepts, also=also) if concepts else None
@@ -131,7 +139,13 @@ class Linker:
         short = abbreviations.TABLE | abbreviations.explained(text)
         sentences = [(span, words := _shifted(text, span), runs_of(text, words, short)) for span in spans]
         names = self.store.named(
-            {key for _, _, runs in sentences for run in runs for key in (*run.short, *run.keys, run.head) if key}
+            {
+                key
+                for _, _, runs in sentences
+                for run in runs
+                for key in (*run.short, *run.keys, *run.broad, run.head)
+                if key
+            }
         )
         said = {word for _, words, _ in sentences for word, _, _ in words}
         for span, words, runs in sentences:
@@ -141,7 +155,7 @@ class Linker:
                     continue
                 place = words[run.first][1], words[run.last - 1][2]
                 rest = said - {word for word, _, _ in words[run.first : run.last]}
-                tried = (*self._likeliest(run.short, names, rest), *run.keys)
+                tried = (*self._likeliest(run.short, names, rest), *run.keys, *run.broad)
                 concepts, also = self._meaning(tried, text[slice(*place)], names, rest)
                 if run.behind and not (concepts and self._is_written(text, words, run, concepts, runs, names)):
                     continue
@@ -202,12 +216,13 @@ class Linker:
         return sorted(nodes, key=lambda key: order.index(nodes[key]))
 
     def _by_head(self, names: Sequence[Named], said: set[str]) -> tuple[str, ...]:
-        """The nodes whose two-word names end in a word: those whose first word the text holds, else all if they are few."""
+        """The nodes whose two-word names end in a word: those whose first word the text holds, else all if they are
+        few; a single one is no sense of the word but a name by itself."""
         nodes = dict.fromkeys(one.node for one in names if one.rank > 1)
         if len(nodes) > 4 * TOO_GENERAL:
             return ()
         fitting = [node for node in nodes if said & {word for word, _, _ in tokens(self.store.concept(node).name)[:-1]}]
-        return tuple(fitting or (nodes if len(nodes) <= TOO_GENERAL else ()))[:AMBIGUOUS]
+        return tuple(fitting or (nodes if 1 < len(nodes) <= TOO_GENERAL else ()))[:AMBIGUOUS]
 
 
 def _overlap(one: Mention, other: Mention) -> bool:

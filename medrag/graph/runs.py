@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medrag._util.text import STOPWORDS
-from medrag.graph.words import ARTICLE, bag, key_of, tokens
+from medrag.graph.abbreviations import OTHERWISE
+from medrag.graph.words import ARTICLE, bag, key_of, otherwise, tokens
 
 LONGEST = 24
 Word = tuple[str, int, int]  # stem, start and end in the text
@@ -38,7 +39,12 @@ ORGANS = frozenset(
     "diaphragm fundus mediastinum hilum artery vein nerve valve vessel cell node gland tissue calcified spot spine vertebra".split()
 )
 PLACES = ORGANS | frozenset("tissue thorax abdomen pelvis body hand foot head neck nucleus stroma".split())
-_NO_HEAD = ORGANS | STOPWORDS | frozenset("hard soft left right upper lower iii vii viii xii xiii".split())
+# words that name a part of the body or say where in it: a longer name that ends in one is another thing, rarely the one that is meant
+_PARTS = frozenset(
+    "lobe lobule segment zone field region base apex angle border margin wall septum fissure space cavity sinus duct canal tract arch trunk branch ventricle "
+    "atrium chamber bronchus bronchiole alveolus trachea esophagus stomach bowel joint muscle ligament tendon cartilage membrane layer surface pole".split()
+)
+_NO_HEAD = PLACES | _PARTS | STOPWORDS | frozenset("hard soft left right upper lower iii vii viii xii xiii".split())
 _EDGE = frozenset(
     "a an the of in within with and or for to on at by is are was were be there this that any no not".split()
 )
@@ -58,6 +64,7 @@ class Run:
     behind: int = 0  # the first word behind its first pause; 0 where it reaches over none
     head: str = ""  # the key of names that end in the word
     short: tuple[str, ...] = ()  # the keys of what an abbreviation may be short for
+    broad: tuple[str, ...] = ()  # and of what it is where none of them is known
 
 
 def runs_of(text: str, words: list[Word], short: Mapping[str, tuple[str, ...]]) -> list[Run]:
@@ -91,14 +98,16 @@ def _run(text: str, words: list[Word], first: int, short: Mapping[str, tuple[str
     long = expanded(text[words[0][1] : words[-1][2]], short) if len(words) <= 2 and not behind else ()
     head = f"* {key}" if len(words) == 1 and key not in _NO_HEAD and _allowed(key) else ""
     straight = key == " ".join(word for word in plain if word not in ARTICLE)
-    tried = (key,) if _allowed(key) and (straight or not behind) else ()
+    tried = (key, *otherwise(key)) if _allowed(key) and (straight or not behind) else ()
     if tried or long:
-        yield Run(first, last, tried, size, not straight, behind, head, long)
+        broad = expanded(text[words[0][1] : words[-1][2]], OTHERWISE) if long else ()
+        yield Run(first, last, tried, size, not straight, behind, head, long, broad)
     if behind or len(words) < 2 or "and" in plain:
         return
     sideless = [plain[0], *(word for word in plain[1:] if word not in _SIDE)]
     without = key_of(sideless) if 1 < len(sideless) < len(plain) else ""
-    if turned := tuple(dict.fromkeys(filter(None, (without, bag(plain))))):
+    bags = (bag(one.split(" ")) for one in (" ".join(plain), *otherwise(" ".join(plain))))
+    if turned := tuple(dict.fromkeys(filter(None, (without, *bags)))):
         yield Run(first, last, turned, size, True)
 
 

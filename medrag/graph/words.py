@@ -32,6 +32,15 @@ _IRREGULAR = {
     "hila": "hilum", "thoraces": "thorax", "pneumothoraces": "pneumothorax", "hydropneumothoraces": "hydropneumothorax", "diverticula": "diverticulum", "carcinomata": "carcinoma", "feet": "foot", "teeth": "tooth",
 }  # fmt: skip
 _KEPT_S = ("ss", "us", "is", "as", "ous", "os", "axis", "lens", "biceps", "abscess", "series", "caries", "scabies", "herpes", "diabetes", "rabies", "mumps", "pus", "ascites", "feces")  # fmt: skip
+_SE = ("ase", "ese", "ise", "ose", "yse")  # what is left of a plural in "-ses", which may be of "-sis"
+_ADJECTIVE = {  # of organs whose names hold the adjective
+    "myocardium": "myocardial", "pericardium": "pericardial", "endocardium": "endocardial", "pleura": "pleural", "mediastinum": "mediastinal", "hilum": "hilar",
+    "diaphragm": "diaphragmatic", "trachea": "tracheal", "bronchus": "bronchial", "alveolus": "alveolar", "esophagus": "esophageal", "larynx": "laryngeal",
+    "pharynx": "pharyngeal", "stomach": "gastric", "duodenum": "duodenal", "bowel": "intestinal", "intestine": "intestinal", "colon": "colonic", "rectum": "rectal",
+    "pancreas": "pancreatic", "spleen": "splenic", "peritoneum": "peritoneal", "ovary": "ovarian", "uterus": "uterine", "prostate": "prostatic", "brain": "cerebral",
+    "skull": "cranial", "spine": "spinal", "vertebra": "vertebral", "artery": "arterial", "vein": "venous", "vessel": "vascular", "atrium": "atrial",
+    "ventricle": "ventricular", "retina": "retinal", "macula": "macular", "cornea": "corneal", "conjunctiva": "conjunctival", "choroid": "choroidal",
+}  # fmt: skip
 _BETWEEN = frozenset({"of", "in", "within"})
 ARTICLE = frozenset({"the", "a", "an", "both"})
 _SMALL = _BETWEEN | {"and", "with", "to", "by", "for"}
@@ -55,6 +64,17 @@ def _singular(word: str) -> str:
     if word.endswith("ies"):
         return f"{word[:-3]}y"
     return word[:-2] if word.endswith(("sses", "xes", "ches", "shes")) else word[:-1]
+
+
+def otherwise(key: str) -> tuple[str, ...]:
+    """Other keys of the same words, to be looked up after it: plurals in "-ses" as of "-sis", then nouns of organs as adjectives too.
+
+    >>> otherwise("deep vein thrombose"), otherwise("retina tear"), otherwise("retina"), otherwise("lung mass")
+    (('deep vein thrombosis', 'deep venous thrombosis'), ('retinal tear',), (), ())
+    """
+    words = [f"{word[:-1]}is" if word.endswith(_SE) else word for word in key.split(" ")]
+    adjectives = [_ADJECTIVE.get(word, word) for word in words] if len(words) > 1 else words
+    return tuple(one for one in dict.fromkeys((" ".join(words), " ".join(adjectives))) if one != key)
 
 
 def tokens(text: str) -> list[tuple[str, int, int]]:

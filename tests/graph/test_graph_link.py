@@ -30,6 +30,17 @@ NAMES = {
     "HP:13": ("Abnormality of the body", ("mass thing",)),
     "HP:14": ("Opacity of lung", ()),
     "HP:15": ("Corneal opacity", ()),
+    "HP:16": ("Polyalveolar lobe", ()),
+    "HP:17": ("myocardial infarction", ()),
+    "HP:18": ("Retinal infarction", ()),
+    "HP:19": ("Pulmonary fibrosis", ()),
+    "HP:20": ("Atelectasis", ()),
+    "HP:21": ("Subretinal fluid", ()),
+    "HP:22": ("Aortic stenosis", ()),
+    "HP:23": ("Deep vein thrombosis", ()),
+    "HP:24": ("Cone-shaped epiphyses", ()),
+    "HP:26": ("Heart failure", ()),
+    "HP:25": ("Increased serum proteases", ()),
 }
 
 
@@ -63,6 +74,16 @@ def found(linker: Linker, text: str) -> list[tuple[str, tuple[str, ...]]]:
         ("known copd", "copd", "HP:9"),
         ("MASS phenotype", "MASS", "HP:8"),
         ("an opacity in the left lung", "opacity in the left lung", "HP:14"),
+        ("infarction of the myocardium", "infarction of the myocardium", "HP:17"),
+        ("a small infarction of the retina", "infarction of the retina", "HP:18"),
+        ("several atelectases", "atelectases", "HP:20"),
+        ("pulmonary fibroses", "pulmonary fibroses", "HP:19"),
+        ("CHF", "CHF", "HP:26"),
+        ("known CHF and a cough", "CHF", "HP:26"),  # the graph has no congestive heart failure
+        ("known deep vein thromboses", "deep vein thromboses", "HP:23"),
+        ("fibroses of the lungs", "fibroses of the lungs", "HP:19"),
+        ("cone-shaped epiphyses", "cone-shaped epiphyses", "HP:24"),
+        ("increased serum proteases", "increased serum proteases", "HP:25"),
         ("pulmonary mass effect of the upper lobe", "pulmonary mass effect of the upper lobe", "HP:12"),
     ],
 )
@@ -82,6 +103,20 @@ def test_last_words_stand_for_longer_names(linker: Linker) -> None:
     assert (mention.surface, mention.concepts, mention.head, mention.cuis) == ("mass", ("HP:1", "HP:5"), True, ())
     assert [m.concepts for m in linker.link("opacities?")] == [("HP:14", "HP:15")]
     assert [m.concepts for m in linker.link("The mediastinal border: a mass?")] == [("HP:5",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "surfaces"),
+    [
+        ("left lower lobe atelectasis", ["atelectasis"]),
+        ("Is there a mass in the left upper lobe?", ["mass"]),
+        ("polyalveolar lobe", ["polyalveolar lobe"]),
+        ("There is fluid.", []),  # one rare name that ends in it is no sense of the word
+        ("stenosis of the aorta", []),  # aortic stenosis is of the valve
+    ],
+)
+def test_a_generic_word_is_no_rare_name_that_ends_in_it(linker: Linker, text: str, surfaces: list[str]) -> None:
+    assert [mention.surface for mention in linker.link(text)] == surfaces
 
 
 def test_mentions_carry_cuis_and_polarity(linker: Linker) -> None:
