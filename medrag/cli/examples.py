@@ -30,6 +30,7 @@ EXAMPLES = {
     "graph info": "medrag graph info --index mine.yaml",
     "graph link": 'medrag graph link "No pleural effusion." --index mine.yaml',
     "graph path": 'medrag graph path "pleural effusion" "abnormal pleura morphology" --index mine.yaml',
+    "graph codes": 'medrag graph codes "pleural effusion" --index mine.yaml',
     "graph neighbours": 'medrag graph neighbours "pleural effusion" --index mine.yaml',
     "models list": "medrag models list",
     "models get": "medrag models get minilm --dry-run",

@@ -150,7 +150,10 @@ def path(
     reader = GraphRetriever(store)
     starts, ends = (nodes_of(reader, one, index) for one in (start, end))
     found = paths_between(store, starts, ends, hops, k)
-    give([(one.score, reader.as_item(one)) for one in found], as_json, f"no path of {hops} statements joins them")
+    nothing = f"no path of {f'up to {hops} statements' if hops > 1 else 'one statement'} joins them"
+    if same := next((node for node in starts if node in ends), ""):
+        nothing = f"both mean {same} {store.concept(same).name}: one concept, which nothing joins with itself"
+    give([(one.score, reader.as_item(one)) for one in found], as_json, nothing)
 
 
 @app.command("neighbours")
@@ -177,6 +180,30 @@ def neighbours(
     if relation and (others := sorted({store.edge(step).relation for step in store.steps(node)})):
         nothing = f"the graph states no {' or '.join(relation)} of {concept!r}, but {', '.join(others)}"
     give([(one.score, reader.as_item(one)) for one in paths], as_json, nothing)
+
+
+@app.command("codes")
+def codes(
+    concept: Annotated[str, typer.Argument(help=f"{Thing}.")],
+    index: Index = "sample",
+    access: Access = None,
+    as_json: Json = False,
+) -> None:
+    """Show the codes of a concept by vocabulary: UMLS, SNOMED CT, ICD-10, MeSH and what else its ontologies name; of each concept where a name means several."""
+    from medrag._util.terms import VOCABULARIES
+    from medrag.retrieve.graph import GraphRetriever
+
+    store = open_graph(index, access)
+    nodes = nodes_of(GraphRetriever(store), concept, index)
+    known = [(node, store.concept(node).name, store.crosswalk(node)) for node in nodes]
+    if as_json:
+        emit([{"id": node, "name": name, "codes": has} for node, name, has in known])
+        return
+    for node, name, has in known:
+        say(f"{node} {name}")
+        table(
+            ("vocabulary", "codes"), [(VOCABULARIES.get(one, (one,))[0], " ".join(some)) for one, some in has.items()]
+        )
 
 
 def open_graph(index: str, access: Sequence[str] | None = None) -> GraphStore:

@@ -86,6 +86,23 @@ def test_link_gives_concepts_with_cui_and_polarity() -> None:
     assert run("graph", "link", "nothing", "--index", "small").exit_code == 0
 
 
+def test_link_says_that_a_last_word_is_a_guess() -> None:
+    asked = ("graph", "link", "Pneumonia; the lung shows an opacity.", "--index", "small")
+    assert [one["by"] for one in values(*asked)] == ["name", "guess: last word of a name"]
+    assert (
+        "guess" in run(*asked).stdout and "guess" not in run("graph", "link", "Pneumonia.", "--index", "small").stdout
+    )
+
+
+@pytest.mark.parametrize("concept", ["HP:0002107", "C0002107", "pneumothorax", "UMLS:C0002107", "PTX"])
+def test_codes_of_a_concept_by_vocabulary(concept: str) -> None:
+    (found,) = values("graph", "codes", concept, "--index", "small")
+    assert found == {"id": "HP:0002107", "name": "Pneumothorax", "codes": {"HP": ["0002107"], "UMLS": ["C0002107"]}}
+    shown = run("graph", "codes", concept, "--index", "small").stdout
+    assert "HPO" in shown and "C0002107" in shown
+    assert run("graph", "codes", "zzyzx", "--index", "small").exit_code == 1
+
+
 def test_link_by_the_nearest_name_and_says_that_it_did(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.syspath_prepend(str(home))
     asked = ("graph", "link", "pneumotoraxx and pneumonia", "--index", str(home / "small.yaml"))
@@ -130,7 +147,11 @@ def test_path_quotes_the_reports_that_state_it() -> None:
 
 def test_no_path_is_no_failure_and_an_unknown_name_is_one() -> None:
     result = run("graph", "path", "pneumothorax", "pneumonia", "--index", "small")
-    assert result.exit_code == 0 and "no path" in result.stderr and not result.stdout
+    assert result.exit_code == 0 and "no path of up to 3 statements" in result.stderr and not result.stdout
+    one = run("graph", "path", "pneumothorax", "pneumonia", "--hops", "1", "--index", "small")
+    assert "no path of one statement" in one.stderr
+    same = run("graph", "path", "pneumothorax", "HP:0002107", "--index", "small")
+    assert same.exit_code == 0 and "both mean HP:0002107 Pneumothorax" in same.stderr and not same.stdout
     result = run("graph", "path", "pneumothorax", "zzyzx", "--index", "small")
     assert result.exit_code == 1 and "zzyzx" in result.stderr and "medrag graph link" in result.stderr
 
