@@ -18,6 +18,7 @@ from medrag.agent.which_image import of_several
 from medrag.agent.wording import is_there
 from medrag.vlms import _words
 from medrag.vlms._ask import parse
+from medrag.vlms._changed import asks_change
 
 _PERSON = r"(?:(?:my|this|the|our|an?|one)\s+(?:[\w-]+\s+){0,4}?)?(?:patient|man|woman|child|boy|girl|baby|infant|mother|father|mum|mom|dad|son|daughter|wife|husband|brother|sister|uncle|aunt|cousin|friend|partner|grand(?:mother|father|ma|pa|son|daughter)|he|she|i)"
 _STATED = re.compile(  # "My patient has gout." before a question, or alone
@@ -134,10 +135,15 @@ def _told(has: str, pictured: bool) -> str:
 
 
 def _antecedents(earlier: Sequence[str]) -> list[str]:
-    """The last question that asks anything by itself, and the last with a thing, unless the former asks for the whole picture."""
+    """What was asked last if it was what has changed, the last question that asks anything by itself, and the last with a thing, unless the former asks for the whole picture."""
+    last = next((one for one in reversed(earlier) if _asks(one) or asks_change(one)), "")
     told = [one for one in reversed(earlier) if _asks(one)]
     things = [one for one in told if thing(one)]
-    return list(dict.fromkeys([*told[:1], *([] if told and _of_all(told[0]) else things[:1])]))
+    return list(
+        dict.fromkeys(
+            [*([last] if asks_change(last) else []), *told[:1], *([] if told and _of_all(told[0]) else things[:1])]
+        )
+    )
 
 
 def _last_thing(before: Sequence[str]) -> str:

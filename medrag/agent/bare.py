@@ -10,6 +10,7 @@ import re
 from medrag.agent.things import ASKS, IT, LONGEST, is_thing, many, no_thing
 from medrag.vlms import _words
 from medrag.vlms._ask import parse
+from medrag.vlms._changed import asks_change
 
 _LEAD = re.compile(
     r"^\W*(?:(?:and|or|but|so|then|ok|okay|now|also|only|just|well)\b[\s,]*)*(?:(?:what|how) about\b\s*)?",
@@ -82,7 +83,7 @@ def asked_of(question: str, name: str) -> str:
             return _filled(whole, found.groupdict().get("n") or "", name)
     return (
         f"{_capital(rest.rstrip('?!. '))} with {name}?"
-        if ASKS.match(rest) and names_nothing(rest) and not IT.search(rest)
+        if ASKS.match(rest) and names_nothing(rest) and not IT.search(rest) and not asks_change(rest)
         else ""
     )
 

@@ -28,6 +28,7 @@ from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
 from medrag.query import IMAGE_SIDE, make_query
 from medrag.types import Answer, Context, Query, Route, Status, as_tuple
+from medrag.vlms._changed import asks_change
 from medrag.vlms._evidence import GIVEN
 
 if TYPE_CHECKING:
@@ -179,7 +180,10 @@ class Chat:
         """Why it is not known what is asked; empty where it is, and where a model decides, which reads the session."""
         if at == -1:
             return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
-        bare = not images and (names_nothing(question) or wants_more(question))  # it would be searched for any disease
+        course = bool(self.patient) and asks_change(question)  # that the patient's reports tell
+        bare = not (images or course) and (
+            names_nothing(question) or wants_more(question)
+        )  # it would be searched for any disease
         return NOT_CLEAR if self._ruled() and (bare or asking.unclear(question)) else ""
 
     def _recorded(self, question: str, images: Sequence[Any]) -> bool:

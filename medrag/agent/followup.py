@@ -33,6 +33,7 @@ from medrag.agent.which_image import other_image
 from medrag.agent.wording import PLACE, SIDE, agreeing, dressed, filled, is_there, nominal, of_a_place, placed
 from medrag.vlms import _words
 from medrag.vlms._ask import Ask, parse, plain
+from medrag.vlms._changed import asks_change
 
 _LEAD = re.compile(
     r"^\W*(?:(?:and|or|but|so|then|ok|okay|now|also|only|just|no|sorry|actually|i meant?)\b[\s,]*)*(?:(?:what|how) about\b\s*)?"
@@ -220,7 +221,7 @@ def _the_side(rest: str, before: str, led: bool) -> str:
     """The question before, of the other side, that stands alone: "left?", "bilateral?"."""
     if not re.match(r"^(?:the )?(?:left|right|bilateral|both)(?: sides?)?\W*$", rest, re.IGNORECASE):
         return ""
-    if not _sided(before):
+    if not _sided(before) and not asks_change(before):
         return ""
     if re.search(r"bilateral|both", rest, re.IGNORECASE):
         return placed(before, "on both sides")
@@ -241,6 +242,8 @@ def _the_place(rest: str, before: str, led: bool) -> str:
         return ""
     if where and not sites & _words.SITES:
         return _among(rest, before)
+    if sites and sites <= _words.SITES and asks_change(before):  # "and the lungs?" after "What has changed?"
+        return placed(before, rest)
     if not sites or not sites <= _words.SITES or then.sort == "define":
         return ""
     organs = sites - _WHERE - (frozenset() if _whole_lungs(rest, then) else _LUNG)

@@ -37,6 +37,14 @@ CHATS = [  # what is asked in turn, and what each is understood as
         ("not even a small one?", "Is there a small pleural effusion?"),
     ]),
     (IMAGE, [
+        ("Is the heart normal?", "Is the heart normal?"),
+        ("What has changed?", "What has changed?"),
+        ("and in the upper lobe?", "What has changed in the upper lobe?"),
+        ("and on the left?", "What has changed on the left?"),
+        ("right?", "What has changed on the right?"),
+        ("how large?", "How large is the heart?"),
+    ]),
+    (IMAGE, [
         ("is it pneumonia?", "is it pneumonia?"),
         ("or could it be a mass?", "Is there a mass?"),
         ("and pleural effusion?", "Is there pleural effusion?"),
@@ -231,3 +239,12 @@ def test_thanks_are_answered_politely_and_nothing_is_searched(text):
 @pytest.mark.parametrize("text", ["no", "Is it ok?", "left?", "thanks, is there a mass?", "Okay, and on the left?"])
 def test_what_is_more_than_thanks_is_none(text):
     assert not pleasantry(text)
+
+
+def test_what_has_changed_is_asked_of_the_patient_and_of_a_place_after_it():
+    chat = small_rag().chat(patient="p0")
+    said = [chat.ask(text).text for text in ("What has changed?", "and on the left?")]
+    assert [asked for asked, _ in chat.turns] == ["What has changed?", "What has changed on the left?"]
+    assert all("By the patient's reports" in text for text in said)
+    assert understood("What has changed?", ["What is gout?"]) == "What has changed?"
+    assert small_rag().chat().ask("What has changed?").reason == NOT_CLEAR
