@@ -5,7 +5,8 @@
 Needs ``pip install "medrag[tune]"``. Hardware for the small model: 2 CPU cores, 3 GB of memory; --minutes sets a clock that the schedule
 follows to its end. Larger models go by name (--model llava-hf/llava-1.5-7b-hf), on a GPU in bfloat16 with --gradient-checkpointing, on
 several with ``accelerate launch``. A run that was cut off goes on from --work. ``MedRAG.open("iu", model="./medrag-small-pt")`` answers
-with what comes out. For the ablation: --kinds, and --method dpo or sft with the same --steps.
+with what comes out. For the ablation: --kinds, and --method dpo or sft with the same --steps. By rewards in place of pairs
+(GRPO): ``medrag tune train preferences/answers.jsonl --set method=grpo`` (docs/tuning.md).
 """
 
 from __future__ import annotations

@@ -96,7 +96,13 @@ def _data() -> Path:
 
 @app.command("train")
 def train(
-    pairs_file: Annotated[Path, typer.Argument(metavar="PAIRS", help="pairs.jsonl, as `medrag tune pairs` writes it.")],
+    pairs_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PAIRS",
+            help="pairs.jsonl, as `medrag tune pairs` writes it; for method=grpo answers.jsonl beside it.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tuned model.")],
     model: Annotated[str, typer.Option("--model", help="Where tuning begins.")] = "medrag-small",
     work: Annotated[
@@ -107,28 +113,46 @@ def train(
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=VALUE of the training: method, beta, epochs, steps, rate, minutes …"),
+        typer.Option(
+            "--set", help="NAME=VALUE of the training: method (weighted, dpo, sft, grpo), beta, epochs, steps, rate …"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tune a model on pairs. A run that was cut off goes on."""
+    """Tune a model on pairs, or by rewards (method=grpo). A run that was cut off goes on."""
     from medrag.tune.pairs import counts
     from medrag.tune.peers import is_first
     from medrag.tune.run import tune
     from medrag.tune.trainer import settings_of
 
-    found, result = tune(
-        pairs_file, out, settings_of(options_of(option or [])), model=model, kinds=kind or (), work=work
-    )
+    options = options_of(option or [])
+    if options.get("method") == "grpo":
+        about, result = {}, _reinforced(pairs_file, out, options, model, kind, work)
+    else:
+        found, result = tune(pairs_file, out, settings_of(options), model=model, kinds=kind or (), work=work)
+        about = {"pairs": counts(found)}
     if not is_first():
         return
     if as_json:
-        emit({"pairs": counts(found), **result})
+        emit({**about, **result})
         return
-    if result["left_out"]:
+    if result.get("left_out"):
         note(f"{result['left_out']} pairs without a picture are left out: {model} needs one")
     table(("measure", "last quarter"), [(name, f"{value:g}") for name, value in result.items()])
     note(f"written: {out}; MedRAG.open(…, model={str(out)!r}) answers with it")
+
+
+def _reinforced(
+    file: Path, out: Path, options: dict[str, Any], model: str, kind: list[str] | None, work: Path | None
+) -> dict[str, float]:
+    from medrag.errors import SettingsError
+    from medrag.tune.grpo import GrpoTraining
+    from medrag.tune.run import reinforce
+    from medrag.tune.trainer import settings_of
+
+    if kind:
+        raise SettingsError("GRPO is trained on questions, which are of no kind of pair", "leave out --kind")
+    return reinforce(file, out, settings_of(options, GrpoTraining), model=model, work=work)
 
 
 @app.command("report")

@@ -183,6 +183,17 @@ def kept(path: Path, key: str = "") -> dict[str, Told]:
     return found
 
 
+def read_told(path: Path) -> list[Told]:
+    """The answers of a file. Raises SettingsError for one that holds none."""
+    try:
+        found = list(kept(path).values())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path} holds no answers: {error}", f"name the {FILE} that medrag tune pairs writes") from error  # fmt: skip
+    if not found:
+        raise SettingsError(f"{path} holds no answers", f"name the {FILE} that medrag tune pairs writes")
+    return found
+
+
 def _told(
     speaker: _Speaker, parts: Sequence[Sequence[Asked]], unseen: Unseen, right: Judge, key: str
 ) -> Iterator[Told]:

@@ -109,14 +109,19 @@ class TransformersPolicy:
             own[name].data.copy_(tensor)
 
     def save(self, folder: Path, training: str) -> None:
-        """The whole tuned model, adapter merged, as `MedRAG.open(…, model=folder)` loads it; the adapter alone in ``adapter/``.
+        """See `save_tuned`."""
+        save_tuned(self.model, self._loaded.processor, folder, f"{training}; begun from {self.name}")
 
-        Training cannot go on afterwards.
-        """
-        self.model.save_pretrained(folder / "adapter")
-        self.model.merge_and_unload().save_pretrained(folder)
-        self._loaded.processor.save_pretrained(folder)
-        (folder / "TRAINING").write_text(f"{training}; begun from {self.name}\n", encoding="utf-8")
+
+def save_tuned(model: Any, processor: Any, folder: Path, training: str) -> None:
+    """The whole tuned model, adapter merged, as `MedRAG.open(…, model=folder)` loads it; the adapter alone in ``adapter/``.
+
+    Training cannot go on afterwards.
+    """
+    model.save_pretrained(folder / "adapter")
+    model.merge_and_unload().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "TRAINING").write_text(f"{training}\n", encoding="utf-8")
 
 
 def targets(model: Any) -> list[str]:

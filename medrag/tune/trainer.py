@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -36,11 +36,12 @@ Count = Annotated[int, Field(ge=0)]
 Least = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Numbers = TypeVar("Numbers")
 
 
 @dataclass(frozen=True, slots=True)
 class PreferenceTraining:
-    """Numbers of a run. ``method``: "weighted", "dpo" (all weights 1), or "sft" (the chosen answers alone, as a baseline)."""
+    """Numbers of a run. ``method``: "weighted", "dpo" (all weights 1), or "sft" (the chosen answers alone, as a baseline); for "grpo" see `medrag.tune.grpo.GrpoTraining`."""
 
     method: Literal["weighted", "dpo", "sft"] = "weighted"
     beta: Above = 0.1
@@ -61,19 +62,19 @@ class PreferenceTraining:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the device multiplies it itself
 
 
-def settings_of(options: Mapping[str, Any]) -> PreferenceTraining:
+def settings_of(options: Mapping[str, Any], made: type[Numbers] = PreferenceTraining) -> Numbers:  # type: ignore[assignment]
     """Settings from names and values as people type them. Raises SettingsError for a name or a value that does not fit."""
     from pydantic import TypeAdapter, ValidationError
 
-    known = [one.name for one in fields(PreferenceTraining)]
+    known = [one.name for one in fields(made)]  # type: ignore[arg-type]
     if strange := options.keys() - set(known):
         raise SettingsError(f"training has no setting {min(strange)!r}", meant(min(strange), known))
     try:
-        return TypeAdapter(PreferenceTraining).validate_python(dict(options))
+        return TypeAdapter(made).validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
         raise SettingsError(
-            f"{first['loc'][0]}: {first['msg']}", "see medrag.tune.trainer.PreferenceTraining"
+            f"{first['loc'][0]}: {first['msg']}", f"see {made.__module__}.{made.__qualname__}"
         ) from error
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from typer.testing import CliRunner
 
+from medrag.cli.app import app
 from medrag.errors import SettingsError
 from medrag.tune import grpo
 from medrag.tune.answers import Piece, Told
@@ -23,6 +29,7 @@ from medrag.tune.rewards import (
     search_reward,
     use_reward,
 )
+from medrag.vlms import open_generator
 
 EVIDENCE = {"E1": "There is a small left pleural effusion.", "E2": "The heart is normal in size."}
 
@@ -177,3 +184,63 @@ def test_the_small_model_is_refused_under_either_of_its_names(tmp_path: Path) ->
     for name in ("medrag-small", "medrag-small-vlm"):
         with pytest.raises(SettingsError, match=f"{name} cannot be trained by GRPO"):
             grpo.grpo_trainer(name, [], tmp_path)
+
+
+@pytest.fixture
+def answered(tmp_path: Path) -> Path:
+    """Answers to four questions with a film, as `medrag tune pairs` keeps them."""
+    Image.new("L", (28, 28), 90).save(tmp_path / "film.png")
+    lines = [dataclasses.replace(told(n), asked=dataclasses.replace(told(n).asked, images=(str(tmp_path / "film.png"),))).line() for n in range(4)]  # fmt: skip
+    (tmp_path / "answers.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return tmp_path / "answers.jsonl"
+
+
+def tuned(answered: Path, *more: str) -> Any:
+    numbers = ("method=grpo", "steps=2", "generations=2", "tokens=4", "checkpoint=1")
+    command = ["tune", "train", str(answered), "--out", str(answered.parent / "tuned"), "--json"]
+    return CliRunner().invoke(app, [*command, *(word for one in numbers for word in ("--set", one)), *more])
+
+
+def test_a_model_by_name_is_tuned_by_rewards_from_the_command_line(answered: Path) -> None:
+    pytest.importorskip("trl"), pytest.importorskip("peft")
+    from vlms import tiny_models
+
+    model, out = str(tiny_models.llava(answered.parent / "tiny")), answered.parent / "tuned"
+    (answered.parent / "full").mkdir()
+    out.mkdir()
+    (out / "TRAINING").symlink_to(answered.parent / "full")  # the end cannot be written
+    said = tuned(answered, "--model", model)
+    assert said.exit_code == 1 and "cannot write" in json.loads(said.stdout)["error"]
+    other = tuned(answered, "--model", model, "--set", "rate=1")
+    assert other.exit_code == 1 and "of a run with other settings" in json.loads(other.stdout)["error"]
+    (out / "TRAINING").unlink()
+    said = tuned(answered, "--model", model)  # goes on from the checkpoint
+    assert said.exit_code == 0, said.output
+    result = json.loads(said.stdout)
+    assert result["steps"] == 2 and result["used"] == 4
+    assert result["reward"] == pytest.approx(sum(result[name] for name in grpo.WEIGHTS), abs=1e-3)
+    assert "GrpoTraining" in (out / "TRAINING").read_text() and not list(answered.parent.glob("tuned.work/checkpoint*"))
+    assert len((answered.parent / "tuned.work/metrics.jsonl").read_text().splitlines()) >= 2
+    assert open_generator(str(out), device="cpu").name  # answers like any other
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--model", "medrag-small"], "medrag-small cannot be trained by GRPO"),
+        (["--model", "NONE", "--set", "generations=1"], "generations: "),
+        (["--model", "NONE", "--set", "speed=1"], "training has no setting 'speed'"),
+        (["--model", "NONE", "--kind", "cm"], "of no kind of pair"),
+    ],
+)
+def test_what_grpo_cannot_do_is_told_before_anything_is_written(answered: Path, more: list[str], problem: str) -> None:
+    said = tuned(answered, *more)
+    assert said.exit_code == 1 and problem in json.loads(said.stdout)["error"]
+    assert not (answered.parent / "tuned").exists() and not (answered.parent / "tuned.work").exists()
+
+
+def test_pairs_are_no_questions_for_grpo(tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text('{"id": "1/cm"}\n')
+    for name in ("pairs.jsonl", "nope.jsonl"):
+        said = json.loads(tuned(tmp_path / name).stdout)
+        assert "holds no answers" in said["error"] and "answers.jsonl" in said["hint"]
