@@ -1,7 +1,9 @@
-"""FLAIR, PMC-CLIP, UniMed-CLIP and CONCH: their checkpoints' layouts, in small, through medrag's loaders."""
+"""FLAIR, PMC-CLIP, UniMed-CLIP and CONCH: their checkpoints' layouts, in small, through medrag's loaders. CONCH's own class is
+only there where its package is installed; elsewhere a made-up one stands for it."""
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from pathlib import Path
@@ -120,8 +122,8 @@ def test_a_tower_is_asked_for(kind: str, tmp_path: Path) -> None:
         _ = open_encoder(EncoderSettings(model=str(tmp_path / "model"), kind=kind, options={"tower": str(other)})).dim
 
 
-class Stub(torch.nn.Module):
-    """Stands for CONCH's model: 128 tokens go in, the last of them padding."""
+class MadeUp(torch.nn.Module):
+    """No class of CONCH's: stands for its model, 128 tokens go in, the last of them padding."""
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.mean((2, 3)).repeat(1, 4)
@@ -131,17 +133,23 @@ class Stub(torch.nn.Module):
         return torch.nn.functional.one_hot(ids, 64).float().mean(1)[:, :12]
 
 
-def test_conch_goes_through_its_authors_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is not installed here: a stand-in with its functions shows that medrag calls them as documented."""
+def test_conch_without_its_authors_package_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "conch", None)
     with pytest.raises(
         MissingDependency, match=r"authors' package.*pip install git\+https://github.com/mahmoodlab/CONCH"
     ):
         _ = ConchTexts(str(tmp_path), device="cpu").dim
+
+
+def test_conch_is_called_as_its_package_documents_shown_by_a_made_up_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the calls: that the genuine class takes them is tested below, where it is installed."""
     asked = []
 
     def create(name: str, checkpoint_path: str, device: str) -> tuple[Any, Any]:
         asked.append((name, checkpoint_path, device))
-        return Stub(), lambda image: torch.from_numpy(
+        return MadeUp(), lambda image: torch.from_numpy(
             np.asarray(image.resize((8, 8)), dtype=np.float32).transpose(2, 0, 1)
         )
 
@@ -157,3 +165,16 @@ def test_conch_goes_through_its_authors_package(tmp_path: Path, monkeypatch: pyt
     assert texts.encode_items(PASSAGES).shape == (3, 12) == (3, texts.dim)
     assert images.encode_queries(SEEN).shape == (2, 12)
     assert asked == [("conch_ViT-B-16", str(tmp_path / "pytorch_model.bin"), "cpu")]
+
+
+def test_conch_of_its_genuine_class(tmp_path: Path) -> None:
+    """With weights at random; by the package's own code it has the size of the real one (ViT-B/16)."""
+    package = pytest.importorskip("conch.open_clip_custom", reason="CONCH's package is not installed")
+    settings = json.loads((package.factory.CFG_DIR / "conch_ViT-B-16.json").read_text())
+    settings.pop("custom_text", None)
+    torch.manual_seed(3)
+    torch.save(package.CoCa(**settings).state_dict(), tmp_path / "pytorch_model.bin")
+    images, texts = ConchImages(str(tmp_path), device="cpu"), ConchTexts(str(tmp_path), device="cpu")
+    lines, films = texts.encode_items(PASSAGES), images.encode_queries(SEEN)
+    assert lines.shape == (3, texts.dim) and films.shape == (2, texts.dim)
+    assert np.allclose(np.linalg.norm(lines, axis=1), 1, atol=1e-4) and np.abs(lines[0] - lines[1]).max() > 1e-4

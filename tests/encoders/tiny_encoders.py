@@ -128,7 +128,8 @@ class OwnClip(PreTrainedModel):
 
 
 def own_clip(folder: Path) -> None:
-    """A model with its own code, called as ConceptCLIP is: ``encode_image(pixels)[0]`` and ``encode_text(ids)[0]``."""
+    """A made-up model with its own code, no class of ConceptCLIP's, which its repository alone holds and whose weights need access: it is called
+    as that is, ``encode_image(pixels)[0]`` and ``encode_text(ids)[0]``."""
     from safetensors.torch import save_file
     from transformers import SiglipImageProcessor
 
