@@ -27,7 +27,7 @@ _OTHERWISE = re.compile(
     r"\W*(?:Reports of look-alike studies|Reports) say otherwise\b"
 )  # what medrag-small adds to its word
 _WHY = re.compile(
-    rf"((?:This asks|The (?:image|findings reader) does not tell|I (?:was not taught|do not|cannot tell|have not|answer)|One image does|Nothing compares)[^.]*(?:\.\.?[^.]*)?)\. {re.escape(REFUSAL)}$"
+    rf"((?:This asks|The (?:image|findings reader) does not tell|I (?:was not taught|do not|cannot tell|have not|answer)|One image does|Nothing compares|These images were)[^.]*(?:\.\.?[^.]*)?)\. {re.escape(REFUSAL)}$"
 )  # what medrag-small says before it refuses
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
 

@@ -23,6 +23,7 @@ from medrag.score.labeler import Mention, mentions
 from medrag.score.observations import CARDIOMEGALY, MEDIASTINUM, words_regex
 from medrag.types import Hit, QueryImage, Study
 from medrag.vlms._ask import Ask, parse
+from medrag.vlms._changed import UNTOLD
 from medrag.vlms._evidence import split
 from medrag.vlms._stance import ORDER, stance
 from medrag.vlms._vote import phrase
@@ -106,7 +107,7 @@ def images(desk: Desk, first: int, second: int, goal: str) -> tuple[str, list[Hi
     else:
         ask = parse(asking.still(goal))
         told = [_alike([study for study, _ in _studies(desk, one)[:ALIKE]], ask) for one in (earlier, later)]
-        text = _voted(told, ask)
+        text = _voted(told, ask) or _untold(desk)
     if all(days) and days[0] != days[1]:
         text = text.replace("in the first image", "in the earlier image").replace("in the second", "in the later")
     if swapped:
@@ -362,8 +363,9 @@ def _alike(studies: Sequence[Study], ask: Ask) -> tuple[int, int]:
 
 
 def _voted(told: Sequence[tuple[int, int]], ask: Ask) -> str:
+    """How a finding went by the reports of look-alikes; empty where none is asked about, and where those of one image do not speak of it."""
     if not ask.finding or not all(spoke for _, spoke in told):
-        return "The look-alikes of the two images do not both speak of what is asked."
+        return ""
     there = [2 * yes > spoke for yes, spoke in told]
     word = {
         (False, True): "new",
@@ -374,6 +376,22 @@ def _voted(told: Sequence[tuple[int, int]], ask: Ask) -> str:
     counts = "; ".join(f"image {n}: {yes} of {spoke} look-alikes" for n, (yes, spoke) in enumerate(told, 1))
     name = phrase(ask)
     return f"By the reports of look-alikes, {name} is {word[there[0], there[1]]} ({counts} report it)."
+
+
+def _untold(desk: Desk) -> str:
+    """That a comparison without a reader tells nothing, and what lets one read the images."""
+    films = desk.query.domain == "chest-xray"
+    why = (
+        "no encoder of this index reads findings"
+        if films
+        else "they are not known to be chest films, which alone are read"
+    )
+    how = (
+        "an encoder such as medrag-small reads them"
+        if films
+        else 'MedRAG.open(…, domain="chest-xray") or `pipeline: {domain: chest-xray}` in the recipe says that they are'
+    )
+    return f"{UNTOLD}: {why}, and the reports of look-alikes do not both speak of it; {how}."
 
 
 def _studies(desk: Desk, images: Any) -> list[tuple[Study, float]]:

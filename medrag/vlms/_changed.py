@@ -34,6 +34,7 @@ _SAID = re.compile(
 _NEITHER = re.compile(r"In neither image: (?P<names>[^.]*)")
 _DOUBT = re.compile(r"In doubt: (?P<names>[^.]*)")
 UNCOMPARED = "Nothing compares these images: agent=True (`--agent`) does."
+UNTOLD = "These images were compared, but what changed cannot be told"  # begins what says why not, and what helps
 ALONE = "One image does not tell how this changed."
 _FILMS = r"(?:films?|images?|pictures?|stud(?:y|ies)|scans?|x-?rays?|radiographs?)"
 _OPEN = re.compile(  # "on different sides" compares no images
@@ -137,10 +138,16 @@ def _by_reports(question: str, context: Context) -> str:
 
 
 def told_or_refused(question: str, context: Context) -> str:
-    """`change_told`; the refusal, with its reason, where what changed is asked of several images that nothing compares, or a course of a picture of whose past nothing is known."""
+    """`change_told`; the refusal, with its reason, where what changed is asked of several images that nothing compares, or that the comparison cannot
+    tell, or a course of a picture of whose past nothing is known."""
     if told := change_told(question, context):
         return told
     several = len(context.query.images) > 1
+    untold = next(
+        (hit.item.text for hit in context.kept if hit.retriever == READER and hit.item.text.startswith(UNTOLD)), ""
+    )
+    if several and untold and (asks_change(question) or asks_course(question)):
+        return f"{untold} {REFUSAL}"
     known = any(hit.retriever in GIVEN for hit in context.kept)
     if several and (asks_change(question) or (asks_course(question) and not known)):
         return f"{UNCOMPARED} {REFUSAL}"

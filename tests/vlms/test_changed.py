@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from some_prompts import STUDIES
 
-from medrag.agent.compare import changes
+from medrag.agent.compare import changes, images
+from medrag.cite import cite
 from medrag.prompts import REFUSAL, Prompt
 from medrag.score.grounding import claims
 from medrag.types import Context, Hit, Passage, Query, QueryImage
-from medrag.vlms._changed import asks_change, change_told, told_or_refused
+from medrag.vlms._changed import UNTOLD, asks_change, change_told, told_or_refused
 from medrag.vlms._evidence import HISTORY
 from medrag.vlms.small import MedragSmall
 
@@ -145,3 +147,21 @@ def test_what_is_too_faint_to_tell_is_counted_and_no_claim_of_the_evidence() -> 
 )
 def test_changes_that_one_picture_shows_are_no_course(question: str, course: bool) -> None:
     assert asks_change(question) is course
+
+
+@pytest.mark.parametrize("question", ["What has changed?", "Is the effusion new?", "Has it worsened?"])
+@pytest.mark.parametrize(
+    ("domain", "helps"), [("", 'domain="chest-xray"'), ("chest-xray", "an encoder such as medrag-small reads them")]
+)
+def test_a_comparison_that_cannot_tell_says_so_and_what_helps(question: str, domain: str, helps: str) -> None:
+    films = tuple(QueryImage(FILM) for _ in range(2))
+    rag = SimpleNamespace(settings=SimpleNamespace(select=SimpleNamespace(same_image=1.0)))
+    desk = SimpleNamespace(
+        pick=lambda n: (films[n],), see=None, sources=lambda kind: [], query=Query(question, films, domain=domain), rag=rag
+    )  # fmt: skip
+    text, _ = images(desk, 0, 1, question)  # type: ignore[arg-type]
+    note = Hit(Passage("agent:compare0-1#0", "agent:compare0-1", text), 1.0, 1, "reader")
+    told = told_or_refused(question, Context(Query(question, films), (note,)))
+    assert told.startswith(UNTOLD) and helps in told and told.endswith(REFUSAL) and "agent=True" not in told
+    answer = cite(told, Context(Query(question, films), (note,)))
+    assert answer[1] == "abstained" and helps in answer[3]
