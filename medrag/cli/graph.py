@@ -252,4 +252,5 @@ def give(found: Sequence[tuple[float, Triple]], as_json: bool, nothing: str) -> 
 def facts_of_item(item: Triple) -> dict[str, Any]:
     """What a statement of the graph rests on."""
     names = ("path", "steps", "sources", "docs", "stated", "quotes")
-    return {name: item.meta.get(name, []) for name in names} | {"polarity": item.polarity}
+    said = {"polarity": item.polarity, "frequency": item.meta.get("frequency", "")}
+    return {name: item.meta.get(name, []) for name in names} | said

@@ -266,10 +266,12 @@ class GraphStore:
         return sorted(merged.values())
 
     def edge(self, step: Step) -> Edge:
-        """The statement of a step, with its sources."""
+        """The statement of a step, with its sources; frequencies that differ all stand in ``meta["frequency"]``, "2/4; HP:0040282"."""
         subject, relation, target, polarity = step.key
         sources = tuple(dict.fromkeys(self._sources[source] for source, _, _ in step.rows))
         meta: dict[str, Any] = next((json.loads(some) for _, _, some in step.rows if some), {})
+        if often := _frequencies(step):
+            meta["frequency"] = often
         docs = tuple(dict.fromkeys(doc or f"{self._sources[source]}:{subject}" for source, doc, _ in step.rows))
         return Edge(subject, relation, target, polarity, sources, docs, meta)
 
@@ -297,6 +299,11 @@ class GraphStore:
             concept = self.concept(id)
             graph.add_node(id, name=concept.name, cuis=concept.cuis)
         return graph
+
+
+def _frequencies(step: Step) -> str:
+    told = (json.loads(some).get("frequency") for _, _, some in step.rows if some and '"frequency"' in some)
+    return "; ".join(dict.fromkeys(str(one) for one in told if one))
 
 
 def step_weight(relation: str, degree: int, forward: bool = True) -> float:

@@ -16,6 +16,10 @@ from medrag.types import page_id
 if TYPE_CHECKING:
     from medrag.graph.store import Edge, GraphStore, Step
 
+FREQUENCIES = {  # of HPO, with the shares of cases that it gives them
+    "HP:0040280": "always: 100 %", "HP:0040281": "very frequent: 80–99 %", "HP:0040282": "frequent: 30–79 %", "HP:0040283": "occasional: 5–29 %",
+    "HP:0040284": "very rare: 1–4 %", "HP:0040285": "excluded: 0 %",
+}  # fmt: skip
 _NOUNS = {"study": ("report", "reports")}
 _OTHERS = ("text", "texts")
 
@@ -53,6 +57,20 @@ def in_words(told: Told, edge: Edge) -> str:
     """How often it is said, as it stands behind a statement: " (stated in 20 reports)"; empty where no text says it."""
     count = told.counts.get(edge.polarity, 0)
     return f" (stated in {count:,} {told.nouns[count != 1]})" if count else ""
+
+
+def how_often(edge: Edge) -> str:
+    """How often a disease has a feature, behind the statement: " (frequent: 30–79 %)", " (in 2 of 4 cases)"; empty where no annotation says."""
+    often = str(edge.meta.get("frequency") or "") if edge.relation == "has_phenotype" else ""
+    return f" ({'; '.join(map(_often, often.split('; ')))})" if often else ""
+
+
+def _often(frequency: str) -> str:
+    """A frequency of HPO's annotations in words: a term of HPO, a count of cases, or a percentage."""
+    some, over, all_ = frequency.partition("/")
+    if over:
+        return f"in {some} of {all_} cases"
+    return f"in {frequency[:-1]} % of cases" if frequency.endswith("%") else FREQUENCIES.get(frequency, frequency)
 
 
 def left(store: GraphStore, edge: Edge, exclude: Collection[str]) -> Edge | None:

@@ -23,7 +23,7 @@ from medrag.graph.relations import phrase
 from medrag.graph.said import MARK
 from medrag.graph.store import Edge, GraphStore, Path
 from medrag.graph.terms import about_term
-from medrag.graph.told import in_words, left, stated
+from medrag.graph.told import how_often, in_words, left, stated
 from medrag.graph.words import in_sentence, keys, stem
 from medrag.types import Concept, Hit, Query, Triple
 
@@ -155,7 +155,7 @@ class GraphRetriever:
         meta: dict[str, Any] = {
             "path": list(path.nodes),
             "sentence": self._sentence(
-                path, names, [in_words(one, edge) for one, edge in zip(told, path.edges, strict=True)]
+                path, names, [how_often(edge) + in_words(one, edge) for one, edge in zip(told, path.edges, strict=True)]
             ),
             "cuis": list(cuis),
             "sources": list(sources),
@@ -171,6 +171,7 @@ class GraphRetriever:
             subject, target = names if forward else reversed(names)
             id = f"{first.sources[0]}:{first.subject}#{first.relation}:{first.object}{MARK[first.polarity]}"
             own = {} if quotes else first.meta  # the texts' own are the quotes
+            own = {**own, "frequency": often} if (often := first.meta.get("frequency")) else own
             meta |= {key: value for key, value in own.items() if key not in meta}
             polarity: Any = first.polarity
             return Triple(

@@ -46,6 +46,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "terms.obo").write_text("format-version: 1.2\n\n" + "\n".join(terms))
     rows = "".join(f"{n},{text},\n" for n, text in enumerate(REPORTS))
     (folder / "reports.csv").write_text(f"uid,findings,impression\n{rows}")
+    (folder / "phenotype.hpoa").write_text(
+        "database_id\tdisease_name\tqualifier\thpo_id\treference\tevidence\tonset\tfrequency\tsex\tmodifier\taspect\tbiocuration\n"
+        "OMIM:1\tStiff lung disease\t\tHP:0002107\tPMID:1\tPCS\t\tHP:0040282\t\t\tP\tHPO\n"
+    )
     (folder / "letters_of.py").write_text(
         "from medrag.testing import FakeEncoder\n\nclass Letters(FakeEncoder):\n"
         "    def __init__(self, model, *, batch, device): super().__init__(name=model)\n"
@@ -54,10 +58,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"name: small\npipeline: {{link_near: letters}}\nencoders: {{letters: {{model: letters, kind: 'letters_of:Letters'}}}}\ncorpora:\n"
         f"  - {{name: notes, reader: reports-csv, path: {folder / 'reports.csv'}, options: {{domain: chest-xray}}}}\n"
         f"  - {{name: hpo, reader: obo, path: {folder / 'terms.obo'}}}\n"
-        f"indexes:\n  lexical: {{kind: bm25, items: [passage]}}\ngraph: {{said: [reports]}}\n"
+        f"  - {{name: hpoa, reader: hpoa, path: {folder / 'phenotype.hpoa'}}}\n"
+        f"indexes:\n  lexical: {{kind: bm25, items: [passage]}}\n"
+        f"  statements: {{kind: flat, encoder: letters, items: [triple], retriever: statements}}\ngraph: {{said: [reports]}}\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDRAG_HOME", str(folder / "home"))
+        patch.syspath_prepend(str(folder))
         built = values("graph", "build", str(folder / "small.yaml"))
         assert built["counts"]["statement"] == built["graph"]["sources"]["notes"]
     return folder
@@ -66,6 +73,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDRAG_HOME", str(home / "home"))
+    monkeypatch.syspath_prepend(str(home))
 
 
 def test_info_counts_by_relation_polarity_and_source() -> None:
@@ -103,8 +111,7 @@ def test_codes_of_a_concept_by_vocabulary(concept: str) -> None:
     assert run("graph", "codes", "zzyzx", "--index", "small").exit_code == 1
 
 
-def test_link_by_the_nearest_name_and_says_that_it_did(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.syspath_prepend(str(home))
+def test_link_by_the_nearest_name_and_says_that_it_did(home: Path) -> None:
     asked = ("graph", "link", "pneumotoraxx and pneumonia", "--index", str(home / "small.yaml"))
     assert [one["by"] for one in values(*asked)] == ["name"]
     near, named = values(*asked, "--near")
@@ -113,9 +120,8 @@ def test_link_by_the_nearest_name_and_says_that_it_did(monkeypatch: pytest.Monke
 
 
 def test_questions_are_linked_by_the_nearest_name_where_the_recipe_says_so(
-    monkeypatch: pytest.MonkeyPatch, home: Path
+    home: Path,
 ) -> None:
-    monkeypatch.syspath_prepend(str(home))
     question, ids = "What is a pneumotoraxx?", []
     for name in ("letters", ""):
         with MedRAG.open(home / "small.yaml", link_near=name) as rag:
@@ -154,6 +160,18 @@ def test_no_path_is_no_failure_and_an_unknown_name_is_one() -> None:
     assert same.exit_code == 0 and "both mean HP:0002107 Pneumothorax" in same.stderr and not same.stdout
     result = run("graph", "path", "pneumothorax", "zzyzx", "--index", "small")
     assert result.exit_code == 1 and "zzyzx" in result.stderr and "medrag graph link" in result.stderr
+
+
+def test_neighbours_say_how_often() -> None:
+    (found,) = values("graph", "neighbours", "pneumothorax", "--index", "small", "--relation", "has_phenotype")
+    assert found["frequency"] == "HP:0040282"
+    assert found["sentence"] == "Pneumothorax can be a feature of stiff lung disease (frequent: 30–79 %)."
+
+
+def test_statements_are_found_by_meaning_too(home: Path) -> None:
+    with MedRAG.open(home / "small.yaml") as rag:
+        found = rag.retrieve("stif lungs diseas", k=20)
+    assert any(hit.item.kind == "triple" and "tiff lung disease" in hit.item.text for hit in found)
 
 
 def test_neighbours_with_polarity_and_counts() -> None:

@@ -66,11 +66,13 @@ def test_sentences_read_well(retriever: GraphRetriever) -> None:
     found = set(texts(retriever.retrieve(Query("pulmonary mass"), 50)))
     assert {
         "Pulmonary mass and mediastinal mass are both kinds of mass on thoracic imaging.",
-        "Pulmonary mass can be a feature of Marfan syndrome.",
+        "Pulmonary mass can be a feature of Marfan syndrome (in 1 of 2 cases).",
         "Pulmonary mass can be a feature of lung cancer, which is related to mediastinal mass.",
         "Pulmonary mass is not a feature of rare thing.",
     } <= found
-    assert "Marfan syndrome can present with pulmonary mass." in texts(retriever.retrieve(Query("Marfan syndrome"), 50))
+    assert "Marfan syndrome can present with pulmonary mass (in 1 of 2 cases)." in texts(
+        retriever.retrieve(Query("Marfan syndrome"), 50)
+    )
 
 
 def test_single_statements_keep_direction_document_and_polarity(retriever: GraphRetriever) -> None:
@@ -204,3 +206,29 @@ def test_an_abbreviation_is_told_in_full(tmp_path: Path) -> None:
         builder.finish()
     hits = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("What does PTX stand for?"), 5)
     assert texts(hits) == ["Pneumothorax: PTX stands for pneumothorax. Another name of PTX is collapsed lung."]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ((("orpha:1", "HP:0040282"),), "frequent: 30–79 %"),
+        ((("orpha:1", "HP:0040280"),), "always: 100 %"),
+        ((("omim:1", "2/4"), ("orpha:1", "HP:0040283")), "in 2 of 4 cases; occasional: 5–29 %"),
+        ((("omim:1", ""), ("orpha:1", "30%")), "in 30 % of cases"),
+        ((("omim:1", "2/4"), ("orpha:1", "2/4")), "in 2 of 4 cases"),
+    ],
+)
+def test_how_often_a_disease_has_a_feature_is_told_by_every_row(
+    tmp_path: Path, rows: tuple[tuple[str, str], ...], said: str
+) -> None:
+    told = [
+        Triple(f"{doc}#p", doc, "Marfan syndrome", "has_phenotype", "Pulmonary mass", "MONDO:1", "HP:1", meta={"frequency": often} if often else {})
+        for doc, often in rows
+    ]  # fmt: skip
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add([CONCEPTS[0], CONCEPTS[3], *told])
+        builder.finish()
+    found = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("Marfan syndrome"), 9)
+    (hit,) = [hit for hit in found if isinstance(hit.item, Triple)]
+    assert hit.item.text == f"Marfan syndrome can present with pulmonary mass ({said})."
+    assert hit.item.meta["frequency"] == "; ".join(dict.fromkeys(often for _, often in rows if often))
