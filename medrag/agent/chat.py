@@ -44,6 +44,10 @@ EXAMPLES = ("What are the symptoms of gout?", "Is there a pleural effusion on th
 NOTED = "I take it that it is about {name}. What would you like to know?"
 NO_MORE = "Nothing more was found on “{question}”."
 RECALLED = 0.5  # of the evidence budget that earlier evidence may take
+COMPARED = (
+    "agent:history",
+    "agent:compare",
+)  # how the ids begin of what the tools tell of several studies for one question
 REMEMBERED = 200  # pieces
 
 
@@ -181,9 +185,8 @@ class Chat:
         if at == -1:
             return f"the session has {len(images)} image{'s' if len(images) > 1 else ''} and none like that"
         course = bool(self.patient) and asks_change(question)  # that the patient's reports tell
-        bare = not (images or course) and (
-            names_nothing(question) or wants_more(question)
-        )  # it would be searched for any disease
+        nothing = names_nothing(question) or wants_more(question)  # it would be searched for any disease
+        bare = nothing and not (images or course)
         return NOT_CLEAR if self._ruled() and (bare or asking.unclear(question)) else ""
 
     def _recorded(self, question: str, images: Sequence[Any]) -> bool:
@@ -217,10 +220,12 @@ class Chat:
         return [one for one in given if _shows(one) not in held]
 
     def _recalled(self, question: str, base: Sequence[Piece]) -> list[Piece]:
-        """Earlier evidence that bears on the question, within its share of the budget."""
+        """Earlier evidence that bears on the question, within its share of the budget; what was compared for another question is compared anew."""
         room = (self.agent.budget.evidence or self.agent.rag.settings.select.budget) * RECALLED
         found: list[Piece] = []
         for piece in base:
+            if id_of(piece).startswith(COMPARED) and piece["goal"] != question:
+                continue
             verdict = verify(hit_of(piece), question, self.agent.entails, given=piece["retriever"] in GIVEN)
             if not verdict.reason and piece["tokens"] <= room:
                 room -= piece["tokens"]

@@ -9,7 +9,7 @@ from medrag.agent.antecedent import stated, understood
 from medrag.agent.asking import unclear
 from medrag.agent.chat import NOT_CLEAR
 from medrag.agent.talk import pleasantry, shorter
-from medrag.types import Passage
+from medrag.types import Passage, Study
 
 EFFUSION = "Is there a pleural effusion?"
 IMAGE = True
@@ -248,3 +248,12 @@ def test_what_has_changed_is_asked_of_the_patient_and_of_a_place_after_it():
     assert all("By the patient's reports" in text for text in said)
     assert understood("What has changed?", ["What is gout?"]) == "What has changed?"
     assert small_rag().chat().ask("What has changed?").reason == NOT_CLEAR
+
+
+def test_what_was_compared_for_one_place_is_compared_anew_for_another():
+    told = ("Left effusion. No right effusion.", "No left effusion. Right effusion.")
+    studies = [Study(f"r:{n}", {"findings": text}, patient="p", date=f"2020-0{n}-01") for n, text in enumerate(told, 1)]
+    chat = small_rag(studies=studies).chat(patient="p")
+    left, right = (chat.ask(text).text for text in ("What has changed on the left?", "and on the right?"))
+    assert "resolved: left effusion" in left and "right" not in left
+    assert "new: right effusion" in right and "left" not in right
