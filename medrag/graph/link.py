@@ -216,13 +216,12 @@ class Linker:
         return sorted(nodes, key=lambda key: order.index(nodes[key]))
 
     def _by_head(self, names: Sequence[Named], said: set[str]) -> tuple[str, ...]:
-        """The nodes whose two-word names end in a word: those whose first word the text holds, else all if they are
-        few; a single one is no sense of the word but a name by itself."""
+        """The nodes whose two-word names end in a word: those whose first word the text holds, else all if they are few."""
         nodes = dict.fromkeys(one.node for one in names if one.rank > 1)
         if len(nodes) > 4 * TOO_GENERAL:
             return ()
         fitting = [node for node in nodes if said & {word for word, _, _ in tokens(self.store.concept(node).name)[:-1]}]
-        return tuple(fitting or (nodes if 1 < len(nodes) <= TOO_GENERAL else ()))[:AMBIGUOUS]
+        return tuple(fitting or (nodes if len(nodes) <= TOO_GENERAL else ()))[:AMBIGUOUS]
 
 
 def _overlap(one: Mention, other: Mention) -> bool:

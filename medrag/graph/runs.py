@@ -39,10 +39,11 @@ ORGANS = frozenset(
     "diaphragm fundus mediastinum hilum artery vein nerve valve vessel cell node gland tissue calcified spot spine vertebra".split()
 )
 PLACES = ORGANS | frozenset("tissue thorax abdomen pelvis body hand foot head neck nucleus stroma".split())
-# words that name a part of the body or say where in it: a longer name that ends in one is another thing, rarely the one that is meant
+# words that name a part of the body, say where in it, or may be of anything: a longer name that ends in one is another thing, rarely the one that is meant
 _PARTS = frozenset(
     "lobe lobule segment zone field region base apex angle border margin wall septum fissure space cavity sinus duct canal tract arch trunk branch ventricle "
-    "atrium chamber bronchus bronchiole alveolus trachea esophagus stomach bowel joint muscle ligament tendon cartilage membrane layer surface pole".split()
+    "atrium chamber bronchus bronchiole alveolus trachea esophagus stomach bowel joint muscle ligament tendon cartilage membrane layer surface pole "
+    "shoulder scapula clavicle humerus femur hip knee fluid deformity loss ring line scar scarring".split()
 )
 _NO_HEAD = PLACES | _PARTS | STOPWORDS | frozenset("hard soft left right upper lower iii vii viii xii xiii".split())
 _EDGE = frozenset(
@@ -98,7 +99,8 @@ def _run(text: str, words: list[Word], first: int, short: Mapping[str, tuple[str
     long = expanded(text[words[0][1] : words[-1][2]], short) if len(words) <= 2 and not behind else ()
     head = f"* {key}" if len(words) == 1 and key not in _NO_HEAD and _allowed(key) else ""
     straight = key == " ".join(word for word in plain if word not in ARTICLE)
-    tried = (key, *otherwise(key)) if _allowed(key) and (straight or not behind) else ()
+    others = otherwise(key)
+    tried = (key, *others) if _allowed(key) and (straight or not behind) else ()
     if tried or long:
         broad = expanded(text[words[0][1] : words[-1][2]], OTHERWISE) if long else ()
         yield Run(first, last, tried, size, not straight, behind, head, long, broad)
@@ -106,7 +108,7 @@ def _run(text: str, words: list[Word], first: int, short: Mapping[str, tuple[str
         return
     sideless = [plain[0], *(word for word in plain[1:] if word not in _SIDE)]
     without = key_of(sideless) if 1 < len(sideless) < len(plain) else ""
-    bags = (bag(one.split(" ")) for one in (" ".join(plain), *otherwise(" ".join(plain))))
+    bags = (bag(plain), *(bag(other.split(" ")) for other in others))
     if turned := tuple(dict.fromkeys(filter(None, (without, *bags)))):
         yield Run(first, last, turned, size, True)
 
