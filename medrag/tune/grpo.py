@@ -84,7 +84,7 @@ def rows(told: Iterable[Told], pictures: bool = True) -> list[dict[str, Any]]:
             "prompt": turns, "reference": one.asked.reference, "kind": one.asked.kind, "without": one.without,
             "evidence": [piece.text for piece in one.evidence],
         }  # fmt: skip
-        if pictures and one.asked.images:
+        if pictures:
             row["images"] = [load_image(path, max_side=1024).image.convert("RGB") for path in one.asked.images]
         made.append(row)
     return made
@@ -153,6 +153,13 @@ def grpo_trainer(
 
     folder = base_of(model)
     eyes, dtype = sees(AutoConfig.from_pretrained(folder)), "auto" if torch.cuda.is_available() else "float32"
+    several = options.get("per_device_train_batch_size", 8) > options.get("num_generations", 8)
+    if (
+        eyes and several and len({bool(one.asked.images) for one in told}) > 1
+    ):  # processors take pictures for all or for none
+        raise SettingsError(
+            "questions with and without pictures cannot share a step", "--set questions=1, or ask one sort alone"
+        )
     policy = (AutoModelForImageTextToText if eyes else AutoModelForCausalLM).from_pretrained(folder, dtype=dtype)
     torch.manual_seed(options.get("seed", 0))  # the adapter begins at random
     return GRPOTrainer(
@@ -189,8 +196,8 @@ def train(
     from transformers.trainer_utils import get_last_checkpoint
 
     about = {**asdict(settings), "model": weights_id(base_of(model)), "answers": sha256_text(*(o.line() for o in told))}
-    last = _resumed(work / RUN, about) and get_last_checkpoint(str(work))
     trainer = grpo_trainer(model, told, work, weights=settings.weights(), **settings.options())
+    last = _resumed(work / RUN, about) and get_last_checkpoint(str(work))
     _quiet(trainer, work)
     began = time.time()
     if not (last and _was_over(trainer, Path(last))):

@@ -188,9 +188,10 @@ def test_the_small_model_is_refused_under_either_of_its_names(tmp_path: Path) ->
 
 @pytest.fixture
 def answered(tmp_path: Path) -> Path:
-    """Answers to four questions with a film, as `medrag tune pairs` keeps them."""
+    """Answers to four questions, two of them on a film, as `medrag tune pairs` keeps them."""
     Image.new("L", (28, 28), 90).save(tmp_path / "film.png")
-    lines = [dataclasses.replace(told(n), asked=dataclasses.replace(told(n).asked, images=(str(tmp_path / "film.png"),))).line() for n in range(4)]  # fmt: skip
+    seen = [(), (str(tmp_path / "film.png"),)]
+    lines = [dataclasses.replace(told(n), asked=dataclasses.replace(told(n).asked, images=seen[n % 2])).line() for n in range(4)]  # fmt: skip
     (tmp_path / "answers.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return tmp_path / "answers.jsonl"
 
@@ -209,6 +210,8 @@ def test_a_model_by_name_is_tuned_by_rewards_from_the_command_line(answered: Pat
     (answered.parent / "full").mkdir()
     out.mkdir()
     (out / "TRAINING").symlink_to(answered.parent / "full")  # the end cannot be written
+    said = tuned(answered, "--model", model, "--set", "questions=2")
+    assert said.exit_code == 1 and "cannot share a step" in json.loads(said.stdout)["error"]
     said = tuned(answered, "--model", model)
     assert said.exit_code == 1 and "cannot write" in json.loads(said.stdout)["error"]
     other = tuned(answered, "--model", model, "--set", "rate=1")
