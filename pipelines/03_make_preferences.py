@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,12 @@ from medrag import MedRAG
 from medrag.errors import MedragError
 from medrag.eval.sources import training_data
 from medrag.score.reliance import ReferenceUse
-from medrag.tune.answers import Told, Unseen, again, answer_all
+from medrag.tune.answers import Told, again, answer_all
 from medrag.tune.asked import SETS, Asked, own_questions, training_questions
+from medrag.tune.judge import judge_of, unread_by
 from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
-from medrag.tune.pixels import LeastSimilar
-from medrag.tune.shown import pictures_of
+from medrag.tune.relevance import weights
+from medrag.tune.shown import pictures_of, unseen_of
 
 
 def main() -> int:
@@ -52,6 +52,11 @@ def main() -> int:
     )
     parser.add_argument("--unseen", default="noise", choices=("noise", "least-similar"), help="what shows nothing")
     parser.add_argument(
+        "--judge", default="", help="generator that says whether an answer is right (default: the clinical scorer)"
+    )
+    parser.add_argument("--low", type=float, default=0.5, help="least weight of a pair")
+    parser.add_argument("--high", type=float, default=1.5, help="greatest weight of a pair")
+    parser.add_argument(
         "--again",
         type=count,
         default=0,
@@ -69,15 +74,27 @@ def main() -> int:
 def make(options: argparse.Namespace) -> None:
     """Asks, makes pairs of the answers, and prints what came of it."""
     pack, asked = questions(options)
-    unseen = unseen_of(options, asked)
+    weights((), options.low, options.high)
+    right, unseen = judge_of(options.judge, options.folder), unseen_of(options.unseen, asked, options.seed)
     hidden, lesions = pictures_of(options.kinds, options.folder / "images", unseen, options.reader, options.seed)
     rag, began = MedRAG.open(options.recipe, model=options.model, build=True), time.time()
-    told = answer_all(rag, asked, options.folder, unseen, short=not options.written)
+    told = answer_all(rag, asked, options.folder, unseen, right=right, short=not options.written)
     if options.again:
-        more = again(told, pack, options.again, options.seed)
-        told += answer_all(rag, more, options.folder, unseen, short=not options.written)
+        more = again(told, pack, options.again, options.seed, right)
+        told += answer_all(rag, more, options.folder, unseen, right=right, short=not options.written)
     print(f"{len(told)} questions in {time.time() - began:.0f} s, {time.process_time():.0f} s of CPU with loading")
-    pairs = make_pairs(told, options.kinds, unseen=hidden, lesion=lesions, most=options.most)
+    pairs = make_pairs(
+        told,
+        options.kinds,
+        unseen=hidden,
+        lesion=lesions,
+        right=right,
+        low=options.low,
+        high=options.high,
+        most=options.most,
+    )
+    if unread := unread_by(right):
+        print(unread, file=sys.stderr)
     print(json.dumps({"pairs": write_pairs(pairs, options.folder / FILE), **use(told)}, indent=1))
 
 
@@ -90,14 +107,6 @@ def questions(options: argparse.Namespace) -> tuple[Path | None, list[Asked]]:
     if left_out:
         print(f"{left_out} more questions are left out, drawn with the seed: --limit 0 asks all", file=sys.stderr)
     return None, asked
-
-
-def unseen_of(options: argparse.Namespace, asked: Sequence[Asked]) -> Unseen:
-    """What shows nothing: noise, or for each picture one that is unlike it."""
-    if options.unseen == "noise":
-        return Unseen(seed=options.seed)
-    paths = sorted({path for one in asked for path in one.images})
-    return Unseen(options.unseen, options.seed, others=LeastSimilar.looked_at(paths, seed=options.seed).of)
 
 
 def count(text: str) -> int:

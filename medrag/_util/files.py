@@ -119,6 +119,16 @@ def appending(path: Path) -> Iterator[IO[str]]:
         raise MedragError(f"cannot write {path}: {error.strerror}", hint) from error
 
 
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a text file that `appending` wrote, none where it is not there; a last one that was cut short is cut off."""
+    raw = path.read_bytes() if path.is_file() else b""
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if len(whole) < len(raw):
+        with path.open("r+b") as stream:
+            stream.truncate(len(whole))
+    return whole.decode("utf-8").split("\n")[:-1]
+
+
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
     """JSON with sorted keys, written atomically. Without ``indent`` on one line, for long lists: json's fast encoder does not indent."""
     with atomic_open(path, "w") as stream:

@@ -50,19 +50,34 @@ def pairs(
             "--again", min=0, help="Questions asked again with their own report, and with another's evidence."
         ),
     ] = 0,
+    nothing: Annotated[
+        str, typer.Option("--unseen", help="Picture that shows nothing: noise, or least-similar (another question's).")
+    ] = "noise",
+    judge: Annotated[
+        str,
+        typer.Option(
+            "--judge",
+            help="Generator that says whether an answer is right, such as openai:NAME (default: the clinical scorer).",
+        ),
+    ] = "",
+    low: Annotated[float, typer.Option("--low", help="Least weight of a pair, above 0, at most 1.")] = 0.5,
+    high: Annotated[float, typer.Option("--high", help="Greatest weight of a pair, from 1 on.")] = 1.5,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Ask a training set with and without evidence, and write what should be preferred. A run that was cut off goes on."""
     from medrag import MedRAG
-    from medrag.tune.answers import Unseen, again, answer_all
+    from medrag.tune.answers import again, answer_all
     from medrag.tune.asked import own_questions, training_questions
-    from medrag.tune.pairs import FILE, KINDS, make_pairs, write_pairs
-    from medrag.tune.shown import pictures_of
+    from medrag.tune.judge import judge_of, unread_by
+    from medrag.tune.pairs import FILE, KINDS, check_kinds, make_pairs, write_pairs
+    from medrag.tune.relevance import weights
+    from medrag.tune.shown import pictures_of, unseen_of
 
-    kinds, unseen = kind or KINDS, Unseen(seed=seed)
-    hidden, lesions = pictures_of(kinds, out / "images", unseen, reader, seed)
-    pack = None
+    kinds, pack = kind or KINDS, None
+    check_kinds(kinds)
+    weights((), low, high)
+    right = judge_of(judge, out)
     if questions:
         asked, left_out = own_questions(questions, split, limit, seed)
         if left_out:
@@ -70,13 +85,18 @@ def pairs(
     else:
         pack = data or _data()
         asked = training_questions(pack, sets or ["iu_vqa", "iu_balanced", "vqa_rad"], limit, seed)
+    unseen = unseen_of(nothing, asked, seed)
+    hidden, lesions = pictures_of(kinds, out / "images", unseen, reader, seed)
     rag = MedRAG.open(recipe, model=model)
-    told = answer_all(rag, asked, out, unseen, short=not written)
+    told = answer_all(rag, asked, out, unseen, right=right, short=not written)
     if asked_again:
-        more = again(told, pack, asked_again, seed)
+        more = again(told, pack, asked_again, seed, right)
         note(f"asked again with evidence that is put there: {len(more)}")
-        told += answer_all(rag, more, out, unseen, short=not written)
-    counted = write_pairs(make_pairs(told, kinds, unseen=hidden, lesion=lesions, most=most), out / FILE)
+        told += answer_all(rag, more, out, unseen, right=right, short=not written)
+    found = make_pairs(told, kinds, unseen=hidden, lesion=lesions, right=right, low=low, high=high, most=most)
+    counted = write_pairs(found, out / FILE)
+    if unread := unread_by(right):
+        note(unread)
     if as_json:
         emit({"questions": len(told), "pairs": counted})
         return

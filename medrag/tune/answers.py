@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.files import appending, sha256_file, sha256_text
+from medrag._util.files import appending, sha256_file, sha256_text, whole_lines
 from medrag._util.images import load_image
 from medrag._util.progress import track
 from medrag.confidence import closed_prompt
@@ -136,7 +136,8 @@ def answer_all(
     where the folder holds answers of other settings, GeneratorError where the generator fails.
     """
     unseen, asked = unseen or Unseen(), apart_in(rag.store, asked)
-    key = sha256_text(rag.fingerprint, f"{unseen.how}/{unseen.seed}/{unseen.kept}/{short}/{keep_keys}")[:16]
+    judged = getattr(right, "key", "")  # of a model's verdicts; the clinical scorer has none
+    key = sha256_text(rag.fingerprint, f"{unseen.how}/{unseen.seed}/{unseen.kept}/{short}/{keep_keys}", *filter(None, [judged]))[:16]  # fmt: skip
     done = kept(folder / FILE, key)
     wanted = [one for one in asked if one.id not in done or not done[one.id].answers(one)]
     wanted.sort(key=lambda one: one.kind)  # reports are long: a batch waits for its longest answer
@@ -170,16 +171,11 @@ def kept(path: Path, key: str = "") -> dict[str, Told]:
     Raises SettingsError where lines have another ``key``; an empty one takes any.
     """
     found: dict[str, Told] = {}
-    raw = path.read_bytes() if path.is_file() else b""
-    whole = raw[: raw.rfind(b"\n") + 1]
-    for line in whole.decode("utf-8").split("\n")[:-1]:
+    for line in whole_lines(path):
         told = Told.of(line)
         if key and told.key != key:
             raise SettingsError(f"{path} holds answers of another model, index or setting", "name another folder")
         found[told.asked.id] = told
-    if len(whole) < len(raw):
-        with path.open("r+b") as stream:
-            stream.truncate(len(whole))
     return found
 
 

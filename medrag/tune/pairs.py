@@ -37,6 +37,7 @@ from medrag.score.reliance import right as clinically_right
 from medrag.score.reliance import same_meaning
 from medrag.tune.answers import Judge, Piece, Told
 from medrag.tune.hallucinate import Hallucinate, plausible
+from medrag.tune.judge import who_judged
 from medrag.tune.relevance import Relevance, urgency, weights
 from medrag.types import Context, Hit, Query
 
@@ -111,7 +112,13 @@ def make_pairs(
                 found.append(pair)
     scores = [relevance(pair.question, pair.chosen.answer, pair.rejected.answer) for pair in found]
     weighed = zip(found, weights(scores, low, high), strict=True)
-    return [dataclasses.replace(pair, weight=weight) for pair, weight in weighed]
+    return [dataclasses.replace(pair, weight=w, provenance=_judged(pair.provenance, right)) for pair, w in weighed]
+
+
+def _judged(provenance: Mapping[str, Any], right: Judge) -> dict[str, Any]:
+    """With ``judges``: who said of each of the model's answers whether it is right."""
+    said = ((name, text) for name, text in provenance["answers"].items() if text is not None)
+    return {**provenance, "judges": {name: who_judged(right, text, provenance["reference"]) for name, text in said}}
 
 
 def check_kinds(kinds: Sequence[str]) -> None:

@@ -12,17 +12,34 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.files import sha256_text
 from medrag._util.findings import ASKED, presence_asked
 from medrag._util.images import load_image
-from medrag.tune.answers import contents
+from medrag.errors import SettingsError
+from medrag.tune.answers import Unseen, contents
 from medrag.tune.pairs import Pictures, check_kinds
-from medrag.tune.pixels import KEPT, LESION, lesion_mask, noised, similarity_maps
+from medrag.tune.pixels import KEPT, LESION, LeastSimilar, lesion_mask, noised, similarity_maps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from medrag.tune.answers import Told, Unseen
+    from medrag.tune.answers import Told
+    from medrag.tune.asked import Asked
 
 Heat = Callable[["Image", str], "NDArray[Any]"]  # (picture, finding's label) → (h, w), high where it shows
+
+
+def unseen_of(how: str, asked: Sequence[Asked], seed: int = 0) -> Unseen:
+    """What shows nothing: ``noise``, or for each picture one of the others that is unlike it (``least-similar``, about 50 ms a picture on a CPU).
+
+    Raises SettingsError for another word, and where there is no other picture.
+    """
+    if how == "noise":
+        return Unseen(seed=seed)
+    if how != "least-similar":
+        raise SettingsError(f"nothing is shown by {how!r}", "known: noise, least-similar")
+    paths = sorted({path for one in asked for path in one.images})
+    if len(paths) < 2:
+        raise SettingsError("no picture is unlike another: the questions have fewer than two", "take noise")
+    return Unseen(how, seed, others=LeastSimilar.looked_at(paths, seed=seed).of)
 
 
 class UnseenFiles:

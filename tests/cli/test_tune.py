@@ -98,7 +98,10 @@ def test_a_number_that_no_training_can_have_is_refused(name: str, value: object)
         settings_of({name: value})
 
 
-@pytest.mark.parametrize(("option", "value"), [("--kind", "cmm"), ("--reader", "nosuch"), ("--split", "tset")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--kind", "cmm"), ("--reader", "nosuch"), ("--split", "tset"), ("--unseen", "dark"), ("--judge", "nosuch")],
+)
 def test_what_is_misspelled_is_told_before_anything_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str
 ) -> None:
@@ -108,6 +111,8 @@ def test_what_is_misspelled_is_told_before_anything_is_asked(
     said = CliRunner().invoke(app, [*command, option, value])
     assert said.exit_code == 1 and repr(value) in said.stderr and "known: " in said.stderr
     assert not (tmp_path / "out").exists()
+    said = CliRunner().invoke(app, [*command, "--low", "2"])
+    assert said.exit_code == 1 and "no positive range around 1" in said.stderr and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
