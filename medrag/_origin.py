@@ -10,25 +10,14 @@ from pathlib import Path
 
 from medrag.errors import IndexMismatch, SettingsError
 from medrag.indexes.manifest import NAME as MANIFEST
-from medrag.indexes.store import workspace
+from medrag.indexes.manifest import NOTE, noted, workspace
 from medrag.settings import Recipe
-
-NOTE = "recipe.txt"
 
 
 def remember(folder: Path, file: Path) -> None:
     """Notes the recipe file of an index."""
     note = workspace(folder) / NOTE
     note.write_text(str(file.resolve()), encoding="utf-8", errors="surrogateescape")
-
-
-def noted(folder: Path) -> Path | None:
-    """The recipe file that the index in a folder was built from, where it is still there."""
-    try:
-        known = Path((workspace(folder) / NOTE).read_text(encoding="utf-8", errors="surrogateescape"))
-        return known if known.is_file() else None
-    except (OSError, ValueError):
-        return None
 
 
 def another(folder: Path, file: Path) -> Path | None:

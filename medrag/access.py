@@ -22,6 +22,7 @@ from medrag._stages import STATEMENTS, Log
 from medrag._util.files import sha256_file, sha256_text
 from medrag._util.places import in_part
 from medrag.errors import IndexMismatch
+from medrag.indexes.manifest import build_command
 from medrag.indexes.store import ItemStore, Manifest, Store
 from medrag.settings import CorpusSettings, IndexSettings, Recipe
 from medrag.types import Concept, Triple, item_from_json
@@ -104,7 +105,7 @@ class Seen(Store):
         if not (self.folder / STATEMENTS).is_file():
             name = self.recipe.name
             raise IndexMismatch(
-                f"the index {name!r} was built before its corpora had labels", f"medrag index build {name}"
+                f"the index {name!r} was built before its corpora had labels", build_command(self.folder, name)
             )
         with GraphStore.create(path) as builder:
             if not builder.add(self._statements()):

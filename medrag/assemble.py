@@ -12,10 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from medrag._origin import noted, refuse_to_answer
+from medrag._origin import refuse_to_answer
 from medrag._util.places import built, every_built
 from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
+from medrag.indexes.manifest import noted
 from medrag.retrieve.search import Memo
 from medrag.settings import (
     EncoderSettings,

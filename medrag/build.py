@@ -238,7 +238,7 @@ class _Build:
 
     def _intact(self, manifest: Manifest) -> bool:
         try:
-            verify_files(self.folder, manifest)
+            verify_files(self.folder, manifest, thorough=True)
             return True
         except IndexProblem as problem:
             self.log.warnings.append(f"the old index was not used: {problem.message}")

@@ -367,7 +367,7 @@ def test_a_damaged_file_is_named_with_the_command_that_mends_it(
     with pytest.raises(IndexCorrupt) as caught:
         open_store(folder)
     assert str(path) in caught.value.message
-    assert caught.value.hint == "medrag index build tiny --fresh"
+    assert caught.value.hint == "medrag index build tiny"
     assert build(small, folder).fresh  # and the command does mend it
     open_store(folder, verify=True)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from medrag.errors import IndexCorrupt
 from medrag.indexes.content import Tally
-from medrag.indexes.manifest import guess_name
+from medrag.indexes.manifest import build_command
 from medrag.types import Item, item_from_json, item_to_json, page_id
 
 SCHEMA = """
@@ -196,4 +196,4 @@ def _clauses(**wanted: Collection[str]) -> tuple[str, list[str]]:
 
 
 def _corrupt(path: Path, error: Exception) -> IndexCorrupt:
-    return IndexCorrupt(f"{path} cannot be read: {error}", f"medrag index build {guess_name(path.parent)} --fresh")
+    return IndexCorrupt(f"{path} cannot be read: {error}", build_command(path.parent))

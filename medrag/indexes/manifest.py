@@ -19,6 +19,7 @@ from medrag.errors import IndexCorrupt, IndexMismatch, IndexMissing, MedragError
 
 FORMAT = 1
 NAME = "manifest.json"
+NOTE = "recipe.txt"  # in the workspace
 SMALL = 32 << 20  # bytes; files up to here are hashed whenever an index is opened
 
 
@@ -65,23 +66,21 @@ def read_manifest(folder: Path, name: str = "") -> Manifest:
     name = name or guess_name(folder)
     path = folder / NAME
     if not path.is_file():
-        raise IndexMissing(
-            f"the index {name!r} was not built ({folder} has no {NAME})", f"medrag index build {shlex.quote(name)}"
-        )
+        raise IndexMissing(f"the index {name!r} was not built ({folder} has no {NAME})", build_command(folder, name))
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         seal = raw.pop("seal")
         if raw.get("format") != FORMAT:
             raise IndexMismatch(
                 f"the index {name!r} has format {raw.get('format')}, this medrag reads {FORMAT}",
-                f"medrag index build {shlex.quote(name)} --fresh",
+                build_command(folder, name),
             )
         if seal != _seal(raw):
             raise ValueError("its seal does not fit")
         raw.update({key: tuple(raw[key]) for key in ("skipped", "warnings", "deleted")})
         return Manifest(**raw)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _corrupt(path, "is damaged", name) from error
+        raise IndexCorrupt(f"{path} is damaged", build_command(folder, name)) from error
 
 
 def verify_files(folder: Path, manifest: Manifest, *, thorough: bool = False) -> None:
@@ -89,16 +88,36 @@ def verify_files(folder: Path, manifest: Manifest, *, thorough: bool = False) ->
 
     Raises IndexCorrupt naming the first file that differs.
     """
+    command = build_command(folder, manifest.name)
     for name, expected in manifest.files.items():
         try:
             path = inside(folder, name)
             size = path.stat().st_size
         except (OSError, MedragError) as error:
-            raise _corrupt(folder / name, "is gone", manifest.name) from error
+            raise IndexCorrupt(f"{folder / name} is gone", command) from error
         if size != expected["size"]:
-            raise _corrupt(path, f"has {size:,} bytes, expected {expected['size']:,}", manifest.name)
+            raise IndexCorrupt(f"{path} has {size:,} bytes, expected {expected['size']:,}", command)
         if (thorough or size <= SMALL) and sha256_file(path) != expected["sha256"]:
-            raise _corrupt(path, "was changed (its checksum differs)", manifest.name)
+            raise IndexCorrupt(f"{path} was changed (its checksum differs)", command)
+
+
+def workspace(folder: Path) -> Path:
+    """The folder beside an index where it is built: what was read so far, and the lock. It may be deleted at any time."""
+    return folder.with_name(f"{folder.name}.work")
+
+
+def noted(folder: Path) -> Path | None:
+    """The recipe file that the index in a folder was built from, where it is still there."""
+    try:
+        known = Path((workspace(folder) / NOTE).read_text(encoding="utf-8", errors="surrogateescape"))
+        return known if known.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def build_command(folder: Path, name: str = "") -> str:
+    """The command that builds the index in a folder again, with the recipe file that it was built from where that is known. Deletions hold."""
+    return f"medrag index build {shlex.quote(str(noted(folder) or name or guess_name(folder)))}"
 
 
 def guess_name(folder: Path) -> str:
@@ -116,7 +135,3 @@ def _entry(path: Path) -> dict[str, Any]:
 
 def _seal(raw: Mapping[str, Any]) -> str:
     return sha256_text(json.dumps(raw, sort_keys=True, ensure_ascii=True))
-
-
-def _corrupt(path: Path, what: str, name: str) -> IndexCorrupt:
-    return IndexCorrupt(f"{path} {what}", f"medrag index build {shlex.quote(name)} --fresh")

@@ -19,7 +19,7 @@ from medrag import plugins
 from medrag._util.files import linked, write_error
 from medrag.errors import IndexCorrupt, IndexLocked, IndexMismatch, MedragError, SettingsError
 from medrag.indexes.items import ItemStore
-from medrag.indexes.manifest import NAME, Manifest, guess_name, read_manifest, verify_files
+from medrag.indexes.manifest import NAME, Manifest, build_command, guess_name, read_manifest, verify_files, workspace
 from medrag.protocols import Encoder
 from medrag.settings import Recipe, parse
 
@@ -82,7 +82,7 @@ class Store:
         except Exception as error:  # what numpy, FAISS and JSON raise on files that are not theirs
             reason = " ".join(str(error).split())[:120]
             raise IndexCorrupt(
-                f"{self.folder / name} cannot be read: {reason}", f"medrag index build {self.recipe.name} --fresh"
+                f"{self.folder / name} cannot be read: {reason}", build_command(self.folder, self.recipe.name)
             ) from error
 
     def check_encoder(self, name: str, encoder: Encoder) -> None:
@@ -96,7 +96,7 @@ class Store:
         if built["fingerprint"] != encoder.fingerprint:
             raise IndexMismatch(
                 f"the part {name!r} of index {self.recipe.name!r} was built with {built['model']} ({built['fingerprint']}), not with {encoder.name} ({encoder.fingerprint})",
-                f"use that encoder, or: medrag index build {self.recipe.name}",
+                f"use that encoder, or: {build_command(self.folder, self.recipe.name)}",
             )
 
 
@@ -161,11 +161,6 @@ def _stamp(folder: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return state.st_dev, state.st_ino, state.st_mtime_ns
-
-
-def workspace(folder: Path) -> Path:
-    """The folder beside an index where it is built: what was read so far, and the lock. It may be deleted at any time."""
-    return folder.with_name(f"{folder.name}.work")
 
 
 def snapshot(folder: Path, target: Path) -> None:

@@ -72,7 +72,7 @@ def test_info_notices_a_changed_file(built, tmp_path):
     data[-1] ^= 1
     path.write_bytes(data)
     result = run("index", "info", "small")
-    assert result.exit_code == 1 and "items.db" in result.stderr and "--fresh" in result.stderr
+    assert result.exit_code == 1 and "items.db" in result.stderr and "medrag index build" in result.stderr
 
 
 def test_search_and_ask(built, recipe, tmp_path):

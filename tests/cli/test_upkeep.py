@@ -106,3 +106,17 @@ def test_a_snapshot_of_another_index_needs_a_yes(recipe: Path, tmp_path: Path) -
     assert refused.exit_code == 1 and "snapshot of the index 'other'" in refused.output
     assert len(found(str(recipe))) > 3
     assert run("index", "restore", str(recipe), "--from", kept, "--yes").exit_code == 0
+
+
+def test_the_command_that_mends_a_damaged_index_mends_it_and_keeps_what_was_deleted(
+    recipe: Path, tmp_path: Path
+) -> None:
+    assert run("index", "delete", str(recipe), "--doc", "notes:1", "--yes").exit_code == 0
+    damaged = tmp_path / "home" / "indexes" / "small" / "items.db"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    told = run("index", "search", str(recipe), "heart mass")
+    assert told.exit_code == 1
+    command = told.stderr.partition("medrag ")[2].strip()
+    assert command == f"index build {recipe}"
+    assert run(*command.split()).exit_code == 0
+    assert "notes:1" not in [name for name, _ in found(str(recipe))]
