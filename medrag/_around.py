@@ -6,12 +6,15 @@ It knows no index and no model.
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import functools
 import inspect
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from medrag._util.near import meant
 from medrag.errors import GeneratorError, MedragError, SettingsError
@@ -19,7 +22,24 @@ from medrag.errors import GeneratorError, MedragError, SettingsError
 if TYPE_CHECKING:
     from medrag.protocols import Generator, Retriever
 
+T = TypeVar("T")
+MOST = 32  # sources asked at a time, by all questions together
 Asked = tuple[Any, str, Sequence[str]]  # image, question, exclude
+
+
+def as_they_come(ask: Callable[[str], T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
+    """What each of the names gives, in the order in which it comes; several are asked at a time, each with the caller's context variables."""
+    if len(names) < 2:
+        yield from ((name, ask(name)) for name in names)
+        return
+    waiting = {_threads().submit(contextvars.copy_context().run, ask, name): name for name in names}
+    for done in as_completed(waiting):
+        yield waiting[done], done.result()
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST, thread_name_prefix="medrag-source")
 
 
 def name_of(value: Any) -> str:

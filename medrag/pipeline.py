@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from medrag import private
-from medrag._around import Asked, Clock, Closed, check_asked, check_options, name_of, naming, telling
+from medrag._around import Asked, Clock, Closed, as_they_come, check_asked, check_options, name_of, naming, telling
 from medrag._util import offline
 from medrag._util.files import sha256_text
 from medrag._util.places import beside, share
@@ -38,7 +38,7 @@ from medrag.query import make_query, page_crops
 from medrag.retrieve import fuse
 from medrag.route import question_kind
 from medrag.settings import PipelineSettings, Recipe
-from medrag.types import Answer, Context, Hit, Query, Route
+from medrag.types import Answer, Context, Hit, Query, Route, Where
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -79,6 +79,7 @@ class MedRAG:
         self.settings = settings or PipelineSettings()  # type: ignore[call-arg]
         self.store, self.recipe, self.encoders = store, recipe, dict(encoders or {})
         self.audit: AuditLog | None = None
+        self.part: Where | None = None  # of the index, where it is not all that is searched
         # it is closed with any of these groups; the first is its own, of `audited` copies and of what was opened from them
         self._groups: tuple[weakref.WeakSet[MedRAG], ...] = (weakref.WeakSet([self]),)
 
@@ -111,6 +112,21 @@ class MedRAG:
         seen = self._opened_for(access)
         return seen._listed(*seen._groups, *self._groups)
 
+    def within(self, **wanted: str) -> MedRAG:
+        """The same over a part of its index: the items of a ``domain``, a ``license``, a ``patient``, of the days from ``since`` to ``until``
+        (see `medrag.retrieve.within`). Nothing else is found, by answers, searches and chats; look-alike studies are not counted; the history of a
+        patient (``patient=`` of the search loop) is read from all of his studies.
+
+        Raises SettingsError for what is no day or no such field, and where nothing is asked for.
+        """
+        from medrag.retrieve.within import Within, where
+
+        part, items = copy.copy(self), self.store.items if self.store else None
+        part.part = where(**wanted)
+        part.retrievers = {name: Within(one, part.part, items) for name, one in self.retrievers.items()}
+        part.__dict__["_counts"] = None
+        return part._listed(*self._groups)
+
     def _opened_for(self, access: Collection[str]) -> MedRAG:
         from medrag.assemble import assemble
 
@@ -122,7 +138,7 @@ class MedRAG:
         settings = self.settings.model_dump(exclude={"model", "model_options"}) | {"access": tuple(sorted(access))}
         seen = type(self)(**assemble(self.recipe, self.generator, False, settings, self.encoders))
         seen.audit = self.audit
-        return seen
+        return seen.within(**dataclasses.asdict(self.part)) if self.part else seen
 
     @property
     def outdated(self) -> bool:
@@ -384,13 +400,17 @@ class MedRAG:
         return self.router.route(query)
 
     def _retrieve(self, query: Query, route: Route, clock: Clock, k: int) -> dict[str, list[Hit]]:
-        found: dict[str, list[Hit]] = {}
-        for name, retriever in self.retrievers.items():
-            if route.weights.get(name, 0.0) > 0:
-                with naming(name, retriever):
-                    found[name] = retriever.retrieve(query, k)
-                clock.lap(f"retrieve {name}")
-        return found
+        """The rankings of the sources that the route asks, all at a time; each lap of the clock is what one took longer than those before it."""
+        asked, found = [name for name in self.retrievers if route.weights.get(name, 0.0) > 0], dict[str, list[Hit]]()
+
+        def ask(name: str) -> list[Hit]:
+            with naming(name, self.retrievers[name]):
+                return self.retrievers[name].retrieve(query, k)
+
+        for name, hits in as_they_come(ask, asked):
+            found[name] = hits
+            clock.lap(f"retrieve {name}")
+        return {name: found[name] for name in asked}
 
     def _fuse(self, rankings: Mapping[str, list[Hit]], route: Route) -> list[Hit]:
         if self.settings.fusion == "weighted":

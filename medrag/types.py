@@ -276,6 +276,17 @@ class QueryImage:
     meta: Meta = field(default_factory=dict)  # e.g. {"modality": "CR", "body_part": "CHEST"} from DICOM
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What part of an index is searched (see `medrag.retrieve.within`); an empty field asks for nothing."""
+
+    domain: str = ""
+    license: str = ""
+    patient: str = ""
+    since: str = ""  # a day, 2020-01-05
+    until: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
     """What is asked: text, images, or both. Items that ``exclude`` names never come back (see `names_of`)."""
@@ -284,6 +295,7 @@ class Query:
     images: tuple[QueryImage, ...] = ()
     exclude: frozenset[str] = frozenset()
     domain: str = ""  # set by the pipeline when the router is sure; items of other domains are then not used
+    where: Where | None = None  # the part of the index that is searched
 
 
 @dataclass(frozen=True, slots=True)

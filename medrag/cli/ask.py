@@ -30,6 +30,12 @@ Private = Annotated[
         help="Show the model statements of the graph and definitions alone: no report, no passage, no quote.",
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", metavar="KEY=VALUE", help="A part of the index: domain, license, patient, since or until (days)."
+    ),
+]
 Access = Annotated[
     list[str] | None,
     typer.Option("--access", help="A label that you hold; may be repeated. Corpora with further labels are not there."),
@@ -59,6 +65,7 @@ def ask(
     ] = None,
     private: Private = False,
     access: Access = None,
+    only: Only = None,
     agent: Annotated[
         bool, typer.Option("--agent", help="Search in several turns: look, check what was found, ask again.")
     ] = False,
@@ -80,7 +87,7 @@ def ask(
         show(hosts.of_answers(recipe_of(index), model or None), as_json)
         return
     question = sys.stdin.read().strip() if question == "-" else question
-    rag = open_index(index, model, **pipeline_settings(private, access))
+    rag = part_of(open_index(index, model, **pipeline_settings(private, access)), only)
     pictures: Any = list(image) if image else None
     for line in pages_told(image or ()):
         note(line)
@@ -121,6 +128,14 @@ def open_index(index: str, model: str, **settings: Any) -> MedRAG:
 
     source = index if is_file_name(index) else recipe_of(index)  # hints then name the file
     return MedRAG.open(source, model=model or None, **settings)
+
+
+def part_of(rag: MedRAG, only: Sequence[str] | None) -> MedRAG:
+    """The index, or the part of it that KEY=VALUE options ask for. Raises SettingsError for what is none."""
+    pairs = [one.partition("=") for one in only or ()]
+    if wrong := next((key for key, sign, _ in pairs if not sign), ""):
+        raise SettingsError(f"--only {wrong}: there is no =", "write it as patient=P17 or since=2020-01-05")
+    return rag.within(**{key.strip(): value.strip() for key, _, value in pairs}) if pairs else rag
 
 
 def pipeline_settings(private: bool, access: Sequence[str] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 
 from medrag import hosts
 from medrag._util.images import pages_told
-from medrag.cli.ask import Access
+from medrag.cli.ask import Access, Only
 from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import folder_of, recipe_of
 from medrag.cli.output import Json, emit, note, say, size_text, table
@@ -143,12 +143,13 @@ def search(
     ] = "",
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     access: Access = None,
+    only: Only = None,
     as_json: Json = False,
 ) -> None:
     """Search an index without asking a model."""
-    from medrag.cli.ask import open_index, pipeline_settings
+    from medrag.cli.ask import open_index, part_of, pipeline_settings
 
-    rag = open_index(name, "", **pipeline_settings(False, access))
+    rag = part_of(open_index(name, "", **pipeline_settings(False, access)), only)
     hits = find(rag, name, query, list(image) if image else None, retriever, k)
     for line in pages_told(image or ()):
         note(line)

@@ -55,5 +55,5 @@ class Look:
 
 
 def _suspicious(span: dict[str, Any]) -> bool:
-    color = span["color"]
-    return span.get("alpha", 255) < FAINT or min(color >> 16 & 255, color >> 8 & 255, color & 255) >= PALE
+    color, opacity = int(span["color"]), int(span.get("alpha", 255))
+    return opacity < FAINT or min(color >> 16 & 255, color >> 8 & 255, color & 255) >= PALE

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medrag._util import offline
 from medrag.encoders.cache import VectorCache, fresh_vectors, key_of
 from medrag.errors import BadRecord, MedragError, MissingDependency, SettingsError
 from medrag.settings import EncoderSettings
@@ -108,6 +109,7 @@ class _Dispatch:
 
 def encode_lines(settings: str, lines: list[str], threads: int = 1) -> dict[int, Vectors]:
     """What a worker does: the vectors of items in JSON, by their number; those that cannot be encoded are left out."""
+    offline.enforce_if_asked()  # a worker has its own sockets
     encoder = _opened(settings, threads)
     pairs = [(str(n), item_from_json(line)) for n, line in enumerate(lines)]
     return {int(n): vector for n, vector in fresh_vectors(encoder, pairs, lambda problem: None).items()}

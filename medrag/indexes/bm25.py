@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -62,8 +63,8 @@ class Bm25Index:
     def __init__(self, backend: Literal["bm25s", "rank-bm25"] = "bm25s", *, k1: float = 1.5, b: float = 0.75) -> None:
         if backend not in BACKENDS:
             raise SettingsError(f"bm25: there is no backend {backend!r}", f"known: {', '.join(BACKENDS)}")
-        if not all(type(one) in (int, float) for one in (k1, b)):
-            raise SettingsError(f"bm25: k1 {k1!r} and b {b!r}: both are numbers", "mend options of the index")
+        if not (type(k1) in (int, float) and 0 <= k1 < math.inf and type(b) in (int, float) and 0 <= b <= 1):
+            raise SettingsError(f"bm25: k1 is {k1!r} and b {b!r}", "give a k1 from 0 (1.5) and a b from 0 to 1 (0.75)")
         self.backend, self.k1, self.b = backend, k1, b
         self._ids = IdTable()
         self._vocabulary: dict[str, int] = {}

@@ -61,8 +61,13 @@ class FaissIndex:
         self, factory: str = "auto", *, gpu: Literal["auto", "never"] = "auto", nprobe: int = 16, ef: int = 64,
         rerank: int = 0,
     ) -> None:  # fmt: skip
-        if type(nprobe) is not int or type(ef) is not int:
-            raise SettingsError(f"nprobe {nprobe!r} and ef {ef!r}: both are whole numbers", "mend options of the index")
+        for name, value, least in (("nprobe", nprobe, 1), ("ef", ef, 1), ("rerank", rerank, 0)):
+            if type(value) is not int or value < least:
+                raise SettingsError(f"{name} is {value!r}", f"give a whole number from {least}")
+        if type(factory) is not str or not factory:
+            raise SettingsError(f"factory is {factory!r}", "give a FAISS factory string, or auto")
+        if gpu not in ("auto", "never"):
+            raise SettingsError(f"gpu is {gpu!r}", "known: auto, never")
         self.factory, self.gpu, self.nprobe, self.ef, self.rerank = factory, gpu, nprobe, ef, rerank
         self._exact: ExactRows | None = None
         self._ids = IdTable()

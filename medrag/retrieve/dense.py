@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ class Dense:
         asked = replace(query, text=self.expand.for_meaning(query.text)) if self.expand else query
         index, vectors = self.store.index(self.index), self.encoder.query(asked)
 
-        def find(n: int) -> tuple[list[float], list[str]]:
-            scores, ids = index.search(vectors, n)
+        def find(n: int, allowed: Collection[str] | None) -> tuple[list[float], list[str]]:
+            scores, ids = index.search(vectors, n, allowed=allowed)
             return list(scores[0]), ids[0]
 
-        return ranked(search_allowed(find, self.store.items.get, query, k), self.name)
+        return ranked(search_allowed(find, self.store.items, query, k), self.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from medrag.retrieve.search import ranked, search_allowed
@@ -25,9 +26,9 @@ class Lexical:
         index = self.store.index(self.index)
         text = self.expand.for_words(query.text) if self.expand else query.text
 
-        def find(n: int) -> tuple[list[float], list[str]]:
-            scores, ids = index.search(text, n)
+        def find(n: int, allowed: Collection[str] | None) -> tuple[list[float], list[str]]:
+            scores, ids = index.search(text, n, allowed=allowed)
             return list(scores), list(ids)
 
-        found = search_allowed(find, self.store.items.get, query, k)
+        found = search_allowed(find, self.store.items, query, k)
         return ranked(((item, score) for item, score in found if score > 0), self.name)

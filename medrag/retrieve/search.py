@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from medrag.retrieve.within import allowed
 from medrag.types import Hit, Item, Query, names_of
 
 if TYPE_CHECKING:
+    from medrag.indexes.items import ItemStore
     from medrag.protocols import Encoder, Vectors
 
 KEPT = 8  # queries that are remembered: several clients may ask in turns
@@ -84,17 +86,17 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def search_allowed(
-    find: Callable[[int], Found], load: Callable[[Sequence[str]], list[Item]], query: Query, k: int
+    find: Callable[[int, Collection[str] | None], Found], store: ItemStore, query: Query, k: int
 ) -> list[tuple[Item, float]]:
     """The k best items whose id and document the query does not exclude.
 
-    ``find(n)`` gives the n best of the index. Where exclusion leaves fewer than k, more are asked for until the
-    index has no more to give.
+    ``find(n, allowed)`` gives the n best of the index, of the allowed ids (None: of all). Where exclusion leaves fewer than k, more are asked for
+    until the index has no more to give.
     """
-    ask = k + 2 * len(query.exclude)
+    ask, ids_allowed = k + 2 * len(query.exclude), allowed(store, query.where) if query.where else None
     while True:
-        scores, ids = find(ask)
-        items = {item.id: item for item in load(ids)}
+        scores, ids = find(ask, ids_allowed)
+        items = {item.id: item for item in store.get(ids)}
         kept = [
             (items[id_], float(score))
             for score, id_ in zip(scores, ids, strict=True)

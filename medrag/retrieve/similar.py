@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from medrag.latest import is_own, numbers_of, patient_of
@@ -33,13 +33,13 @@ class Similar:
             return []
         index, vectors = self.store.index(self.index), self.encoder.query(query)
 
-        def find(n: int) -> tuple[list[float], list[str]]:
-            scores, ids = index.search(vectors, n)
+        def find(n: int, allowed: Collection[str] | None) -> tuple[list[float], list[str]]:
+            scores, ids = index.search(vectors, n, allowed=allowed)
             return list(scores[0]), ids[0]
 
         ask = PER_STUDY * k
         while True:
-            images = search_allowed(find, self.store.items.get, query, ask)
+            images = search_allowed(find, self.store.items, query, ask)
             best = [(item, score) for item, score in self._reported(images, query) if not is_own(item, query.images)]
             if len(best) >= k or len(images) < ask:
                 return ranked(best[:k], self.name)
