@@ -23,7 +23,7 @@ from medrag.score.labeler import Mention, mentions
 from medrag.score.observations import CARDIOMEGALY, MEDIASTINUM, words_regex
 from medrag.types import Hit, QueryImage, Study
 from medrag.vlms._ask import Ask, parse
-from medrag.vlms._changed import UNTOLD
+from medrag.vlms._changed import COURSE, UNTOLD
 from medrag.vlms._evidence import split
 from medrag.vlms._stance import ORDER, stance
 from medrag.vlms._vote import phrase
@@ -67,13 +67,28 @@ _CHANGED = {  # what the earlier and the later report say of a finding → how i
 }  # fmt: skip
 
 
-def in_words(read: Mapping[str, float]) -> str:
-    """What a reader sees, in sentences that say of each finding whether it is there."""
-    named = sorted(((p, ASKED[label][0]) for label, p in read.items() if label in ASKED), reverse=True)
-    there = [f"There is {name} (the reader's probability: {p:.2f})." for p, name in named if p >= SEEN]
-    open_ = [f"There is possibly {name} ({p:.2f})." for p, name in named if DOUBT <= p < SEEN]
-    gone = [f"There is no {_bare(name)}." for p, name in named if p < DOUBT]
+def in_words(read: Mapping[str, float], usual: Mapping[str, float] | None = None) -> str:
+    """What a reader sees, in sentences that say of each finding whether it is there. With ``usual`` what is likelier than that is not
+    denied, as where images are compared: one reading is not told in two ways."""
+    least = usual or {}
+    named = sorted(((p, label, ASKED[label][0]) for label, p in read.items() if label in ASKED), reverse=True)
+    there = [f"There is {name} (the reader's probability: {p:.2f})." for p, _, name in named if p >= SEEN]
+    open_ = [f"There is possibly {name} ({p:.2f})." for p, _, name in named if DOUBT <= p < SEEN]
+    faint = [f"{_bare(name)} ({p:.2f})" for p, label, name in named if _faint(label, least) <= p < DOUBT]
+    open_ += [f"Too faint to tell: {', '.join(faint)}."] if faint else []
+    gone = [f"There is no {_bare(name)}." for p, label, name in named if p < _faint(label, least)]
     return " ".join([*there, *open_, *gone]) or "The reader names no finding."
+
+
+def _faint(label: str, usual: Mapping[str, float]) -> float:
+    """The probability under which a finding is not there: `DOUBT`, or what is usual where that is less."""
+    return min(usual.get(label, DOUBT), DOUBT)
+
+
+def is_compared(question: str, days: Sequence[str]) -> bool:
+    """Whether a question about images of these days asks how they differ: what was taken on one day has not changed in between."""
+    course = COURSE if all(days) else asking.CHANGE
+    return len(days) > 1 and not (all(days) and len(set(days)) == 1) and bool(course.search(question))
 
 
 def couples(days: Sequence[str]) -> list[tuple[int, int]]:
@@ -173,7 +188,7 @@ def changes(
 
 def course(label: str, before: Mapping[str, float], after: Mapping[str, float], usual: Mapping[str, float]) -> str:
     """`verdict`, with the doubt that readings between faint and `SEEN` leave: "possibly new", "unchanged or new", "in doubt"."""
-    word, faint = verdict(label, before, after, usual), min(usual.get(label, DOUBT), DOUBT)
+    word, faint = verdict(label, before, after, usual), _faint(label, usual)
     read = (before[label], after[label])
     if not any(faint <= p < SEEN for p in read):
         return word

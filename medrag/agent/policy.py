@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from medrag.agent import asking
-from medrag.agent.compare import couples
+from medrag.agent.compare import couples, is_compared
 from medrag.agent.desk import subject_of
 from medrag.agent.state import REPLY, Call, State, hit_of
 from medrag.agent.verify import LONG, verify
@@ -20,7 +20,6 @@ from medrag.errors import SettingsError
 from medrag.latest import newest
 from medrag.types import Triple
 from medrag.vlms._ask import parse
-from medrag.vlms._changed import COURSE
 from medrag.vlms._classes import is_label
 from medrag.vlms._evidence import READER
 
@@ -114,12 +113,10 @@ class RulePolicy:
 
 def _opening(state: State) -> dict[str, Any]:
     """The goals, and what is looked at before any of them."""
-    question, several = state["question"], len(state["images"]) > 1
+    question = state["question"]
     about_image = bool(state["images"]) and parse(question).sort != "define"
     days = _days(state)
-    views = all(days) and len(set(days)) == 1  # what was taken on one day has not changed in between
-    course = COURSE if all(days) else asking.CHANGE
-    changes = several and not views and bool(course.search(question))
+    changes = is_compared(question, days)
     queue = [_call("patient_history", "what is known of the patient")]
     if changes:
         pairs = couples(days)

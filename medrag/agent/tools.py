@@ -23,7 +23,7 @@ from medrag.agent import compare
 from medrag.agent.desk import Desk, note_hit
 from medrag.agent.verify import verify
 from medrag.errors import SettingsError
-from medrag.latest import latest, numbered
+from medrag.latest import days_of, latest, numbered
 from medrag.types import Context, Drop, Hit, Passage, QueryImage, as_tuple
 from medrag.vlms._evidence import HISTORY, READER
 
@@ -244,7 +244,8 @@ def read_findings(desk: Desk, image: int, goal: str) -> Told:
     """Probabilities of the findings reader for one image, or for those of the latest day."""
     assert desk.see is not None
     read = desk.see([one.image for one in desk.pick(image)])
-    text = compare.in_words(read)
+    compared = compare.is_compared(desk.asked.text, days_of(desk.images))
+    text = compare.in_words(read, desk.usual if compared else None)
     return text, Found(
         goal or desk.asked.text,
         image,

@@ -47,6 +47,31 @@ def test_a_doubtful_reading_leaves_doubt(before, after, word):
     assert course("Effusion", {"Effusion": before}, {"Effusion": after}, USUAL) == word
 
 
+@pytest.mark.parametrize("before", [0.01, 0.1, 0.14, 0.3, 0.6])
+@pytest.mark.parametrize("after", [0.01, 0.1, 0.14, 0.3, 0.6])
+def test_a_reading_beside_a_comparison_says_the_same(before: float, after: float) -> None:
+    """What is nowhere stands nowhere, what is new is not on the first film, and what is in the second is not denied of it."""
+    was, now = (compare.in_words({"Effusion": p}, USUAL) for p in (before, after))
+    word = course("Effusion", {"Effusion": before}, {"Effusion": after}, USUAL)
+    denied = ("There is no" in was, "There is no" in now)
+    assert {"new": (True, False), "resolved": (False, True), "unchanged": (False, False), "": (True, True)}[
+        word.removeprefix("possibly ").partition(" or ")[0]
+    ] == denied
+
+
+def test_images_of_one_day_and_other_questions_are_not_compared() -> None:
+    new = "Is the effusion new?"
+    assert compare.is_compared(new, ["", ""]) and compare.is_compared(new, ["2020-01-01", "2021-01-01"])
+    assert not compare.is_compared(new, ["2020-01-01"] * 2) and not compare.is_compared(new, [""])
+    assert not compare.is_compared("Is there an effusion?", ["", ""]) and "no pleural" in compare.in_words(
+        {"Effusion": 0.14}
+    )
+
+
+def test_what_is_likelier_than_usual_is_not_denied_where_images_are_compared() -> None:
+    assert compare.in_words({"Effusion": 0.14}, USUAL) == "Too faint to tell: pleural effusion (0.14)."
+
+
 def test_a_faint_finding_is_in_doubt_and_not_in_neither():
     read = {"Effusion": 0.01, "Cardiomegaly": 0.01}, {"Effusion": 0.1, "Cardiomegaly": 0.02}
     assert changes(*read, usual=USUAL) == "In doubt: pleural effusion. In neither image: cardiomegaly."
