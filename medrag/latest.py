@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from medrag._util.days import day_of
+from medrag._util.which_image import IMAGE, in_words, of_image, place_named
 from medrag.types import Item, Query, QueryImage
 from medrag.vlms._changed import COURSE, asks_change
 
@@ -45,8 +46,22 @@ def of_the_latest(query: Query, generator: Any = None) -> Query:
 
     That is the search loop's comparison, or a ``generator`` that takes several images.
     """
-    several = getattr(generator, "many_images", False) and COURSE.search(query.text)
-    return query if several or asks_change(query.text) else narrowed(query)
+    many = getattr(generator, "many_images", False)
+    query = query if many else of_the_named(query)
+    return query if (many and COURSE.search(query.text)) or asks_change(query.text) else narrowed(query)
+
+
+def of_the_named(query: Query) -> Query:
+    """The query about the one of its images that it names ("in the second image"), as a question about that alone; as it is where it compares, or names
+    none that is there."""
+    text = in_words(query.text)
+    at = place_named(text, len(query.images)) if len(query.images) > 1 else None
+    if at is None or COURSE.search(IMAGE.sub(" ", text)):
+        return query
+    image = query.images[at]
+    said = {ASIDE: f"read off image {at + 1}, which was asked about"}
+    alone = dataclasses.replace(image, meta={**image.meta, **said})
+    return dataclasses.replace(query, text=of_image(text), images=(alone,))
 
 
 def narrowed(query: Query, *, note: bool = True) -> Query:

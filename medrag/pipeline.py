@@ -23,6 +23,7 @@ from medrag._util import offline
 from medrag._util.files import sha256_text
 from medrag._util.places import beside, share
 from medrag._util.text import count_tokens
+from medrag._util.which_image import asks_which
 from medrag._util.whole import whole, whole_pieces
 from medrag.audit import AuditLog
 from medrag.calibration import NAME as CALIBRATION
@@ -52,6 +53,7 @@ WEIGHED = (  # settings that change what an answer is worth: a calibration is ma
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
 ADDED = ("link_near", "graph_alike")  # later ones: they count where they are set, so that calibrations made before hold
+WHICH = "which of several images it is on is not told: ask about each alone, such as “in the second image”"
 SIMILAR = "similar"  # the retriever of pictures that look alike
 
 
@@ -488,7 +490,9 @@ class MedRAG:
         if not query.images:
             return unpictured(query.text)
         each = (f"image {n}: {why}" for n, one in enumerate(route.each, 1) if (why := misfit(query.text, one)))
-        return misfit(query.text, route.shows) or next(each, "") or strangers(query)
+        several = len(query.images) > 1 and not getattr(self.generator, "many_images", False)
+        which = WHICH if several and asks_which(query.text) else ""
+        return misfit(query.text, route.shows) or next(each, "") or strangers(query) or which
 
     def _looks(self, context: Context) -> bool:
         return bool(context.query.images) and self.generator.sees_images

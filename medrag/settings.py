@@ -121,7 +121,9 @@ class PipelineSettings(Strict):
     expand: Literal["none", "synonyms", "narrower"] = "none"  # the question's concepts by other names, and those below
     link_near: str = ""  # a text encoder, of the recipe or by its model's name: terms of a question that the graph does not know, by the nearest name
     graph_sees: str = ""  # an encoder with a findings reader: what it sees on a chest film is asked of the graph too
-    graph_alike: bool = False  # and so is what at least half of the reports of look-alike studies state (medrag/retrieve/alike.py)
+    graph_alike: bool = (
+        False  # and so is what at least half of the reports of look-alike studies state (medrag/retrieve/alike.py)
+    )
     access: tuple[str, ...] = ()  # the labels that the asker holds
     private: bool = False  # the generator is shown the graph's statements and definitions alone: no text of a document
     page_fusion: Literal["sum", "max", "patho"] = "sum"  # pages asked with text and an image (medrag/retrieve/pages.py)

@@ -102,3 +102,24 @@ def test_one_patient_may_be_written_in_two_ways() -> None:
     assert not strangers(Query("Is there a mass?", films))
     other = QueryImage(Image.new("L", (4, 4)), meta={"patient_id": "P008"})
     assert strangers(Query("Is there a mass?", (*films, other)))
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "places"),
+    [
+        ("Is there an effusion in the second image?", "Is there an effusion?", [1]),
+        ("Is there an effusion in image 2?", "Is there an effusion?", [1]),
+        ("Is the 1st film normal?", "Is this image normal?", [0]),
+        ("Is there an effusion?", "Is there an effusion?", [0, 1]),
+        ("Is there an effusion in the third image?", "Is there an effusion in the third image?", [0, 1]),
+        ("Is the effusion larger in the second image?", "Is the effusion larger in the second image?", [0, 1]),
+        ("Is there an effusion in the first or the second image?", "Is there an effusion in the first or the second image?", [0, 1]),
+    ],
+)  # fmt: skip
+def test_a_question_about_one_of_the_images_is_read_off_that_one(question: str, text: str, places: list[int]) -> None:
+    query = asked("", "", question=question)
+    found = of_the_latest(query)
+    assert found.text == text
+    assert [one.image for one in found.images] == [query.images[n].image for n in places]
+    assert bool(put_aside(found)) == (len(places) == 1)
+    assert of_the_latest(query, SEVERAL) is query  # who sees all of them is asked as it is

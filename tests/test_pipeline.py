@@ -364,3 +364,12 @@ def test_where_everything_is_of_another_domain_the_answer_says_so():
     found.generator.sees_images = False
     answer = found.answer(film, "Is there a mass?")
     assert answer.reason == "all that was found is of another domain (histology, not chest-xray)"
+
+
+@pytest.mark.parametrize("agent", [False, True])
+def test_which_of_several_images_is_not_guessed(agent):
+    both = [PIXELS, PIXELS + 9]
+    answer = rag().answer(both, "Which image shows a pulmonary mass?", agent=agent)
+    assert answer.status == "abstained"
+    assert "ask about each alone" in answer.reason
+    assert "which of several" not in rag().answer(PIXELS, "Which image shows a pulmonary mass?", agent=agent).reason

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from medrag._util.images import asked_image
 from medrag._util.remember import forget
 from medrag._util.text import shorten
+from medrag._util.which_image import IMAGE, of_image
 from medrag.agent import asking, followup
 from medrag.agent.antecedent import brought_up, stated, understood
 from medrag.agent.bare import names_nothing
@@ -23,7 +24,6 @@ from medrag.agent.policy import RulePolicy
 from medrag.agent.state import Piece, hit_of, id_of, piece_of
 from medrag.agent.talk import NOTHING_ASKED, of_the_last, pleasantry, said_already, wants_more
 from medrag.agent.talk import reasons as reasons
-from medrag.agent.things import IMAGE, of_image
 from medrag.agent.verify import verify
 from medrag.errors import ImageError, SettingsError
 from medrag.query import IMAGE_SIDE, make_query

@@ -27,7 +27,7 @@ from medrag.agent.tools import BUILT_IN, TERMINAL, make_tools, own_tools
 from medrag.agent.verify import Entails
 from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
-from medrag.latest import days_of, latest, narrowed, put_aside, strangers
+from medrag.latest import days_of, latest, narrowed, of_the_named, put_aside, strangers
 from medrag.prompts import REFUSAL
 from medrag.query import make_query
 from medrag.score.grounding import claims, supports
@@ -117,7 +117,7 @@ class Agent:
         self, image: Any, question: str, exclude: Sequence[str], patient: str, thread: str, known: Sequence[Piece],
         history: Sequence[tuple[str, str]],
     ) -> Iterator[Event]:  # fmt: skip
-        query = make_query(image, question, exclude)
+        query = of_the_named(make_query(image, question, exclude))
         if not COURSE.search(query.text):
             if len(latest(query.images)) < len(query.images):
                 known = [one for one in known if not _of_image(one)]

@@ -6,23 +6,18 @@ import re
 
 from medrag._util.findings import label_of
 from medrag._util.text import plural
+from medrag._util.which_image import AUX, IMAGE
 from medrag.vlms import _words
 from medrag.vlms._ask import plain
 from medrag.vlms._changed import CHANGE
 
 LONGEST = 400  # characters; a longer text is no question that leans on another, nor one that is leaned on
-AUX = r"(?:is|are|was|were|does|do|did|has|have|had|can|could|may|might|should|will|would)"
 DOES = r"(?:treat|cause|help|prevent|cure|affect|lead to|increase|decrease|reduce|lower|raise|improve|worsen|mean|produce|damage)"
 ASKS = re.compile(rf"\b(?:{AUX}|what|which|who|whose|how|why|where|when)\b", re.IGNORECASE)
-IMAGE = re.compile(  # one of the session's images, by its place among them
-    r"(?: |\b)(?:(?:on|in|for|from|of) )?(?:the )?\b(?P<which>first|second|third|fourth|last|previous|earlier|(?<=the )other) (?:image|film|picture|scan|x-?ray|radiograph|study)\b",
-    re.IGNORECASE,
-)
 IT = re.compile(
     r"\b(?:it|its|this|that|these|those|they|them|(?<=there )ones?|(?<=have )ones?|the (?:finding|lesion|abnormality|disease|condition))\b",
     re.IGNORECASE,
 )
-_NEEDS_A_PLACE = re.compile(rf"\b(?:{AUX}|there|think|say)\W*$", re.IGNORECASE)  # no question ends so
 _PROPERTY = re.compile(
     r"(?:the )?(?:(?:common|main|usual|typical|possible|normal|recommended|maximum|daily|first-line) )*(?:symptoms?|signs?|causes?|treatments?|therapy|complications?|prognosis|risks?|risk factors"
     r"|doses?|dosage|(?:side|adverse) effects?|contraindications?|indications?|interactions?|diagnosis|definition|incidence|prevalence|mechanism) (?:of|for) (?P<of>.+)"
@@ -121,25 +116,6 @@ def disease_of(name: str) -> str:
     while of := whose(name):
         name = of
     return name
-
-
-def of_image(question: str) -> str:
-    """A question about one of the session's images as one about the image at hand: without "in the second image", or with "this image" where a sentence needs it.
-
-    >>> of_image("Is there a mass in the second image?"), of_image("Is the second image normal?")
-    ('Is there a mass?', 'Is this image normal?')
-    """
-    found = IMAGE.search(question)
-    if not found:
-        return question
-    head, tail = question[: found.start()], question[found.end() :]
-    where = re.match(r"\W*(?P<in>on|in|for|from|of)\b", found[0], re.IGNORECASE)
-    if where and not head.strip():
-        rest = tail.lstrip(" ,:")
-        return f"{rest[:1].upper()}{rest[1:]}"
-    if where and not tail.strip(" ?.!") and not _NEEDS_A_PLACE.search(head):
-        return f"{head.rstrip(' ,')}{tail}"
-    return f"{head.rstrip()} {where['in'] + ' ' if where else ''}this image{tail}".strip()
 
 
 def _cut(name: str) -> str:

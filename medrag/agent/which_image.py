@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from medrag.agent.things import IMAGE, LONGEST, of_image
+from medrag._util.which_image import IMAGE, ORDINALS, in_words, of_image
+from medrag.agent.things import LONGEST
 from medrag.vlms._ask import parse
 from medrag.vlms._changed import COURSE
 
-_NUMBERS = ("first", "second", "third", "fourth")
 _HERE = re.compile(  # the same of what is shown now
     r"^(?:(?:on|in|for) )?(?:this|that|the (?:new|other|next|current))(?: (?:one|image|film|picture|scan|x-?ray|radiograph|study))?\W*$|^(?:here|now|this time)\W*$",
     re.IGNORECASE,
@@ -27,12 +27,13 @@ def image_named(question: str, many: int, current: int, recorded: bool = True) -
     >>> image_named("Is there a mass in the third image?", 1, 0), image_named("Was there a mass in the previous study?", 1, 0)
     (-1, None)
     """
-    found = list(IMAGE.finditer(question[:LONGEST]))
+    question = in_words(question[:LONGEST])
+    found = list(IMAGE.finditer(question))
     if len(found) != 1 or not many or COURSE.search(IMAGE.sub(" ", question)):
         return None
     which = found[0]["which"].lower()
     before = {"last": many - 1, "previous": current - 1, "earlier": current - 1}
-    at = before.get(which, _NUMBERS.index(which) if which in _NUMBERS else 1 - current if many == 2 else -1)
+    at = before.get(which, ORDINALS.index(which) if which in ORDINALS else 1 - current if many == 2 else -1)
     return at if 0 <= at < many else None if recorded and which in before else -1
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from small_agent import Script, picture, small_rag
 
+from medrag._util.which_image import of_image
 from medrag.agent.asking import WHY, completed, sub_questions, unclear
 from medrag.agent.chat import NOT_CLEAR, Chat
-from medrag.agent.things import of_image
 from medrag.errors import SettingsError
 from medrag.vlms._ask import plain
 
