@@ -46,3 +46,12 @@ def test_the_script_says_what_it_does() -> None:
 def test_links_of_the_threat_model_exist() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert all((ROOT / name).exists() for name in re.findall(r"\]\((?!http)([\w./-]+)\)", text))
+
+
+def test_the_licence_of_every_package_that_is_named_is_listed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    names = {re.split(r"[\[<>=~!; ]", one)[0].lower() for one in wanted} - {"medrag"}
+    rows = re.findall(r"^\|(.+)\|$", (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8"), re.MULTILINE)
+    listed = {word for row in rows for word in re.findall(r"[a-z0-9][a-z0-9._-]*", row.lower())}
+    assert names - listed == set()

@@ -19,10 +19,18 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.1f}/s" if speed else "", style="progress.data.speed")
 
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -30,6 +38,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         TextColumn("{task.description:<28}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Speed(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

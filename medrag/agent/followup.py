@@ -11,10 +11,10 @@ import re
 from medrag._util.findings import label_of, presence_asked, reading_asked
 from medrag._util.manner import plainly
 from medrag._util.text import words
+from medrag._util.which_image import AUX
 from medrag.agent.things import (
     ACTS,
     ASKS,
-    AUX,
     DOES,
     LONGEST,
     STATE,

@@ -7,7 +7,7 @@ share of its maximum; then Platt scaling for each finding. It reads chest radiog
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,9 +102,3 @@ class FindingsReader:
         places = np.einsum("nchw,oc->nohw", maps, tensors["weight"].numpy(), optimize=True)
         scores: NDArray[np.float32] = places.mean((2, 3)) + peak * places.max((2, 3)) + tensors["bias"].numpy()
         return scores
-
-
-def as_words(probabilities: Mapping[str, float], least: float = 0.1) -> str:
-    """ "Cardiomegaly 0.71, Edema 0.12": the findings from ``least`` up, likeliest first; "none" where there is none."""
-    named = sorted(((p, name) for name, p in probabilities.items() if p >= least), reverse=True)
-    return ", ".join(f"{name.removeprefix('mesh:').replace('_', ' ')} {p:.2f}" for p, name in named) or "none"

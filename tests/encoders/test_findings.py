@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from medrag.encoders.findings import FILE, FindingsReader, as_words
+from medrag.encoders.findings import FILE, FindingsReader
 from medrag.encoders.image_text import OpenClipTexts
 from medrag.errors import ModelMissing
 from medrag.types import Passage
@@ -95,14 +95,6 @@ def test_the_locked_tower_s_words_reach_the_common_space(folder: Path) -> None:
 def test_an_encoder_without_a_reader_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="no reader of findings"):
         FindingsReader(str(tmp_path))
-
-
-def test_findings_as_words() -> None:
-    assert (
-        as_words({"Effusion": 0.7, "Pleural_Thickening": 0.25, "Nodule": 0.01})
-        == "Effusion 0.70, Pleural Thickening 0.25"
-    )
-    assert as_words({"Nodule": 0.01}) == "none"
 
 
 def test_the_command_prints_the_likeliest_finding_first(folder: Path, tmp_path: Path) -> None:
