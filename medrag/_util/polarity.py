@@ -105,6 +105,7 @@ ABSENT_AFTER = (
     rf"(?:has|have) (?:(?!not\b|never\b)\w+ )?been {_ADV}(?:removed|{_OUT})",
     f"{_BE} {_ADV}{_OUT}",
     "ruled(?: |-)out",
+    f"removal{_STOPS}",
     rf"excluded(?:{_STOPS}|(?= (?:by|on|with|clinically|radiographically)\b))",
     rf"(?:{_BE}|came back|returned|remains?|remained) negative{_STOPS}",
     f"(?:{_BE} )?not {_ADV}confirmed",

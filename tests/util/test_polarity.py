@@ -127,6 +127,8 @@ def test_a_phrase_that_is_not_there_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("sentence", "finding", "expected"),
     [
+        ("No pneumothorax following chest tube removal.", "chest tube", "absent"),
+        ("Chest tube removal is planned.", "chest tube", "present"),
         ("Pneumonia has not been excluded.", "pneumonia", "uncertain"),
         ("Pneumonia excluded by CT.", "pneumonia", "absent"),
         ("Hepatitis B negative, HIV-negative.", "HIV", "absent"),
