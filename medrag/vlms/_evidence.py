@@ -80,6 +80,7 @@ _TELLS = (  # what is told without the word by which it is asked for
     ),
     (re.compile(r"\b(?:infection with|mutations? (?:in|of)|deficiency of)\b", re.IGNORECASE), words.stem_set("cause")),
 )
+_HEALTHY = re.compile(r"\b(?:normal(?:ly)?|healthy)\b", re.IGNORECASE)
 _MUCH = re.compile(r"^\W*how much (\w+)", re.IGNORECASE)
 _FEATURE = re.compile(r"\bcan be a feature of\b")  # as the graph writes it, before what has the feature
 _DOSE = re.compile(r"\b(?:dose|dosage)\b|\bhow much\b", re.IGNORECASE)
@@ -264,6 +265,13 @@ def _is_told(question: str, relation: Relation | None, sentence: Sentence) -> bo
         return False
     if _DOSE.search(question) and not any(char.isdigit() for char in sentence.text):
         return False
+    if (
+        relation
+        and relation.name == "appearance"
+        and _HEALTHY.search(question)
+        and not _HEALTHY.search(_placed(sentence))
+    ):
+        return False  # signs of a disease are not what is normal
     if relation and relation.name == "symptoms" and (feature := _FEATURE.search(sentence.text)):
         return (
             not {*words.stem_set(sentence.text[: feature.start()])}
@@ -345,6 +353,12 @@ def tells(relation: Relation, sentence: Sentence) -> bool:
     asked = relation.stems & words.ASKED & sentence.stems
     headed = _under(sentence) is relation and len(sentence.text.split()) > CAPTION
     return bool(asked or relation.tells.search(sentence.text)) or headed
+
+
+def _placed(sentence: Sentence) -> str:
+    """A sentence below its headings."""
+    item = sentence.hit.item
+    return f"{getattr(item, 'title', '')} {getattr(item, 'section', '')} {sentence.lead} {sentence.text}"
 
 
 def _under(sentence: Sentence) -> Relation | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from test_extractive import said_of
 
+from medrag.prompts import REFUSAL
 from medrag.types import Concept, Hit, Passage, Triple
 from medrag.vlms._relations import ROWS, relation_of
 from medrag.vlms._several import asked, choices, compared
@@ -173,3 +174,9 @@ def test_what_has_a_thing_as_its_feature_is_none_of_its_signs() -> None:
     said = said_of("What are the signs of glaucoma?", [Hit(item, 1.0, n, "graph") for n, item in enumerate(stated, 1)])
     assert "large cup" in said
     assert "Marfan" not in said
+
+
+def test_signs_of_a_disease_are_not_how_the_normal_looks() -> None:
+    glaucoma, question = "Signs: a thin rim of the optic disc; a large cup.", "What does a normal optic disc look like?"
+    assert by_books(question, glaucoma, section="The optic disc and glaucoma") == REFUSAL
+    assert "sharp edge" in by_books(question, "The optic disc is round, with a sharp edge.", section="Normal fundus")
