@@ -9,10 +9,11 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,23 +24,31 @@ if TYPE_CHECKING:
     from medrag.protocols import Generator, Retriever
 
 T = TypeVar("T")
+THREAD = "medrag-source"
 MOST = 32  # sources asked at a time, by all questions together
 Asked = tuple[Any, str, Sequence[str]]  # image, question, exclude
 
 
 def as_they_come(ask: Callable[[str], T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
     """What each of the names gives, in the order in which it comes; several are asked at a time, each with the caller's context variables."""
-    if len(names) < 2:
+    if len(names) < 2 or threading.current_thread().name.startswith(
+        THREAD
+    ):  # a source that asks itself waits for no thread
         yield from ((name, ask(name)) for name in names)
         return
     waiting = {_threads().submit(contextvars.copy_context().run, ask, name): name for name in names}
-    for done in as_completed(waiting):
-        yield waiting[done], done.result()
+    try:
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+    finally:  # nobody is left at work on what its owner may close
+        for one in waiting:
+            one.cancel()
+        wait(waiting)
 
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST, thread_name_prefix="medrag-source")
+    return ThreadPoolExecutor(MOST, thread_name_prefix=THREAD)
 
 
 def name_of(value: Any) -> str:

@@ -124,8 +124,16 @@ class MedRAG:
         from medrag.retrieve.within import Within, where
 
         part, items = copy.copy(self), self.store.items if self.store else None
-        part.part = where(**wanted)
-        part.retrievers = {name: Within(one, part.part, items) for name, one in self.retrievers.items()}
+        before = {key: value for key, value in dataclasses.asdict(self.part).items() if value} if self.part else {}
+        if twice := next((key for key in wanted if wanted[key] and before.get(key, wanted[key]) != wanted[key]), ""):
+            raise SettingsError(
+                f"this part of the index is that of {twice} {before[twice]!r}", "begin with the whole index"
+            )
+        part.part = where(**(before | wanted))
+        part.retrievers = {
+            name: Within(getattr(one, "inner", one), part.part, items) for name, one in self.retrievers.items()
+        }
+        part.__dict__.pop("fingerprint", None)
         part.__dict__["_counts"] = None
         return part._listed(*self._groups)
 
@@ -158,7 +166,11 @@ class MedRAG:
         Raises what `open` raises, IndexMismatch where the recipe of the index is another now.
         """
         fresh = self._opened_for(self.settings.access)
-        own = {name: one for name, one in self.retrievers.items() if not type(one).__module__.startswith("medrag.")}
+        own = {
+            name: one
+            for name, one in self.retrievers.items()
+            if not type(getattr(one, "inner", one)).__module__.startswith("medrag.")
+        }
         fresh.retrievers, fresh.settings = {**fresh.retrievers, **own}, self.settings
         fresh.router, fresh.selector = self.router, self.selector
         return fresh
@@ -575,7 +587,8 @@ class MedRAG:
         settings = json.dumps(self.settings.model_dump(), sort_keys=True, default=name_of)
         generator = getattr(self.generator, "fingerprint", "") or self.generator.name
         known = json.dumps(dataclasses.asdict(self.calibration), sort_keys=True) if self.calibration else ""
-        return sha256_text(index, generator, settings, known)[:16]
+        part = json.dumps(dataclasses.asdict(self.part), sort_keys=True) if self.part else ""
+        return sha256_text(index, generator, settings, known, *filter(None, (part,)))[:16]
 
 
 def _loop(name: str) -> Any:

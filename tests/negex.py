@@ -1,4 +1,5 @@
-"""Phrases that deny or leave open, as NegEx (Chapman 2001) and ConText (Harkema 2009) list them, with kin of theirs; written without a look at medrag's own."""
+"""Phrases that deny or leave open, as NegEx (Chapman 2001) and ConText (Harkema 2009) list them, with kin of theirs; written without a look at medrag's own.
+NegEx's bare "cannot" is left out: "cannot lie flat with a large effusion" denies no effusion."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ no|not|without|with no|denies|denied|denying|never|never had|never developed|nev
 no new|no significant|no sign of|no signs of|no suspicious|no suggestion of|no cause of|no complaints of|no findings of|no findings to indicate|no evidence to suggest
 no mammographic evidence of|no radiographic evidence of|not appreciate|not associated with|not complain of|not demonstrate|not exhibit|not feel|not had|not have
 not know of|not known to have|not reveal|not see|not to be|patient was not|without any evidence of|without evidence|without evidence of|without indication of|without sign of
-absence of|cannot see|cannot|could not identify|checked for|declined|declines|evaluate for|fails to reveal|failed to demonstrate|failure to show|free of|negative for
+absence of|cannot see|could not identify|checked for|declined|declines|evaluate for|fails to reveal|failed to demonstrate|failure to show|free of|negative for
 rather than|resolved|test for|tested for|to exclude|unremarkable for|not remarkable for|rule out|r/o|ro|rules out|rules him out|rules him out for
 rules her out for|rules the patient out|rules the patient out for|ruled out|ruled out for|ruled him out|ruled him out for|ruled the patient out|ruled the patient out for
 rule him out|rule him out for|rule her out for|rule the patient out|rule the patient out for|did rule out|did rule out for|did rule him out|did rule the patient out for

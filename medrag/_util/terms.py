@@ -39,14 +39,14 @@ CODES = re.compile(
 )
 NAMES = re.compile(
     r"\b(?:other|another|alternative|alternate|different|medical|lay|scientific|technical) (?:names?|terms?|words?)\b|\bsynonyms?\b|\b(?:is|are) .{1,80}\balso (?:called|known as)\b"
-    r"|\b(?:what|which) else (?:is|are) .{1,80}\bcalled\b|\b(?:stands?|short) for\b",
+    r"|\b(?:what|which) else (?:is|are) .{1,80}\bcalled\b|\bstands? for\b|^\W*what (?:is|are) \S+ short for\b",
     re.IGNORECASE,
 )
 CODE = re.compile(  # within a text, as its vocabulary writes it
     rf"\b(?:(?P<cui>C\d{{7}})|(?P<curie>(?:{'|'.join(map(re.escape, VOCABULARIES))}|ORPHA):\w[\w.]*\w)|ICD-?10(?:-?CM)?:? (?:code )?(?P<icd>[A-Z]\d\d(?:\.\d+)?))(?!\w)"
 )
 TOLD = re.compile(
-    r"(?:Other names|Another name|The codes?) of |\S+ stands for "
+    r"(?:Other names|Another name|The codes?) of |\S+ can stand for "
 )  # how the sentences about a term begin
 
 

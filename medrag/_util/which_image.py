@@ -13,8 +13,9 @@ IMAGE = re.compile(  # one of the session's images, by its place among them
 _NEEDS_A_PLACE = re.compile(rf"\b(?:{AUX}|there|think|say)\W*$", re.IGNORECASE)  # no question ends so
 _PLACES = re.compile(rf"\b(?:{'|'.join((*ORDINALS, 'last', 'other'))})\b", re.IGNORECASE)
 _SHOWN = r"(?:images?|films?|pictures?|scans?|x-?rays?|radiographs?)"
-_NUMBERED = re.compile(
-    r"\b(?:the )?(?P<what>image|film|picture|scan|x-?ray|radiograph) (?:no\.? ?|number |#)?(?P<n>[1-4]|one|two|three|four)\b",
+_NUMBERED = re.compile(  # not "the scan 2 cm large", "the X-ray 2 weeks ago"
+    r"(?<!this )(?<!that )(?<!these )\b(?:the )?(?P<what>image|film|picture|scan|x-?ray|radiograph) (?:(?:no\.? ?|number |#)(?P<sure>[1-4]|one|two|three|four)\b|(?P<n>[1-4])(?=\W*$|[?.,;:!)]|"
+    r" (?:and|or|but|is|are|was|were|show|shows|has|have|than|normal|abnormal|the|there)\b))",
     re.IGNORECASE,
 )
 _NTH = re.compile(r"\b(?P<n>1st|2nd|3rd|4th)(?= (?:image|film|picture|scan|x-?ray|radiograph)\b)", re.IGNORECASE)
@@ -46,14 +47,16 @@ def of_image(question: str) -> str:
 def in_words(question: str) -> str:
     """The question with "image 2" and "2nd image" as "the second image".
 
-    >>> in_words("Is there a mass in image 2?"), in_words("Is the 1st film normal?")
-    ('Is there a mass in the second image?', 'Is the first film normal?')
+    >>> in_words("Is there a mass in image 2?"), in_words("Is the 1st film normal?"), in_words("Is the nodule on the scan 2 cm large?")
+    ('Is there a mass in the second image?', 'Is the first film normal?', 'Is the nodule on the scan 2 cm large?')
     """
     place = {
         **{str(n): word for n, word in enumerate(ORDINALS, 1)},
         **dict(zip(("one", "two", "three", "four"), ORDINALS, strict=True)),
     }
-    question = _NUMBERED.sub(lambda found: f"the {place[found['n'].lower()]} {found['what']}", question)
+    question = _NUMBERED.sub(
+        lambda found: f"the {place[(found['sure'] or found['n']).lower()]} {found['what']}", question
+    )
     return _NTH.sub(lambda found: place[found["n"][0]], question)
 
 

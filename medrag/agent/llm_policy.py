@@ -100,7 +100,7 @@ class NativePolicy:
         try:
             said = self._said(turns, tools, most)
         except GeneratorError as error:
-            if error.kind != NO_TOOLS:
+            if error.kind != NO_TOOLS or memory.get("ids"):  # one that has called before takes tools
                 raise
             self.words = error.message
             return self._in_words(state, tools, left, images)

@@ -209,7 +209,7 @@ def _sheet(page: Any) -> Sheet:
     lines, lost = [], []
     for block in page.get_text("dict", flags=flags)["blocks"]:
         for raw in block.get("lines", ()):
-            seen = [span for span in raw["spans"] if look.sees(span)]
+            seen = [span for span in raw["spans"] if look.sees(span, raw["dir"])]
             lost += [span["text"].strip() for span in raw["spans"] if span not in seen]
             raw["spans"] = seen
             if seen and (line := _line(raw, turn)):

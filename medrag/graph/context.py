@@ -41,7 +41,7 @@ _BEFORE: tuple[tuple[Aside, str], ...] = (  # what stands before a mention, up t
 )  # fmt: skip
 _BEHIND: tuple[tuple[Aside, str], ...] = (
     ("another's", rf"(?:(?!\b{_TURNS}\b)[^.,;])*\b(?:in|of|by) (?:(?:his|her|the|their|a|patient's) )*(?:{_KIN}|family)\b"),
-    ("past", r"\s*,?\s*(?:by (?:report and )?history|in the (?:distant |remote )?past|(?:\w+ ){1,3}ago)\b"),
+    ("past", r"\s*+,?\s*+(?:by (?:report and )?history|in the (?:distant |remote )?past|(?:\w+ ){1,3}ago)\b"),
 )  # fmt: skip
 _ASIDE = [(kind, re.compile(words, re.IGNORECASE)) for kind, words in _BEFORE]
 _ASIDE_BEHIND = [(kind, re.compile(words, re.IGNORECASE)) for kind, words in _BEHIND]

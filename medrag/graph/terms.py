@@ -6,27 +6,30 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from medrag._util.terms import VOCABULARIES, codes_asked, names_asked
-from medrag.graph.words import in_sentence
+from medrag.graph.words import in_sentence, keys
 
 if TYPE_CHECKING:
+    from medrag.graph.link import Mention
     from medrag.graph.store import GraphStore
 
 NAMED = 8  # names of one thing
 CODED = 4  # codes of one vocabulary
 
 
-def about_term(store: GraphStore, node: str, surface: str, question: str) -> str:
-    """The sentences about the term ``surface``, which means ``node``, that the question asks for; empty where it asks for none or there is nothing.
+def about_term(store: GraphStore, mention: Mention, question: str) -> str:
+    """The sentences about the likeliest meaning of a term that the question asks for; empty where it asks for none or there is nothing.
 
     A vocabulary writes "ICD10CM" in a graph and "ICD-10-CM" here.
     """
-    said = _names(store, node, surface) if names_asked(question) else []
+    node, surface = mention.concepts[0], mention.surface
+    said = _names(store, mention) if names_asked(question) else []
     return " ".join([*said, *_codes(store, node, surface, codes_asked(question))])
 
 
-def _names(store: GraphStore, node: str, surface: str) -> list[str]:
-    members = store.members(node)
-    first = store.concept(node).name
+def _names(store: GraphStore, mention: Mention) -> list[str]:
+    """What an abbreviation may stand for, every meaning that the graph has, and the other names of what has one meaning."""
+    node, surface = mention.concepts[0], mention.surface
+    members, first = store.members(node), store.concept(node).name
     short = surface.isupper() and len(surface) <= 6 and len(first) > len(surface)
     every = dict.fromkeys(name for one in members for name in (one.name, *one.synonyms))
     known, others = {_bare(surface), _bare(first) if short else ""}, []
@@ -34,8 +37,10 @@ def _names(store: GraphStore, node: str, surface: str) -> list[str]:
         if not {",", "("} & set(name) and _bare(name) not in known:
             known.add(_bare(name))
             others.append(name)
-    said = [f"{surface} stands for {in_sentence(first, store.proper)}."] if short else []
-    if others:
+    nodes = [*mention.concepts, *(one.node for some in store.named(keys(surface)).values() for one in some)]
+    means = dict.fromkeys(in_sentence(store.concept(one).name, store.proper) for one in nodes)
+    said = [f"{surface} can stand for {_listed(list(means)[:NAMED], last='or')}."] if short else []
+    if others and len(means) < 2:
         begins = "Other names of" if len(others) > 1 else "Another name of"
         said.append(
             f"{begins} {surface} {'are' if len(others) > 1 else 'is'} {_listed([in_sentence(one, store.proper) for one in others[:NAMED]])}."
@@ -62,5 +67,5 @@ def _written(vocabulary: str, codes: Sequence[str]) -> list[str]:
     return [f"{vocabulary}:{code}" if prefixed else code for code in codes[:CODED]]
 
 
-def _listed(parts: Sequence[str], between: str = ", ") -> str:
-    return f"{between.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+def _listed(parts: Sequence[str], between: str = ", ", last: str = "and") -> str:
+    return f"{between.join(parts[:-1])} {last} {parts[-1]}" if len(parts) > 1 else "".join(parts)

@@ -120,7 +120,8 @@ class GraphRetriever:
         are asked for, those stand before the definition."""
         for mention, weight in asked.items():
             for place, node in enumerate(mention.concepts):
-                members, term = self.store.members(node), about_term(self.store, node, mention.surface, question)
+                members, guessed = self.store.members(node), mention.head or mention.near or mention.place
+                term = "" if guessed or place else about_term(self.store, mention, question)
                 defined = next((c for c in members if c.definition), members[0] if term else None)
                 if defined:
                     told = " ".join(filter(None, (term, defined.definition)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from medrag._util.days import day_of
@@ -84,6 +84,12 @@ class Within:
 
     def __post_init__(self) -> None:
         self.name = self.inner.name
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the retriever has, such as the graph's store and linker."""
+        if name == "inner":  # not there yet, while it is copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
     def retrieve(self, query: Query, k: int) -> list[Hit]:
         """At most k hits, as the retriever ranks them."""

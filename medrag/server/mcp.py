@@ -161,6 +161,7 @@ def _paths(rag: MedRAG, start: str, end: str, k: int) -> list[dict[str, Any]]:
     from medrag.retrieve.graph import GraphRetriever
 
     reader = rag.retrievers.get("graph")
+    reader = getattr(reader, "inner", reader)  # of a part of the index
     if not isinstance(reader, GraphRetriever):
         raise SettingsError("this index has no graph", "add an ontology to its recipe")
     starts, ends = reader.nodes_named(start), reader.nodes_named(end)

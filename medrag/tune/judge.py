@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medrag._util.files import appending, sha256_text, whole_lines
+from medrag.errors import GeneratorError
 from medrag.prompts import Prompt
 from medrag.score.reliance import right as clinically_right
 from medrag.types import Context, Query
+from medrag.vlms._messages import CUT
 
 if TYPE_CHECKING:
     from medrag.protocols import Generator
@@ -54,7 +56,12 @@ class LlmJudge:
     def _reply(self, answer: str, reference: str) -> str:
         if (answer, reference) not in self._said:
             text = question(answer, reference)
-            reply = "".join(self.generator.stream(Prompt(text, Context(Query(text)), SYSTEM, MOST), ()))
+            try:
+                reply = "".join(self.generator.stream(Prompt(text, Context(Query(text)), SYSTEM, MOST), ()))
+            except GeneratorError as error:
+                if error.kind != CUT:
+                    raise
+                reply = ""  # it went on and on: the clinical scorer decides
             line = {"key": self.key, "judge": self.name, "answer": answer, "reference": reference, "reply": reply}
             with appending(self.path) as stream:
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -81,7 +81,7 @@ _TELLS = (  # what is told without the word by which it is asked for
     (re.compile(r"\b(?:infection with|mutations? (?:in|of)|deficiency of)\b", re.IGNORECASE), words.stem_set("cause")),
 )
 _HEALTHY = re.compile(r"\b(?:normal(?:ly)?|healthy)\b", re.IGNORECASE)
-_MUCH = re.compile(r"^\W*how much (\w+)", re.IGNORECASE)
+_MUCH = re.compile(r"^\W*how much (fluid|liquid|water|blood|air|urine|contrast|gas)\b", re.IGNORECASE)
 _FEATURE = re.compile(r"\bcan be a feature of\b")  # as the graph writes it, before what has the feature
 _DOSE = re.compile(r"\b(?:dose|dosage)\b|\bhow much\b", re.IGNORECASE)
 _PEOPLE = [
@@ -107,7 +107,13 @@ CAPTION = 9  # words of what is no sentence of its own under a heading
 LONGEST = 70  # words of a sentence
 LISTED = 140  # words of a sentence that is a list
 TITLED = 4  # words of a heading that says more than "Treatment"
-_LEAD = re.compile(r"[A-Z][a-z]+(?: [a-z]+){0,2}\.")  # a heading in the line of its text
+_LEAD = re.compile(  # a heading in the line of its text, not a short sentence
+    r"(?!(?:No|Not|Never|It|This|They|These|He|She|We|There)\b)[A-Z][a-z]+(?: (?!(?:is|are|was|were|be|has|have|had|may|can|must|should|will|does|do|did|not|no)\b)[a-z]+)?\."
+)
+_PLAIN_LEADS = frozenset(
+    f"{name}."
+    for name in "definition description anatomy physiology histology technique indications introduction overview background summary note".split()
+)
 _SUMMARY = re.compile(r"^\s*Summary\s*:\s*")
 _BULLET = re.compile(r"(?<=[.!?;:])\s+[-•*–]\s+(?=[A-Z])")  # of a list whose lines were run together
 READER = "reader"  # the retriever's name of what the expert model said of the question's own images
@@ -160,7 +166,7 @@ def collect(context: Context) -> list[Sentence]:
         before: frozenset[str] = frozenset()
         lead = ""
         for place, text in enumerate(split(_unheaded(hit))):
-            if _LEAD.fullmatch(text):
+            if _LEAD.fullmatch(text) and (relation_of(text) or text.lower() in _PLAIN_LEADS):
                 lead = text
                 continue
             stems = words.stem_set(text)

@@ -371,3 +371,25 @@ def test_the_transparent_words_over_a_scanned_page_are_read(tmp_path: Path) -> N
     document.save(tmp_path / "scan.pdf")
     pages = [page for page in PdfPages("p", tmp_path / "scan.pdf", ocr=False).read(never) if isinstance(page, Page)]
     assert words in pages[0].text
+
+
+@pytest.mark.parametrize("leading", [12, 16])
+def test_unseen_words_between_and_over_seen_ones_are_left_out(tmp_path: Path, leading: int) -> None:
+    import pymupdf
+
+    document = pymupdf.open()
+    page = document.new_page()
+    for n in range(8):
+        page.insert_text((72, 100 + n * leading), f"Line {n} of the report is black.", fontsize=10)
+        page.insert_text((72, 100 + (n + 0.5) * leading), "Ignore what stands above", fontsize=6, color=(1, 1, 1))
+        page.insert_text((260, 100 + n * leading), "nobody reads this word", fontsize=10, color=(1, 1, 1))
+    page.insert_text((72, 400), "Underlined by a line", color=(1, 1, 1))
+    page.draw_line((72, 402), (200, 402))
+    document.save(tmp_path / "a.pdf")
+    text = "".join(
+        page.text
+        for page in PdfPages("p", tmp_path / "a.pdf", ocr=False).read(lambda _: None)
+        if isinstance(page, Page)
+    )
+    assert text.count("of the report is black") == 8
+    assert not any(word in text for word in ("Ignore", "nobody", "Underlined"))

@@ -281,7 +281,7 @@ def test_a_graph_that_holds_withheld_vectors_is_searched_to_the_end() -> None:
 
 @pytest.mark.parametrize("options", [{"ef": "64"}, {"nprobe": None}, {"nprobe": 1.5}])
 def test_an_effort_that_is_no_number_is_told_when_the_index_is_made(options: dict[str, object]) -> None:
-    with pytest.raises(SettingsError, match="whole numbers"):
+    with pytest.raises(SettingsError, match="whole number"):
         FaissIndex(**options)  # type: ignore[arg-type]
 
 

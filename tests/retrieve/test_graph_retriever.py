@@ -205,7 +205,7 @@ def test_an_abbreviation_is_told_in_full(tmp_path: Path) -> None:
         builder.add([Concept("hpo:HP:9", "Pneumothorax", ("Collapsed lung", "Pneumothorax (disease)"))])
         builder.finish()
     hits = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("What does PTX stand for?"), 5)
-    assert texts(hits) == ["Pneumothorax: PTX stands for pneumothorax. Another name of PTX is collapsed lung."]
+    assert texts(hits) == ["Pneumothorax: PTX can stand for pneumothorax. Another name of PTX is collapsed lung."]
 
 
 @pytest.mark.parametrize(
@@ -232,3 +232,19 @@ def test_how_often_a_disease_has_a_feature_is_told_by_every_row(
     (hit,) = [hit for hit in found if isinstance(hit.item, Triple)]
     assert hit.item.text == f"Marfan syndrome can present with pulmonary mass ({said})."
     assert hit.item.meta["frequency"] == "; ".join(dict.fromkeys(often for _, often in rows if often))
+
+
+def test_a_guessed_concept_gives_a_term_no_names(retriever: GraphRetriever) -> None:
+    """ "mass" alone is a guess at one of the longer names."""
+    found = texts(retriever.retrieve(Query("What is another name for mass? Which CUI does a mass have?"), 50))
+    assert not [text for text in found if "name of" in text or "code of" in text]
+
+
+def test_an_abbreviation_of_several_things_is_told_with_all_of_them(tmp_path: Path) -> None:
+    with GraphStore.create(tmp_path / "g") as builder:
+        builder.add(
+            [Concept("hpo:HP:7", "Mitral stenosis", ("MS",)), Concept("hpo:HP:8", "Multiple sclerosis", ("MS",))]
+        )
+        builder.finish()
+    hits = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("What does MS stand for?"), 5)
+    assert any("MS can stand for " in text and "sclerosis" in text and "stenosis" in text for text in texts(hits))

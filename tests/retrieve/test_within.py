@@ -119,3 +119,42 @@ def test_sources_are_asked_at_the_same_time() -> None:
     both = {name: Waits([book], name=name) for name in ("one", "two")}
     asked = MedRAG(both, DomainRouter(list(both)), AdaptiveSelector(), FakeGenerator(["A mass [E1]."]))
     assert [hit.item for hit in asked.retrieve("a mass")] == [book]
+
+
+def test_filters_add_up_and_hold_in_what_is_opened_from_a_part(rag: MedRAG) -> None:
+    part = rag.within(patient="A").within(since="2021-01-01")
+    assert {hit.item.doc for hit in part.retrieve("a mass in the lung", k=20)} == {"r:s2"}
+    assert part.fingerprint != rag.fingerprint != rag.within(patient="A").fingerprint
+    with pytest.raises(SettingsError, match="begin with the whole index"):
+        part.within(patient="B")
+
+
+def test_a_source_that_asks_an_index_of_its_own_is_answered(rag: MedRAG) -> None:
+    class Asks(ListRetriever):
+        def retrieve(self, query: Query, k: int) -> list[Hit]:
+            return rag.retrieve(query.text, k=k)
+
+    names = [f"source{n}" for n in range(40)]  # more than there are threads
+    asked = MedRAG(
+        {name: Asks([], name=name) for name in names}, DomainRouter(names), AdaptiveSelector(), FakeGenerator([""])
+    )
+    assert asked.retrieve("a mass in the lung", k=3)
+
+
+def test_an_error_waits_for_the_other_sources() -> None:
+    done = threading.Event()
+
+    class Fails(ListRetriever):
+        def retrieve(self, query: Query, k: int) -> list[Hit]:
+            raise SettingsError("no such thing")
+
+    class Slow(ListRetriever):
+        def retrieve(self, query: Query, k: int) -> list[Hit]:
+            threading.Event().wait(0.3)
+            done.set()
+            return []
+
+    both = {"fails": Fails([], name="fails"), "slow": Slow([], name="slow")}
+    with pytest.raises(SettingsError, match="no such thing"):
+        MedRAG(both, DomainRouter(list(both)), AdaptiveSelector(), FakeGenerator([""])).retrieve("a mass")
+    assert done.is_set()

@@ -127,6 +127,16 @@ def test_a_phrase_that_is_not_there_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("sentence", "finding", "expected"),
     [
+        ("She declined surgery for the pneumothorax.", "pneumothorax", "present"),
+        ("Declining lung function with known emphysema.", "emphysema", "present"),
+        ("Costophrenic angle excluded and small effusion on the right.", "effusion", "present"),
+        ("Nil by mouth with pneumonia.", "pneumonia", "present"),
+        ("Denial of pain with rib fracture.", "rib fracture", "present"),
+        ("Treatment of pneumonia was denied.", "pneumonia", "present"),
+        ("Hardly any improvement of the effusion.", "effusion", "present"),
+        ("Hardly any effusion.", "effusion", "absent"),
+        ("The patient cannot lie flat with a large effusion.", "effusion", "present"),
+        ("Patient declines chest pain.", "chest pain", "absent"),
         ("No pneumothorax following chest tube removal.", "chest tube", "absent"),
         ("Chest tube removal is planned.", "chest tube", "present"),
         ("Pneumonia has not been excluded.", "pneumonia", "uncertain"),

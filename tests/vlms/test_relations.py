@@ -130,14 +130,17 @@ def test_what_no_book_can_answer(question: str) -> None:
 @pytest.mark.parametrize(
     ("question", "wanted"),
     [
-        ("What does PTX stand for?", "PTX stands for pneumothorax [E1]. Another name of PTX is collapsed lung [E1]."),
+        (
+            "What does PTX stand for?",
+            "PTX can stand for pneumothorax [E1]. Another name of PTX is collapsed lung [E1].",
+        ),
         ("What is the code of PTX?", "The code of PTX is UMLS C0032326 [E1]."),
         ("Which CUI does PTX have?", "The code of PTX is UMLS C0032326 [E1]."),
         ("What is PTX?", "Pneumothorax: Air in the pleural space [E1]."),
     ],
 )
 def test_a_term_is_told_without_its_definition(question: str, wanted: str) -> None:
-    names = "PTX stands for pneumothorax. Another name of PTX is collapsed lung." if "stand" in question else ""
+    names = "PTX can stand for pneumothorax. Another name of PTX is collapsed lung." if "stand" in question else ""
     codes = "The code of PTX is UMLS C0032326." if "is PTX?" not in question and not names else ""
     told = " ".join(filter(None, (names, codes, "Air in the pleural space.")))
     concept = Concept("hpo:HP:9", "Pneumothorax", ("Collapsed lung",), ("C0032326",), told, meta={"asked": "PTX"})
@@ -180,3 +183,16 @@ def test_signs_of_a_disease_are_not_how_the_normal_looks() -> None:
     glaucoma, question = "Signs: a thin rim of the optic disc; a large cup.", "What does a normal optic disc look like?"
     assert by_books(question, glaucoma, section="The optic disc and glaucoma") == REFUSAL
     assert "sharp edge" in by_books(question, "The optic disc is round, with a sharp edge.", section="Normal fundus")
+
+
+@pytest.mark.parametrize(
+    ("question", "texts", "wanted"),
+    [
+        ("Can asthma be cured?", "Asthma is incurable. Inhalers relieve asthma.", "Asthma is incurable"),
+        ("Is rabies fatal?", "Rabies is fatal. A vaccine prevents rabies.", "Rabies is fatal"),
+        ("How much ibuprofen is dangerous?", "Ibuprofen is sold in bottles of 100 ml.", REFUSAL),
+        ("What causes a child to be short for its age?", "A lack of growth hormone causes a child to be short for its age.", "growth hormone"),
+    ],
+)  # fmt: skip
+def test_a_short_sentence_is_no_heading_and_a_price_is_no_dose(question: str, texts: str, wanted: str) -> None:
+    assert wanted in by_books(question, texts)
