@@ -116,7 +116,8 @@ def noted(folder: Path) -> Path | None:
 
 
 def build_command(folder: Path, name: str = "") -> str:
-    """The command that builds the index in a folder again, with the recipe file that it was built from where that is known. Deletions hold."""
+    """The command that builds the index in a folder again, with the recipe file that it was built from where that is known. Deletions hold,
+    unless it is the manifest that is damaged, which the build tells."""
     return f"medrag index build {shlex.quote(str(noted(folder) or name or guess_name(folder)))}"
 
 

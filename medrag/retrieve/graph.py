@@ -121,6 +121,9 @@ class GraphRetriever:
         for mention, weight in asked.items():
             for place, node in enumerate(mention.concepts):
                 members, guessed = self.store.members(node), mention.head or mention.near or mention.place
+                guessed = (
+                    guessed or question[mention.start : mention.end] != mention.surface
+                )  # seen, or read in a report
                 term = "" if guessed or place else about_term(self.store, mention, question)
                 defined = next((c for c in members if c.definition), members[0] if term else None)
                 if defined:

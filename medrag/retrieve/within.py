@@ -2,7 +2,7 @@
 
 What may be found is worked out once for each filter, and goes into the search of every index as the ids that are allowed (FAISS's IDSelector, Milvus' filter,
 BM25's mask), so that k results come where there are k. What an item does not say of itself, its study says; an item that says nothing of a patient,
-a day or a licence is left out where one is asked for, and one without a domain is of all of them.
+a day or a licence is left out where one is asked for, and one without a domain is of all of them, as a graph's statements are, with all that they count.
 """
 
 from __future__ import annotations
