@@ -31,9 +31,8 @@ Asked = tuple[Any, str, Sequence[str]]  # image, question, exclude
 
 def as_they_come(ask: Callable[[str], T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
     """What each of the names gives, in the order in which it comes; several are asked at a time, each with the caller's context variables."""
-    if len(names) < 2 or threading.current_thread().name.startswith(
-        THREAD
-    ):  # a source that asks itself waits for no thread
+    nested = threading.current_thread().name.startswith(THREAD)  # a source that asks itself must wait for no thread
+    if len(names) < 2 or nested:
         yield from ((name, ask(name)) for name in names)
         return
     waiting = {_threads().submit(contextvars.copy_context().run, ask, name): name for name in names}

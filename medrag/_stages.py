@@ -18,9 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 from medrag._filling import batches
 from medrag._util import apart
 from medrag._util.files import atomic_open, sha256_text, write_json
-from medrag._util.instructions import hidden, visible
 from medrag._util.parts import Part
 from medrag._util.progress import track
+from medrag._util.unseen import without_unseen
 from medrag.errors import BadRecord, CorpusError
 from medrag.indexes.content import Tally, tables_digest
 from medrag.indexes.records import FILE as RECORDS
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 STATEMENTS = "statements.jsonl.gz"  # concepts and statements by corpus, where corpora have labels
 CAME_BEFORE = "this id came before"
-_NAMES = frozenset(  # of an item: what a file, a patient or another item is found by
-    "id doc source images path paths passage subject_id object_id uid study_uid patient patient_id accession".split()
-)
 STORED = ("passage", "page", "image", "study")  # kinds that are always in items.db
 
 
@@ -341,24 +338,6 @@ class Storing:
             if self.labelled:  # what `medrag.access` makes the graph of some corpora from
                 with gzip.open(self.folder / STATEMENTS, "at", compresslevel=1, encoding="utf-8") as lines:
                     lines.writelines(f"{corpus}\t{item_to_json(one)}\n" for one in statements)
-
-
-def without_unseen(line: bytes) -> tuple[bytes, int]:
-    """An item's line without characters that nobody sees, and how many there were but for soft hyphens; names of files and ids stay as they are."""
-    text = line.decode()
-    if text == visible(text):
-        return line, 0
-    raw = {key: value if key in _NAMES else _seen(value) for key, value in json.loads(text).items()}
-    clean = f"{json.dumps(raw, ensure_ascii=False, separators=(',', ':'))}\n"
-    return clean.encode(), hidden(text.replace("\u00ad", "")) - hidden(clean.replace("\u00ad", ""))
-
-
-def _seen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: one if key in _NAMES else _seen(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_seen(one) for one in value]
-    return visible(value) if isinstance(value, str) else value
 
 
 def without(item: Item, deleted: Collection[str]) -> Item:

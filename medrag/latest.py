@@ -89,10 +89,10 @@ def put_aside(query: Query) -> str:
 
 def patients(images: Sequence[QueryImage]) -> set[str]:
     """The patients that the files name, in one spelling."""
-    return {_spelled(image.meta.get("patient_id")) for image in images} - {""}
+    return {spelled(image.meta.get("patient_id")) for image in images} - {""}
 
 
-def _spelled(patient: object) -> str:
+def spelled(patient: object) -> str:
     """An id without regard to case and leading zeros, which systems write differently."""
     return str(patient or "").strip().casefold().lstrip("0")
 
@@ -138,7 +138,7 @@ def _uids(numbers: Collection[tuple[str, str]]) -> set[str]:
 
 def patient_of(item: Item) -> str:
     """Whose it is, where it says so, spelled as in `patients`."""
-    return _spelled(getattr(item, "patient", "") or item.meta.get("patient") or item.meta.get("patient_id"))
+    return spelled(getattr(item, "patient", "") or item.meta.get("patient") or item.meta.get("patient_id"))
 
 
 def numbered(places: Sequence[int]) -> str:

@@ -121,18 +121,11 @@ class MedRAG:
 
         Raises SettingsError for what is no day or no such field, and where nothing is asked for.
         """
-        from medrag.retrieve.within import Within, where
+        from medrag.retrieve.within import narrowed, within
 
-        part, items = copy.copy(self), self.store.items if self.store else None
-        before = {key: value for key, value in dataclasses.asdict(self.part).items() if value} if self.part else {}
-        if twice := next((key for key in wanted if wanted[key] and before.get(key, wanted[key]) != wanted[key]), ""):
-            raise SettingsError(
-                f"this part of the index is that of {twice} {before[twice]!r}", "begin with the whole index"
-            )
-        part.part = where(**(before | wanted))
-        part.retrievers = {
-            name: Within(getattr(one, "inner", one), part.part, items) for name, one in self.retrievers.items()
-        }
+        part = copy.copy(self)
+        part.part = narrowed(self.part, wanted)
+        part.retrievers = within(self.retrievers, part.part, self.store.items if self.store else None)
         part.__dict__.pop("fingerprint", None)
         part.__dict__["_counts"] = None
         return part._listed(*self._groups)

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medrag._util.instructions import visible
 from medrag._util.render import page_of
+from medrag._util.unseen import visible
 from medrag.types import Page
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from poisoned import BODY, CASES, MARK
 
-from medrag._util.instructions import hidden, instruction_in, visible
+from medrag._util.instructions import instruction_in
+from medrag._util.unseen import hidden, visible
 from medrag.agent.graph import Agent
 from medrag.pipeline import MedRAG
 from medrag.prompts import evidence_block

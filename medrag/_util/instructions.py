@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from medrag._util.unseen import visible
+
 INSTRUCTS = "it gives instructions"  # how a reason begins
 
-# zero-width and direction marks, soft hyphens, variation selectors, tags: nobody sees them, and words are split or hidden with them
-_UNSEEN = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]"
-)
 _LETTERS = str.maketrans(
     "аеорсухіјѕԁոАВЕКМНОРСТХІЅ", "aeopcyxijsdnABEKMHOPCTXIS"
 )  # Cyrillic and Armenian twins of Latin letters
@@ -37,16 +35,6 @@ _INSTRUCTS = re.compile(
     r"|^\s*(?:CALL|ACTION)\s*:|(?-i:\b(?:SYSTEM|ASSISTANT|USER|HUMAN)\s*:)",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )  # fmt: skip
-
-
-def visible(text: str) -> str:
-    """The text without characters that nobody sees."""
-    return _UNSEEN.sub("", text)
-
-
-def hidden(text: str) -> int:
-    """How many characters of a text nobody sees."""
-    return len(_UNSEEN.findall(text))
 
 
 def instruction_in(text: str) -> str:

@@ -44,10 +44,8 @@ EXAMPLES = ("What are the symptoms of gout?", "Is there a pleural effusion on th
 NOTED = "I take it that it is about {name}. What would you like to know?"
 NO_MORE = "Nothing more was found on “{question}”."
 RECALLED = 0.5  # of the evidence budget that earlier evidence may take
-COMPARED = (
-    "agent:history",
-    "agent:compare",
-)  # how the ids begin of what the tools tell of several studies for one question
+# how the ids begin of what the tools tell of several studies for one question
+COMPARED = ("agent:history", "agent:compare")
 REMEMBERED = 200  # pieces
 
 

@@ -120,11 +120,10 @@ class GraphRetriever:
         are asked for, those stand before the definition."""
         for mention, weight in asked.items():
             for place, node in enumerate(mention.concepts):
-                members, guessed = self.store.members(node), mention.head or mention.near or mention.place
-                guessed = (
-                    guessed or question[mention.start : mention.end] != mention.surface
-                )  # seen, or read in a report
-                term = "" if guessed or place else about_term(self.store, mention, question)
+                members, named = self.store.members(node), question[mention.start : mention.end] == mention.surface
+                # no guess, nor what was seen on an image or read in a report
+                sure = named and not (place or mention.head or mention.near or mention.place)
+                term = about_term(self.store, mention, question) if sure else ""
                 defined = next((c for c in members if c.definition), members[0] if term else None)
                 if defined:
                     told = " ".join(filter(None, (term, defined.definition)))

@@ -8,7 +8,7 @@ a day or a licence is left out where one is asked for, and one without a domain 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 from medrag._util.days import day_of
 from medrag._util.near import meant
 from medrag.errors import SettingsError
-from medrag.latest import patient_of
-from medrag.types import Hit, Item, Query, Study, Where, domain_of
+from medrag.latest import patient_of, spelled
+from medrag.types import Hit, Item, Query, Where, domain_of
 
 if TYPE_CHECKING:
     from medrag.indexes.items import ItemStore
@@ -43,6 +43,16 @@ def where(**wanted: str) -> Where:
     return Where(domain, license, patient, *days)
 
 
+def narrowed(part: Where | None, wanted: Mapping[str, str]) -> Where:
+    """The filter ``wanted`` within a part that is one already. Raises SettingsError, too, for a field that the part has with another value."""
+    before = {key: value for key, value in dataclasses.asdict(part).items() if value} if part else {}
+    if twice := next((key for key, value in wanted.items() if value and before.get(key, value) != value), ""):
+        raise SettingsError(
+            f"this part of the index is that of {twice} {before[twice]!r}", "begin with the whole index"
+        )
+    return where(**(before | {key: value for key, value in wanted.items() if value or key not in before}))
+
+
 def holds(wanted: Where, item: Item, study: Item | None = None) -> bool:
     """Whether an item, or where it does not say the study that it is of, is what is wanted."""
     both = [one for one in (item, study) if one is not None]
@@ -50,7 +60,7 @@ def holds(wanted: Where, item: Item, study: Item | None = None) -> bool:
         return False
     if wanted.license and _said(str(one.meta.get("license", "")) for one in both).lower() != wanted.license.lower():
         return False
-    if wanted.patient and _said(map(patient_of, both)).lower() != wanted.patient.strip().lower():
+    if wanted.patient and _said(map(patient_of, both)) != spelled(wanted.patient):
         return False
     day = _said(map(_day, both)) if wanted.since or wanted.until else ""
     return not (wanted.since or wanted.until) or bool(day and wanted.since <= day <= (wanted.until or day))
@@ -104,4 +114,9 @@ class Within:
     def _lets(self, item: Item) -> bool:
         if self.items is None or item.kind in ("concept", "triple"):
             return holds(self.wanted, item)
-        return item.id in allowed(self.items, self.wanted) or (isinstance(item, Study) and holds(self.wanted, item))
+        return item.id in allowed(self.items, self.wanted)
+
+
+def within(retrievers: Mapping[str, Retriever], wanted: Where, items: ItemStore | None) -> dict[str, Retriever]:
+    """The retrievers of a part; those of a wider part are taken out of it."""
+    return {name: Within(getattr(one, "inner", one), wanted, items) for name, one in retrievers.items()}

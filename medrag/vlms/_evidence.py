@@ -173,18 +173,8 @@ def collect(context: Context) -> list[Sentence]:
             told = [means for pattern, means in _TELLS if pattern.search(text)]
             stems = stems.union(*told, *(asked for name, asked in named if name <= stems))
             if whole or usable(text):
-                found.append(
-                    Sentence(
-                        key,
-                        hit,
-                        text,
-                        place,
-                        stems,
-                        heading | words.stem_set(lead),
-                        before if _BACK.match(text) else frozenset(),
-                        lead,
-                    )
-                )
+                carried, above = before if _BACK.match(text) else frozenset(), heading | words.stem_set(lead)
+                found.append(Sentence(key, hit, text, place, stems, above, carried, lead))
             before = stems
     return found
 
@@ -271,18 +261,11 @@ def _is_told(question: str, relation: Relation | None, sentence: Sentence) -> bo
         return False
     if _DOSE.search(question) and not any(char.isdigit() for char in sentence.text):
         return False
-    if (
-        relation
-        and relation.name == "appearance"
-        and _HEALTHY.search(question)
-        and not _HEALTHY.search(_placed(sentence))
-    ):
-        return False  # signs of a disease are not what is normal
+    if relation and relation.name == "appearance" and _HEALTHY.search(question):
+        return bool(_HEALTHY.search(_placed(sentence)))  # signs of a disease are not what is normal
     if relation and relation.name == "symptoms" and (feature := _FEATURE.search(sentence.text)):
-        return (
-            not {*words.stem_set(sentence.text[: feature.start()])}
-            >= {*words.stem_set(question)} - relation.stems - words.FRAME
-        )
+        named = words.stem_set(question) - relation.stems - words.FRAME
+        return not named <= words.stem_set(sentence.text[: feature.start()])
     if relation and relation.name == "count" and not _counts(question, sentence.text):
         return False
     slot = _SLOT.match(question)
@@ -325,9 +308,8 @@ def subject(ask: Ask) -> list[str]:
     own = [stem for stem in ask.subject if relation is None or stem not in relation.stems]
     if much := _MUCH.match(ask.text):  # "200 mL are needed" says how much fluid
         own = [stem for stem in own if stem not in words.stem_set(much[1])] or own
-    by = (
-        None if _WH.match(ask.text) else _BY.search(ask.text)
-    )  # "Is measles caused by a bacterium?" is answered by what causes measles
+    # "Is measles caused by a bacterium?" is answered by what causes measles
+    by = None if _WH.match(ask.text) else _BY.search(ask.text)
     return [stem for stem in own if stem in words.stem_set(ask.text[: by.start()])] or own if by else own
 
 
@@ -369,9 +351,8 @@ def _placed(sentence: Sentence) -> str:
 
 def _under(sentence: Sentence) -> Relation | None:
     """What the heading over a sentence promises to tell, of two the nearer one."""
-    return (relation_of(sentence.lead) if sentence.lead else None) or relation_of(
-        str(getattr(sentence.hit.item, "section", ""))
-    )
+    section = str(getattr(sentence.hit.item, "section", ""))
+    return relation_of(sentence.lead) or relation_of(section)
 
 
 def _weights(ask: Ask, pool: Sequence[Sentence]) -> dict[str, float]:

@@ -243,8 +243,22 @@ def test_a_guessed_concept_gives_a_term_no_names(retriever: GraphRetriever) -> N
 def test_an_abbreviation_of_several_things_is_told_with_all_of_them(tmp_path: Path) -> None:
     with GraphStore.create(tmp_path / "g") as builder:
         builder.add(
-            [Concept("hpo:HP:7", "Mitral stenosis", ("MS",)), Concept("hpo:HP:8", "Multiple sclerosis", ("MS",))]
+            [
+                Concept("hpo:HP:7", "Mitral stenosis", ("MS",)),
+                Concept("hpo:HP:8", "Multiple sclerosis", ("MS", "Disseminated sclerosis")),
+            ]
         )
         builder.finish()
     hits = GraphRetriever(GraphStore.open(tmp_path / "g")).retrieve(Query("What does MS stand for?"), 5)
+    assert not any("name of MS" in text or "names of MS" in text for text in texts(hits))
     assert any("MS can stand for " in text and "sclerosis" in text and "stenosis" in text for text in texts(hits))
+
+
+def test_names_are_told_of_what_the_question_names_alone(retriever: GraphRetriever) -> None:
+    """Not of what a findings reader sees, or reports of look-alikes state, in words of their own."""
+    cancer = retriever.linker.term("lung cancer")
+    assert cancer
+    seeing = GraphRetriever(retriever.store, reported=lambda query, linker: {cancer: 1.0})  # type: ignore[arg-type]
+    found = texts(seeing.retrieve(Query("What is another name for a pulmonary mass?"), 50))
+    assert any("lung cancer" in text for text in found)
+    assert not [text for text in found if "name of lung cancer" in text]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 
 def run(code: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -111,3 +112,36 @@ def test_any_value_that_does_not_say_no_asks_for_it_and_the_client_keeps_to_it()
     """
     told = [run(code, MEDRAG_OFFLINE=value).stdout.strip() for value in (" 1", "y", "0", "No")]
     assert told == ["refused", "refused", "ServerError", "ServerError"]
+
+
+def test_a_worker_that_encodes_reaches_nobody_either(tmp_path: Path) -> None:
+    """Each process has sockets of its own: what the build forbids, its workers must forbid themselves."""
+    (tmp_path / "reaching.py").write_text(
+        textwrap.dedent(
+            """
+            import socket
+            from medrag.testing import FakeEncoder
+
+            class Reaching(FakeEncoder):
+                def __init__(self, model, *, batch=0, device=""):
+                    super().__init__()
+
+                def encode_items(self, items):
+                    socket.getaddrinfo("example.org", 443)
+                    return super().encode_items(items)
+            """
+        )
+    )
+    code = """
+        from medrag.encoders.spread import encode_lines
+        from medrag.errors import OfflineError
+        from medrag.settings import EncoderSettings
+        from medrag.types import Passage, item_to_json
+        settings = EncoderSettings(model="x", kind="reaching:Reaching").model_dump_json()
+        try:
+            encode_lines(settings, [item_to_json(Passage("a:1~0", "a:1", "A mass."))], 1)
+        except OfflineError:
+            print("kept")
+    """
+    done = run(code, MEDRAG_OFFLINE="1", PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    assert done.stdout.strip() == "kept", done.stderr

@@ -6,7 +6,8 @@ import pytest
 from test_extractive import said_of
 
 from medrag.prompts import REFUSAL
-from medrag.types import Concept, Hit, Passage, Triple
+from medrag.types import Concept, Context, Hit, Passage, Query, Triple
+from medrag.vlms._evidence import collect
 from medrag.vlms._relations import ROWS, relation_of
 from medrag.vlms._several import asked, choices, compared
 from medrag.vlms.extractive import REST
@@ -180,8 +181,13 @@ def test_what_has_a_thing_as_its_feature_is_none_of_its_signs() -> None:
 
 
 def test_signs_of_a_disease_are_not_how_the_normal_looks() -> None:
-    glaucoma, question = "Signs: a thin rim of the optic disc; a large cup.", "What does a normal optic disc look like?"
-    assert by_books(question, glaucoma, section="The optic disc and glaucoma") == REFUSAL
+    glaucoma, question = (
+        "A thin rim of the optic disc is seen, and a large cup.",
+        "What does a normal optic disc look like?",
+    )
+    lens = "Normal pressure is 10 to 21 mmHg. A normal lens is clear. A normal pupil is round."
+    assert "thin rim" not in by_books(question, glaucoma, lens, section="The optic disc and glaucoma")
+    assert by_books(question.replace("normal ", ""), glaucoma, section="The optic disc and glaucoma") != REFUSAL
     assert "sharp edge" in by_books(question, "The optic disc is round, with a sharp edge.", section="Normal fundus")
 
 
@@ -196,3 +202,12 @@ def test_signs_of_a_disease_are_not_how_the_normal_looks() -> None:
 )  # fmt: skip
 def test_a_short_sentence_is_no_heading_and_a_price_is_no_dose(question: str, texts: str, wanted: str) -> None:
     assert wanted in by_books(question, texts)
+
+
+def test_a_short_finding_is_no_heading() -> None:
+    book = Passage("b:1~0", "b:1", "Appearance. Large effusion. The costophrenic angle is blunted.")
+    found = collect(Context(Query("?"), (Hit(book, 1.0, 1, "dense"),)))
+    assert [(one.text, one.lead) for one in found] == [
+        ("Large effusion.", "Appearance."),
+        ("The costophrenic angle is blunted.", "Appearance."),
+    ]
