@@ -58,18 +58,22 @@ def main() -> None:
 
 
 def apart(part: str, options: Any) -> dict[str, Any]:
-    """One part in a process of its own. ``private_peak_mb``: the most memory seen that could not be given back to the disk, looked at each second."""
+    """One part in a process of its own."""
     command = [sys.executable, __file__, "--part", part]
     for name in ("count", "queries", "factory", "recall", "seed", "work"):
         command += [f"--{name}", str(getattr(options, name))]
-    env = {**os.environ, "MEDRAG_HOME": str(options.work / "home")}
+    return watched(command, {**os.environ, "MEDRAG_HOME": str(options.work / "home")})
+
+
+def watched(command: list[str], env: dict[str, str], every: float = 1.0) -> dict[str, Any]:
+    """The last line that a command says, and ``private_peak_mb``: the most memory seen that could not be given back to the disk, looked at ``every`` so many seconds."""
     most = 0.0
     with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, stdout=said, text=True, env=env) as running:
         while running.poll() is None:
             most = max(most, status("RssAnon", running.pid))
-            time.sleep(1)
+            time.sleep(every)
         if running.returncode:
-            raise SystemExit(f"the part {part!r} ended with {running.returncode}")
+            raise SystemExit(f"{' '.join(command)} ended with {running.returncode}")
         said.seek(0)
         return {**json.loads(said.read().splitlines()[-1]), "private_peak_mb": round(most)}
 
