@@ -14,8 +14,10 @@ import pymupdf
 import pytest
 from PIL import Image
 
+from medrag._snapshots import keep, restore
 from medrag._util.draw import picture_of
 from medrag.build import BuildReport, append, build, compact, delete
+from medrag.convert import convert, with_kind
 from medrag.encoders._shared import picture, picture_key
 from medrag.errors import BadRecord
 from medrag.indexes.faiss import FaissIndex
@@ -322,6 +324,30 @@ def test_an_index_that_is_to_keep_off_the_gpu_stays_off_it(tmp_path: Path) -> No
         index.add(["a"], rows[:1] if isinstance(index, FaissIndex) else [rows])
         index.save(tmp_path / "index")
         assert type(index).open(tmp_path / "index").gpu == "never"
+
+
+def test_shards_grow_are_kept_and_are_converted_as_one_index(tmp_path: Path) -> None:
+    old, new = shelf(tmp_path, "old", some_docs(1, 60)), shelf(tmp_path, "new", some_docs(2, 5))
+    plain = recipe_of(old).model_dump(mode="json")["indexes"]
+    parted = {**plain, "text": {**plain["text"], "options": {"factory": "Flat", "shards": 3}}}
+    build(recipe_of(old, indexes=parted), tmp_path / "grown")
+    before = len(open_store(tmp_path / "grown").index("text"))
+    keep(tmp_path / "grown", tmp_path / "kept")
+    assert was_grown(append(recipe_of(old, indexes=parted), [CorpusSettings(**new)], tmp_path / "grown"))
+    assert was_grown(delete(tmp_path / "grown", ["old:d1-3"]))
+    assert len(list((tmp_path / "grown" / "text").glob("*.faiss"))) == 3
+    whole = recipe_of(old, new, indexes=plain)
+    build(whole, tmp_path / "fresh")
+    delete(tmp_path / "fresh", ["old:d1-3"])
+    store = open_store(tmp_path / "grown")
+    convert(store, with_kind(store.recipe, "one", "faiss", {"factory": "Flat"}), tmp_path / "one")
+    asked = open_store(tmp_path / "fresh").index("text").search(np.eye(26, dtype=np.float32), 50)
+    for folder in ("grown", "one"):
+        found = open_store(tmp_path / folder, verify=True).index("text").search(np.eye(26, dtype=np.float32), 50)
+        assert found[1] == asked[1]
+        np.testing.assert_array_equal(found[0], asked[0])
+    restore(tmp_path / "kept", tmp_path / "grown", "tiny")
+    assert len(open_store(tmp_path / "grown", verify=True).index("text")) == before
 
 
 def test_what_serves_is_not_touched(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 Vectors of 384 dimensions around centres that themselves lie in clusters (the seed decides), as sentence embeddings do; queries are drawn the same way and are
 not in the index. The peers in the same run, over the same vectors and queries, one at a time: exhaustive search by FAISS in single precision, and a torch
 matmul with top-k (the way of MMed-RAG's scripts). ``--recall`` is what `medrag.indexes.tune` must reach on half of the queries; what is told is of the
-other half. Each part is a process of its own, so that memory is its own. Writes ``eval/results/faiss_<count>.json``.
+other half. ``--shards 2`` asks the same index in several, too, each query of both in turn. Each part is a process of its own, so that memory is its own. Writes ``eval/results/faiss_<count>.json``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def main() -> None:
         "--work", type=Path, help="a folder with room for 4 times the vectors (default: a temporary one)"
     )
     parser.add_argument("--alone", action="store_true", help="without the peers, which need all vectors in memory")
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--part", choices=("make", "build", "search", "exhaustive", "torch"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
         print(json.dumps(PARTS[options.part](options)))
@@ -48,7 +49,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         options.work = Path(folder)
         found = {"count": options.count, "dim": DIM, "seed": options.seed, "threads": os.cpu_count()}
-        for part in PARTS if not options.alone else ("make", "build", "search"):
+        peers = () if options.alone else ("exhaustive", "torch")
+        for part in ("make", "build", "search", *(("shards",) if options.shards > 1 else ()), *peers):
             found[part] = apart(part, options)
         if not options.alone:
             found["times_faster_than_exhaustive"] = round(found["exhaustive"]["ms_p50"] / found["search"]["ms_p50"], 1)
@@ -60,7 +62,7 @@ def main() -> None:
 def apart(part: str, options: Any) -> dict[str, Any]:
     """One part in a process of its own."""
     command = [sys.executable, __file__, "--part", part]
-    for name in ("count", "queries", "factory", "recall", "seed", "work"):
+    for name in ("count", "queries", "factory", "recall", "seed", "work", "shards"):
         command += [f"--{name}", str(getattr(options, name))]
     return watched(command, {**os.environ, "MEDRAG_HOME": str(options.work / "home")})
 
@@ -157,6 +159,30 @@ def search(options: Any) -> dict[str, Any]:
     }
 
 
+def shards(options: Any) -> dict[str, Any]:
+    """The saved index and one of several shards, opened from disk, asked in turns."""
+    from medrag.indexes.faiss import FaissIndex
+
+    whole = FaissIndex.open(options.work / "index")
+    parted = FaissIndex(whole.factory, nprobe=whole.nprobe, ef=whole.ef, rerank=whole.rerank, shards=options.shards)
+    rows = np.load(options.work / "rows.npy", mmap_mode="r")
+    parted.add([f"c:{n}" for n in range(len(rows))], rows)
+    parted.save(options.work / "shards")
+    indexes = {"whole": whole, "parted": FaissIndex.open(options.work / "shards")}
+    times: dict[str, list[float]] = {name: [] for name in indexes}
+    same = 0
+    for query in np.concatenate([np.load(options.work / "queries.npy")] * 2):  # the first round warms
+        answers = []
+        for name, index in indexes.items():
+            start = time.perf_counter()
+            answers.append(index.search(query[None], 10)[1])
+            times[name].append(1000 * (time.perf_counter() - start))
+        same += answers[0] == answers[1]
+    told = {name: spread(some[options.queries :]) for name, some in times.items()}
+    ratio = round(told["whole"]["ms_p50"] / told["parted"]["ms_p50"], 2)
+    return {"shards": options.shards, **told, "times_faster": ratio, "same_ids": same / (2 * options.queries)}
+
+
 def exhaustive(options: Any) -> dict[str, Any]:
     import faiss
 
@@ -209,7 +235,14 @@ def peak() -> dict[str, float]:
     return {"peak_mb": round(status("VmHWM"))}
 
 
-PARTS = {"make": make, "build": build, "search": search, "exhaustive": exhaustive, "torch": with_torch}
+PARTS = {
+    "make": make,
+    "build": build,
+    "search": search,
+    "shards": shards,
+    "exhaustive": exhaustive,
+    "torch": with_torch,
+}
 
 
 if __name__ == "__main__":

@@ -293,10 +293,10 @@ def test_vectors_are_put_in_their_nearest_list_where_a_graph_finds_lists(monkeyp
     centres = np.repeat(rng.normal(size=(32, 96)), 64, 0) + 0.35 * rng.normal(size=(2048, 96))
     centres = (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
     rows = (centres[rng.integers(0, 2048, 5000)] + 0.1 * rng.normal(size=(5000, 96))).astype(np.float32)
-    monkeypatch.setattr("medrag.indexes.faiss._two_levels", lambda sample, count: centres)
+    monkeypatch.setattr("medrag.indexes._training._two_levels", lambda sample, count: centres)
     index = FaissIndex("IVF2048_HNSW32,PQ8x4", nprobe=1, rerank=20)
     index.add([str(n) for n in range(len(rows))], rows)
-    inner = faiss.extract_index_ivf(index._index)
+    inner = faiss.extract_index_ivf(index._parts.parts[0].index)
     placed = np.full(len(rows), -1)
     for number in range(inner.nlist):
         if size := inner.invlists.list_size(number):
