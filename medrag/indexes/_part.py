@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medrag._util.files import linked, write_error
+from medrag.indexes._gpu import Gpu
 from medrag.indexes._training import reason
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # effort of finding lists by a graph when searching: at 16,384 lists in 64 groups the nearest in 1,000 of 1,000 cases
 LIST_EF_ASKED = 256
-GPU_K = 2048  # the most neighbours a FAISS GPU search returns
 
 Near = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores and positions of a query's nearest, best first
 
@@ -26,19 +26,17 @@ Near = tuple[NDArray[np.float32], NDArray[np.int64]]  # scores and positions of 
 class Part:
     """Vectors by position, from 0 on in the order in which they came."""
 
-    def __init__(self, index: Any, *, gpu: str = "auto", mapped: Path | None = None) -> None:
+    def __init__(self, index: Any, gpu: Gpu, mapped: Path | None = None) -> None:
         self.index, self.gpu, self._mapped = index, gpu, mapped
-        self._on_gpu: Any = None
-        self._fits = True  # on a GPU, until it says otherwise
         self._filters = True  # until FAISS says otherwise
 
     @classmethod
-    def open(cls, path: Path, gpu: str = "auto") -> Part:
+    def open(cls, path: Path, gpu: Gpu) -> Part:
         """Memory-mapped where FAISS can."""
         import faiss
 
         flags = getattr(faiss, "IO_FLAG_MMAP_IFC", faiss.IO_FLAG_MMAP)
-        return cls(faiss.read_index(str(path), flags), gpu=gpu, mapped=path)
+        return cls(faiss.read_index(str(path), flags), gpu, path)
 
     def save(self, path: Path) -> None:
         """Raises MedragError on a full disk."""
@@ -62,7 +60,7 @@ class Part:
         if self._mapped is not None:
             self.index, self._mapped = faiss.read_index(str(self._mapped)), None
         self.index.add(np.ascontiguousarray(rows))
-        self._on_gpu = None
+        self.gpu.forget()
 
     def search(
         self, queries: Vectors, depth: int, mask: NDArray[np.bool_] | None, *, nprobe: int, ef: int
@@ -82,9 +80,11 @@ class Part:
         self, queries: Vectors, depth: int, hidden: int, mask: NDArray[np.bool_] | None, nprobe: int, ef: int
     ) -> Any:
         """Scores and positions (n, k), with some that are not wanted, and −1, among them."""
-        gpu = self._gpu_index()
-        if gpu is not None and depth + hidden <= GPU_K:  # GPU indexes know no filters: ask for more, then filter
-            return gpu.search(queries, depth + hidden)
+        there = self.gpu.search(
+            self.index, queries, depth + hidden, nprobe
+        )  # it knows no filters: ask for more, then filter
+        if there is not None:
+            return there
         if self._filters:
             try:
                 with _effort(self.index, mask, nprobe=nprobe, ef=ef) as params:
@@ -123,21 +123,6 @@ class Part:
             faiss.extract_index_ivf(self.index).make_direct_map()
         found: NDArray[np.float32] = self.index.reconstruct_batch(positions)
         return found
-
-    def _gpu_index(self) -> Any:
-        """The same index on the GPU, or None: for ``Flat`` only, whose results are the same there. Falls back to the CPU
-        when it does not fit."""
-        import faiss
-
-        if not self.is_flat():
-            return None
-        if self._on_gpu is None and self._fits and self.gpu == "auto" and getattr(faiss, "get_num_gpus", int)() > 0:
-            with contextlib.suppress(RuntimeError, AttributeError):
-                self._resources = faiss.StandardGpuResources()
-                self._on_gpu = faiss.index_cpu_to_gpu(self._resources, 0, self.index)
-                return self._on_gpu
-            self._fits = False
-        return self._on_gpu
 
 
 @contextlib.contextmanager

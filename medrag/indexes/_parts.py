@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medrag.indexes._gpu import Gpu
 from medrag.indexes._part import Near, Part
 
 if TYPE_CHECKING:
@@ -28,17 +29,17 @@ class Parts:
         self.parts = parts
 
     @classmethod
-    def of(cls, index: Any, count: int, **options: Any) -> Parts:
-        """So many parts, each a copy of an empty index."""
+    def of(cls, index: Any, count: int, how: str, half: bool) -> Parts:
+        """So many parts, each a copy of an empty index; ``how`` and ``half`` as `Gpu` has them."""
         import faiss
 
         copies = [faiss.deserialize_index(faiss.serialize_index(index)) for _ in range(count - 1)]
-        return cls([Part(one, **options) for one in (index, *copies)])
+        return cls([Part(one, Gpu(how, half)) for one in (index, *copies)])
 
     @classmethod
-    def open(cls, folder: Path, count: int, **options: Any) -> Parts:
+    def open(cls, folder: Path, count: int, how: str, half: bool) -> Parts:
         there = (folder / _file(0)).is_file()
-        return cls([Part.open(folder / _file(n), **options) for n in range(count)] if there else ())
+        return cls([Part.open(folder / _file(n), Gpu(how, half)) for n in range(count)] if there else ())
 
     def save(self, folder: Path) -> None:
         for n, part in enumerate(self.parts):
@@ -54,6 +55,11 @@ class Parts:
 
     def is_flat(self) -> bool:
         return bool(self.parts) and self.parts[0].is_flat()
+
+    @property
+    def slack(self) -> float:
+        """How far scores may be off for unit vectors."""
+        return max(part.gpu.slack for part in self.parts)
 
     def keeps_vectors(self) -> bool:
         """As `Part.keeps_vectors`."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from medrag._util.files import write_json
 from medrag.errors import SettingsError
 from medrag.indexes._exact import ExactRows
+from medrag.indexes._gpu import HOW
 from medrag.indexes._part import Near
 from medrag.indexes._parts import Parts
 from medrag.indexes._training import trained
@@ -26,9 +27,9 @@ from medrag.indexes.ids import IdTable, Row, matrix, padded
 if TYPE_CHECKING:
     from medrag.protocols import Vectors
 
+OnGpu = Literal["auto", "never", "replicas", "shards"]  # see `medrag.indexes._gpu.Gpu`
 CHUNK = 8192  # rows handed to FAISS at a time
 FLAT_UP_TO, PQ_FROM = 50_000, 3_000_000  # vectors; see `factory_for`
-SLACK = 1e-5  # how far single precision may be off for unit vectors
 
 
 def factory_for(count: int, dim: int) -> tuple[str, int]:
@@ -51,24 +52,27 @@ class FaissIndex:
     """Inner-product search with an index of FAISS's factory (``Flat``, ``IVF1024,Flat``, ``HNSW32``, ``PQ48`` …), or ``auto``: `factory_for`.
 
     ``rerank`` r > 0 keeps the vectors in half precision on disk and scores the r·k best candidates again by them.
-    ``gpu``: ``auto`` searches ``Flat`` on a GPU when faiss-gpu and a device are there; ``never`` does not look.
+    ``gpu``: ``auto`` searches ``Flat`` and inverted files (IVF with ``Flat``, ``SQ8``, ``PQ``) on a GPU when faiss-gpu and a device are there;
+    ``replicas`` on several, each with a copy, ``shards`` each with a part; ``never`` does not look. ``gpu_half``: there in half precision.
     ``shards`` n > 1 keeps the vectors in n indexes, which are searched at the same time by a thread each.
     ``nprobe`` (IVF) and ``ef`` (HNSW) set the effort of a search; it is raised by itself while fewer than k are found.
     """
 
     def __init__(
-        self, factory: str = "auto", *, gpu: Literal["auto", "never"] = "auto", nprobe: int = 16, ef: int = 64,
-        rerank: int = 0, shards: int = 1,
+        self, factory: str = "auto", *, gpu: OnGpu = "auto", nprobe: int = 16, ef: int = 64,
+        rerank: int = 0, shards: int = 1, gpu_half: bool = False,
     ) -> None:  # fmt: skip
         for name, value, least in (("nprobe", nprobe, 1), ("ef", ef, 1), ("rerank", rerank, 0), ("shards", shards, 1)):
             if type(value) is not int or value < least:
                 raise SettingsError(f"{name} is {value!r}", f"give a whole number from {least}")
         if type(factory) is not str or not factory:
             raise SettingsError(f"factory is {factory!r}", "give a FAISS factory string, or auto")
-        if gpu not in ("auto", "never"):
-            raise SettingsError(f"gpu is {gpu!r}", "known: auto, never")
-        self.factory, self.gpu, self.nprobe, self.ef = factory, gpu, nprobe, ef
-        self.rerank, self.shards = rerank, shards
+        if gpu not in HOW:
+            raise SettingsError(f"gpu is {gpu!r}", f"known: {', '.join(HOW)}")
+        if type(gpu_half) is not bool:
+            raise SettingsError(f"gpu_half is {gpu_half!r}", "give true or false")
+        self.factory, self.nprobe, self.ef, self.rerank, self.shards = factory, nprobe, ef, rerank, shards
+        self.gpu, self.gpu_half = gpu, gpu_half
         self._exact: ExactRows | None = None
         self._ids = IdTable()
         self._parts = Parts()
@@ -92,7 +96,7 @@ class FaissIndex:
         if self.factory == "auto":
             self.factory, self.rerank = factory_for(len(ids), vectors.shape[1])
         if not self._parts.parts:
-            self._parts = Parts.of(trained(self.factory, vectors), self.shards, gpu=self.gpu)
+            self._parts = Parts.of(trained(self.factory, vectors), self.shards, self.gpu, self.gpu_half)
         if self.rerank and self._exact is None:
             self._exact = ExactRows(vectors.shape[1])
         for start in range(0, len(ids), CHUNK):
@@ -143,7 +147,7 @@ class FaissIndex:
                     return self._ids.best(self._exact.scores(query, positions), positions, k)
                 worst = float(scores[-1]) if len(scores) else -np.inf
                 if self._parts.is_flat():
-                    worst += SLACK
+                    worst += self._parts.slack
                     scores = self._parts.vectors_at(positions).astype(np.float64) @ query.astype(np.float64)
                 found = self._ids.best(scores, positions, k)
                 if depth >= total or exhausted or (len(found[0]) == k and found[0][-1] > worst):
@@ -206,7 +210,8 @@ class FaissIndex:
         kept = {"factory": self.factory, "nprobe": self.nprobe, "ef": self.ef}
         kept |= {"rerank": self.rerank} if self.rerank else {}
         kept |= {"shards": self.shards} if self.shards > 1 else {}
-        write_json(folder / "settings.json", kept | ({"gpu": "never"} if self.gpu == "never" else {}))
+        kept |= {"gpu": self.gpu} if self.gpu != "auto" else {}
+        write_json(folder / "settings.json", kept | ({"gpu_half": True} if self.gpu_half else {}))
 
     def tuned_as(self, folder: Path) -> bool:
         """Takes over the effort of the index in the folder; False where that is of another factory, and its effort says nothing here."""
@@ -218,12 +223,12 @@ class FaissIndex:
         return True
 
     @classmethod
-    def open(cls, folder: Path, *, gpu: Literal["auto", "never"] = "auto") -> FaissIndex:
+    def open(cls, folder: Path, *, gpu: OnGpu = "auto") -> FaissIndex:
         """The saved index, memory-mapped where FAISS can; ``gpu``: "never" here or when it was built."""
         settings = _settings(folder)
         index = cls(**{**settings, "gpu": settings.get("gpu", gpu)})
         index._ids = IdTable.open(folder / "ids.json")
-        index._parts = Parts.open(folder, index.shards, gpu=index.gpu)
+        index._parts = Parts.open(folder, index.shards, index.gpu, index.gpu_half)
         if index._parts.parts and index.rerank:
             index._exact = ExactRows.open(folder, index.dim or 0)
         return index

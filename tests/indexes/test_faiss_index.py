@@ -116,35 +116,6 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
             index.add(["a", "b"], unit(1, 1))
 
 
-def test_a_gpu_gives_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in with a GPU index's limits: it knows no search parameters."""
-    import faiss
-
-    calls = []
-
-    class Gpu:
-        def __init__(self, index: faiss.Index) -> None:
-            self.index = index
-
-        def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-            calls.append(k)
-            return self.index.search(queries, k)
-
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
-    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
-    monkeypatch.setattr(faiss, "index_cpu_to_gpu", lambda _r, _d, index: Gpu(index), raising=False)
-    vectors = unit(9, 200, twins=50)
-    flat, fast = both(vectors)
-    for arguments in ({}, {"exclude": set(names(200)[:30])}, {"allowed": set(names(200)[50:90])}):
-        assert fast.search(vectors[:10], 12, **arguments)[1] == flat.search(vectors[:10], 12, **arguments)[1]
-    assert calls
-    monkeypatch.setattr(
-        faiss, "index_cpu_to_gpu", lambda *_: (_ for _ in ()).throw(RuntimeError("no memory")), raising=False
-    )
-    _, other = both(vectors)
-    assert other.search(vectors[:5], 3)[1] == flat.search(vectors[:5], 3)[1]  # falls back
-
-
 def clustered(seed: int, count: int, dim: int = 32) -> np.ndarray:
     """Unit rows around 50 centres."""
     rng = np.random.default_rng(seed)
