@@ -6,7 +6,7 @@ Vectors go through the cache. Knows nothing of corpora; what is wrong with an it
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
 from medrag.indexes.store import ItemStore
 from medrag.settings import EncoderSettings, IndexSettings
-from medrag.types import Item, Page
+from medrag.types import Item, Page, domain_of
 
 if TYPE_CHECKING:
     from medrag._stages import Log
@@ -136,6 +136,7 @@ def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path,
     from medrag.encoders.cache import VectorCache, cached
 
     ids: list[str] = []
+    domains: dict[str, str] = {}
     sound: Any = _Sound(encoder)
     cache = VectorCache(home() / "cache" / "vectors.db")
     with raw.open("wb") as stream:
@@ -145,11 +146,20 @@ def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path,
             stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
             for n, vector in zip(kept, vectors, strict=True):
                 ids.append(batch[n].id)
+                domains[batch[n].id] = domain_of(batch[n])
                 tally.add(batch[n].id, vector.tobytes().hex())
     cache.close()
     if ids:
-        index.add(ids, np.memmap(raw, dtype="<f4", mode="r").reshape(len(ids), -1))
+        put(index, ids, np.memmap(raw, dtype="<f4", mode="r").reshape(len(ids), -1), domains)
     raw.unlink()
+
+
+def put(index: Any, ids: list[str], vectors: Any, domains: Mapping[str, str]) -> None:
+    """Adds to an index, which is told the domains of the ids where it keeps them apart."""
+    if getattr(index, "by_domain", False):
+        index.add(ids, vectors, domains)
+    else:
+        index.add(ids, vectors)
 
 
 def _add_matrices(index: Any, encoder: Any, items: Iterable[Item], tally: Tally, name: str, log: Log) -> None:

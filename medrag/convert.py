@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from medrag import plugins
+from medrag._filling import put
 from medrag._swap import swap
 from medrag._util.files import linked, sha256_text
 from medrag.errors import SettingsError
@@ -24,6 +25,7 @@ from medrag.indexes.manifest import NAME, Manifest
 from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.store import Store, discard, writing
 from medrag.settings import Recipe, parse
+from medrag.types import domain_of
 
 KINDS = ("faiss", "flat", "milvus")  # one vector an item, and interchangeable
 
@@ -79,15 +81,17 @@ def _moved(store: Store, name: str, recipe: Recipe, folder: Path) -> str:
     if hasattr(target, "reserve"):
         target.reserve(folder / name)
     ids: list[str] = []
+    domains: dict[str, str] = {}
     raw, tally = folder / f"{name}.raw", Tally()
     with raw.open("wb") as stream:
         for some, vectors in source.rows():
             stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
             ids += some
+            domains |= {item.id: domain_of(item) for item in store.items.get(some)}
             for item, vector in zip(some, vectors, strict=True):
                 tally.add(item, vector.tobytes().hex())
     if ids:  # at once: an index that must be trained sees them all
-        target.add(ids, np.memmap(raw, dtype="<f4", mode="r").reshape(len(ids), -1))
+        put(target, ids, np.memmap(raw, dtype="<f4", mode="r").reshape(len(ids), -1), domains)
     raw.unlink()
     target.save(folder / name)
     return sha256_text(settings.model_dump_json(), tally.digest)

@@ -1,4 +1,4 @@
-"""Milvus behind medrag's index contract: vectors in a collection of a server (or a file, by Milvus Lite), a partition for each corpus.
+"""Milvus behind medrag's index contract: vectors in a collection of a server (or a file, by Milvus Lite), a partition for each corpus and domain.
 
 Wang et al., *Milvus: A Purpose-Built Vector Data Management System* (SIGMOD 2021). Knows ids and vectors only. With ``index: FLAT`` the answers
 are those of `medrag.indexes.flat.FlatIndex`: candidates come in single precision and are scored again in double precision, ties are ordered by id.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medrag._util import offline
-from medrag._util.files import sha256_text, write_json
+from medrag._util.files import write_json
 from medrag._util.places import home
 from medrag.errors import MissingDependency, SettingsError
+from medrag.indexes._partitions import Look, corpus_in, grouped, looks, named, partition_of
 from medrag.indexes.ids import IdTable, Row, matrix, padded
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 FILE = "elsewhere.json"  # what lies outside the folder, and where
 TOKEN = "MEDRAG_MILVUS_TOKEN"  # user:password or an API key; kept out of recipes
 BYTES = 16 << 20  # of vectors in one message
-NAMES = 1000  # ids looked up at a time
+NAMES = 1000  # ids looked up at a time; filters of more look for whole partitions
+FILTERS = 8  # remembered
 MOST = 16_384  # neighbours that Milvus gives
 SLACK = 1e-5  # how far single precision may be off for unit vectors
 
@@ -44,6 +45,8 @@ class MilvusIndex:
     index type and its build parameters (``HNSW`` with ``{M: 16, efConstruction: 200}`` …); ``search``: its search parameters (``{ef: 64}``).
     """
 
+    by_domain = True  # `add` takes the domains of ids
+
     def __init__(
         self, uri: str = "", *, index: str = "FLAT", params: Mapping[str, Any] | None = None,
         search: Mapping[str, Any] | None = None, collection: str = "", dim: int | None = None,
@@ -54,6 +57,8 @@ class MilvusIndex:
         self._hidden: set[str] = set()
         self._client_: Any = None
         self._partitions: set[str] = set()
+        self._members: dict[str, set[str]] = {}  # the ids in each partition, once a filter needs them
+        self._looks: dict[frozenset[str] | None, list[Look]] = {}  # by what is allowed
         self._unsynced = False
 
     def __len__(self) -> int:
@@ -64,21 +69,39 @@ class MilvusIndex:
             rows = self._client.query(self.collection, filter="", output_fields=["count(*)"])
         return int(rows[0]["count(*)"]) - len(self._hidden)
 
-    def add(self, ids: Sequence[str], vectors: Vectors) -> None:
-        """Writes; an id that is there already gets its new vector. Raises SettingsError where Milvus refuses."""
+    def add(self, ids: Sequence[str], vectors: Vectors, domains: Mapping[str, str] | None = None) -> None:
+        """Writes; an id that is there already gets its new vector. ``domains`` of ids, where they are known, say in which partition of its corpus a
+        vector lies. Raises SettingsError where Milvus refuses."""
         if not len(ids):
             return
         matrix(vectors, self.dim, len(ids))
+        new = self.dim is None
         if self.dim is None:
             self.dim = int(vectors.shape[1])
-            self._create()
+            new = self._create()
+        self._members, self._looks = {}, {}
+        if not new:
+            self._leave(ids, domains or {})
         self._unsynced = True
         step = max(1, BYTES // (4 * self.dim))
         for start in range(0, len(ids), step):
             part = dict(zip(ids[start : start + step], vectors[start : start + step], strict=True))  # the last of twins
-            for name, rows in _by_partition(part).items():
-                self._write(name, rows)
+            for name, some in grouped(part, domains or {}).items():
+                self._write(name, [{"id": item, "vector": np.asarray(part[item], np.float32)} for item in some])
         self._hidden.difference_update(ids)
+
+    def _leave(self, ids: Sequence[str], domains: Mapping[str, str]) -> None:
+        """Takes ids out of the other partitions of their corpus: their domain may have changed. Flushed, since Milvus Lite takes what is deleted
+        and written in one go for not deleted."""
+        with self._told():
+            there = self._client.list_partitions(self.collection)
+            for start in range(0, len(ids), NAMES):
+                for name, some in grouped(ids[start : start + NAMES], domains).items():
+                    for other in there:
+                        if other != name and corpus_in(other) == corpus_in(name):
+                            self._client.delete(self.collection, ids=some, partition_name=other)
+                            self._unsynced = True
+        self._sync()
 
     def _write(self, partition: str, rows: list[dict[str, Any]]) -> None:
         with self._told():
@@ -92,6 +115,7 @@ class MilvusIndex:
         """How many of the ids were there. They are never found again; the collection loses them when this is saved."""
         there = self._present(set(ids) - self._hidden)
         self._hidden |= there
+        self._looks = {}
         return len(there)
 
     def _present(self, ids: Collection[str]) -> set[str]:
@@ -102,8 +126,8 @@ class MilvusIndex:
         found, wanted = set(), sorted(ids)
         with self._told():
             for start in range(0, len(wanted), NAMES):
-                named = _in(wanted[start : start + NAMES])
-                found |= {row["id"] for row in self._client.query(self.collection, filter=named, output_fields=["id"])}
+                some = named(wanted[start : start + NAMES])
+                found |= {row["id"] for row in self._client.query(self.collection, filter=some, output_fields=["id"])}
         return found
 
     def search(
@@ -111,21 +135,48 @@ class MilvusIndex:
         corpora: Collection[str] = (),
     ) -> tuple[NDArray[np.float32], list[list[str]]]:  # fmt: skip
         """Scores (n, k') best first and as many ids a row, of ``allowed`` (None: all) without ``exclude``; ``corpora`` (none: all)
-        looks into their partitions alone. Filters take part in the search; ties are ordered by id."""
+        looks into their partitions alone, and so does a filter as far as it allows whole ones. Filters take part in the search; ties are ordered by id."""
         if self.dim is None or k < 1 or not len(vectors) or (allowed is not None and not allowed):
             return padded([([], [])] * len(vectors))
         queries = np.ascontiguousarray(matrix(vectors, self.dim), dtype=np.float32)
         self._sync()
-        hidden = {*self._hidden, *exclude}
-        clauses = [_in(allowed)] if allowed is not None else []
-        clauses += [f"not ({_in(hidden)})"] if hidden else []
-        partitions = [partition_of(f"{name}:") for name in corpora]
-        if partitions:
-            with self._told():
-                partitions = [one for one in partitions if self._client.has_partition(self.collection, one)]
-            if not partitions:
-                return padded([([], [])] * len(vectors))
-        return padded([self._best(query, k, " and ".join(clauses), partitions) for query in queries])
+        without = f"not ({named(exclude)})" if exclude else ""
+        found = []
+        for partitions, some in self._within(allowed, corpora):
+            wanted = " and ".join(filter(None, (some, without)))
+            found.append([self._best(query, k, wanted, partitions) for query in queries])
+        return padded([_merged(rows, k) for rows in zip(*found, strict=True)] if found else [([], [])] * len(vectors))
+
+    def _within(self, allowed: Collection[str] | None, corpora: Collection[str]) -> list[Look]:
+        """What has to be looked into, without what is hidden; a few ids are named in any case."""
+        if len(allowed or ()) + len(self._hidden) > NAMES:
+            found = self._known(None if allowed is None else frozenset(allowed))
+        else:
+            ids = [named(allowed)] if allowed is not None else []
+            hidden = [f"not ({named(self._hidden)})"] if self._hidden else []
+            found = [([], " and ".join(ids + hidden))]
+        if not corpora:
+            return found
+        wanted = {partition_of(f"{name}:") for name in corpora}
+        with self._told():
+            there = [one for one in self._client.list_partitions(self.collection) if corpus_in(one) in wanted]
+        inside = [([one for one in names or there if one in there], some) for names, some in found]
+        return [look for look in inside if look[0]]
+
+    def _known(self, allowed: frozenset[str] | None) -> list[Look]:
+        """`looks`, worked out once for each filter."""
+        if (found := self._looks.get(allowed)) is None:
+            if not self._members:
+                with self._told():
+                    there = self._client.list_partitions(self.collection)
+                self._members = {name: ids for name in there if (ids := self._ids_in(name))}
+            if len(self._looks) >= FILTERS:
+                self._looks = {}
+            found = self._looks[allowed] = looks(self._members, allowed, self._hidden)
+        return found
+
+    def _ids_in(self, partition: str) -> set[str]:
+        return {item for rows in self._read(["id"], MOST, [partition]) for item in (row["id"] for row in rows)}
 
     def _best(self, query: Vectors, k: int, wanted: str, partitions: list[str]) -> Row:
         """The k best; asks again, for more, until the k-th is clearly better than the worst that came."""
@@ -153,12 +204,20 @@ class MilvusIndex:
         if self.dim is None:
             return
         self._sync()
+        for rows in self._read(["id", "vector"], size):
+            kept = [row for row in rows if row["id"] not in self._hidden]
+            if kept:
+                yield [row["id"] for row in kept], np.array([row["vector"] for row in kept], np.float32)
+
+    def _read(
+        self, fields: list[str], size: int, partitions: list[str] | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
         with self._told():
-            several = self._client.query_iterator(self.collection, batch_size=size, output_fields=["id", "vector"])
+            several = self._client.query_iterator(
+                self.collection, batch_size=size, output_fields=fields, partition_names=partitions
+            )
             while rows := several.next():
-                kept = [row for row in rows if row["id"] not in self._hidden]
-                if kept:
-                    yield [row["id"] for row in kept], np.array([row["vector"] for row in kept], np.float32)
+                yield rows
             several.close()
 
     @property
@@ -167,18 +226,20 @@ class MilvusIndex:
             self._client_ = _connected(self.uri)
         return self._client_
 
-    def _create(self) -> None:
+    def _create(self) -> bool:
+        """Whether there was no such collection before."""
         from pymilvus import DataType
 
         with self._told():
             if self._client.has_collection(self.collection):
-                return
+                return False
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=4096)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self.dim)
             index = self._client.prepare_index_params()
             index.add_index("vector", index_type=self.kind, metric_type="IP", params=self.params)
             self._client.create_collection(self.collection, schema=schema, index_params=index)
+        return True
 
     def _sync(self) -> None:
         """What was written is in sealed segments, which alone are searched exactly, and every later search sees it."""
@@ -215,7 +276,7 @@ class MilvusIndex:
         gone = sorted(self._hidden)
         with self._told():
             for start in range(0, len(gone), NAMES):
-                self._client.delete(self.collection, filter=_in(gone[start : start + NAMES]))
+                self._client.delete(self.collection, filter=named(gone[start : start + NAMES]))
             if gone:
                 self._settle()
         self._hidden = set()
@@ -249,23 +310,10 @@ class MilvusIndex:
                 index._client.drop_collection(index.collection)
 
 
-def partition_of(item: str) -> str:
-    """The partition of an id: its corpus, spelled with what Milvus allows in a name."""
-    corpus = item.partition(":")[0] if ":" in item else ""
-    name = "p_" + re.sub(r"[^a-z0-9]", lambda found: f"_{ord(found[0]):x}_", corpus)
-    return name if len(name) < 200 else f"p_{sha256_text(corpus)}"
-
-
-def _by_partition(rows: Mapping[str, Vectors]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for item, vector in rows.items():
-        found.setdefault(partition_of(item), []).append({"id": item, "vector": np.asarray(vector, np.float32)})
-    return found
-
-
-def _in(ids: Collection[str]) -> str:
-    """An expression of Milvus that is true for these ids."""
-    return f"id in {json.dumps(sorted(ids), ensure_ascii=False)}"
+def _merged(rows: Sequence[Row], k: int) -> Row:
+    """The k best of several rows, ties in the order of their ids."""
+    scores, ids = [score for found, _ in rows for score in found], [item for _, found in rows for item in found]
+    return IdTable(ids).best(np.array(scores, np.float32), np.arange(len(ids)), k)
 
 
 def _connected(uri: str) -> Any:

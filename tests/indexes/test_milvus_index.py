@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_rows import unit
 
+from medrag.build import build
+from medrag.convert import convert, with_kind
 from medrag.errors import OfflineError, SettingsError
+from medrag.indexes._partitions import looks, partition_of
 from medrag.indexes.flat import FlatIndex
-from medrag.indexes.milvus import FILE, MilvusIndex, partition_of
+from medrag.indexes.milvus import FILE, MilvusIndex
+from medrag.indexes.store import open_store
+from medrag.settings import Recipe
+from medrag.types import Item, Passage
 
 
 def names(count: int) -> list[str]:
@@ -89,8 +97,160 @@ def test_a_corpus_is_a_partition(uri: str) -> None:
     assert all(len(row) == 30 and {item[0] for item in row} == {"b"} for row in found)
     assert far.search(vectors[:1], 3, corpora=["no-such"])[1] == [[]]
     spelled = [partition_of(f"{name}:1") for name in ("a-b", "a_b", "ab", "ä b", "x" * 300)]
-    assert len(set(spelled)) == 5
+    spelled += [
+        partition_of("a:1", "b"),
+        partition_of("aDb:1"),
+        partition_of("a:1", "x" * 300),
+        partition_of("x" * 300 + ":1", "y" * 300),
+    ]
+    assert len(set(spelled)) == 9
     assert all(name.isascii() and len(name) < 256 for name in spelled)
+
+
+def far_of(uri: str, vectors: np.ndarray, domains: dict[str, str], **options: Any) -> MilvusIndex:
+    far = MilvusIndex(uri, **options)
+    far.add(names(len(vectors)), vectors, domains)
+    return far
+
+
+def asked_of(far: MilvusIndex, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str] | None, str]]:
+    """Where Milvus is asked to look, and for what, from now on."""
+    asked, search = [], far._client.search
+
+    def told(*args: Any, **options: Any) -> Any:
+        asked.append((options["partition_names"], options["filter"]))
+        return search(*args, **options)
+
+    monkeypatch.setattr(far._client, "search", told)
+    return asked
+
+
+def test_a_filter_by_domain_looks_into_partitions_alone(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medrag.indexes.milvus.NAMES", 5)
+    vectors, ids = unit(9, 80, twins=20), names(80)
+    domains = {item: ("chest x-ray", "skin", "")[n % 3] for n, item in enumerate(ids)}
+    flat, far = FlatIndex(), far_of(uri, vectors, domains)
+    flat.add(ids, vectors)
+    asked = asked_of(far, monkeypatch)
+    wanted = frozenset(item for item in ids if domains[item] != "skin")
+    for allowed in (wanted, wanted | {"umls:C1", "a:not in this index"}):
+        expected, found = flat.search(vectors[:4], 9, allowed=allowed), far.search(vectors[:4], 9, allowed=allowed)
+        assert found[1] == expected[1]
+        np.testing.assert_array_equal(found[0], expected[0])
+    assert {(tuple(there or ()), some) for there, some in asked} == {
+        (("p_a", "p_aDchest_20_x_2d_ray", "p_b", "p_bDchest_20_x_2d_ray"), "")
+    }
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_partitions_by_domain_change_no_answer(uri: str, data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, 60))
+    vectors, ids = (
+        unit(data.draw(st.integers(0, 10_000)), count, twins=data.draw(st.integers(0, count // 2))),
+        names(count),
+    )
+    domains = data.draw(st.dictionaries(st.sampled_from(ids), st.sampled_from(["x", "y", ""])))
+    flat, far = FlatIndex(), far_of(uri, vectors, domains)
+    flat.add(ids, vectors)
+    gone = data.draw(st.lists(st.sampled_from(ids), unique=True))
+    again = data.draw(st.lists(st.sampled_from(ids), unique=True))
+    for index in (flat, far):
+        index.delete(gone)
+        if again:  # with new vectors, and in other domains
+            index.add(again, -vectors[: len(again)], *([dict.fromkeys(again, "y")] if index is far else []))
+    allowed = data.draw(st.none() | st.frozensets(st.sampled_from(ids)))
+    exclude = data.draw(st.sets(st.sampled_from(ids), max_size=3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medrag.indexes.milvus.NAMES", 0)
+        for corpora in ((), ("a",)):
+            own = frozenset(item for item in (ids if allowed is None else allowed) if not corpora or item[0] == "a")
+            expected = flat.search(vectors[:3], 7, allowed=own, exclude=exclude)
+            found = far.search(vectors[:3], 7, allowed=allowed, exclude=exclude, corpora=corpora)
+            assert found[1] == expected[1]
+            np.testing.assert_array_equal(found[0], expected[0])
+    assert len(far) == len(flat)
+
+
+def test_what_changes_its_domain_is_there_once(uri: str, tmp_path: Path) -> None:
+    vectors, ids = unit(7, 12), names(12)
+    far = far_of(uri, vectors, dict.fromkeys(ids, "x"))
+    far.save(tmp_path)
+    grown = MilvusIndex.open(tmp_path)
+    grown.delete(ids[:2])
+    grown.add(ids[:3], -vectors[:3], {ids[0]: "y"})
+    grown.save(tmp_path)
+    again = MilvusIndex.open(tmp_path)
+    assert len(again) == 12 == sum(len(some) for some, _ in again.rows())
+    assert again.search(-vectors[:3], 1)[1] == [[item] for item in ids[:3]]
+
+
+def test_what_is_withheld_by_the_thousand_is_left_out_by_partitions(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medrag.indexes.milvus.NAMES", 5)
+    vectors = unit(9, 60)
+    far = both(uri, vectors)[1]
+    assert far.delete([item for item in names(60) if item[0] == "b"]) == 30
+    asked = asked_of(far, monkeypatch)
+    assert {item[0] for item in far.search(vectors[:1], 60)[1][0]} == {"a"}
+    assert asked[0] == (["p_a"], "")
+    far.add(["b:new"], vectors[1:2])
+    assert far.search(vectors[1:2], 1)[1] == [["b:new"]]
+
+
+class Notes:
+    """A corpus of passages that say their domains: a letter of theirs."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+
+    def signature(self) -> str:
+        return "1"
+
+    def read(self, report: Any) -> Iterator[Item]:
+        for n in range(12):
+            yield Passage(
+                f"notes:{n}", f"notes:{n}", f"note {'abc'[n % 3] * (n + 1)}", meta={"domain": ("x", "y", "")[n % 3]}
+            )
+
+
+class Letters:
+    dim, modality, fingerprint = 26, "text", "letters/1"
+
+    def __init__(self, model: str, *, batch: int, device: str) -> None:
+        self.name = model
+
+    def encode_items(self, items: Any) -> np.ndarray:
+        rows = np.array([[item.text.count(chr(97 + n)) for n in range(26)] for item in items], np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_what_is_built_and_what_is_converted_lies_by_domain(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path / "home"))
+    raw = {
+        "name": "built",
+        "corpora": [{"name": "notes", "reader": f"{__name__}:Notes", "path": str(tmp_path)}],
+        "encoders": {"letters": {"model": "letters", "kind": f"{__name__}:Letters"}},
+        "indexes": {"text": {"kind": "milvus", "encoder": "letters", "options": {"uri": uri}}},
+    }
+    build(Recipe.model_validate(raw), tmp_path / "built")
+    store = open_store(tmp_path / "built")
+    convert(store, with_kind(store.recipe, "moved", "milvus", {"uri": uri}), tmp_path / "moved")
+    wanted = frozenset(f"notes:{n}" for n in range(12) if n % 3 != 1)
+    monkeypatch.setattr("medrag.indexes.milvus.NAMES", 5)
+    for folder in ("built", "moved"):
+        index = open_store(tmp_path / folder).index("text")
+        asked = asked_of(index, monkeypatch)
+        assert set(index.search(np.eye(26, dtype=np.float32)[:1], 12, allowed=wanted)[1][0]) == wanted
+        assert asked == [(["p_notes", "p_notesDx"], "")]
+
+
+def test_the_shorter_list_is_sent() -> None:
+    members = {"p_a": {f"a:{n}" for n in range(9)}, "p_b": {"b:1", "b:2"}, "p_c": {"c:1"}}
+    assert looks(members, frozenset({"a:3", "b:1", "b:2"}), set()) == [(["p_b"], ""), (["p_a"], 'id in ["a:3"]')]
+    assert looks(members, None, {"a:3", "c:1"}) == [(["p_b"], ""), (["p_a"], 'not (id in ["a:3"])')]
+    assert looks(members, frozenset({"d:1"}), set()) == []
 
 
 def test_ids_may_hold_any_sign(uri: str) -> None:
