@@ -1,7 +1,7 @@
 """A small network as ONNX Runtime runs it on a CPU: one question takes a third of the time that PyTorch needs, since its operations are fused.
 
-Used for questions, where the packages onnx and onnxruntime are installed (``pip install "medrag[fast]"``); items of an index are always encoded by
-PyTorch. The exported network is kept, and is used only if it gives what PyTorch gives for the example. Knows tensors, not what they mean.
+Used where the packages onnx and onnxruntime are installed (``pip install "medrag[fast]"``): for questions, and for the items of an index on a CPU that does not multiply bfloat16
+itself. The exported network is kept, and is used only if it gives what PyTorch gives for the example. Knows tensors, not what they mean.
 """
 
 from __future__ import annotations

@@ -59,9 +59,14 @@ def computing(device: str, precision: str) -> Iterator[None]:
     """
     import torch
 
-    low = precision == "bfloat16" or (precision == "auto" and device == "cpu" and native_bf16())
-    with torch.inference_mode(), torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=low):
+    kind, low = device.partition(":")[0], rounded(device, precision)
+    with torch.inference_mode(), torch.autocast(kind, dtype=torch.bfloat16, enabled=low):
         yield
+
+
+def rounded(device: str, precision: str) -> bool:
+    """Whether items are encoded in bfloat16."""
+    return precision == "bfloat16" or (precision == "auto" and device == "cpu" and native_bf16())
 
 
 @contextlib.contextmanager
@@ -206,6 +211,18 @@ def ahead(work: Callable[[T], U], values: Iterable[T], batch: int, workers: int 
         finally:
             for future in (one for group_left in waiting for one in group_left):
                 future.cancel()
+
+
+def flat(batches: Iterable[Sequence[T]]) -> list[T]:
+    """What batches hold, in order."""
+    return [one for batch in batches for one in batch]
+
+
+def threads() -> int:
+    """How many threads torch would take."""
+    import torch
+
+    return int(torch.get_num_threads())
 
 
 def mean_by(vectors: Any, owners: Sequence[int], count: int) -> Vectors:

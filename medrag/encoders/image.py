@@ -21,10 +21,13 @@ from medrag.encoders._shared import (
     checked_precision,
     computing,
     device_of,
+    flat,
     mean_by,
     picture,
     picture_key,
+    rounded,
     small_work,
+    threads,
     unit,
     weights_id,
 )
@@ -95,7 +98,7 @@ class TimmEncoder:
 
     @functools.cached_property
     def _fast(self) -> Run | None:
-        """The network for questions by ONNX Runtime, where it is to be had."""
+        """The network by ONNX Runtime, where it is to be had."""
         import torch
 
         if device_of(self.device) != "cpu":
@@ -109,9 +112,12 @@ class TimmEncoder:
 
     def encode_items(self, items: Sequence[Item]) -> Vectors:
         """(n, d) float32, rows of unit length. Raises ImageError for an item whose picture cannot be read."""
-        shape = self._model.medrag_cfg  # loaded here, before the threads ask for it
+        shape, names = self._model.medrag_cfg, [item.id for item in items]  # loaded here, before the threads ask for it
+        if items and not rounded(device_of(self.device), self._precision) and (run := self._fast) is not None:
+            rows = ahead(lambda item: run(pixels_of(picture(item), *shape)[None])[0], items, self.batch, threads())
+            return unit(np.stack(flat(rows)), names)
         pixels = ahead(lambda item: pixels_of(picture(item), *shape), items, self.batch, self._workers)
-        return unit(self._features(pixels, self._precision), [item.id for item in items])
+        return unit(self._features(pixels, self._precision), names)
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """(n, d) float32, rows of unit length: the mean over a query's images, at unit length again.

@@ -15,12 +15,16 @@ from medrag import models
 from medrag._util.files import sha256_text
 from medrag.encoders._onnx import alike, fast, hidden
 from medrag.encoders._shared import (
+    ahead,
     checked_precision,
     computing,
     device_of,
+    flat,
     quiet,
     readable,
+    rounded,
     small_work,
+    threads,
     unit,
     weights_id,
 )
@@ -90,26 +94,32 @@ class SentenceEncoder:
 
     def encode_items(self, items: Sequence[Item]) -> Vectors:
         """(n, d) float32, rows of unit length."""
-        return self._encode(
-            [self._item_prefix + readable(item) for item in items], [item.id for item in items], self._precision
-        )
+        texts, names = [self._item_prefix + readable(item) for item in items], [item.id for item in items]
+        if rounded(device_of(self.device), self._precision) or self._fast is None or not texts:
+            return self._encode(texts, names, self._precision)
+        prepared = [self._prepared([text]) for text in texts]  # each by itself: nothing is padded
+        return unit(np.concatenate(flat(ahead(self._fast, prepared, self.batch, threads()))), names)
 
     def encode_queries(self, queries: Sequence[Query]) -> Vectors:
         """(n, d) float32, rows of unit length, of the queries' text."""
         texts = [query.text for query in queries]
         if self._fast is not None:
-            return unit(self._fast([self._query_prefix + text for text in texts]), texts)
+            return unit(self._fast(self._prepared([self._query_prefix + text for text in texts])), texts)
         with small_work(self._model, device_of(self.device)):
             return self._encode([self._query_prefix + text for text in texts], texts, "float32")
 
+    def _prepared(self, texts: list[str]) -> dict[str, Any]:
+        model = self._model
+        found: dict[str, Any] = (getattr(model, "preprocess", None) or model.tokenize)(texts)
+        return found
+
     @functools.cached_property
-    def _fast(self) -> Callable[[list[str]], Vectors] | None:
-        """Texts → vectors with the transformer in ONNX Runtime, where it is to be had and gives what `_encode` gives."""
+    def _fast(self) -> Callable[[dict[str, Any]], Vectors] | None:
+        """Prepared texts → vectors with the transformer in ONNX Runtime, where it is to be had and gives what `_encode` gives."""
         import torch
 
         model, asked = self._model, ["Is there an effusion?"]
-        prepare = getattr(model, "preprocess", None) or model.tokenize
-        example = {name: one for name, one in prepare(asked).items() if isinstance(one, torch.Tensor)}
+        example = {name: one for name, one in self._prepared(asked).items() if isinstance(one, torch.Tensor)}
         if device_of(self.device) != "cpu" or not hasattr(model[0], "auto_model"):
             return None
         network = hidden(model[0].auto_model, tuple(example))
@@ -117,8 +127,7 @@ class SentenceEncoder:
         if run is None:
             return None
 
-        def encode(texts: list[str]) -> Vectors:
-            features = prepare(texts)
+        def encode(features: dict[str, Any]) -> Vectors:
             features["token_embeddings"] = torch.from_numpy(run(*(features[name] for name in example)))
             with torch.inference_mode():
                 for module in list(model)[1:]:
@@ -126,7 +135,7 @@ class SentenceEncoder:
             found: Vectors = features["sentence_embedding"].numpy()
             return found
 
-        return encode if alike(encode(asked), self._encode(asked, asked, "float32")) else None
+        return encode if alike(encode(self._prepared(asked)), self._encode(asked, asked, "float32")) else None
 
     def _encode(self, texts: list[str], names: list[str], precision: str) -> Vectors:
         """In batches of similar length (sentence-transformers sorts them and restores the order)."""

@@ -144,6 +144,21 @@ def test_embeddings_equal_those_of_open_clip(made: Made, tmp_path: Path) -> None
     np.testing.assert_allclose(asked, [expected_texts[1], expected_images[2], both / np.linalg.norm(both)], atol=1e-5)
 
 
+def test_padding_that_all_rows_have_is_not_computed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, model = made
+    encoder, widths = open_encoder(EncoderSettings(model=str(folder), kind="open-clip-text")), list[int]()
+    loaded = image_text.load_open_clip(folder, "cpu")[0]
+    whole = loaded.encode_text
+    monkeypatch.setattr(loaded, "encode_text", lambda tokens: widths.append(tokens.shape[1]) or whole(tokens))
+    texts = ["a b c d e f", "a", "a b"]
+    passages = [Passage(text, text, text) for text in texts]
+    found = encoder.encode_items(passages)
+    masked = type(model).__name__ == "CustomTextCLIP"
+    assert (widths[0] < model.context_length) == masked
+    alone = np.concatenate([encoder.encode_items([one]) for one in passages])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
 def test_the_two_sides_share_one_model_and_one_fingerprint(made: Made) -> None:
     images, texts = OpenClipImages(str(made[0])), OpenClipTexts(str(made[0]))
     assert images.fingerprint == texts.fingerprint

@@ -14,8 +14,9 @@ from PIL import Image
 from medrag.encoders import open_encoder
 from medrag.encoders._onnx import alike, fast, hidden
 from medrag.encoders.image import letterboxed
+from medrag.errors import ImageError
 from medrag.settings import EncoderSettings
-from medrag.types import Query, QueryImage
+from medrag.types import ImageRecord, Passage, Query, QueryImage
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +110,50 @@ def test_the_shipped_encoders_ask_the_same(model: str, monkeypatch: pytest.Monke
         found.append(open_encoder(EncoderSettings(model=model)).encode_queries(queries))
     _clear()
     assert (found[0] * found[1]).sum() > 1 - 1e-5
+
+
+BY_TORCH = {"minilm": "_encode", "efficientnet-lite2": "_features", "medrag-small": "_images"}
+
+
+@pytest.mark.parametrize("model", BY_TORCH)
+def test_items_are_encoded_by_it_where_the_processor_does_not_multiply_bfloat16(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medrag.encoders._shared.native_bf16", lambda: False)
+    items = [Passage(f"p:{n}", "p", "The heart is large. " * n) for n in range(1, 6)]
+    if model != "minilm":
+        items = [a_picture(tmp_path / f"{n}.png", n) for n in range(1, 6)]
+    found = []
+    for wish in ("0", "1"):
+        monkeypatch.setenv("MEDRAG_ONNX", wish)
+        _clear()
+        encoder = open_encoder(EncoderSettings(model=model, batch=2))
+        encoder.encode_items(items[:1])
+        assert encoder.encode_items([]).shape == (0, encoder.dim)
+        if wish == "1":
+            monkeypatch.setattr(encoder, BY_TORCH[model], None)
+        found.append(encoder.encode_items(items))
+    assert ((found[0] * found[1]).sum(1) > 1 - 1e-5).all()
+    monkeypatch.setattr("medrag.encoders._shared.native_bf16", lambda: True)
+    with pytest.raises(TypeError):  # by PyTorch, which was taken away
+        encoder.encode_items(items)
+    _clear()
+
+
+def test_a_picture_that_cannot_be_read_is_named_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medrag.encoders._shared.native_bf16", lambda: False)
+    items = [a_picture(tmp_path / f"{n}.png", n) for n in range(3)]
+    (tmp_path / "1.png").write_bytes(b"nothing")
+    for model in ("efficientnet-lite2", "medrag-small"):
+        with pytest.raises(ImageError, match=r"1\.png"):
+            open_encoder(EncoderSettings(model=model)).encode_items(items)
+    _clear()
+
+
+def a_picture(path: Path, seed: int) -> ImageRecord:
+    pixels = np.random.default_rng(seed).integers(0, 255, (60, 40 + seed, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    return ImageRecord(path.name, path.name, "", source=str(path))
 
 
 def _clear() -> None:
