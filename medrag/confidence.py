@@ -1,4 +1,4 @@
-"""What speaks for an answer, as numbers: the generator's odds with and without evidence, what the image's reader sees, what the evidence says.
+"""What speaks for an answer, as numbers: the generator's odds with and without evidence, what the image's reader sees, what the evidence says, how such questions are usually answered.
 
 `signals` are taken the same way when `medrag calibrate` fits and when a question is answered. They are log odds where they can be,
 turned so that positive means yes; a generator that knows no probabilities leaves its own out. Nothing here decides: see
@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medrag._util import usual
 from medrag._util.odds import logit
 from medrag.private import shown
 from medrag.prompts import Prompt, make_prompt
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from medrag.calibration import Calibration
     from medrag.types import Context, Hit, Route
 
-TURNED = ("given", "alone", "votes", "reader", "alike")  # signals that are positive for yes
+TURNED = ("given", "alone", "votes", "reader", "alike", "usual")  # signals that are positive for yes
 
 
 def sort_of(context: Context) -> str:
@@ -56,7 +57,7 @@ def closed_signals(
     generator: Any, contexts: Sequence[Context], routes: Sequence[Route], *, private: bool = False
 ) -> list[dict[str, float]]:
     """Signals of closed questions about images, for each context: ``given`` and ``alone`` (log odds of yes with the evidence and
-    without), ``reader``, ``votes``, ``alike`` (what look-alike studies add) and ``chest``. In privacy mode the generator is shown what it is shown when it answers."""
+    without), ``reader``, ``votes``, ``alike`` (what look-alike studies add), ``usual`` (what the question's words alone say) and ``chest``. In privacy mode the generator is shown what it is shown when it answers."""
     alone = [dataclasses.replace(context, kept=(), frequency=None, labelled=None) for context in contexts]
     odds = iter(log_odds(generator, [*contexts, *alone], private=private))
     first, second = ([next(odds) for _ in contexts] for _ in range(2))
@@ -65,6 +66,7 @@ def closed_signals(
     for n, (context, route) in enumerate(zip(contexts, routes, strict=True)):
         said = {"votes": votes(context.query.text, context.kept), "chest": float(route.domain == "chest-xray")}
         said["alike"] = context.frequency.lift if context.frequency else 0.0
+        said["usual"] = usual.log_odds(context.query.text)
         said |= {name: value for name, value in (("given", first[n]), ("alone", second[n])) if value is not None}
         if shift:
             said["reader"] = shift(

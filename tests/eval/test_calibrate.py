@@ -481,7 +481,8 @@ def test_sorts_and_turning() -> None:
     picture = (QueryImage(Image.new("L", (8, 8))),)
     sorts = [sort_of(Context(Query(text, picture))) for text in (QUESTION, "Write the findings.", "Where is it?")]
     assert sorts == ["closed", "report", "text"] and sort_of(Context(Query(QUESTION))) == "text"
-    turned = oriented({"given": 2.0, "alone": 1.0, "votes": -0.5, "alike": 3.0, "chest": 1.0}, yes=False)
+    turned = oriented({"given": 2.0, "alone": 1.0, "votes": -0.5, "alike": 3.0, "usual": -1.0, "chest": 1.0}, yes=False)
+    assert turned["usual"] == 1.0
     assert (turned["given"], turned["alone"], turned["votes"], turned["alike"]) == (-2.0, -1.0, 0.5, -3.0)
     assert turned["weaker"] == -2.0 and turned["yes"] == turned["chest yes"] == 0.0 and turned["chest"] == 1.0
     assert oriented({"chest": 1.0}, yes=True)["chest yes"] == 1.0
