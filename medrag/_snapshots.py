@@ -10,7 +10,7 @@ from pathlib import Path
 from medrag._swap import one_line, swap
 from medrag._util.files import linked
 from medrag.errors import IndexMissing, SettingsError
-from medrag.indexes.manifest import read_manifest, verify_files
+from medrag.indexes.manifest import NAME, Manifest, read_manifest, verify_files
 from medrag.indexes.records import FILE as RECORDS
 from medrag.indexes.records import Records
 from medrag.indexes.store import discard, snapshot, workspace, writing
@@ -50,8 +50,8 @@ def _signature(readings: Path, name: str) -> str | None:
 def restore(source: Path, folder: Path, name: str = "") -> None:
     """Puts a snapshot in the place of an index, and what was read for it in the workspace; the snapshot stays.
 
-    ``name`` is the recipe's whose index it has to be. Raises SettingsError where it is another's or no snapshot at all,
-    IndexCorrupt where it is damaged.
+    ``name`` is the recipe's whose index it has to be. Raises SettingsError where it is another's, no snapshot at all, or holds a link or
+    a file that no snapshot has, IndexCorrupt where it is damaged.
     """
     try:
         manifest = read_manifest(source)
@@ -62,6 +62,7 @@ def restore(source: Path, folder: Path, name: str = "") -> None:
         raise SettingsError(
             f"{source} is a snapshot of the index {manifest.name!r}, not of {name!r}", "--yes restores it all the same"
         )
+    _only_known(source, manifest)
     verify_files(source, manifest, thorough=True)
     with writing(folder) as work, one_line(folder):
         discard(work / "next", folder)
@@ -71,3 +72,17 @@ def restore(source: Path, folder: Path, name: str = "") -> None:
             linked(path, work / "items" / path.name)
         shutil.rmtree(work / "next" / READ, ignore_errors=True)
         swap(work / "next", folder, work)
+
+
+def _only_known(source: Path, manifest: Manifest) -> None:
+    """Refuses links, which may lead anywhere, and files that neither the manifest names nor `keep` writes."""
+    read = {f"{READ}/{name}{suffix}" for name in manifest.counts for suffix in (".jsonl", ".json")}
+    known = {NAME, *manifest.files, *read}
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        if path.is_symlink():
+            raise SettingsError(
+                f"{path} is a link: what it leads to is not of this snapshot", "take it out, or make a new snapshot"
+            )
+        if not path.is_dir() and name not in known:
+            raise SettingsError(f"{path} is no file of this snapshot: its manifest does not name it", "take it out")

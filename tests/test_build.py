@@ -586,6 +586,29 @@ def test_only_a_snapshot_of_the_same_index_is_restored(small: Recipe, tmp_path: 
         restore(tmp_path, folder, "tiny")
 
 
+@pytest.mark.parametrize(
+    ("put", "problem"),
+    [
+        (lambda kept, other: (kept / "away").symlink_to(other), "away is a link"),
+        (lambda kept, other: (kept / "words" / "away").symlink_to(other, target_is_directory=True), "away is a link"),
+        (lambda kept, other: (kept / "items.d" / "notes.json").unlink() or (kept / "items.d" / "notes.json").symlink_to(other / "x"), "notes.json is a link"),
+        (lambda kept, other: (kept / "words" / "more.bin").write_text("x"), "more.bin is no file of this snapshot"),
+        (lambda kept, other: (kept / "items.d" / "more.json").write_text("{}"), "more.json is no file of this snapshot"),
+    ],
+)  # fmt: skip
+def test_a_snapshot_brings_no_file_but_its_own(tmp_path: Path, folder: Path, put: Any, problem: str) -> None:
+    build(recipe_of(plan(tmp_path, "notes", count=6)), folder)
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    keep(folder, kept)
+    other.mkdir()
+    (other / "x").write_text("a secret")
+    before = sorted(folder.rglob("*"))
+    put(kept, other)
+    with pytest.raises(SettingsError, match=problem):
+        restore(kept, folder, "tiny")
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_what_is_deleted_is_nowhere_in_the_workspace(tmp_path: Path, folder: Path) -> None:
     recipe = recipe_of(plan(tmp_path, "notes", count=6))
     whole = build(recipe, folder)
