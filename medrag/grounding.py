@@ -122,8 +122,11 @@ def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bo
     if answer:
         return _asked(ask, answer, hit)
     sentence = _QUOTED.sub(r"\1", sentence)
-    found = check(sentence, hit.item.text)
-    if not of_patient or is_report(hit):
+    if is_report(hit):
+        return check(sentence, hit.item.text)
+    heading = f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}"
+    found = check(sentence, hit.item.text, heading)
+    if not of_patient:
         return found
     copied = found.verdict == "supported" and " ".join(words_of(sentence)) in " ".join(words_of(found.quote))
     return found if copied else Checked("absent")

@@ -186,6 +186,30 @@ def test_the_pipeline_holds_its_answer_to_the_setting(unsupported: Any, text: st
         assert [one["seen"] for one in answer.to_dict()["claims"]][-1] == "supported"
 
 
+def test_false_claims_of_a_book_do_not_pass() -> None:
+    told = (
+        "Metformin should be avoided in severe renal failure. About 50 % of patients with sepsis die. "
+        "The recommended first-line drug for pneumonia is doxycycline."
+    )
+    book = (Passage("book:1#p1", "book:1", told),)
+    false = (
+        "Metformin is recommended in severe renal failure [E1]. About 5 % of patients with sepsis die [E1]. "
+        "The recommended first-line drug for pneumonia is amoxicillin [E1]."
+    )
+    true = "The first-line drug for pneumonia is doxycycline [E1]."
+    found = checked(f"{false} {true}", context("Which drugs are recommended?", book))
+    assert [one.verdict for one in found] == ["contradicted", "absent", "absent", "supported"]
+    assert held(f"{false} {true}", found, "remove") == true
+    assert held(f"{false} {true}", found, "abstain") == held(false, found[:3], "remove") == REFUSAL
+
+
+def test_the_title_of_a_book_is_its_subject() -> None:
+    book = (Passage("book:1#p1", "book:1", "It causes lactic acidosis in renal failure.", title="Metformin"),)
+    for name, verdict in (("Metformin", "supported"), ("Insulin", "absent")):
+        (one,) = checked(f"{name} causes lactic acidosis in renal failure [E1].", context("What is it?", book))
+        assert one.verdict == verdict
+
+
 def test_words_that_are_quoted_are_borne_out_whatever_introduces_them() -> None:
     hit = Hit(Study("c:3", {"findings": "Tubular adenoma with low-grade dysplasia."}), 1.0, 1, "dense")
     said = 'The report of another study reads "Tubular adenoma with low-grade dysplasia" [E1].'

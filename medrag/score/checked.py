@@ -4,11 +4,13 @@ Of a claim about the chest each finding is looked for with its polarity and side
 an opacity, "no effusion" is contradicted by one on either side. All findings must be borne out; one that is contradicted contradicts
 the claim. Other claims are compared as `medrag.score.grounding` does, sentence by sentence. What is only possible bears out nothing but a
 possibility; a severity that the text leaves open is let pass, a place is not. Of several sentences that bear it out the one that says most
-of it is quoted. It is no entailment: it knows neither paraphrases nor numbers, and takes an older finding for a present one where the words do.
+of it is quoted. Shared words are not enough (`medrag.score.exact`): numbers, names and what was turned into its opposite count as well. It is no
+entailment: it knows few paraphrases, and takes an older finding for a present one where the words do.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +20,7 @@ from medrag._util.polarity import OPPOSITE
 from medrag._util.remember import remembered
 from medrag._util.text import sentences, words
 from medrag.score import claims as findings
+from medrag.score import exact
 from medrag.score.grounding import SHARE, apart, stances
 
 Verdict = Literal["supported", "contradicted", "absent"]
@@ -44,7 +47,12 @@ _PLACE = re.compile(  # of a shadow, beside the zones that a claim knows
     re.IGNORECASE,
 )
 _WHOLE_HEART = re.compile(r"\bcardio-? ?mediastinal\b", re.IGNORECASE)
-
+_TAUGHT = re.compile(  # of what is known of a finding, or is to be done, not of its being there
+    r"\b(?:treat(?:s|ed|ment|ments|ing)?|therap\w+|drugs?|medic(?:ine|ation)s?|antibiotics?|caus(?:e[sd]?|ing)|risk|recommend\w*|contra-?indicated|avoid(?:ed)?|first-line"
+    r"|mortality|die[sd]?|deaths?|prevent\w*|symptoms?|commonest|(?:un)?common(?:ly)?|rare(?:ly)?|usually|always|never|often|people|adults?|children|infants?|women|men)\b",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\W*(?:it|its|they|their|these|this|such)\b", re.IGNORECASE)  # takes up the sentence before
 
 _COURSES = {  # "increased density" is no course: of the finding's own extent alone
     "worse": re.compile(r"\b(?:worse\w*|progress(?:ed|ing|ion)|enlarging|has (?:slightly |mildly |markedly )?increased|(?:is|are) (?:larger|bigger|greater))\b", re.IGNORECASE),
@@ -68,8 +76,9 @@ class Said(NamedTuple):
     sentence: str
 
 
-def check(claim: str, evidence: str) -> Checked:
-    """What ``evidence`` says of ``claim``, one sentence.
+def check(claim: str, evidence: str, title: str | None = None) -> Checked:
+    """What ``evidence`` says of ``claim``, one sentence. ``title`` is that of a book's or an article's text, of which every word counts;
+    None for a report, whose findings alone do.
 
     >>> check("No pleural effusion.", "There is a small left pleural effusion.").verdict
     'contradicted'
@@ -78,10 +87,16 @@ def check(claim: str, evidence: str) -> Checked:
     """
     own = _told(claim)
     if not own:
-        return _worded(claim, evidence)
+        return _worded(claim, evidence, title or "")
     found = [_finding(one, _told(evidence)) for one in own]
-    best = found[0]._replace(quote=fullest(claim, [one.quote for one in found]))
-    return next((one for verdict in ("contradicted", "absent") for one in found if one.verdict == verdict), best)
+    quotes = [one.quote for one in found]
+    for verdict in ("contradicted", "absent"):
+        if other := next((one for one in found if one.verdict == verdict), None):
+            return other
+    if title is not None or _TAUGHT.search(claim):
+        return _worded(claim, evidence, title or "")
+    told = not exact.uncounted(claim, " ".join(quotes)) and not any(exact.opposed(claim, quote) for quote in quotes)
+    return Checked("supported", fullest(claim, quotes)) if told else Checked("absent")
 
 
 def fullest(claim: str, told: Sequence[str]) -> str:
@@ -211,20 +226,22 @@ def _sided(own: findings.Claim, other: findings.Claim) -> bool:
     return own.side in ("", other.side) or (other.side == "bilateral" and own.side in ("left", "right"))
 
 
-def _worded(claim: str, evidence: str) -> Checked:
-    """Sentence by sentence: enough shared words of one polarity, or enough of them with one turned round."""
-    wanted = stances(claim)
-    if not wanted:
-        return Checked("absent")
+def _worded(claim: str, evidence: str, title: str = "") -> Checked:
+    """Sentence by sentence: enough shared words of one polarity and all else told, or all of it but one word turned round."""
+    wanted = stances(exact.plain(claim))
+    own = exact.heavy(exact.plain(claim)) or wanted.keys()
     agreeing, turned = [], ""
-    for sentence in sentences(evidence):
-        said = stances(sentence)
+    for before, sentence in itertools.pairwise(("", *sentences(evidence))):
+        said = stances(exact.plain(sentence))
         shared = wanted.keys() & said.keys()
-        if len(shared) < SHARE * len(wanted) or apart(claim, sentence):
+        if not wanted or len(shared & own) < SHARE * len(own) or apart(claim, sentence):
             continue
-        if all(wanted[word] == said[word] for word in shared):
+        found = exact.held(claim, sentence, f"{title} {before if _GOES_ON.match(sentence) else ''}")
+        agreed = all(wanted[word] == said[word] for word in shared)
+        denied = any(said[word] == OPPOSITE.get(wanted[word]) for word in shared)
+        if agreed and found.told:
             agreeing.append(sentence)
-        turned = turned or (sentence if any(said[word] == OPPOSITE.get(wanted[word]) for word in shared) else "")
+        turned = turned or (sentence if (denied and found.told) or (agreed and found.turned) else "")
     if agreeing:
         return Checked("supported", fullest(claim, agreeing))
     return Checked("contradicted", turned) if turned else Checked("absent")
