@@ -6,11 +6,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from medrag._version import __version__
 
 __all__ = ["Answer", "MedRAG", "__version__", "answer"]
+
+if os.environ.get("MEDRAG_OFFLINE"):  # whatever part of medrag is used: nothing of this process reaches another machine
+    from medrag._util import offline
+
+    offline.enforce_if_asked()
 
 if TYPE_CHECKING:
     from medrag.pipeline import MedRAG

@@ -29,6 +29,17 @@ _OTHERWISE = re.compile(
 _WHY = re.compile(
     rf"((?:This asks|The (?:image|findings reader) does not tell|I (?:was not taught|do not|cannot tell|have not|answer)|One image does|Nothing compares|These images were)[^.]*(?:\.\.?[^.]*)?)\. {re.escape(REFUSAL)}$"
 )  # what medrag-small says before it refuses
+_SORRY = re.compile(
+    r"(?:(?:i'm |i am |we are )?(?:very )?(?:sorry|afraid)|unfortunately|(?:my |i )?apolog(?:ies|i[sz]e))\b[,.;: ]*(?:but )?(?:that )?"
+)
+_DECLINES = re.compile(  # how language models refuse in words of their own
+    r"(?:(?:i|we) (?:do not|don't|cannot|can't|can not|could not|couldn't|am unable to|am not able to) (?:\w+ )?(?:know|answer|assist|help|say|tell|determine|provide|find|comment|give)\b|i'm (?:unable|not able)\b"
+    r"|(?:the |this )?(?:provided |given |retrieved |available )?(?:evidence|context|passages?|documents?|excerpts?|sources?|information)(?: (?:found|provided|given|above))? "
+    r"(?:do(?:es)?|is|are)(?: not|n't) (?:contain|answer|say|mention|provide|state|include|address|give|tell|specify|cover|sufficient|enough)\b"
+    r"|there is (?:not enough|no|insufficient) (?:information|evidence) (?:to|in|on|about)\b|(?:insufficient|not enough) (?:information|evidence)\b|as an ai\b"
+    r"|it is (?:not possible|impossible) to (?:answer|tell|say|determine)\b)"
+)
+_YET = re.compile(r"\b(?:but|however|although|though|nevertheless|still)\b")
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
 
 
@@ -77,10 +88,23 @@ def _reason(text: str) -> str:
 
 
 def _refuses(text: str) -> bool:
-    """Whether the refusal is all that it says, or its last word where nothing rests on evidence."""
+    """Whether the refusal is all that it says, or its last word where nothing rests on evidence; or a refusal in words of the model's own, with no evidence and no more than
+    two sentences after it."""
     refusal, bare = words(REFUSAL), _KEYS.sub("", text)
-    last = words((sentences(bare) or [""])[-1])
-    return words(bare) == refusal or (not keys_in(text) and last[-len(refusal) :] == refusal)
+    said = sentences(bare) or [""]
+    if words(bare) == refusal:
+        return True
+    if keys_in(text):
+        return False
+    return words(said[-1])[-len(refusal) :] == refusal or (len(said) < 4 and _declines(said[0]))
+
+
+def _declines(sentence: str) -> bool:
+    """Whether a sentence refuses to answer, without an answer after a "but"."""
+    plain = sentence.strip().lower().replace("’", "'")
+    sorry = _SORRY.match(plain)
+    rest = plain[sorry.end() :] if sorry else plain
+    return not rest or (bool(_DECLINES.match(rest)) and not _YET.search(rest))
 
 
 def claims_of(text: str, key: str) -> list[str]:

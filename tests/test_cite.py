@@ -241,3 +241,29 @@ def test_evidence_that_says_otherwise_is_quoted_where_it_does():
     context = Context(Query("Is there a pneumothorax?"), (hit,))
     _, status, (citation,), _ = cite("No. Reports of look-alike studies [E1] say otherwise.", context)
     assert (status, citation.quote, citation.support) == ("answered", "There is a left pneumothorax.", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can’t assist with that.", "I don't know.", "The evidence does not contain the answer.", "I cannot answer this question.", "Sorry.",
+        "As an AI language model, I am unable to give medical advice. Please see a doctor.", "There is not enough information to answer.",
+        "Unfortunately, the passages do not mention this.", "The evidence doesn't say whether it recurs.", "Insufficient evidence.", "I am unable to tell.",
+        "It is not possible to say from this film.", "We are afraid that we could not find it.", "The retrieved documents are not sufficient.",
+    ],
+)  # fmt: skip
+def test_a_refusal_in_words_of_the_model_s_own_is_one(text: str) -> None:
+    assert cite(text, CONTEXT) == (text, "abstained", (), "the evidence does not answer the question")
+    assert cite(f"{text} [E1]", CONTEXT)[1] == "answered"  # it rests on something
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I cannot determine the age, but there is a large effusion.", "The image does not show a pneumothorax.", "I do not see an effusion.",
+        "There is no evidence of effusion.", "The evidence is not conclusive.", "I'm sorry, but the film shows a mass.", "Unfortunately, the patient does not have a spleen.",
+        "I don't know the date. The heart is large. There is an effusion. Both lungs are grey.", "The heart is large. I don't know more.",
+    ],
+)  # fmt: skip
+def test_what_says_something_is_no_refusal(text: str) -> None:
+    assert cite(text, CONTEXT)[1] == "uncited"

@@ -85,8 +85,9 @@ def report(served: SERVED, name: str) -> HTMLResponse:
 
 
 def _reports(served: Served) -> list[Path]:
+    """None for who does not see all of the index: they quote evidence."""
     folder = served.settings.reports
-    return sorted(folder.glob("*.html")) if folder else []
+    return sorted(folder.glob("*.html")) if folder and served.sees_all else []
 
 
 @functools.cache

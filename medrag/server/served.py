@@ -59,7 +59,7 @@ class Served:
         self.queue = WorkQueue(settings.workers, settings.waiting, settings.timeout)
         self.metrics = Metrics(self.queue)
         self.answers: OrderedDict[str, tuple[Answer, frozenset[str]]] = OrderedDict()
-        self._made: OrderedDict[str, tuple[Item, frozenset[str]]] = OrderedDict()
+        self._made: OrderedDict[str, dict[frozenset[str], Item]] = OrderedDict()  # by the labels of who was given it
         self._salt = secrets.token_bytes(16)
 
     def _by_labels(self, rag: MedRAG) -> dict[frozenset[str], MedRAG]:
@@ -145,6 +145,13 @@ class Served:
             return frozenset()
         return frozenset(self.settings.labels.get(TOKEN.get(), self._base.settings.access))
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether the token of this request holds the labels of all corpora: nothing that was made of the index is kept from it."""
+        store = self._base.store
+        wanted = {label for one in store.recipe.corpora for label in one.access} if store else set()
+        return wanted <= self.labels
+
     def enter(self, request: Request) -> Ticket:
         """A place in line, which the guard gives back when the request is over. Raises Busy where there is none."""
         request.state.place = ticket = self.queue.enter()
@@ -165,14 +172,15 @@ class Served:
         """Keeps what a graph made for a question, which no table holds, so that it is found by the id that goes out; newer ones push it out."""
         for item in items:
             if item.kind == "triple":
-                self._made[item.id] = (item, self.labels)
+                self._made.setdefault(item.id, {})[self.labels] = item
+                self._made.move_to_end(item.id)
         while len(self._made) > LENT:
             self._made.popitem(last=False)
 
     def lent(self, name: str) -> Item | None:
         """The statement or path of that id, where it is there and this request's token may see it."""
-        item, labels = self._made.get(name, (None, frozenset()))
-        return item if labels <= self.labels else None
+        found = self._made.get(name, {})
+        return next((item for labels, item in found.items() if labels <= self.labels), None)
 
     def forget(self) -> None:
         """Nothing is kept of what was asked and answered."""

@@ -16,8 +16,10 @@ from running import running
 from medrag import MedRAG
 from medrag.build import build
 from medrag.errors import SettingsError
-from medrag.server import settings_of
+from medrag.server import page, settings_of
+from medrag.server.served import TOKEN, Served
 from medrag.testing import FakeGenerator
+from medrag.types import Triple
 
 MANY, FEW = "m" * 20, "f" * 20
 HIDDEN = {"alpha": ["x"], "gamma": ["x"]}
@@ -88,6 +90,32 @@ def test_a_kept_answer_is_not_handed_to_who_may_not_see_its_evidence(url: str) -
         assert few.get(f"/v1/answers/{made[many]}/page").status_code == 404
         assert few.get(f"/v1/answers/{made[few]}/page").status_code == 200
         assert many.get(f"/v1/answers/{made[many]}/page").status_code == 200
+
+
+def test_a_statement_stays_with_who_was_given_it_whoever_asks_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDRAG_HOME", str(tmp_path))
+    build(recipe(tmp_path, labels=HIDDEN))
+    rag = MedRAG.open(recipe(tmp_path, labels=HIDDEN), model=FakeGenerator(), access=["x"])
+    (tmp_path / "r.html").write_text("quotes alpha")
+    one = Served(rag, settings_of(tokens=(MANY, FEW), labels={FEW: []}, reports=tmp_path))
+    short, long = Triple("kappa:t1", "kappa", "A", "is a", "B"), Triple("kappa:t1", "alpha", "A", "is a", "B")
+    only = Triple("alpha:t2", "alpha", "A", "is a", "C")
+    found, reports = {}, {}
+    for token, items in ((FEW, [short]), (MANY, [long, only])):
+        asking = TOKEN.set(token)
+        one.lend(items)
+        TOKEN.reset(asking)
+    for token in (FEW, MANY):
+        asking = TOKEN.set(token)
+        found[token], reports[token] = (
+            [one.lent(name) for name in ("kappa:t1", "alpha:t2", "nothing")],
+            page._reports(one),
+        )
+        TOKEN.reset(asking)
+    assert found[FEW] == [short, None, None] and found[MANY][1:] == [only, None]
+    assert reports == {FEW: [], MANY: [tmp_path / "r.html"]}  # an evaluation quotes what it was shown
 
 
 def test_tools_over_mcp_see_the_part_of_their_token(url: str) -> None:

@@ -70,6 +70,20 @@ def test_without_it_nothing_is_refused():
     assert "refused" not in done.stdout
 
 
+def test_whatever_part_of_medrag_is_imported_keeps_to_it():
+    code = """
+        import socket
+        from medrag.errors import OfflineError
+        from medrag.types import Passage
+        try:
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("203.0.113.1", 9))
+        except OfflineError:
+            print("refused")
+    """
+    assert run(code, MEDRAG_OFFLINE="1").stdout.strip() == "refused"
+    assert run(code, MEDRAG_OFFLINE="0").stdout.strip() == ""
+
+
 def test_the_command_line_keeps_to_it(tmp_path):
     code = """
         import sys
