@@ -200,7 +200,7 @@ class Reading:
             if fresh or not part.known():
                 before, own = len(self.log.skipped), Counter[str]()
                 with part.writing() as lines:
-                    read = self._part(corpus, key, self.log.skipping(self.name))
+                    read = apart.part(corpus, key, self.log.skipping(self.name))
                     self._write_items(self._read(read, corpus), chunking, lines, own)
                 part.finish(dict(own), [asdict(skip) for skip in self.log.skipped[before:]])
             else:
@@ -213,13 +213,6 @@ class Reading:
         for path in self._parts.glob("*"):
             if path.name not in wanted:
                 path.unlink()
-
-    def _part(self, corpus: Any, key: str, report: Report) -> Iterator[Item]:
-        """One part, read in another process where its reader is one of medrag's."""
-        if apart.wanted() and type(corpus).__module__.startswith("medrag."):
-            return apart.each(key, type(corpus).read_part, corpus, key, report=report)
-        items: Iterator[Item] = corpus.read_part(key, report)
-        return items
 
     def _read(self, items: Iterator[Item], corpus: Corpus) -> Iterator[Item]:
         """The items. A file that the system does not give is told as the corpus', not as the workspace's."""

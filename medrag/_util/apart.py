@@ -54,6 +54,21 @@ def each(where: str, work: Callable[..., Iterator[Any]], *args: Any, report: Rep
         _put_back(worker)
 
 
+def part(corpus: Any, key: str, report: Report) -> Iterator[Any]:
+    """The items of one part of a corpus, read in another process where its reader is one of medrag's."""
+    if wanted() and type(corpus).__module__.startswith("medrag."):
+        return each(key, type(corpus).read_part, corpus, key, report=report)
+    items: Iterator[Any] = corpus.read_part(key, report)
+    return items
+
+
+def items(corpus: Any, report: Report) -> Iterator[Any]:
+    """The items of a corpus; where it comes in parts, such as files, each as `part` reads it."""
+    if not hasattr(corpus, "parts"):
+        return iter(corpus.read(report))
+    return (item for key, _ in corpus.parts() for item in part(corpus, key, report))
+
+
 def done(where: str, work: Callable[..., Any], *args: Any) -> Any:
     """What ``work(*args)`` returns, worked out in another process. Raises BadRecord where that ends badly, and what ``work`` raises."""
     worker = _taken()

@@ -185,6 +185,7 @@ def try_corpus(settings: CorpusSettings, base: Path | None) -> CheckReport:
     """Reads the first items. Raises CorpusError when not one can be read."""
     from itertools import islice
 
+    from medrag._util import apart
     from medrag.corpora import check, open_corpus
 
     corpus = open_corpus(settings, base)
@@ -196,7 +197,7 @@ def try_corpus(settings: CorpusSettings, base: Path | None) -> CheckReport:
         signature = corpus.signature
 
         def read(self, report: Any) -> Any:
-            return islice(corpus.read(report), _TRIED)
+            return islice(apart.items(corpus, report), _TRIED)
 
     return check(First())
 

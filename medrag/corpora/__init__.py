@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medrag import plugins
+from medrag._util import apart
 from medrag._util.images import one_line
 from medrag._util.near import meant
 from medrag._util.places import expand
@@ -56,14 +57,14 @@ def open_corpus(settings: CorpusSettings, base: Path | None = None) -> Corpus:
 def check(corpus: Corpus, limit: int = 3) -> CheckReport:
     """Reads the whole corpus and tells what came. Raises CorpusError when nothing came.
 
-    What a build leaves out is skipped here too, such as an item whose id came before. A concept or statement may come
+    What a build leaves out is skipped here too, such as a file whose decoder ends its process, or an item whose id came before. A concept or statement may come
     again, as UMLS states a fact from both ends: the graph joins them.
     """
     counts: Counter[str] = Counter()
     first: list[str] = []
     skipped: list[BadRecord] = []
     seen: set[str] = set()
-    for item in corpus.read(skipped.append):
+    for item in apart.items(corpus, skipped.append):
         if item.id in seen and item.kind not in ("concept", "triple"):
             hint = "rename one of the files or records"
             skipped.append(BadRecord(item.id, "this id came before; the first record is kept", hint))

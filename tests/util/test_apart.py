@@ -11,8 +11,11 @@ import pytest
 from some_pdfs import two_columns
 
 from medrag._util import apart
+from medrag.cli.corpus import try_corpus
+from medrag.corpora import check, open_corpus
 from medrag.corpora.pdf import PdfPages
 from medrag.errors import BadRecord, CorpusError, ImageError
+from medrag.settings import CorpusSettings
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +107,17 @@ def test_a_book_read_apart_is_the_same_book(tmp_path):
     with pytest.raises(CorpusError):
         list(apart.each(str(path), PdfPages.read_part, corpus, str(path), report=told.append))
     assert told == []
+
+
+@pytest.mark.parametrize(
+    "look", [lambda settings: check(open_corpus(settings)), lambda settings: try_corpus(settings, None)]
+)
+def test_what_is_only_looked_at_is_read_apart_too(tmp_path, monkeypatch, look):
+    """As a build reads it: a PDF that this process could not survive is counted."""
+    two_columns(tmp_path / "a.pdf")
+    monkeypatch.setattr("medrag.corpora.pdf.open_pdf", lambda _: pytest.fail("opened in this process"))
+    settings = CorpusSettings(name="b", reader="pdf", path=str(tmp_path))
+    assert look(settings).counts["page"] >= 1
+    monkeypatch.setenv("MEDRAG_ISOLATION", "0")
+    with pytest.raises(pytest.fail.Exception, match="in this process"):
+        look(settings)
