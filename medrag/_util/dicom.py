@@ -126,7 +126,7 @@ def picture_of_dataset(
             )
         array = _pixels(data, where, frame)
         try:
-            picture, applied = _shown(data, array, frame, limits)
+            picture, applied = shown(data, array, frame, limits)
         except Exception as error:  # tables of a broken header may have any shape
             raise ImageError(where, f"its look-up tables cannot be applied: {one_line(error)}", _REEXPORT) from error
     meta["frame"] = frame
@@ -152,29 +152,31 @@ def _pixels(data: Any, where: str, frame: int) -> NDArray[Any]:
         raise ImageError(where, f"its pixel data cannot be decoded: {one_line(error)}", _REEXPORT) from error
 
 
-def decoded(data: Any, where: str, frame: int | None = None) -> NDArray[Any]:
-    """A frame, or all of them (None), as pydicom decodes it; a compressed one in another process, since some decoders end theirs.
+def decoded(data: Any, where: str, frame: int | None = None, *, spare: bool = False) -> NDArray[Any]:
+    """A frame, or all of them (None), as pydicom decodes it; a compressed one in another process, since some decoders end theirs. ``spare``: with
+    whatever lies in the bits of a pixel that its values do not use.
 
     Raises BadRecord where that happens, and what pydicom raises.
     """
-    if not (_is_compressed(data) and apart.wanted()):
-        return _array(data, frame)
+    if not (is_compressed(data) and apart.wanted()):
+        return _array(data, frame, spare)
     part = data.group_dataset(0x0028)
     part.update(data.group_dataset(0x7FE0))
     part.file_meta = data.file_meta
-    array: NDArray[Any] = apart.done(where, _array, part, frame)
+    array: NDArray[Any] = apart.done(where, _array, part, frame, spare)
     return array
 
 
-def _array(data: Any, frame: int | None) -> NDArray[Any]:
+def _array(data: Any, frame: int | None, spare: bool) -> NDArray[Any]:
     from pydicom.pixels import pixel_array
 
     with quiet():
-        array: NDArray[Any] = pixel_array(data, index=frame)
+        array: NDArray[Any] = pixel_array(data, index=frame, correct_unused_bits=not spare)
     return array
 
 
-def _is_compressed(data: Any) -> bool:
+def is_compressed(data: Any) -> bool:
+    """Whether the pixels lie in frames of a codec; a file that is deflated as a whole is not meant."""
     syntax = _transfer_syntax(data)
     return bool(syntax.is_transfer_syntax and not syntax.is_private and syntax.is_compressed and not syntax.is_deflated)
 
@@ -185,7 +187,7 @@ def as_announced(data: Any, where: str, frame: int) -> None:
 
     from medrag._util.bombs import codestream_pixels
 
-    if not _is_compressed(data):
+    if not is_compressed(data):
         return
     with sound(where):
         found = codestream_pixels(get_frame(data.PixelData, frame, number_of_frames=frames_of(data)))
@@ -210,7 +212,7 @@ def _transfer_syntax(data: Any) -> Any:
     return meta.TransferSyntaxUID
 
 
-def _shown(
+def shown(
     data: Any, array: NDArray[Any], frame: int, limits: tuple[float, float] | None
 ) -> tuple[NDArray[Any], tuple[float, float] | None]:
     """The frame as 8-bit values, and the window (low, high) in modality units where one was applied."""
@@ -250,11 +252,11 @@ def _windowed(
     else:
         values, slope, intercept = apply_modality_lut(array, rescaled), 1.0, 0.0
 
-    def shown(low: float, high: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    def through(low: float, high: float) -> tuple[NDArray[np.uint8], tuple[float, float]]:
         return window(values, (low - intercept) / slope, (high - intercept) / slope), (low, high)
 
     if wanted:
-        return shown(*wanted)
+        return through(*wanted)
     voi = _group(data, frame, "FrameVOILUTSequence")
     voi = data if voi is None else voi
     if voi is data and data.get("VOILUTSequence"):
@@ -263,9 +265,9 @@ def _windowed(
     elif limits := _limits(voi):
         inside = values if real.all() else values[real]
         if inside.size and _shows(inside.min() * slope + intercept, inside.max() * slope + intercept, *limits):
-            return shown(*limits)
+            return through(*limits)
     low, high = spread(values if real.all() or not real.any() else values[real])
-    return shown(low * slope + intercept, high * slope + intercept)
+    return through(low * slope + intercept, high * slope + intercept)
 
 
 def _shows(least: float, most: float, low: float, high: float) -> bool:
@@ -286,11 +288,27 @@ def _scale(data: Any) -> tuple[float, float] | None:
 def _limits(data: Any) -> tuple[float, float] | None:
     """Low and high end of the first stored window; None where there is none of use."""
     center, width = (_first(data.get(tag)) for tag in ("WindowCenter", "WindowWidth"))
-    if center is None or width is None or width <= 0:
-        return None
+    return None if center is None or width is None or width <= 0 else _ends(center, width)
+
+
+def windows(data: Any, frame: int) -> list[tuple[float, float]]:
+    """Low and high end of every window that is stored for a frame, in modality units."""
+    voi = _group(data, frame, "FrameVOILUTSequence")
+    centers, widths = (_numbers((data if voi is None else voi).get(tag)) for tag in ("WindowCenter", "WindowWidth"))
+    return [_ends(center, width) for center, width in zip(centers, widths, strict=False) if width > 0]
+
+
+def _ends(center: float, width: float) -> tuple[float, float]:
     if width <= 1:
         return center - 0.5, center + 0.5
     return center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2
+
+
+def _numbers(value: Any) -> list[float]:
+    """The numbers of a DICOM value, which may be one, several or none."""
+    if value is None or value == "":
+        return []
+    return [float(one) for one in ([value] if isinstance(value, int | float | str) else value)]
 
 
 def _first(value: Any) -> float | None:
@@ -336,7 +354,7 @@ def is_decodable(data: Any, where: str, file_size: int) -> None:
     from pydicom.tag import Tag
 
     syntax = _transfer_syntax(data)
-    compressed = _is_compressed(data)
+    compressed = is_compressed(data)
     if not syntax.is_transfer_syntax:
         raise ImageError(
             where, f"the transfer syntax {syntax} cannot be decoded", "store it uncompressed or as JPEG 2000"

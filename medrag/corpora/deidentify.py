@@ -3,9 +3,9 @@
 The header's rules are those of PS3.15 annex E (basic application level confidentiality profile), from the tables of the package
 dicom-anonymizer, at every depth; private elements go. A key of your own turns a patient's id into the same pseudonym every time, so that
 studies of one patient stay together, and moves the dates of a patient's studies by one number of days (the option to retain longitudinal temporal
-information with modified dates), so that they stay in order and as far apart; without it ids are random and dates gone. Text is found by RapidOCR: it
-finds printed marks, not handwriting, and what it does not find stays, so no copy is marked as free of burnt-in text; the letters of a side marker are
-left. A face that a volume shows is not touched.
+information with modified dates), so that they stay in order and as far apart; without it ids are random and dates gone. Text is looked for in
+`medrag.corpora.deidentify_pixels`; what it does not find stays, so no copy is marked as free of burnt-in text. Overlays go, also those that lie in unused
+bits of the pixels. A face that a volume shows is not touched.
 """
 
 from __future__ import annotations
@@ -21,26 +21,21 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrag._util.dicom import as_announced, decoded, frames_of, looks_like_dicom, quiet, read_dataset, sound
+from medrag._util.dicom import PIXELS, looks_like_dicom, quiet, read_dataset, sound
 from medrag._util.files import atomic_open
 from medrag._util.progress import track
-from medrag.errors import BadRecord, CorpusError, ImageError, MissingDependency
+from medrag.corpora.deidentify_pixels import paint
+from medrag.errors import BadRecord, CorpusError, MissingDependency
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from medrag.protocols import Report
 
 EDITION = "dicomfields_2024b"
-MARGIN = 2  # pixels painted around a piece of text
-SURE = 0.5  # of the recogniser, from which a piece of text is painted over
-ENLARGED = 1000  # pixels: smaller pictures are read at twice their size
+OVERLAYS = 0x6000  # groups from here to 60FF: drawn over the picture
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")  # several, or what is none, name no file
 METHOD, LOOKED = "PS3.15 basic profile", "printed text found by OCR painted over"
 MOVED = "study dates moved by days of a key and the patient"
 YEARS = 100, 110  # that a date goes back: nobody takes it for a true one
-SIDES = ("L", "R", "LT", "RT")  # side markers: they name nobody
 
 
 @dataclass
@@ -91,8 +86,8 @@ def _one(path: Path, target: Path, secret: str, *, pixels: bool, dates: bool) ->
     painted = paint(data, str(path)) if pixels else 0
     with sound(str(path)):
         day = clean(data, secret, dates=dates)
-    if (
-        pixels and "PixelData" in data
+    if pixels and any(
+        tag in data for tag in PIXELS
     ):  # what was done, not what is so: a label may have been overlooked, so BurnedInAnnotation says nothing
         data.DeidentificationMethod = [METHOD, LOOKED, *([MOVED] if day else [])]
         data.pop("BurnedInAnnotation", None)
@@ -126,6 +121,8 @@ def clean(data: Any, secret: str, *, dates: bool = False) -> str:
         day = moved(str(data.get("StudyDate") or ""), patient, secret) if dates else ""
         for part in reversed(list(_parts(data))):  # the inner ones first: an outer rule may take them away
             _profile(part)
+            for tag in [element.tag for element in part if element.tag.group & 0xFF00 == OVERLAYS]:
+                del part[tag]
         data.PatientID = _keyed(secret, patient).hex()[:16] if patient else ""
         data.PatientIdentityRemoved, data.DeidentificationMethod = "YES", [METHOD, MOVED] if day else METHOD
         data.LongitudinalTemporalInformationModified = "MODIFIED" if day else "REMOVED"
@@ -175,70 +172,3 @@ def _profile(part: Any) -> None:
             "de-identifying needs the package dicom-anonymizer", 'pip install "medrag[deid]"'
         ) from error
     anonymize_dataset(part, base_rules_gen=lambda: initialize_actions(EDITION))
-
-
-def paint(data: Any, where: str) -> int:
-    """Paints over the text in every frame, with the darkest value there is; how many regions. The pixels are then uncompressed.
-
-    Raises ImageError where the pixels cannot be decoded: what cannot be looked at is not called clean.
-    """
-    if "PixelData" not in data:
-        return 0
-    for frame in range(frames_of(data)):
-        as_announced(data, where, frame)
-    try:
-        values = decoded(data, where)
-    except Exception as error:  # decoders raise nearly anything
-        raise ImageError(
-            where, f"its pixels cannot be looked at: {error}", "store it uncompressed, or use --no-pixels"
-        ) from error
-    frames = values if frames_of(data) > 1 else values[None]
-    frames = frames.copy()
-    found = sum(
-        _painted(frame, inverted="MONOCHROME1" in str(data.get("PhotometricInterpretation"))) for frame in frames
-    )
-    if found:
-        _put(data, frames if frames_of(data) > 1 else frames[0])
-    return found
-
-
-def _painted(frame: NDArray[Any], *, inverted: bool) -> int:
-    dark = frame.max() if inverted else frame.min()
-    boxes = text_boxes(frame)
-    for x0, y0, x1, y1 in boxes:
-        frame[max(0, y0 - MARGIN) : y1 + MARGIN, max(0, x0 - MARGIN) : x1 + MARGIN] = dark
-    return len(boxes)
-
-
-def text_boxes(frame: NDArray[Any]) -> list[tuple[int, int, int, int]]:
-    """Where a frame (rows, columns) or (rows, columns, 3) holds text other than a side marker: x0, y0, x1, y1 in its pixels."""
-    import numpy as np
-
-    from medrag._util.images import to_8bit
-    from medrag.corpora._ocr import engine
-
-    grey = to_8bit(frame)
-    seen: NDArray[np.uint8] = (
-        np.repeat(grey[..., None], 3, 2) if grey.ndim == 2 else np.ascontiguousarray(grey[..., ::-1])
-    )
-    scale = 2 if max(seen.shape[:2]) < ENLARGED else 1
-    seen = np.ascontiguousarray(seen.repeat(scale, 0).repeat(scale, 1))
-    found, _ = engine()(seen)
-    boxes = []
-    for corners, text, sure in found or ():
-        if float(sure) >= SURE and text.strip() and text.strip().upper() not in SIDES:
-            xs, ys = [x / scale for x, _ in corners], [y / scale for _, y in corners]
-            boxes.append((int(min(xs)), int(min(ys)), int(max(xs)) + 1, int(max(ys)) + 1))
-    return boxes
-
-
-def _put(data: Any, values: Any) -> None:
-    """The pixels back into the data set, uncompressed."""
-    from pydicom.uid import ExplicitVRLittleEndian
-
-    if values.ndim >= 3 and data.get("SamplesPerPixel", 1) == 3:
-        data.PhotometricInterpretation, data.PlanarConfiguration = "RGB", 0
-    data.PixelData = values.tobytes()
-    data["PixelData"].VR = "OW" if values.dtype.itemsize > 1 else "OB"
-    data["PixelData"].is_undefined_length = False
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

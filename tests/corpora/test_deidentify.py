@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from medrag._util.days import day_of
 from medrag._util.fetch import package_file
 from medrag.cli.app import app
-from medrag.corpora.deidentify import clean, deidentify, paint, text_boxes
+from medrag.corpora.deidentify import clean, deidentify
+from medrag.corpora.deidentify_pixels import paint, text_boxes
 from medrag.corpora.dicom import DicomFolder
 from medrag.errors import CorpusError, ImageError, ModelMissing
 
@@ -209,11 +210,83 @@ def test_burnt_in_text_is_found_in_95_of_100():
     assert found >= 95
 
 
+def letters(words: str = "SMITH JOHN 12/03/1961", side: int = 512) -> np.ndarray:
+    """Where a name stands in a picture, as (rows, columns) of bool."""
+    mask = Image.new("L", (side, side))
+    ImageDraw.Draw(mask).text((20, 20), words, fill=255, font=ImageFont.load_default(24))
+    return np.asarray(mask) > 100
+
+
+SLOPE = np.tile(np.linspace(-1000, 3000, 512).astype(np.int16), (512, 1))
+UPPER = np.arange(512)[:, None] < 256
+STRIP = (np.arange(512)[:, None] < 60) & (np.arange(512) < 330)
+
+
+@pytest.mark.parametrize(
+    ("ground", "ink", "tags"),
+    [
+        (np.full((512, 512), 4, np.uint16), 12, {"BitsStored": 12, "HighBit": 11, "WindowCenter": 8, "WindowWidth": 8}),
+        (np.full((512, 512), 100, np.uint8), 110, {}),
+        (np.zeros((512, 512), np.uint8), 1, {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}),
+        (np.where(UPPER, 40, SLOPE).astype(np.int16), 80, {"PixelRepresentation": 1}),
+        (np.where(STRIP, 40, SLOPE).astype(np.int16), 80, {"PixelRepresentation": 1, "WindowCenter": [1000, 1060], "WindowWidth": [4000, 40], "RescaleSlope": 1, "RescaleIntercept": 1000}),
+        (np.full((512, 512), 0.5, np.float32), 0.51, {}),
+        (np.full((512, 512), 5e-3, np.float64), 7e-3, {}),
+    ],
+    ids="narrow close bits flat window float double".split(),
+)  # fmt: skip
+def test_text_that_a_viewer_shows_is_painted_over(ground, ink, tags, tmp_path):
+    """However near its values are to those around it."""
+    pytest.importorskip("rapidocr_onnxruntime")
+    mask = letters()
+    pixels = np.where(mask, ground.dtype.type(ink), ground)
+    data = film(pixels, **tags)
+    if data.BitsAllocated == 1:
+        data.PixelData = np.packbits(pixels, bitorder="little").tobytes()
+    if pixels.dtype.kind == "f":
+        del data.PixelData, data.BitsStored, data.HighBit, data.PixelRepresentation
+        data.add_new("FloatPixelData" if pixels.itemsize == 4 else "DoubleFloatPixelData", "OF" if pixels.itemsize == 4 else "OD", pixels.tobytes())  # fmt: skip
+    write(data, tmp_path / "in.dcm")
+    done = deidentify(tmp_path / "in.dcm", tmp_path / "out", key=SECRET)
+    assert list(done.painted.values()) == [1]
+    copy = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    after = copy.pixel_array
+    assert (after[mask] == pixels.min()).mean() > 0.9 and after.dtype == pixels.dtype
+    assert np.array_equal(after[60:], pixels[60:]) and "OCR" in copy.DeidentificationMethod[1]
+
+
+@pytest.mark.parametrize("coding", ["plain", "signed", "big", "rle"])
+def test_an_overlay_in_unused_bits_goes(tmp_path, coding):
+    """The retired kind, which lies above the values of the pixels: bits and header."""
+    values = np.tile(np.arange(512, dtype=np.uint16) * 8, (512, 1))
+    tags = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": int(coding == "signed")}
+    pixels = values | (letters().astype(np.uint16) << 15)
+    data = film(pixels.astype(">u2") if coding == "big" else pixels, **tags)
+    for element, vr, value in ((0x10, "US", 512), (0x11, "US", 512), (0x100, "US", 16), (0x102, "US", 15)):
+        data.add_new((0x6002, element), vr, value)
+    if coding == "big":
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    if coding == "rle":
+        data.compress(pydicom.uid.RLELossless)
+    deidentify(write(data, tmp_path / "in.dcm"), tmp_path / "out", key=SECRET)
+    copy = pydicom.dcmread(next((tmp_path / "out").iterdir()))
+    stored = np.frombuffer(copy.PixelData, ">u2" if coding == "big" else "<u2").reshape(512, 512)
+    spare = stored >> 12 if coding != "signed" else (stored >> 12) - np.where(stored & 0x800, 15, 0)
+    assert not spare.any() and np.array_equal(stored & 0xFFF, values) and "Rows" in copy
+    assert not [element for element in copy if element.tag.group & 0xFF00 == 0x6000]
+
+
+def test_pixels_whose_values_do_not_begin_at_the_lowest_bit_are_left_out():
+    data = film(np.zeros((16, 16), np.uint16), BitsStored=12, HighBit=15)
+    with pytest.raises(ImageError, match="12 bits that end at bit 15"):
+        paint(data, "film")
+
+
 def test_a_film_without_text_stays_as_it_is():
     pytest.importorskip("rapidocr_onnxruntime")
     pixels = np.clip(900 + np.random.default_rng(0).normal(0, 60, (512, 512)), 0, 4095).astype(np.uint16)
     data = film(pixels)
-    assert paint(data, "film") == 0 and np.array_equal(data.pixel_array, pixels) and text_boxes(pixels) == []
+    assert paint(data, "film") == 0 and np.array_equal(data.pixel_array, pixels)
 
 
 def test_folders_with_all_sorts_in_them(tmp_path):
