@@ -26,6 +26,17 @@ from medrag.types import DOMAINS, Context, Drop, Hit, Item, Query, domain_of
 from medrag.vlms._classes import is_label
 
 OTHER_DOMAIN = "another domain"  # begins the reason for such a drop
+RULES = {  # how its reasons begin, by the rule that drops
+    "floor": "below the floor of",
+    "share": "far below the best of",
+    "gap": "past the gap of",
+    "duplicate": "near-duplicate of",
+    "place": "enough kept of the same study or page",
+    "quota": "enough kept of",
+    "instructions": INSTRUCTS,
+    "k_max": "more than k_max",
+    "budget": "over the budget of",
+}
 _SIDED = re.compile(r"\b(left|right)[ -](?:sided )?([a-z]+)")
 
 
@@ -62,6 +73,15 @@ def gap_cut(scores: Sequence[float], gamma: float | None, k_min: int, k_max: int
         if gamma is not None and ratio > gamma:
             return Cut(i, ratio)
     return Cut(limit, None)
+
+
+def rule_of(reason: str) -> str:
+    """The rule that dropped a hit for this reason; "item" where the piece itself is none for the question, whatever the scores.
+
+    >>> rule_of("past the gap of dense (rank 3, gap after 2)"), rule_of("it has no text")
+    ('gap', 'item')
+    """
+    return next((rule for rule, begins in RULES.items() if reason.startswith(begins)), "item")
 
 
 class AdaptiveSelector:
@@ -101,7 +121,7 @@ class AdaptiveSelector:
     def _suspicion(self, hit: Hit) -> str:
         """What in the text speaks to a machine instead of a reader; empty where nothing does, or where that is let through."""
         found = instruction_in(f"{describe(hit)}\n{hit.item.text}") if self.settings.instructions == "drop" else ""
-        return f"{INSTRUCTS} ({found[:40]!r}) instead of evidence" if found else ""
+        return f"{RULES['instructions']} ({found[:40]!r}) instead of evidence" if found else ""
 
     def _lists(self, hits: Sequence[Hit]) -> dict[str, _Said]:
         """For each retriever what its own list says (k_max bounds the total later); the question's own image counts for neither
@@ -134,11 +154,11 @@ class AdaptiveSelector:
         if self._is_own(parent.retriever, parent.score):
             return f"the question's own image (similarity {parent.score:.3f})"
         if parent.score < self.settings.floors.get(parent.retriever, -math.inf):
-            return f"below the floor of {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
+            return f"{RULES['floor']} {parent.retriever} ({parent.score:.2f} < {self.settings.floors[parent.retriever]:.2f})"
         if said.best > 0 and parent.score < self.settings.shares.get(parent.retriever, -math.inf) * said.best:
-            return f"far below the best of {parent.retriever} ({parent.score:.2f} of {said.best:.2f})"
+            return f"{RULES['share']} {parent.retriever} ({parent.score:.2f} of {said.best:.2f})"
         if parent.score < said.last:
-            return f"past the gap of {parent.retriever} (rank {parent.rank}, gap after {said.cut.keep})"
+            return f"{RULES['gap']} {parent.retriever} (rank {parent.rank}, gap after {said.cut.keep})"
         return ""
 
     def _set_reason(self, hit: Hit, kept: Sequence[Hit]) -> str:
@@ -147,17 +167,17 @@ class AdaptiveSelector:
             if same_words(hit.item.text, other.item.text, self.settings.near_duplicate) and not _two_pictures(
                 hit.item, other.item
             ):
-                return f"near-duplicate of E{n}"
+                return f"{RULES['duplicate']} E{n}"
         if sum(_place(other) == _place(hit) for other in kept) >= self.settings.per_place:
-            return f"enough kept of the same study or page ({_place(hit)})"
+            return f"{RULES['place']} ({_place(hit)})"
         if sum(_source(other) == _source(hit) for other in kept) >= self.settings.quota:
-            return f"enough kept of {_source(hit)}"
+            return f"{RULES['quota']} {_source(hit)}"
         return ""
 
     def _room_reason(self, kept: Sequence[Hit], tokens: int, budget: int) -> str:
         if len(kept) >= self.settings.k_max:
-            return f"more than k_max = {self.settings.k_max}"
-        return f"over the budget of {budget} tokens" if tokens > budget else ""
+            return f"{RULES['k_max']} = {self.settings.k_max}"
+        return f"{RULES['budget']} {budget} tokens" if tokens > budget else ""
 
 
 def _two_pictures(one: Item, other: Item) -> bool:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medrag._util.text import count_tokens
 from medrag.prompts import evidence_block
-from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive, same_words
+from medrag.select import AdaptiveSelector, gap_cut, jaccard, positive, rule_of, same_words
 from medrag.settings import SelectSettings
 from medrag.types import Block, Hit, ImageRecord, Page, Passage, Query, Study, Triple
 
@@ -58,8 +58,24 @@ def test_reasons_for_what_is_dropped():
     assert [kept.item.id for kept in context.kept] == ["c:0#0"]
     reasons = [drop.reason for drop in context.dropped]
     assert reasons[0] == "near-duplicate of E1"
+    assert [rule_of(reason) for reason in reasons] == ["duplicate", "place", "floor"]
     assert reasons[1].startswith("enough kept of the same study")
     assert reasons[2].startswith("below the floor of dense")
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("gap", {"gaps": {"dense": 0.3}}),
+        ("share", {"shares": {"dense": 0.9}}),
+        ("quota", {"quota": 1}),
+        ("k_max", {"k_max": 1}),
+        ("budget", {"budget": 30}),
+    ],
+)
+def test_a_reason_says_which_rule_it_comes_from(rule, changes):
+    context = select([hit(0, 0.9), hit(1, 0.5)], **changes)
+    assert {rule_of(drop.reason) for drop in context.dropped} == {rule}
 
 
 def test_the_questions_own_image_is_never_evidence():

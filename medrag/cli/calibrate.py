@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -174,7 +175,15 @@ def _selection(
                 )
             ],
         )
+        table(("rule, within the same budget", "chosen: fired, dropped", "as it was"), list(_fired(found)))
         note(f"for the recipe, under pipeline: {json.dumps(found['settings'])[1:-1]}")
+
+
+def _fired(found: Any) -> Iterator[tuple[str, str, str]]:
+    """For each rule in how many queries it took something out, and how many pieces of one."""
+    for rule, (share, pieces) in found["chosen"]["fired"].items():
+        before, then = found["before"]["fired"][rule]
+        yield rule, f"{share:.0%} of queries, {pieces:.1f} a query", f"{before:.0%}, {then:.1f}"
 
 
 def _selected(one: Any) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ is one piece of evidence of one corpus. Every arm has the budget of the recipe. 
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ from medrag.prompts import evidence_block
 from medrag.retrieve import fuse
 from medrag.retrieve.search import ranked
 from medrag.score.overlap import ratio
-from medrag.types import Hit, Passage, Query
+from medrag.select import rule_of
+from medrag.types import Context, Hit, Passage, Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
     from medrag.settings import PipelineSettings
 
 RETRIEVERS = ("lexical", "dense")
-Choose = Callable[["MedRAG", Example, list[Hit]], Sequence[Hit]]
+FIRED = ("gap", "floor", "share", "quota", "budget")  # the rules whose firing is told
+Choose = Callable[["MedRAG", Example, list[Hit]], Context]
 
 
 def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[], MedRAG]) -> Arm:
@@ -46,9 +49,9 @@ def make_selector(name: str, task: Task, data: Path, split: str, rag: Callable[[
 
     def call(example: Example) -> Output:
         hits = fused(judged.rankings(example, s.k), s)
-        kept = choose(opened, example, hits)
-        details = {"candidates": [hit.item.doc for hit in hits], "tokens": sum(map(cost, kept))}
-        return Output({hit.item.doc: hit.score for hit in kept}, details=details)
+        chosen = choose(opened, example, hits)
+        details = {"candidates": [hit.item.doc for hit in hits], **details_of(chosen)}
+        return Output({hit.item.doc: hit.score for hit in chosen.kept}, details=details)
 
     settings: dict[str, Any] = {
         "k": s.k,
@@ -119,18 +122,26 @@ def cost(hit: Hit) -> int:
     return count_tokens(evidence_block("E1", hit))
 
 
-def _adaptive(rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
-    return rag.selector.select(Query(example.question), hits, rag.settings.select.budget).kept
+def details_of(context: Context) -> dict[str, Any]:
+    """The tokens of what is kept, and how many pieces each rule dropped."""
+    return {
+        "tokens": sum(map(cost, context.kept)),
+        "dropped": dict(Counter(rule_of(drop.reason) for drop in context.dropped)),
+    }
 
 
-def _first(k: int | None, rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
-    return within(hits[:k], rag.settings.select.budget)
+def _adaptive(rag: MedRAG, example: Example, hits: list[Hit]) -> Context:
+    return rag.selector.select(Query(example.question), hits, rag.settings.select.budget)
 
 
-def _oracle(rag: MedRAG, example: Example, hits: list[Hit]) -> Sequence[Hit]:
+def _first(k: int | None, rag: MedRAG, example: Example, hits: list[Hit]) -> Context:
+    return Context(Query(example.question), tuple(within(hits[:k], rag.settings.select.budget)))
+
+
+def _oracle(rag: MedRAG, example: Example, hits: list[Hit]) -> Context:
     """As many relevant candidates as fit: the shortest first."""
     relevant = [hit for hit in hits if example.reference.get(hit.item.doc, 0) > 0]
-    return within(sorted(relevant, key=cost), rag.settings.select.budget)
+    return _first(None, rag, example, sorted(relevant, key=cost))
 
 
 SELECTORS: dict[str, Choose] = {
@@ -152,7 +163,8 @@ class Selection:
     """precision, recall and f1 of what is kept, over all queries together; kept, tokens, empty and candidates as means of the queries.
 
     Relevant is a grade above 0. ``recall`` is of the relevant candidates: what retrieval missed counts against no selector.
-    ``kept_in_vain`` is the mean number kept where no candidate is relevant, ``empty`` the share of queries with nothing kept.
+    ``kept_in_vain`` is the mean number kept where no candidate is relevant, ``empty`` the share of queries with nothing kept. Of each rule of
+    ``FIRED``, ``gap_fired`` and the like are the share of queries in which it took something out, ``gap_dropped`` what it took out of each on average.
     """
 
     name: str = "selection"
@@ -163,20 +175,29 @@ class Selection:
     def rows_with(
         self, answers: Sequence[Any], references: Sequence[Mapping[str, int]], details: Sequence[Mapping[str, Any]]
     ) -> Rows:
-        """(n, 5): kept, relevant kept, relevant candidates, tokens, candidates. An answer is {document: score} of what is kept.
+        """(n, 5 + rules): kept, relevant kept, relevant candidates, tokens, candidates, and what each rule dropped. An answer is {document: score} of what is kept.
 
-        ``details`` have ``candidates`` and ``tokens``; without candidates (an example that failed) all judged ones count.
+        ``details`` have ``candidates``, ``tokens`` and ``dropped``; without candidates (an example that failed) all judged ones count.
         """
-        rows = np.zeros((len(answers), 5))
+        rows = np.zeros((len(answers), 5 + len(FIRED)))
         for n, (answer, reference, about) in enumerate(zip(answers, references, details, strict=True)):
             relevant = {doc for doc, grade in reference.items() if grade > 0}
             found, kept = {*about.get("candidates", reference)}, {*answer}
-            rows[n] = len(kept), len(kept & relevant), len(found & relevant), about.get("tokens", 0), len(found)
+            dropped = [about.get("dropped", {}).get(rule, 0) for rule in FIRED]
+            rows[n] = (
+                len(kept),
+                len(kept & relevant),
+                len(found & relevant),
+                about.get("tokens", 0),
+                len(found),
+                *dropped,
+            )
         return rows
 
     def totals(self, rows: Rows, weights: Weights) -> dict[str, NDArray[np.float64]]:
-        kept, right, relevant, tokens, candidates = (weights @ rows).T
+        kept, right, relevant, tokens, candidates = (weights @ rows[:, :5]).T
         count, barren = weights.sum(1), weights * (rows[:, 2] == 0)
+        by_rule = list(zip(FIRED, rows[:, 5:].T, strict=True))
         return {
             "precision": ratio(right, kept),
             "recall": ratio(right, relevant),
@@ -187,4 +208,6 @@ class Selection:
             "kept_in_vain": ratio(barren @ rows[:, 0], barren.sum(1)),
             "candidates": ratio(candidates, count),
             "relevant_candidates": ratio(relevant, count),
+            **{f"{rule}_fired": ratio(weights @ (dropped > 0), count) for rule, dropped in by_rule},
+            **{f"{rule}_dropped": ratio(weights @ dropped, count) for rule, dropped in by_rule},
         }

@@ -21,7 +21,7 @@ from medrag.eval import selection, statistics
 from medrag.eval.selection import RETRIEVERS, Selection, fused, within
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings
-from medrag.types import Hit, Query
+from medrag.types import Context, Hit, Query
 
 if TYPE_CHECKING:
     from medrag.eval.tasks import Example, Task
@@ -45,11 +45,12 @@ class Judged:
     example: Example
     rankings: Mapping[str, Sequence[Hit]]
 
-    def row(self, kept: Sequence[Hit]) -> Rows:
-        """(1, 5), as `Selection` has it."""
+    def row(self, chosen: Context) -> Rows:
+        """One row, as `Selection` has it."""
         candidates = dict.fromkeys(hit.item.doc for hits in self.rankings.values() for hit in hits)
-        details = {"candidates": list(candidates), "tokens": sum(map(selection.cost, kept))}
-        found: Rows = MEASURE.rows_with([{hit.item.doc: 1.0 for hit in kept}], [self.example.reference], [details])
+        details = {"candidates": list(candidates), **selection.details_of(chosen)}
+        kept = {hit.item.doc: 1.0 for hit in chosen.kept}
+        found: Rows = MEASURE.rows_with([kept], [self.example.reference], [details])
         return found
 
 
@@ -59,7 +60,8 @@ def tune_selection(
     """The settings that were chosen (fields of `medrag.settings.PipelineSettings`), and the other half's figures.
 
     ``before``: the settings as they were; ``fixed``: the first ``k`` hits as they were fused; ``fixed_anew``: the first ``k`` with the chosen
-    weights, by which the worth of selection alone is told; each with f1 and tokens, and the choice's paired difference in F1 with its interval. Raises SettingsError for a task of another kind, CorpusError for fewer than 20 queries.
+    weights, by which the worth of selection alone is told; each with f1 and tokens, and the choice's paired difference in F1 with its interval. ``fired`` of the
+    settings, chosen and before: for each rule the share of queries in which it took something out, and how many pieces of a query. Raises SettingsError for a task of another kind, CorpusError for fewer than 20 queries.
     """
     if task.kind != "selection":
         raise SettingsError(f"{task.name} has no judged candidates", "name a task of kind selection")
@@ -76,6 +78,8 @@ def tune_selection(
         "fixed_anew": fixed(judges, k, chosen),
     }
     found: dict[str, Any] = {name: _figures(own, groups, draws) for name, own in told.items()}
+    for name in ("chosen", "before"):
+        found[name]["fired"] = fired(told[name])
     for name in list(told)[1:]:
         change = statistics.difference(MEASURE, told["chosen"], told[name], groups, draws=draws)["f1"]
         found[name]["gained"] = [round(change["difference"], 4), *(round(b, 4) for b in change["interval"])]
@@ -134,16 +138,19 @@ def _held(values: Mapping[str, float], retriever: str, value: float | None) -> d
 
 
 def rows(judged: Sequence[Judged], settings: PipelineSettings) -> Rows:
-    """What is kept of each query with these settings, (n, 5)."""
+    """What is kept of each query with these settings, a row each as `Selection` has it."""
     selector = AdaptiveSelector(settings.select)
-    kept = (selector.select(Query(one.example.question), fused(one.rankings, settings)).kept for one in judged)
-    return np.concatenate([one.row(own) for one, own in zip(judged, kept, strict=True)])
+    chosen = (selector.select(Query(one.example.question), fused(one.rankings, settings)) for one in judged)
+    return np.concatenate([one.row(own) for one, own in zip(judged, chosen, strict=True)])
 
 
 def fixed(judged: Sequence[Judged], k: int, settings: PipelineSettings) -> Rows:
     """The same of the first k fused hits."""
     budget = settings.select.budget
-    return np.concatenate([one.row(within(fused(one.rankings, settings)[:k], budget)) for one in judged])
+    first = (
+        Context(Query(one.example.question), tuple(within(fused(one.rankings, settings)[:k], budget))) for one in judged
+    )
+    return np.concatenate([one.row(own) for one, own in zip(judged, first, strict=True)])
 
 
 def tokens(own: Rows) -> float:
@@ -154,6 +161,12 @@ def tokens(own: Rows) -> float:
 def f1(own: Rows) -> float:
     """F1 of what is kept, over all queries together."""
     return float(MEASURE.totals(own, np.ones((1, len(own))))["f1"][0])
+
+
+def fired(own: Rows) -> dict[str, list[float]]:
+    """By rule the share of queries in which it took something out, and the pieces that it took out of a query on average."""
+    means = {name: float(value[0]) for name, value in MEASURE.totals(own, np.ones((1, len(own)))).items()}
+    return {rule: [round(means[f"{rule}_{what}"], 4) for what in ("fired", "dropped")] for rule in selection.FIRED}
 
 
 def _figures(own: Rows, groups: Sequence[str], draws: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from medrag.errors import CorpusError, SettingsError
 from medrag.eval import collections, selection, tune_selection
 from medrag.eval.rankers import Parts
 from medrag.eval.runner import Run, run
-from medrag.eval.selection import SELECTORS, Selection, make_selector, within
+from medrag.eval.selection import FIRED, SELECTORS, Selection, make_selector, within
 from medrag.eval.tasks import Task, load_task
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, SelectSettings
@@ -134,6 +134,24 @@ def test_a_document_that_is_judged_not_relevant_and_one_kept_in_vain() -> None:
     assert found["precision"][0] == 0 and found["kept_in_vain"][0] == 1 and found["empty"][0] == 0.5
 
 
+def test_how_often_each_rule_took_something_out_is_told() -> None:
+    dropped = [{"gap": 3, "place": 1}, {"gap": 1, "budget": 2}, {}, {"floor": 4}]
+    details = [{"candidates": [], "dropped": one} for one in dropped]
+    found = Selection().totals(Selection().rows_with([{}] * 4, [{}] * 4, details), np.ones((1, 4)))
+    told = {name: float(value[0]) for name, value in found.items() if name.endswith(("_fired", "_dropped"))}
+    assert {name: value for name, value in told.items() if value} == {
+        "gap_fired": 0.5, "gap_dropped": 1.0, "budget_fired": 0.25, "budget_dropped": 0.5, "floor_fired": 0.25, "floor_dropped": 1.0,
+    }  # fmt: skip
+    assert len(told) == 2 * len(FIRED)
+
+
+def test_the_recipes_selector_says_which_rule_dropped_what_and_a_fixed_number_has_none(pack: Path, task: Task) -> None:
+    example = collections.nfcorpus(pack, "mini").examples[0]
+    said = make_selector("adaptive", task, pack, "mini", opened(40))(example).details
+    assert said["dropped"]["budget"] == 1  # the one that alone is longer
+    assert make_selector("fixed-3", task, pack, "mini", opened(40))(example).details["dropped"] == {}
+
+
 def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
     pack: Path, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +164,10 @@ def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
     assert found["queries"] == [15, 15] and set(found["settings"]) == {"weights", "select"}
     assert set(found["settings"]["select"]) == {"gaps", "shares", "quota", "floors"}
     assert len(found["fixed_anew"]["gained"]) == 3
+    assert (
+        set(found["chosen"]["fired"]) == set(found["before"]["fired"]) == set(FIRED) and "fired" not in found["fixed"]
+    )
+    assert all(0 <= share <= 1 and share <= pieces for share, pieces in found["before"]["fired"].values())
     assert found["chosen"]["tokens"][0] <= 1.2 * found["fixed"]["tokens"][0]
     assert found["chosen"]["f1"][0] >= found["before"]["f1"][0] - 0.05 and len(found["fixed"]["gained"]) == 3
     with pytest.raises(CorpusError, match="too few"):
@@ -157,9 +179,9 @@ def test_a_choice_keeps_to_the_budget_and_beats_what_it_began_with(
 def test_climbing_takes_what_is_better_and_affordable_alone() -> None:
     """F1 rises with the quota, and so do the tokens: the largest quota that the budget bears is chosen."""
 
-    def measured(tried: PipelineSettings) -> Any:  # kept, relevant kept, relevant, tokens, candidates
+    def measured(tried: PipelineSettings) -> Any:  # kept, relevant kept, relevant, tokens, candidates, dropped
         quota = tried.select.quota
-        return np.array([[quota, quota, 10, 100 * quota, 10]], float)
+        return np.array([[quota, quota, 10, 100 * quota, 10, *[0] * len(FIRED)]], float)
 
     start = PipelineSettings(select=SelectSettings(quota=3))
     assert tune_selection.climb(start, measured, 450).select.quota == 4
@@ -172,7 +194,7 @@ def test_climbing_weighs_words_and_meaning_and_finds_the_least_cosine() -> None:
 
     def measured(tried: PipelineSettings) -> Any:
         worth = 5 - abs(tried.weights.get("lexical", 1.0) - 2) - 10 * abs(tried.select.floors["dense"] - 0.35)
-        return np.array([[10, worth, 10, 100, 10]], float)
+        return np.array([[10, worth, 10, 100, 10, *[0] * len(FIRED)]], float)
 
     chosen = tune_selection.climb(PipelineSettings(), measured, 100)  # type: ignore[call-arg]
     assert chosen.weights == {"lexical": 2.0, "dense": 1.0} and chosen.select.floors["dense"] == 0.35
