@@ -67,8 +67,8 @@ def exchange(one: Path, other: Path) -> bool:
 @contextlib.contextmanager
 def atomic_open(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """A temporary file beside ``path`` that takes its place, synced, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise write_error(path, error) from error

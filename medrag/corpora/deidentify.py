@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.dicom import PIXELS, looks_like_dicom, quiet, read_dataset, sound
-from medrag._util.files import atomic_open
+from medrag._util.files import atomic_open, write_error
 from medrag._util.progress import track
 from medrag.corpora.deidentify_pixels import paint
 from medrag.errors import BadRecord, CorpusError, MissingDependency
@@ -54,13 +54,20 @@ def deidentify(
     where several files have the same).
 
     A file that cannot be read, or whose pixels cannot be decoded to be looked at, is left out and reported. Raises CorpusError where ``target`` holds
-    something already or ``source`` has no DICOM file, MissingDependency without the packages.
+    something already or cannot be made, or ``source`` is not there or has no DICOM file, MissingDependency without the packages.
     """
-    if target.exists() and any(target.iterdir()):
-        raise CorpusError(f"{target} is not empty", "name a new folder: nothing is overwritten")
+    if not source.exists():
+        raise CorpusError(f"{source} does not exist", "check the path")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        problem = "is not empty" if target.is_dir() else "is a file"
+        raise CorpusError(f"{target} {problem}", "name a new folder: nothing is overwritten")
     files = sorted(path for path in ([source] if source.is_file() else source.rglob("*")) if path.is_file())
     secret, done = key or secrets.token_hex(16), Deidentified()
-    target.mkdir(parents=True, exist_ok=True)
+    made = not target.exists()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(target, error, "name another folder") from error
     for path in track(files, "de-identify"):
         try:
             regions = _one(path, target, secret, pixels=pixels, dates=bool(key))
@@ -73,7 +80,10 @@ def deidentify(
         if regions:
             done.painted[str(path)] = regions
     if not done.written:
-        raise CorpusError(f"{source} holds no DICOM file that can be read", "check the path")
+        if made:
+            target.rmdir()
+        why = f": {done.skipped[0]['source']}: {done.skipped[0]['problem']}" if done.skipped else ""
+        raise CorpusError(f"{source} holds no DICOM file that can be read{why}", "check the path")
     return done
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medrag._util.files import sha256_text
+from medrag._util.files import sha256_text, write_error
 from medrag._util.odds import chance
 from medrag._util.progress import track
 from medrag.confidence import answer_signals, closed_signals, sort_of
@@ -44,7 +44,7 @@ def observe(
 ) -> list[Observed]:
     """Observations of all examples in order, one for each id; those that the file has of the same settings and the same question are not asked again.
 
-    Raises SettingsError where the file holds observations of other settings, and CorpusError where there is no example.
+    Raises SettingsError where the file holds observations of other settings, CorpusError where there is no example, and MedragError where there can be no such file.
     """
     if not examples:
         raise CorpusError("there is no question to calibrate with", "name another --task or --split")
@@ -52,7 +52,10 @@ def observe(
     key = sha256_text(json.dumps(rag.calibrated_for, sort_keys=True), json.dumps(list(depths)))[:16]
     done = _kept(path, key, examples)
     wanted = [one for one in examples if one.id not in done]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error, "name another --out or --work") from error
     with path.open("a", encoding="utf-8") as stream:
         found = zip(wanted, _observed(rag, wanted, depths, at_once), strict=True)
         for example, one in track(found, "observe", len(wanted)):

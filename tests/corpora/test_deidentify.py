@@ -22,7 +22,7 @@ from medrag.cli.app import app
 from medrag.corpora.deidentify import clean, deidentify
 from medrag.corpora.deidentify_pixels import paint, text_boxes
 from medrag.corpora.dicom import DicomFolder
-from medrag.errors import CorpusError, ImageError, ModelMissing
+from medrag.errors import CorpusError, ImageError, MedragError, ModelMissing
 
 selector = pytest.importorskip("dicomanonymizer.simpledicomanonymizer").dicom_anonymization_database_selector
 SECRET = "a secret of the tests"
@@ -356,3 +356,17 @@ def test_a_uid_that_is_none_names_no_file(tmp_path: Path) -> None:
     assert all(
         len(path.stem) <= 64 and "Doe" not in str(pydicom.dcmread(path)) for path in (tmp_path / "out").iterdir()
     )
+
+
+def test_a_command_that_can_write_nothing_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    good = write(film(np.zeros((4, 4), np.uint8)), tmp_path / "a.dcm")
+    (tmp_path / "notes.txt").write_text("no film", encoding="utf-8")
+    for source, target, problem in (
+        (good, tmp_path / "notes.txt", "notes.txt is a file"),
+        (good, tmp_path / "notes.txt" / "under", "cannot write"),
+        (tmp_path / "gone", tmp_path / "out", "gone does not exist"),
+        (tmp_path / "notes.txt", tmp_path / "out", "holds no DICOM file that can be read: .*is no DICOM image"),
+    ):
+        with pytest.raises(MedragError, match=problem):
+            deidentify(source, target, key=SECRET, pixels=False)
+    assert not (tmp_path / "out").exists()

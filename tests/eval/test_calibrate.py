@@ -18,7 +18,7 @@ from medrag import MedRAG
 from medrag._util.places import share
 from medrag.calibration import Calibration, Logistic, Sort, open_calibration, read_calibration
 from medrag.confidence import oriented, sort_of, votes
-from medrag.errors import CorpusError, IndexMismatch, SettingsError
+from medrag.errors import CorpusError, IndexMismatch, MedragError, SettingsError
 from medrag.eval.calibrate import calibrated, conformal, out_of_fold
 from medrag.eval.observed import Observed, observe
 from medrag.eval.tasks import Example
@@ -206,6 +206,8 @@ def test_a_run_that_was_cut_off_goes_on_and_another_setting_is_refused(observed:
         observe(rag, examples(folder), path, (0, 1, 2))
     with pytest.raises(SettingsError, match=r"is a folder, not a file → name another .*--work"):
         observe(rag, examples(folder), tmp_path, DEPTHS)
+    with pytest.raises(MedragError, match=r"cannot write .* → name another --out or --work"):
+        observe(rag, examples(folder), path / "under" / "observed.jsonl", DEPTHS)
     other = tmp_path / "other.jsonl"
     for text in ('{"id": "1", "question": "q?"}\n', "[1, 2]\n", "a text of its own"):
         other.write_text(text)

@@ -35,6 +35,12 @@ def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(MedragError, match="cannot write"), files.atomic_open(tmp_path / "a" / "b" / "c"):
+        pass
+
+
 def test_checksums(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"x" * 3_000_000)
