@@ -33,6 +33,7 @@ from medrag.indexes.ids import IdTable, padded
 Scores = NDArray[np.floating]
 Score = Callable[[Sequence[int]], Scores]
 BACKENDS = ("bm25s", "rank-bm25")
+BLOCK = 256  # texts
 AT_ONCE = 50_000  # texts whose words are held before they are counted
 
 
@@ -121,7 +122,7 @@ class Bm25Index:
         found = []
         for query in queries:
             scores = score([self._vocabulary[word] for word in terms(query) if word in self._vocabulary])
-            keep = np.flatnonzero(scores > 0 if mask is None else (scores > 0) & mask)
+            keep = _hopeful(scores if mask is None else scores * mask, k)
             found.append(self._ids.best(scores[keep], keep, k))
         return padded(found)
 
@@ -176,6 +177,16 @@ class Bm25Index:
         if parts != (len(words), len(index._ids.ids), len(postings.texts)):
             raise ValueError("its words, texts and ids do not fit each other")
         return index
+
+
+def _hopeful(scores: Scores, k: int) -> NDArray[np.intp]:
+    """Where scores above 0 are that may be among the k best: of blocks of texts the k-th highest peak is no higher than the k-th best score."""
+    count = len(scores) // BLOCK
+    if count < k:
+        return np.flatnonzero(scores > 0)
+    peaks = scores[: count * BLOCK].reshape(count, BLOCK).max(1)
+    least = np.partition(peaks, count - k)[count - k]
+    return np.flatnonzero(scores >= least if least > 0 else scores > 0)
 
 
 def _reference(postings: Postings, alive: NDArray[np.bool_], k1: float, b: float) -> Score:

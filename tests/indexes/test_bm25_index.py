@@ -83,6 +83,23 @@ def test_save_and_open_give_the_same_answers(tmp_path_factory: pytest.TempPathFa
         assert again.search("zebra", 3)[1] == ["new"]
 
 
+@given(texts=texts_of, data=st.data(), k=st.integers(1, 6))
+def test_the_best_are_those_of_all_scores(texts: list[str], data: st.DataObject, k: int) -> None:
+    """Whatever the blocks, of which only the peaks are looked at first."""
+    ids = [f"t{n}" for n in range(len(texts))]
+    gone, hidden = (data.draw(st.sets(st.sampled_from(ids))) if ids else set[str]() for _ in range(2))
+    index = Bm25Index()
+    index.add(ids, texts)
+    index.delete(sorted(gone))
+    query = " ".join(WORDS)
+    scores, found = index.search(query, len(texts) + 1, exclude=hidden)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medrag.indexes.bm25.BLOCK", data.draw(st.integers(1, 3)))
+        some, first = index.search(query, k, exclude=hidden)
+    assert first == found[:k] and np.array_equal(some, scores[:k])
+    assert not {*first} & (gone | hidden)
+
+
 def test_filters_and_ties() -> None:
     for index in pair(["mass"] * 9 + ["heart"]):
         assert index.search("mass", 3)[1] == ["t00", "t01", "t02"]
