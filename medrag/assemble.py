@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from medrag._origin import refuse_to_answer
+from medrag._util.near import meant
 from medrag._util.places import built, every_built
 from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
@@ -106,7 +107,7 @@ def _assembled(
     encoders = _encoders(recipe, store, opened)
     every = _retrievers(recipe, store, encoders, settings)
     if (strange := _named(settings) - every.keys()) and recipe is whole:  # one that is withheld may be named
-        raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", f"known: {', '.join(every)}")
+        raise SettingsError(f"there is no retriever {sorted(strange)[0]!r} here", meant(sorted(strange)[0], every))
     found = {name: one for name, one in every.items() if name in (settings.retrievers or every)}
     options = (
         settings.model_options if model is None else overrides.get("model_options", {})

@@ -52,7 +52,11 @@ if TYPE_CHECKING:
 WEIGHED = (  # settings that change what an answer is worth: a calibration is made for them
     "retrievers", "weights", "k", "fusion", "rrf_c", "alike", "expand", "graph_sees", "page_fusion", "page_images", "margin", "select", "max_tokens", "private",
 )  # fmt: skip
-ADDED = ("link_near", "graph_alike")  # later ones: they count where they are set, so that calibrations made before hold
+ADDED = (
+    "link_near",
+    "graph_alike",
+    "unsupported",
+)  # later ones: they count where they are set, so that calibrations made before hold
 WHICH = "which of several images it is on is not told: ask about each alone, such as “in the second image”"
 SIMILAR = "similar"  # the retriever of pictures that look alike
 
@@ -557,14 +561,21 @@ class MedRAG:
 
     @functools.cached_property
     def calibrated_for(self) -> dict[str, str]:
-        """What an answer's worth depends on, by name: hashes of the items of the index, of how it was built, of the generator and the settings, and the router's name. The same on every machine."""
+        """What an answer's worth depends on, by name: hashes of the items and of the graph of the index, of how it was built, of the generator and the settings, and the router's name. The same on every machine."""
         settings = self.settings.model_dump(
-            mode="json", include={*WEIGHED, *(one for one in ADDED if getattr(self.settings, one))}
+            mode="json",
+            include={
+                *WEIGHED,
+                *(one for one in ADDED if getattr(self.settings, one) != PipelineSettings.model_fields[one].default),
+            },
         )
+        if self.settings.select.mmr is None:
+            del settings["select"]["mmr"]
         found = {"generator": getattr(self.generator, "fingerprint", "") or self.generator.name}
         found["settings"] = sha256_text(json.dumps(settings, sort_keys=True))[:16]
         if self.store:
             found["items"] = self.store.manifest.content.get("items", "")[:16]
+            found |= {"graph": graph[:16]} if (graph := self.store.manifest.content.get("graph")) else {}
         if self.recipe:
             found |= {"index": self.recipe.fingerprint(corpora=False), "router": self.recipe.router}
         return found

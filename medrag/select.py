@@ -9,9 +9,10 @@ It works on each retriever's own scores, since fused ranks have no gaps; a fused
 from __future__ import annotations
 
 import filecmp
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from medrag._util.instructions import INSTRUCTS, instruction_in
@@ -97,13 +98,9 @@ class AdaptiveSelector:
         dropped: list[Drop] = []
         tokens = 0
         limit = self.settings.budget if budget is None else budget
-        for hit in hits:
-            reason = (
-                _item_reason(hit, query)
-                or self._source_reason(hit, lists)
-                or self._set_reason(hit, kept)
-                or self._suspicion(hit)
-            )
+        own = [_item_reason(hit, query) or self._source_reason(hit, lists) for hit in hits]
+        for hit, ruled_out in self._in_turn(hits, own, kept):
+            reason = ruled_out or self._set_reason(hit, kept) or self._suspicion(hit)
             cost = 0 if reason else count_tokens(evidence_block("E1", hit))
             reason = reason or self._room_reason(kept, tokens + cost, limit)
             if reason:
@@ -117,6 +114,25 @@ class AdaptiveSelector:
             if said.cut.gap
         )
         return Context(query, tuple(kept), tuple(dropped), tokens, notes)
+
+    def _in_turn(self, hits: Sequence[Hit], own: Sequence[str], kept: Sequence[Hit]) -> Iterator[tuple[Hit, str]]:
+        """The hits in the order in which they are looked at, each with the reason that it has of its own: the best first, or with ``mmr`` by
+        maximal marginal relevance, the most of λ · score − (1 − λ) · likeness to what is ``kept`` by then (Carbonell and Goldstein 1998)."""
+        share = self.settings.mmr
+        if share is None:
+            yield from zip(hits, own, strict=True)
+            return
+        yield from ((hit, reason) for hit, reason in zip(hits, own, strict=True) if reason)
+        left = [hit for hit, reason in zip(hits, own, strict=True) if not reason]
+        worth, likeness, seen = _scaled([hit.score for hit in left]), [0.0] * len(left), 0
+        places = list(range(len(left)))
+        while places:
+            for other, n in itertools.product(kept[seen:], places):
+                likeness[n] = max(likeness[n], jaccard(left[n].item.text, other.item.text))
+            seen = len(kept)
+            best = max(places, key=lambda n: share * worth[n] - (1 - share) * likeness[n])
+            places.remove(best)
+            yield left[best], ""
 
     def _suspicion(self, hit: Hit) -> str:
         """What in the text speaks to a machine instead of a reader; empty where nothing does, or where that is let through."""
@@ -191,10 +207,17 @@ def _two_pictures(one: Item, other: Item) -> bool:
         return first != second
 
 
+def _scaled(scores: Sequence[float]) -> list[float]:
+    """The scores from 0, the least, to 1, the best; all 1 where they are equal."""
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
+
+
 def jaccard(a: str, b: str) -> float:
     """Overlap of the content words of two texts, 0–1; two texts without words are no duplicates."""
     first, second = _word_set(a), _word_set(b)
-    return len(first & second) / len(first | second) if first and second else 0.0
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared) if first and second else 0.0
 
 
 def same_words(a: str, b: str, share: float) -> bool:

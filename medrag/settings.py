@@ -7,12 +7,13 @@ frozen; `fingerprint` of the parts that shape an index names the index that was 
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medrag._implied import implied, kinds_read
 from medrag._util.files import sha256_text
@@ -21,7 +22,16 @@ from medrag._util.places import every_built, placed, share
 from medrag.errors import SettingsError
 from medrag.types import Domain
 
+
+def _number(value: float) -> float:
+    """Raises ValueError for NaN, which nothing is above or below."""
+    if math.isnan(value):
+        raise ValueError("it is not a number")
+    return value
+
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Bound = Annotated[float, AfterValidator(_number)]
 
 
 class Strict(BaseModel):
@@ -83,21 +93,23 @@ class SelectSettings(Strict):
     k_max: int = Field(10, ge=1)
     budget: int = Field(1200, ge=16)  # tokens
     # by retriever; one that is not named is not cut in that way (the graph's definitions and paths have two scales)
-    gaps: dict[str, float] = {
+    gaps: dict[str, Bound] = {
         "dense": 0.35,
         "reports": 0.35,
         "similar": 0.35,
         "lexical": 0.5,
         "reports-lexical": 0.5,
     }  # γ
-    floors: dict[str, float] = {"dense": 0.25, "reports": 0.25, "similar": 0.45}  # lowest score that counts
-    shares: dict[str, float] = {
+    floors: dict[str, Bound] = {"dense": 0.25, "reports": 0.25, "similar": 0.45}  # lowest score that counts
+    shares: dict[str, Bound] = {
         "dense": 0.7,
         "reports": 0.7,
         "lexical": 0.5,
         "reports-lexical": 0.5,
     }  # of the best score
     temperature: float = Field(1.0, gt=0)
+    # maximal marginal relevance: what the score weighs against novelty, 1 the score alone; null: in the order of the scores
+    mmr: float | None = Field(None, ge=0, le=1)
     near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard overlap of content words
     same_image: float = Field(0.9995, gt=0, le=1)  # image similarity from which a hit is the question's own image
     per_place: int = Field(3, ge=1)  # pieces kept of the same study or page

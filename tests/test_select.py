@@ -78,6 +78,40 @@ def test_a_reason_says_which_rule_it_comes_from(rule, changes):
     assert {rule_of(drop.reason) for drop in context.dropped} == {rule}
 
 
+def test_maximal_marginal_relevance_takes_what_is_new_before_what_is_said_again():
+    texts = ["heart lung rib mass", "heart lung rib apex", "pleura fluid left", "heart lung hilum node"]
+    hits = [hit(n, score, text) for n, (score, text) in enumerate(zip((1.0, 0.9, 0.6, 0.5), texts, strict=True))]
+
+    def order(**changes):
+        return [int(kept.item.id[2]) for kept in select(hits, **changes).kept]
+
+    assert order() == order(mmr=1.0) == [0, 1, 2, 3]
+    # by hand, λ = 0.5: worth 1, 0.8, 0.2, 0; likeness to the first 3/5, 0, 2/6: 0.1, 0.1 (the earlier), −0.17; then 0.1 before −0.17
+    assert order(mmr=0.5) == [0, 1, 2, 3]
+    assert order(mmr=0.4) == [0, 2, 1, 3]  # 0.32 − 0.36 = −0.04, 0.08
+    assert order(mmr=0.4, k_max=2) == [0, 2]
+    assert order(mmr=0.0)[:2] == [0, 2]
+    assert order(mmr=0.4, floors={"dense": 0.7}) == [0, 1]  # what is ruled out is no rival
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1), st.integers(0, 5)), max_size=12), st.floats(0, 1))
+def test_with_mmr_nothing_is_lost_and_every_bound_holds(rows, share):
+    hits = [
+        hit(n, score, " ".join(WORDS[kind : kind + 4])) for n, (score, kind) in enumerate(sorted(rows, reverse=True))
+    ]
+    context = select(hits, mmr=share, k_max=3)
+    assert sorted([kept.item.id for kept in context.kept] + [drop.hit.item.id for drop in context.dropped]) == sorted(
+        one.item.id for one in hits
+    )
+    assert len(context.kept) <= 3 and (not hits or context.kept[0] == hits[0])
+
+
+def test_a_bound_that_is_no_number_is_refused():
+    for field in ("gaps", "floors", "shares"):
+        with pytest.raises(ValueError, match="not a number"):
+            SelectSettings(**{field: {"dense": math.nan}})
+
+
 def test_the_questions_own_image_is_never_evidence():
     fused = Hit(
         Study("c:s", {"findings": "Lungs are clear."}),
