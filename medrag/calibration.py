@@ -21,6 +21,7 @@ from medrag.prompts import evidence_block
 from medrag.types import Context, Drop
 
 NAME = "calibration.json"
+LATER = frozenset({"graph"})  # what files that were written earlier do not name: it is not asked of them
 NEVER = 1.01  # a confidence that no answer reaches
 KNOWN = 30  # questions about a domain from which on a confidence speaks of it
 
@@ -130,7 +131,7 @@ def read_calibration(path: Path) -> Calibration:
         return Calibration(**raw, sorts=sorts)
     except OSError as error:
         raise SettingsError(f"there is no calibration {path}", "medrag calibrate makes one") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IndexMismatch(f"{path} is no calibration: {error}", "medrag calibrate") from error
 
 
@@ -142,12 +143,16 @@ def open_calibration(named: str, usual: Path | None, made_for: Mapping[str, str]
     if named == "off" or (named == "auto" and (usual is None or not usual.is_file())):
         return None
     found = read_calibration(usual if named == "auto" and usual else Path(named).expanduser())
-    if found.made_for == made_for:
+    known = found.made_for if isinstance(found.made_for, Mapping) else {}  # an early file has one hash of all
+    others = sorted(
+        name
+        for name in {*known, *made_for}
+        if known.get(name) != made_for.get(name) and (name in known or name not in LATER)
+    )
+    if known and not others:
         return found
     if named == "auto":
         return None
-    known = found.made_for if isinstance(found.made_for, Mapping) else {}  # an early file has one hash of all
-    others = sorted(name for name in {*known, *made_for} if known.get(name) != made_for.get(name))
     raise IndexMismatch(f"{named} was made for another {' and '.join(others)}", "medrag calibrate makes one for this")
 
 

@@ -45,6 +45,13 @@ def calibrate(
     delta: Annotated[
         float | None, typer.Option("--delta", help="Chance that a guarantee fails (default: 0.1).")
     ] = None,
+    guarantee: Annotated[
+        str,
+        typer.Option(
+            "--guarantee",
+            help="What a risk promises: certified (answers are wrong no more often, but with a chance of delta) or conformal (no more of all questions are answered wrongly, on average).",
+        ),
+    ] = "certified",
     out: Annotated[
         Path | None, typer.Option("--out", help="The calibration (default: beside the index, where it is found).")
     ] = None,
@@ -72,9 +79,17 @@ def calibrate(
     tasks = [(one, most) for some, most in found_tasks for one in some if len(some) == 1 or one.kind in KINDS]
     risks = risk or [0.05, 0.1, 0.15, 0.2, 0.3]
     depths = sorted(set(depth or (0, 3, 6)))
-    chosen = {"--out": out, "--work": work, "--depth": depth, "--risk": risk, "--alpha": alpha, "--delta": delta}
+    chosen = {
+        "--out": out,
+        "--work": work,
+        "--depth": depth,
+        "--risk": risk,
+        "--alpha": alpha,
+        "--delta": delta,
+        "--guarantee": guarantee != "certified",
+    }
     alpha, delta = 0.3 if alpha is None else alpha, 0.1 if delta is None else delta
-    check_numbers(depths, risks, delta, alpha)
+    check_numbers(depths, risks, delta, alpha, guarantee)
     selects = tasks[0][0].kind == "selection"
     if selects and (named_too := [name for name, value in chosen.items() if value]):
         raise SettingsError(
@@ -99,7 +114,7 @@ def calibrate(
     check_asked(examples)
     examples = twins.apart_in(rag.store, examples)
     observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
-    found = calibrated(observed, rag.calibrated_for, depths, risks, delta, alpha, seed)
+    found = calibrated(observed, rag.calibrated_for, depths, risks, delta, alpha, seed, guarantee)
     found.write(path)
     if as_json:
         emit(
@@ -110,7 +125,8 @@ def calibrate(
         )
         return
     for name, sort in found.sorts.items():
-        table((f"questions: {name}", ""), list(_lines(sort.report, sort.thresholds)))
+        table((f"questions: {name}", ""), list(_lines(sort.report)))
+    note(f"risk under pipeline keeps to what is {guarantee}")
     note(f"written: {path}; {_used(path, recipe)}")
 
 
@@ -192,7 +208,7 @@ def _selected(one: Any) -> tuple[str, str, str]:
     return f"{one['f1'][0]:.3f} ({one['f1'][1]:.3f} – {one['f1'][2]:.3f})", f"{one['tokens'][0]:.0f}", change
 
 
-def _lines(report: Any, thresholds: Any) -> Any:
+def _lines(report: Any) -> Any:
     yield "questions, patients", f"{report['n']}, {report['groups']}"
     yield "accuracy", f"{report['accuracy']:.3f}"
     for name in ("calibrated", "generator", "constant"):
@@ -205,8 +221,14 @@ def _lines(report: Any, thresholds: Any) -> Any:
     for depth, error in report["errors_by_depth"].items():
         kept = "certified" if int(depth) in report["certified_depths"] else "not certified"
         yield f"errors with {depth} pieces ({report['tokens_by_depth'][depth]:.0f} words)", f"{error:.3f}, {kept}"
-    for risk, threshold in thresholds.items():
+    for risk, threshold in report["certified"].items():
         tried = report["halves"].get(risk)
-        told = "no confidence is enough" if threshold is None else f"from a confidence of {threshold:.2f}"
+        told = _least(threshold)
         kept = f"; on the other half {tried['error']:.2f} wrong of {tried['answered']:.0%} answered" if tried else ""
         yield f"at most {risk} wrong", told + kept
+    for risk, threshold in report["conformal"].items():
+        yield f"conformal: at most {risk} of all wrong, on average", _least(threshold)
+
+
+def _least(threshold: float | None) -> str:
+    return "no confidence is enough" if threshold is None else f"from a confidence of {threshold:.2f}"

@@ -13,11 +13,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medrag._util.near import meant
 from medrag._util.odds import logit
 from medrag.calibration import Calibration, Logistic, Sort, of_domain
 from medrag.confidence import sort_asked
@@ -46,18 +47,20 @@ STRENGTHS = (
 )  # inverse ridge penalties over standardised signals; the best out of fold is taken
 # signals that may foretell as well as all do; the best set out of fold is taken, too
 FEW = (("given",), ("given", "yes", "chest", "chest yes"))
+GUARANTEES = ("certified", "conformal")
 KINDS = ("closed", "open", "report")  # of tasks, those with answers that are right or wrong
 
 
 def calibrated(
     observed: Sequence[Observed], made_for: Mapping[str, str], depths: Sequence[int], risks: Sequence[float], delta: float = 0.1, alpha: float = 0.3,
-    seed: int = 0,
+    seed: int = 0, guarantee: str = "certified",
 ) -> Calibration:  # fmt: skip
-    """The calibration of all sorts of which there are enough questions.
+    """The calibration of all sorts of which there are enough questions. ``guarantee``: what its thresholds promise, "certified" that answers
+    are wrong no more often than the risk, but with a chance of ``delta``, "conformal" that no more of all questions are, on average.
 
-    Raises SettingsError where there are enough of none (see `check_enough`), and for a share or a number that is none.
+    Raises SettingsError where there are enough of none (see `check_enough`), and for a share, a number or a guarantee that is none.
     """
-    check_numbers(depths, risks, delta, alpha)
+    check_numbers(depths, risks, delta, alpha, guarantee)
     check_enough((one.sort, one.group) for one in observed)
     by_sort: dict[str, list[Observed]] = {}
     for one in observed:
@@ -68,12 +71,18 @@ def calibrated(
             mine = np.array([domain in ("", one.domain) for one in some])
             if _enough([one.group for one, m in zip(some, mine, strict=True) if m]) and not (domain and mine.all()):
                 sorts[of_domain(name, domain)] = _sort(some, mine, depths, risks, delta, alpha, seed)
-    about = {"questions": len(observed), "depths": list(depths), "alpha": alpha, "seed": seed}
+    if guarantee == "conformal":
+        sorts = {name: replace(one, thresholds=one.report["conformal"]) for name, one in sorts.items()}
+    about = {"questions": len(observed), "depths": list(depths), "alpha": alpha, "seed": seed, "guarantee": guarantee}
     return Calibration(made_for, delta, sorts, about)
 
 
-def check_numbers(depths: Sequence[int], risks: Sequence[float], delta: float, alpha: float) -> None:
-    """Raises SettingsError for a share or a number that is none."""
+def check_numbers(
+    depths: Sequence[int], risks: Sequence[float], delta: float, alpha: float, guarantee: str = "certified"
+) -> None:
+    """Raises SettingsError for a share, a number or a guarantee that is none."""
+    if guarantee not in GUARANTEES:
+        raise SettingsError(f"there is no guarantee {guarantee!r}", meant(guarantee, GUARANTEES))
     if not all(0 < share < 1 for share in (*risks, delta, alpha)) or min(depths, default=-1) < 0:
         raise SettingsError("risks, alpha and delta lie between 0 and 1, depths are 0 or more", "name others")
 
@@ -118,7 +127,7 @@ def _sort(
     report = _figures(ours, outside, good, read) | {
         "errors_by_depth": {str(k): round(float(e), 4) for k, e in zip(depths, wrong.mean(0), strict=True)},
         "tokens_by_depth": {str(k): round(float(np.mean([one.tokens[n] for one in ours])), 1) for n, k in enumerate(depths)},
-        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": learned.strength, "signals": learned.names, "domains": dict(Counter(one.domain for one in ours)), "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "learned_from": len(learned.some), "halves": halves(learned, risks, delta, seed),
+        "certified_depths": [depths[n] for n in certified], "independent": len(single), "strength": learned.strength, "signals": learned.names, "domains": dict(Counter(one.domain for one in ours)), "certified": thresholds, "conformal": conformal(outside[single], good[single], risks), "read": depths[read], "learned_from": len(learned.some), "halves": halves(learned, risks, delta, seed),
     }  # fmt: skip
     return Sort(_fit(learned.names, learned.table, learned.good, learned.strength), thresholds, depths[read], report)
 

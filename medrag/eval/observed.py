@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from medrag.types import Context, Route
 
 
+LISTS = ("right", "tokens", "raw", "signals")  # of `Observed`, by the number of pieces
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """One question: whether each answer was right, and its signals, by the number of pieces that were read."""
@@ -75,10 +78,12 @@ def _kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, Observ
             continue  # broken: asked again
         if raw["key"] != key:
             raise SettingsError(f"{path} holds observations of another index, model or setting", "name another --work")
-        example = examples_by.get(raw["id"])
+        example = examples_by.get(raw.get("id", ""))
         if not example or raw.get("asked") != example.asked() or "domain" not in raw:
             continue
-        lists = {name: tuple(raw[name]) for name in ("right", "tokens", "raw", "signals")}
+        if any(name not in raw for name in ("sort", *LISTS)):
+            continue  # written by something else: asked again
+        lists = {name: tuple(raw[name]) for name in LISTS}
         found[raw["id"]] = Observed(raw["id"], example.group, raw["sort"], **lists, domain=raw["domain"])
     return found
 
