@@ -52,6 +52,6 @@ def _keyed(line: bytes) -> bool | None:
     """Whether a line has a key; None where it cannot be read."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return isinstance(value, dict) and "key" in value

@@ -74,7 +74,7 @@ def _kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, Observ
     for line in whole_lines(path):
         try:
             raw = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # broken: asked again
         if raw["key"] != key:
             raise SettingsError(f"{path} holds observations of another index, model or setting", "name another --work")

@@ -318,8 +318,9 @@ def test_lines_of_a_run_are_its_own_wherever_it_was_cut_off(tmp_path: Path) -> N
         path.write_bytes(whole[:end])
         assert whole_lines(path) == ([whole[:-1]] if end == len(whole) else [])
         assert path.read_bytes() == (whole if end == len(whole) else b"")
-    path.write_bytes(b"broken\n" + whole)
-    assert len(whole_lines(path)) == 2
+    for foreign in (b"broken\n", b"[" * 100_000 + b"\n"):
+        path.write_bytes(foreign + whole)
+        assert len(whole_lines(path)) == 2
 
 
 def test_a_folder_in_the_place_of_a_file_is_told_before_anything_is_asked(planned: Run, tmp_path: Path) -> None:
