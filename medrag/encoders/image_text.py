@@ -236,7 +236,9 @@ def load_open_clip(folder: Path, device: str) -> tuple[Any, Any, Any]:
     if device == "cpu":
         import torch
 
-        model.visual.to(memory_format=torch.channels_last)  # its convolutions take 56 to 60 ms a picture in place of 66 to 110
+        model.visual.to(
+            memory_format=torch.channels_last
+        )  # its convolutions take 56 to 60 ms a picture in place of 66 to 110
     return model.eval(), transform, tokenizer
 
 
