@@ -236,9 +236,8 @@ def load_open_clip(folder: Path, device: str) -> tuple[Any, Any, Any]:
     if device == "cpu":
         import torch
 
-        model.visual.to(
-            memory_format=torch.channels_last
-        )  # its convolutions take 56 to 60 ms a picture in place of 66 to 110
+        # measured on one core: 42 to 69 ms a picture in place of 67 to 110, by how many are taken at a time
+        model.visual.to(memory_format=torch.channels_last)
     return model.eval(), transform, tokenizer
 
 
