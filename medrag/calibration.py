@@ -21,7 +21,7 @@ from medrag.prompts import evidence_block
 from medrag.types import Context, Drop
 
 NAME = "calibration.json"
-LATER = frozenset({"graph"})  # what files that were written earlier do not name: it is not asked of them
+LATER = frozenset({"graph", "usual"})  # what files that were written earlier do not name: it is not asked of them
 NEVER = 1.01  # a confidence that no answer reaches
 KNOWN = 30  # questions about a domain from which on a confidence speaks of it
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from medrag import private
 from medrag._around import Asked, Clock, Closed, as_they_come, check_asked, check_options, name_of, naming, telling
-from medrag._util import offline
-from medrag._util.files import sha256_text
+from medrag._util import offline, usual
+from medrag._util.files import sha256_file, sha256_text
 from medrag._util.places import beside, share
 from medrag._util.text import count_tokens
 from medrag._util.which_image import asks_which
@@ -561,7 +561,7 @@ class MedRAG:
 
     @functools.cached_property
     def calibrated_for(self) -> dict[str, str]:
-        """What an answer's worth depends on, by name: hashes of the items and of the graph of the index, of how it was built, of the generator and the settings, and the router's name. The same on every machine."""
+        """What an answer's worth depends on, by name: hashes of the items and of the graph of the index, of how it was built, of the generator, the settings and the table of usual answers, and the router's name. The same on every machine."""
         settings = self.settings.model_dump(
             mode="json",
             include={
@@ -573,6 +573,7 @@ class MedRAG:
             del settings["select"]["mmr"]
         found = {"generator": getattr(self.generator, "fingerprint", "") or self.generator.name}
         found["settings"] = sha256_text(json.dumps(settings, sort_keys=True))[:16]
+        found["usual"] = sha256_file(usual.PATH)[:16]
         if self.store:
             found["items"] = self.store.manifest.content.get("items", "")[:16]
             found |= {"graph": graph[:16]} if (graph := self.store.manifest.content.get("graph")) else {}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from medrag import MedRAG
+from medrag._util import usual
 from medrag.calibration import Calibration, open_calibration, read_calibration
 from medrag.cli.calibrate import _lines
 from medrag.errors import IndexMismatch, SettingsError
@@ -99,3 +100,12 @@ def test_lines_of_a_work_file_that_hold_something_else_are_asked_again(tmp_path:
     lines = [{name: value for name, value in raw.items() if name != gone} for gone in ("signals", "sort", "right")]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert observe(opened(), examples, path, (1,)) == first
+
+
+def test_another_table_of_usual_answers_is_another_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, table = tmp_path / "calibration.json", tmp_path / "usual.json"
+    Calibration(opened().calibrated_for, 0.1, {}).write(path)
+    table.write_text('{"bias": 0, "words": {}}')
+    monkeypatch.setattr(usual, "PATH", table)
+    with pytest.raises(IndexMismatch, match="made for another usual"):
+        open_calibration(str(path), None, opened().calibrated_for)
