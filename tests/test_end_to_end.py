@@ -180,7 +180,7 @@ def test_opening_checks_recipe_settings_and_index(recipe_file, tmp_path):
     with pytest.raises(IndexMissing, match="medrag index build"):
         MedRAG.open(absent)
     for wrong in ({"retrievers": ("denes",)}, {"weights": {"denes": 0.5}}, {"select": {"gaps": {"denes": 1}}}):
-        with pytest.raises(SettingsError, match=r"no retriever 'denes' here → known: .*lexical"):
+        with pytest.raises(SettingsError, match=r"there is no retriever 'denes' here → did you mean 'dense'"):
             MedRAG.open(recipe_file, **wrong)
     with pytest.raises(SettingsError, match="no generator is named 'extractiv'"):
         MedRAG.open(recipe_file, model="extractiv")
