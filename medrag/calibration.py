@@ -52,7 +52,7 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``made_for`` is what it was made with (`medrag.pipeline.MedRAG.calibrated_for`), ``delta`` the chance that a guarantee fails."""
+    """``made_for`` is what it was made with (`medrag.MedRAG.calibrated_for`), ``delta`` the chance that a guarantee fails."""
 
     made_for: Mapping[str, str]
     delta: float
