@@ -1,12 +1,12 @@
 """How many passages and pictures a second a build takes in, beside a plain loop with the same model; and whether its memory grows with the corpus.
 
-    MEDRAG_DATA=/path/to/pack python eval/benchmarks/throughput.py [--passages 3000] [--pictures 300]
+    MEDRAG_DATA=/path/to/pack python eval/benchmarks/throughput.py [--passages 3000] [--pictures 600]
 
 The passages are MedQuAD's, by `minilm`; the pictures IU X-Ray's films, by `medrag-small`. A build reads, stores, encodes, indexes (FAISS, Flat), writes and checks. A plain loop is what a research script does:
 each item in turn is encoded by itself, as the library's own page shows (sentence-transformers, open_clip), and added to a FAISS index in memory, and nothing is written.
 "batches" is the same loop with 32 items at a time, as they come. Opening the model is within all three. They take turns, twice, each in a process of its own; items a second are of the better turn.
 "memory": builds of 50,000 and of 200,000 made-up passages (as in bm25.py) by words and by meaning, with an encoder that costs next to nothing: the most memory that a build held and could not give back to the
-disk, and the bytes of the index. Writes ``eval/results/throughput.json``. About ten minutes on 2 cores.
+disk, and the bytes of the index. Writes ``eval/results/throughput.json``. About 25 minutes on 2 cores, on which nothing else should run.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Cheap(Asked):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, default=3000)
-    parser.add_argument("--pictures", type=int, default=300)
+    parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--work", type=Path, help="for the files that are made (default: a temporary folder)")
     parser.add_argument("--out", type=Path, default=share() / "eval" / "results" / "throughput.json")
     for name in ("part", "kind", "count"):
