@@ -86,6 +86,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "hops": "medrag.eval.hops:HopsFound",
         "grounding": "medrag.score.grounding:Grounding",
         "abstention": "medrag.score.abstention:Abstention",
+        "cost": "medrag.score.cost:Cost",
         "bertscore": "medrag.score.neural:BertScore",
         "radgraph": "medrag.score.neural:RadGraphF1",
         "ratescore": "medrag.score.neural:RateScore",

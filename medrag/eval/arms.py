@@ -139,6 +139,7 @@ def output_of(answer: Answer, chance: float | None = None) -> Output:
         "confidence": answer.confidence,
         "claims": [{"text": one.text, "keys": one.keys, "verdict": one.verdict} for one in answer.claims],
         "timings": dict(answer.timings),
+        "usage": dict(answer.usage),
     }
     return Output(keyless(answer.text), chance, answer.status, kept, details)
 
@@ -250,11 +251,7 @@ def _agent(rag: MedRAG, examples: Sequence[Example], seed: int) -> Together:
             searching.answer(_pictures(example), example.question, exclude=tuple(example.exclude), agent=True)
             for example in asked
         ]
-        outputs = outputs_of(searching, answers)
-        return [
-            dataclasses.replace(output, details={**output.details, "usage": dict(answer.usage)})
-            for output, answer in zip(outputs, answers, strict=True)
-        ]
+        return outputs_of(searching, answers)
 
     return together
 

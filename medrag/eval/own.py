@@ -21,10 +21,10 @@ FOLDS = 5
 LEARNED = ("question-only", "constant-report")  # baselines that learn from the other groups of the file
 REPORT_ASK = "Write the findings and impression of this image."
 _SCORED: dict[Kind, dict[str, Any]] = {
-    "closed": {"measures": ("closed", "abstention", "grounding"), "headline": "accuracy", "baselines": ("majority", "question-only"), "sanity": ("blank-image-none", "wrong-patient-context")},
-    "open": {"measures": ("open", "grounding"), "headline": "token_f1", "baselines": ("majority", "question-only")},
+    "closed": {"measures": ("closed", "abstention", "grounding", "cost"), "headline": "accuracy", "baselines": ("majority", "question-only"), "sanity": ("blank-image-none", "wrong-patient-context")},
+    "open": {"measures": ("open", "grounding", "cost"), "headline": "token_f1", "baselines": ("majority", "question-only")},
     "report": {
-        "measures": ("factuality", "findings", "entities", "bleu", "rouge-l", "meteor", "cider", "grounding"), "headline": "factuality",
+        "measures": ("factuality", "findings", "entities", "bleu", "rouge-l", "meteor", "cider", "grounding", "cost"), "headline": "factuality",
         "baselines": ("constant-report", "nearest-report"), "sanity": ("blank-image", "wrong-patient-context", "oracle-context"),
     },
     "ranking": {"measures": ("ranking",), "headline": "ndcg@10", "baselines": ("random",)},

@@ -23,7 +23,7 @@ Scored = list[tuple[Measure, Any]]  # measures with their rows
 Line = Mapping[str, Any]  # as the runner keeps it: value, probability, reference, status, evidence, details
 Lines = Sequence[Line]
 Interval = tuple[float | None, float | None]  # of None where nothing defines it
-_FAULTS = ("_per_report", "unparsable", "abstained", "copy_rate", "over_reliance", "aurc", "ece", "ece_mass", "brier", "lost_to_other", "in_vain")  # fmt: skip
+_FAULTS = ("_per_report", "unparsable", "abstained", "copy_rate", "over_reliance", "aurc", "ece", "ece_mass", "brier", "lost_to_other", "in_vain", "_tokens", "steps")  # fmt: skip
 
 
 def fault(score: str) -> bool:
@@ -94,6 +94,10 @@ def confidence_of(line: Mapping[str, Any]) -> float:
     return max(p, 1 - p) if calibrated is None else float(calibrated)
 
 
+def _cost(measure: Any, lines: Lines) -> Any:
+    return measure.rows([line["details"].get("usage", {}) for line in lines])
+
+
 def _as_answer(line: Mapping[str, Any]) -> Any:
     """What grounding reads of an answer, from what was kept of it."""
     context = [(piece["key"], SimpleNamespace(item=SimpleNamespace(text=piece["text"]))) for piece in line["evidence"]]
@@ -101,7 +105,7 @@ def _as_answer(line: Mapping[str, Any]) -> Any:
 
 
 _ROWS = {
-    "closed": _closed, "grounding": _grounding, "abstention": _abstention,
+    "closed": _closed, "grounding": _grounding, "abstention": _abstention, "cost": _cost,
     "linking": _detailed, "routing": _closed, "selection": _detailed, "hops": _hops,
 }  # fmt: skip
 
