@@ -28,6 +28,7 @@ ACUTE = frozenset(
     {"Consolidation", "Edema", "Pleural Effusion", "Pneumonia", "Pneumothorax"}
 )  # no "no acute abnormality" beside them
 SMALL = frozenset({"bone", "spine", "scar"})  # beside these bones are called intact and lungs clear
+BONY = frozenset({"bone", "fracture", "spine"})
 SHADOWS = frozenset({"airspace", "atelectasis", "bone", "calcified", "fracture", "interstitial", "lesion"})
 _BONES = re.compile(r"\b(?:bon(?:e|es|y)|osseous|skelet\w+|ribs?|spine)\b", re.IGNORECASE)
 _SETTLED = re.compile(  # what a text may name beside clear lungs: healed, or not of the lungs, or no longer there
@@ -38,6 +39,7 @@ _SETTLED = re.compile(  # what a text may name beside clear lungs: healed, or no
 _NO_AIRSPACE = re.compile(
     r"\batelecta\w+|\binterstiti\w+", re.IGNORECASE
 )  # opacities that "no airspace disease" leaves open
+_RECENT = re.compile(r"\b(?:acute|significant|active|new|suspicious|gross|destructive)\b", re.IGNORECASE)
 _EXPANDED = re.compile(r"\b(?:expanded|inflated|aerated)\b", re.IGNORECASE)
 _CLEAR = re.compile(r"\b(?:clear|normal|unremarkable|free)\b", re.IGNORECASE)
 _SIGNIFICANT = re.compile(r"\bsignificant\b", re.IGNORECASE)
@@ -141,7 +143,8 @@ def _words(sentence: str) -> tuple[str, ...]:
 def _bears_out(own: Said, other: Said) -> bool:
     mine, theirs = own.claim, other.claim
     if mine.polarity == "negative":
-        if theirs.polarity != "negative" or (theirs.side and mine.side != theirs.side):
+        side = _side(other)
+        if theirs.polarity != "negative" or (side and _side(own) != side):
             return False
         if theirs.severity > max(mine.severity, 1):  # "no large effusion" leaves a small one
             return False
@@ -173,6 +176,8 @@ def _denied_alike(own: Said, other: Said) -> bool:
         return bool(_BONES.search(own.sentence)) == bool(_BONES.search(other.sentence))  # of all, or of the bones alone
     if mine.family == "any":
         return bool(_BONES.search(own.sentence)) and "bone" in theirs.cleared
+    if theirs.family == "any":
+        return mine.family in BONY and _all_bones(other.sentence)
     if mine.family == "heart" and theirs.family == "mediastinum":
         return bool(_WHOLE_HEART.search(other.sentence))
     return _same(mine, theirs) or (mine.family == theirs.family == "airspace" and not mine.cleared)
@@ -193,8 +198,9 @@ def _denies(no: Said, yes: Said) -> bool:
     if affirmed.family in SHADOWS and (_SETTLED.search(yes.sentence) or _SETTLED.search(no.sentence)):
         return False
     if denied.family == "any":
-        return affirmed.observation in ACUTE and not _BONES.search(no.sentence)
-    side = denied.side or _lung(no.sentence)
+        bones = bool(_BONES.search(no.sentence))
+        return affirmed.family == "fracture" and _all_bones(no.sentence) if bones else affirmed.observation in ACUTE
+    side = _side(no)
     if side and affirmed.side not in (side, "bilateral") and (affirmed.side or _lung(yes.sentence) != side):
         return False
     if denied.severity > affirmed.severity or (
@@ -207,13 +213,25 @@ def _denies(no: Said, yes: Said) -> bool:
         return False
     if denied.concept == "opacity":  # "no airspace disease" denies a consolidation, "no consolidation" no opacity
         return affirmed.family == "airspace" and not _NO_AIRSPACE.search(yes.sentence)
+    if denied.family == "mediastinum" and affirmed.family == "heart":
+        return bool(_WHOLE_HEART.search(no.sentence))
     return denied.concept == affirmed.concept or affirmed.family in set(denied.cleared) - SMALL
+
+
+def _side(said: Said) -> str:
+    """The side of a finding, else of the one lung that its sentence speaks of."""
+    return said.claim.side or _lung(said.sentence)
 
 
 def _lung(sentence: str) -> str:
     """The side of a sentence that speaks of one lung."""
     found = _ONE_LUNG.search(sentence)
     return found[1].lower() if found else ""
+
+
+def _all_bones(no: str) -> bool:
+    """Whether a denial is of whatever there may be of the bones, of old as of new."""
+    return bool(_BONES.search(no)) and not _RECENT.search(no)
 
 
 def _same(one: findings.Claim, other: findings.Claim) -> bool:

@@ -142,9 +142,9 @@ ABNORMALITY = Concept("abnormality", None, "any", (
     "(?:acute|significant|active|remarkable|focal) (?:\\w+ )?findings?",
 ))  # fmt: skip
 SUBJECTS = (
-    Subject("heart", r"(?:heart|cardiac) (?:sizes?|silhouettes?|shadows?|contours?|borders?)(?: size)?|(?<!right\s)(?<!left\s)heart(?! (?:failure|borders?|valve)\b)|cardiac(?= (?:and|,|/) ?(?:mediastin|aort|pulmon|hilar))", CARDIOMEGALY, "heart"),
-    Subject("mediastinum", r"cardio[ -]?mediastin\w+(?: (?:silhouettes?|contours?|structures?|shadows?|size))?|mediastinum|mediastinal(?= and (?:hilar|cardiac))|mediastinal (?:and \w+ )?(?:silhouettes?|contours?|configuration|structures?|borders?|margins?|width|shadow)|mediastin\w+(?= and cardiac)", MEDIASTINUM, "mediastinum"),
-    Subject("lungs", r"lungs?(?: (?:fields?|parenchyma|zones?|apices|bases))?(?! volumes?)|pulmonary parenchyma|apices|lung fields", None, "airspace"),
+    Subject("heart", r"(?:heart|cardiac) (?:sizes?|silhouettes?|shadows?|outlines?|contours?|borders?)(?: size)?|(?<!right\s)(?<!left\s)heart(?! (?:failure|borders?|valve)\b)|cardiac(?= (?:and|,|/) ?(?:mediastin|aort|pulmon|hilar))", CARDIOMEGALY, "heart"),
+    Subject("mediastinum", r"cardio[ -]?mediastin\w+(?: (?:silhouettes?|outlines?|contours?|structures?|shadows?|size))?|mediastinum|mediastinal(?= and (?:hilar|cardiac))|mediastinal (?:and \w+ )?(?:silhouettes?|contours?|configuration|structures?|borders?|margins?|width|shadow)|mediastin\w+(?= and cardiac)", MEDIASTINUM, "mediastinum"),
+    Subject("lungs", r"lungs?(?: (?:fields?|parenchyma|zones?|apices|bases))?(?! volumes?)|hemi-?thora(?:x|ces)|pulmonary parenchyma|apices|lung fields", None, "airspace"),
     Subject("pleura", r"pleural? (?:spaces?|surfaces?)|pleura|costophrenic (?:angles?|sulci|sulcus)", None, "effusion"),
     Subject("vessels", r"(?:pulmonary |lung )?(?:vascularity|vasculature|vascular markings|vascular pattern)|pulmonary (?:xxxx|vessels)", None, "edema"),
     Subject("bones", r"(?:bony|osseous|skeletal) (?:\w+ )?(?:structures?|thorax|abnormalit\w+)|bones?|skeleton|ribs|spine|osseous structures|bony thorax", None, "bone"),

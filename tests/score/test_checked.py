@@ -42,6 +42,18 @@ def test_the_examples_in_the_docstring() -> None:
         ("There is a lung opacity.", "No focal consolidation. There are basilar opacities.", "supported"),
         ("No focal consolidation.", "There are basilar opacities.", "absent"),  # radiologists write both in one report
         ("Right lung is clear.", "There is a mass in the left upper lobe.", "absent"),
+        ("Left lung is clear.", "Right lung is clear.", "absent"),
+        ("No focal consolidation.", "The right lung is clear.", "absent"),  # of one lung alone
+        ("Left lung is clear.", "The lungs are clear.", "supported"),
+        ("There is consolidation in the right lower lobe.", "The right hemithorax is clear.", "contradicted"),
+        ("Cardiac outline is not enlarged.", "Heart mildly enlarged.", "contradicted"),
+        ("There is cardiomegaly.", "The cardiomediastinal silhouette is unremarkable.", "contradicted"),
+        ("There is cardiomegaly.", "The mediastinum is normal.", "absent"),
+        ("No fractures.", "There are no osseous abnormalities.", "supported"),
+        ("No fractures.", "No acute osseous abnormality.", "absent"),  # there may be old ones
+        ("There is a rib fracture.", "There are no osseous abnormalities.", "contradicted"),
+        ("There is a healed rib fracture.", "No acute osseous abnormality.", "absent"),
+        ("There is a pleural effusion.", "There are no osseous abnormalities.", "absent"),
         ("The lungs are clear.", "There is a calcified granuloma in the left lung base.", "absent"),
         ("No large pleural effusion.", "There is a small pleural effusion.", "absent"),
         ("No acute bony abnormality.", "No acute cardiopulmonary abnormality.", "absent"),
