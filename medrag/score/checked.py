@@ -22,6 +22,7 @@ from medrag._util.text import sentences, words
 from medrag.score import claims as findings
 from medrag.score import exact
 from medrag.score.grounding import SHARE, apart, stances
+from medrag.score.numbers import uncounted
 
 Verdict = Literal["supported", "contradicted", "absent"]
 ACUTE = frozenset(
@@ -88,17 +89,27 @@ def check(claim: str, evidence: str, title: str | None = None) -> Checked:
     Checked(verdict='supported', quote='Lungs are clear bilaterally.')
     """
     own = _told(claim)
-    if not own:
+    if not own or title is not None:
         return _worded(claim, evidence, title or "")
     found = [_finding(one, _told(evidence)) for one in own]
     quotes = [one.quote for one in found]
     for verdict in ("contradicted", "absent"):
         if other := next((one for one in found if one.verdict == verdict), None):
             return other
-    if title is not None or _TAUGHT.search(claim):
-        return _worded(claim, evidence, title or "")
-    told = not exact.uncounted(claim, " ".join(quotes)) and not any(exact.opposed(claim, quote) for quote in quotes)
+    if _TAUGHT.search(claim):
+        return _worded(claim, evidence)
+    text = " ".join(quotes)
+    missing = uncounted(claim, text) or exact.names(claim) - exact.names(text)
+    told = not missing and not any(
+        exact.opposed(claim, one) or exact.swapped(claim, one) or _denied(claim, one) for one in quotes
+    )
     return Checked("supported", fullest(claim, quotes)) if told else Checked("absent")
+
+
+def _denied(claim: str, told: str) -> bool:
+    """Whether a word that a claim says is denied: of a fracture that is there, that it is displaced."""
+    said = stances(told)
+    return any(one == "present" and said.get(word) == "absent" for word, one in stances(claim).items())
 
 
 def fullest(claim: str, told: Sequence[str]) -> str:

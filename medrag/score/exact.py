@@ -1,12 +1,12 @@
 """Where shared words are not enough: a number that is not told, a word turned into its opposite, a name that is missing, an effect for its cause.
 
-Tables and patterns in English, over one sentence of a claim and one of a text. They know no meaning: an opposite that stands in no table is
-caught only by the word that the text lacks, a number in another unit than length, mass and volume is another number, and a true paraphrase
-with a word of its own counts as not told.
+Tables and patterns in English, over one sentence of a claim and one of a text; numbers are `medrag.score.numbers`'. They know no meaning: an opposite
+that stands in no table is caught only by the word that the text lacks, and a true paraphrase with a word of its own counts as not told.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,85 +14,24 @@ from typing import NamedTuple
 from medrag._util.polarity import clauses
 from medrag._util.remember import remembered
 from medrag.score.grounding import stances
+from medrag.score.numbers import LOOSE, NUMBER, uncounted
 from medrag.vlms import _words as forms
 
-_COUNTED = {
-    word: n for n, word in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)
-}
-_ORDINAL = {
-    word: n
-    for n, word in enumerate("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), start=1)
-}  # fmt: skip
-_LOOSE = frozenset({"one", "first", "second"})  # more often no number: "one of the", "first, wash", "a second"
-_UNITS: dict[str, tuple[str, float]] = {
-    "%": ("%", 1), "percent": ("%", 1), "per cent": ("%", 1),
-    "µm": ("m", 1e-6), "mm": ("m", 1e-3), "cm": ("m", 1e-2), "m": ("m", 1), "millimeter": ("m", 1e-3), "centimeter": ("m", 1e-2),
-    "µg": ("g", 1e-6), "mcg": ("g", 1e-6), "mg": ("g", 1e-3), "g": ("g", 1), "kg": ("g", 1e3), "milligram": ("g", 1e-3), "gram": ("g", 1),
-    "ml": ("l", 1e-3), "dl": ("l", 1e-1), "l": ("l", 1), "liter": ("l", 1), "cc": ("l", 1e-3),
-    "mmhg": ("mmhg", 1), "mmol": ("mol", 1e-3), "µmol": ("mol", 1e-6), "mol": ("mol", 1), "iu": ("unit", 1), "unit": ("unit", 1),
-    "second": ("second", 1), "minute": ("minute", 1), "min": ("minute", 1), "hour": ("hour", 1), "h": ("hour", 1), "hr": ("hour", 1),
-    "day": ("day", 1), "week": ("week", 1), "month": ("month", 1), "year": ("year", 1), "yr": ("year", 1),
-    "fold": ("times", 1), "times": ("times", 1), "°c": ("°c", 1), "st": ("th", 1), "nd": ("th", 1), "rd": ("th", 1), "th": ("th", 1),
-}  # fmt: skip
-_NUMBER = re.compile(
-    rf"(?<![\w.,])(?P<digits>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d*\.?\d+)(?:[\s-]?(?P<unit>{'|'.join(sorted(map(re.escape, _UNITS), key=len, reverse=True))})s?(?P<per>\s?(?:/|per )\s?[a-z]+)?(?![a-z])|(?![a-z\d]))"
-    rf"|\b(?P<word>{'|'.join((*_COUNTED, *_ORDINAL))})\b(?!-line)(?:[\s-](?P<of>{'|'.join(unit for unit in _UNITS if len(unit) > 1)})s?\b)?",
-    re.IGNORECASE,
+_NAMED = re.compile(r"[A-Z]+-?\d{1,3}(?!\d)")  # a vertebra, a stage, a gene: T12, pT2N1, CYP3A4
+_KIND = r"(?:[IVX]+[A-Da-d]?|[A-H]\d{0,2}|\d{1,2}[A-Da-d]?)\b"
+_GRADED = re.compile(  # what is told apart by a letter or a number: stage I, types A and B, hepatitis A
+    rf"\b(?i:stage|type|grade|class|factor|group|phase|category|zone|hepatitis|vitamin|ha?emophilia|influenza)s?\s+({_KIND}(?:\s*(?:,|/|-|–|and|or|to)\s*{_KIND})*)"
 )
-_RANGE = re.compile(r"\s*(?:-|–|—|±|x|×|,|to|or|and|by)\s*", re.IGNORECASE)
-_LISTED = re.compile(r"(?:^|(?<=[:.])\s)\W*\d{1,2}[.)]\s+(?=\D)")  # the number of a point of a list
-_NAMED = re.compile(r"\b[A-Z]\d{1,2}\b")  # a vertebra, a stage, a vitamin: T12, N1, B6
 
 
-class Number(NamedTuple):
-    """A number as it is compared: 15 mm is (0.015, "m")."""
+def names(text: str) -> set[str]:
+    """Names that letters and numbers make, and the letters or numbers of kinds.
 
-    value: float
-    unit: str
-
-
-def uncounted(claim: str, told: str) -> set[str]:
-    """The numbers of a claim, as they stand there, that a text does not state; one that has no unit in the claim may have any.
-
-    >>> uncounted("5 % die", "50 % die"), uncounted("A mass of 15 mm", "a 1.5 cm mass"), uncounted("In 5-10 % of 3 men", "three men, 5 to 10 percent")
-    ({'5 %'}, set(), set())
+    >>> sorted(names("Stages I and IIB, T2N1, HER-2")), names("It is a man.")
+    (['HER2', 'I', 'IIB', 'N1', 'T2'], set())
     """
-    said = {number for _, number in _numbers(told)}
-    values = {number.value for number in said}
-    missing = {
-        written
-        for written, number in _numbers(claim)
-        if written.lower() not in _LOOSE and not (number in said if number.unit else number.value in values)
-    }
-    return missing | (set(_NAMED.findall(claim)) - set(_NAMED.findall(told)))
-
-
-@remembered(4096)
-def _numbers(text: str) -> tuple[tuple[str, Number], ...]:
-    """Each number with its words; in a range the last one's unit is that of all."""
-    text = _LISTED.sub(" ", text.replace("μ", "µ"))
-    found: list[tuple[str, Number]] = []
-    behind, unit = len(text), ("", 1.0)
-    for match in reversed([*_NUMBER.finditer(text)]):
-        own = _unit(match)
-        unit = own if own[0] else unit if _RANGE.fullmatch(text, match.end(), behind) else ("", 1.0)
-        found.append((match[0], Number(float(f"{_value(match) * unit[1]:.6g}"), unit[0])))
-        behind = match.start()
-    return tuple(reversed(found))
-
-
-def _value(match: re.Match[str]) -> float:
-    word = (match["word"] or "").lower()
-    return float(_COUNTED.get(word) or _ORDINAL.get(word) or match["digits"].replace(",", ""))
-
-
-def _unit(match: re.Match[str]) -> tuple[str, float]:
-    """What it is a number of, and how many of that one is; "/kg" and the like belong to it."""
-    if (match["word"] or "").lower() in _ORDINAL:
-        return ("th", 1)
-    kind, factor = _UNITS.get((match["unit"] or match["of"] or "").lower(), ("", 1.0))
-    per = re.sub(r"\W|per ", "", (match["per"] or "").lower())
-    return (f"{kind}/{per}" if per else kind, factor)
+    graded = (kind for match in _GRADED.finditer(text) for kind in re.findall(_KIND, match[1]))
+    return {name.replace("-", "") for name in (*_NAMED.findall(text), *graded)}
 
 
 _BE = r"(?:is|are|was|were|be|being|been)"
@@ -117,25 +56,30 @@ def _row(one: str, other: str) -> _Row:
     return re.compile(rf"\b(?:{one})\b", re.IGNORECASE), re.compile(rf"\b(?:{other})\b", re.IGNORECASE)
 
 
+_LOWER = (
+    r"lower(?! (?:lobes?|lungs?|zones?|limbs?|legs?|extremit\w+|abdom\w+|back|esoph\w+|respiratory|gastro\w+|urinary))"
+)
 _TURNED = tuple(  # what is said of a thing, each row against its opposite
     _row(*row)
     for row in (
         (r"increas(?:e[sd]?|ing)|rais(?:e[sd]?|ing)|ris(?:es?|ing|en)|rose|elevat(?:e[sd]?|ing|ion)|larger|bigger|enlarging|grows?|grew|grown|growing",
-         r"decreas(?:e[sd]?|ing)|reduc(?:e[sd]?|ing|tion)|lower(?:s|ed|ing)|fall(?:s|ing|en)?|fell|drop(?:s|ped)?|declin(?:e[sd]?|ing)|diminish\w*|smaller|shrinks?|shrank|shrunk\w*"),
-        (r"high(?:er|est)?|raised|elevated|increased", r"low(?:est)?|lower(?! (?:lobes?|lungs?|zones?|limbs?|legs?|extremit\w+|abdom\w+|back|esoph\w+|respiratory|gastro\w+|urinary))|reduced|decreased"),
+         rf"decreas(?:e[sd]?|ing)|reduc(?:e[sd]?|ing|tion)|lower(?:s|ed|ing)|{_LOWER}|fall(?:s|ing|en)?|fell|drop(?:s|ped)?|declin(?:e[sd]?|ing)|diminish\w*|smaller|shrinks?|shrank|shrunk\w*"),
+        (r"high(?:er|est)?|raised|elevated|increased", rf"low(?:est)?|{_LOWER}|reduced|decreased"),
         (r"always|usually|common(?:ly)?|frequent(?:ly)?|often", r"never|rare(?:ly)?|uncommon(?:ly)?|infrequent(?:ly)?|seldom"),
         (r"more|greater|most", r"less|fewer|least"),
         (r"better|improv(?:e[sd]?|ing|ement)|beneficial|protects?|protective", r"worse\w*|harmful|aggravat\w+|deteriorat\w+"),
         (r"activat(?:e[sd]?|ing|ion)|stimulat(?:e[sd]?|ing|ion)", r"inhibit(?:s|ed|ing|ion)?|block(?:s|ed|ing|ade)?|suppress(?:es|ed|ing|ion)?"),
         (r"effective", r"ineffective"), (r"curable", r"incurable"), (r"reversible", r"irreversible"), (r"safe", r"unsafe|dangerous"),
-        (r"before", r"after"), (r"symptomatic", r"asymptomatic"),
+        (r"before", r"after"), (r"symptomatic", r"asymptomatic"), (r"typical(?:ly)?", r"atypical(?:ly)?"), (r"good", r"poor|bad"),
     )
 )  # fmt: skip
 _OTHERS = tuple(  # what makes it another thing, of which the other may be true as well
     _row(*row)
     for row in (
         (r"acute", r"chronic"), (r"benign", r"malignant"), (r"viral", r"bacterial"), (r"m[ae]n|males?", r"wom[ae]n|females?"),
-        (r"adults?", r"child(?:ren)?|infants?|newborns?"),
+        (r"adults?", r"child(?:ren)?|infants?|newborns?"), (r"anterior", r"posterior"), (r"superior", r"inferior"), (r"medial", r"lateral"), (r"proximal", r"distal"),
+        (r"central", r"peripheral"), (r"superficial", r"deep"), (r"single|solitary", r"multiple"), (r"open", r"closed"), (r"solid", r"cystic"), (r"lytic", r"sclerotic|blastic"), (r"positive", r"negative"),
+        (r"always|usually|common(?:ly)?|frequent(?:ly)?|often|typical(?:ly)?|mostly|most|mainly|generally", r"sometimes|occasional(?:ly)?|some|few"),
     )
 )  # fmt: skip
 
@@ -146,12 +90,48 @@ def plain(sentence: str) -> str:
     >>> plain("It should not be given in gout."), plain("It is given to avoid gout.")
     ('It contraindicated in gout.', 'It is given to avoid gout.')
     """
-    return _AGAINST.sub(" contraindicated", sentence).replace("  ", " ").strip()
+    return spelled(_AGAINST.sub(" contraindicated", sentence).replace("  ", " ").strip())
+
+
+_SPELLED = tuple(  # British endings and letters, and what they are compared as
+    (re.compile(british, re.IGNORECASE), american)
+    for british, american in (
+        (r"ae|oe(?!s?\b|sn)", "e"), (r"(?<=[a-z]{2})our(?=(?:s|ed|ing|al|less|able)?\b)", "or"), (r"(?<=[bt])re(?=s?\b)", "er"),
+        (r"(?<=[a-z]{3})is(?=(?:e[sd]?|ing|ations?)\b)", "iz"), (r"(?<=[a-z]y)s(?=(?:e[sd]?|ing)\b)", "z"), (r"sulph", "sulf"),
+    )
+)  # fmt: skip
+
+
+@remembered(20_000)
+def spelled(text: str) -> str:
+    """As America spells, or nearly so: the same for both spellings.
+
+    >>> spelled("Paralysed oesophagus, localised tumour, fibre"), spelled("diseased, four hours")
+    ('Paralyzed esophagus, localized tumor, fiber', 'diseased, four hours')
+    """
+    for rule, american in _SPELLED:
+        text = rule.sub(american, text)
+    return text
 
 
 def opposed(claim: str, told: str) -> bool:
     """Whether one sentence advises what the other advises against, or has but the opposite of a word of the other."""
-    return _advice(claim, told) or bool(_opposites(claim, told, _TURNED + _OTHERS))
+    return _advice(claim, told) or bool(_opposites(claim, told, _TURNED + _OTHERS)) or bool(prefixed(claim, told))
+
+
+_NON = re.compile(r"\b(?:non-?|un|in|im|ir|a|dis)(?=[a-z]{4})", re.IGNORECASE)
+
+
+def prefixed(claim: str, told: str) -> set[str]:
+    """The words of a claim that the text has but with a prefix that denies them, or without it.
+
+    >>> prefixed("A displaced fracture.", "A nondisplaced fracture."), prefixed("non-Hodgkin lymphoma", "Hodgkin lymphoma"), prefixed("Stable.", "Stable.")
+    ({'displaced'}, {'non-hodgkin'}, set())
+    """
+    mine, theirs = (set(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", text.lower())) for text in (claim, told))
+    bare = {word: _NON.sub("", word, count=1) for word in mine ^ theirs}
+    ours = {word for word in mine - theirs if bare[word] != word and bare[word] in theirs - mine}
+    return ours | ({bare[word] for word in theirs - mine if bare[word] != word} & (mine - theirs))
 
 
 def _opposites(claim: str, told: str, rows: tuple[_Row, ...] = ()) -> set[str]:
@@ -177,6 +157,11 @@ def _advised_against(claim: str, told: str) -> bool:
     """Whether the text advises against what the claim speaks of: what follows in the same clause, where nothing does what stands before it, else all."""
     own = _stems(_AGAINST.sub(" ", claim)) - _LIGHT
     return any(own & (_stems(after) - _LIGHT or _stems(before) - _LIGHT or own) for before, after in _around(told))
+
+
+def _advised_elsewhere(claim: str, told: str) -> bool:
+    """Whether both advise against a thing, but not against the same."""
+    return all(_AGAINST.search(text) for text in (claim, told)) and not _advised_against(claim, told)
 
 
 def _around(told: str) -> Iterator[tuple[str, str]]:
@@ -237,13 +222,13 @@ def lacking(claim: str, told: str) -> set[str]:
 
 def heavy(sentence: str) -> set[str]:
     """The content words of a sentence that say something by themselves, without its numbers."""
-    bare = _NUMBER.sub(lambda found: found[0] if found[0].lower() in _LOOSE else " ", sentence)
+    bare = NUMBER.sub(lambda found: found[0] if found[0].lower() in LOOSE else " ", sentence)
     return {word for word in stances(bare) if not _LIGHT.issuperset(_forms(word))}
 
 
 def _forms(text: str) -> list[str]:
     """The stems of a text's words, spelled as in America."""
-    return [stem for word in text.split() for stem in forms.stems(re.sub("ae|oe", "e", word))]
+    return [stem for word in text.split() for stem in forms.stems(spelled(word))]
 
 
 @remembered(4096)
@@ -251,12 +236,23 @@ def _stems(text: str) -> frozenset[str]:
     return frozenset(stem for word in stances(text) for stem in (*_forms(word), *_forms(word.replace("-", " "))))
 
 
-_CAUSES = re.compile(
-    r"\b(?P<back>(?:caused|induced|triggered|produced|preceded|followed) by|due to|result(?:s|ing)? from|secondary to|because of|(?:consequence|complication|symptom|sign) of)\b"
-    r"|\b(?:caus(?:e[sd]?|ing)|leads? to|led to|result(?:s|ed|ing)? in|induces?|triggers?|produces?|precedes?)\b",
-    re.IGNORECASE,
+_ACTS = (  # verbs of which one thing does it to another
+    r"increas(?:e[sd]?|ing)", r"rais(?:e[sd]?|ing)", r"reduc(?:e[sd]?|ing)", r"decreas(?:e[sd]?|ing)", r"lower(?:s|ed|ing)", r"inhibit(?:s|ed|ing)?", r"activat(?:e[sd]?|ing)",
+    r"stimulat(?:e[sd]?|ing)", r"block(?:s|ed|ing)?", r"suppress(?:es|ed|ing)?", r"revers(?:e[sd]?|ing)", r"prevent(?:s|ed|ing)?", r"treat(?:s|ed|ing)?", r"reliev(?:e[sd]?|ing)",
+    r"secret(?:e[sd]?|ing)", r"innervat(?:e[sd]?|ing)", r"metaboli[sz](?:e[sd]?|ing)", r"suppl(?:y|ies|ied|ying)", r"compress(?:es|ed|ing)?", r"invad(?:e[sd]?|ing)",
+)  # fmt: skip
+_RELATIONS = tuple(  # what has two sides; "back" where the first is named last
+    re.compile(rf"\b(?:{rule})\b", re.IGNORECASE)
+    for rule in (
+        r"(?P<back>(?:caused|induced|triggered|produced) by|due to|result(?:s|ing)? from|secondary to|because of|(?:consequence|complication|symptom|sign) of)"
+        r"|caus(?:e[sd]?|ing)|lead(?:s|ing)? to|led to|result(?:s|ed|ing)? in|induces?|triggers?|produces?|risk factors? for|predispos(?:e[sd]?|ing) to",
+        r"(?:more|less|better|worse|\w{2,}er)(?: [\w-]+){0,3} (?P<than>than)",
+        r"(?P<back>preceded by|follow(?:s|ing))|followed by|precedes?",
+        r"(?:prefer(?:red|able)|superior|inferior) (?:over|to)",
+        r"progress(?:e[sd]|ing)? (?:in)?to|develops? into|metastasi[sz]es? to|drains? (?:in)?to|becomes?",
+        *(rf"(?P<back>{verb} (?:\w+ly )?(?:by|with|in|from|after|during))|{verb}" for verb in _ACTS),
+    )
 )
-_THAN = re.compile(r"\b(?:more|less|better|worse|\w{2,}er)(?: [\w-]+){0,3} than\b", re.IGNORECASE)
 
 
 def swapped(claim: str, told: str) -> bool:
@@ -265,19 +261,54 @@ def swapped(claim: str, told: str) -> bool:
     >>> swapped("Gout causes pain.", "Pain causes gout."), swapped("Gout causes pain.", "Pain is caused by gout."), swapped("A cat is larger than a dog.", "A dog is larger than a cat.")
     (True, False, True)
     """
-    for relation in (_CAUSES, _THAN):
+    for relation in _RELATIONS:
         mine, theirs = (_sides(relation.search(text)) for text in (claim, told))
-        if mine and theirs and mine[0] & theirs[1] and mine[1] & theirs[0] and not mine[0] & theirs[0]:
+        if mine and theirs and mine[0] & theirs[1] and mine[1] & theirs[0]:
             return True
     return False
 
 
 def _sides(match: re.Match[str] | None) -> tuple[frozenset[str], frozenset[str]] | None:
-    """The stems of the cause and of the effect, or of what stands before "than" and behind."""
+    """The stems and names of the cause and of the effect, or of what stands before "than" and behind; without those that are on both sides."""
     if not match:
         return None
-    before, behind = (_stems(part) - _LIGHT for part in (match.string[: match.start()], match.string[match.end() :]))
-    return (behind, before) if match.groupdict().get("back") else (before, behind)
+    groups = match.groupdict()
+    parts = match.string[: match.start("than" if "than" in groups else 0)], match.string[match.end() :]
+    before, behind = ((_stems(part) - _LIGHT) | names(part) for part in parts)
+    before, behind = before - behind, behind - before
+    return (behind, before) if groups.get("back") else (before, behind)
+
+
+def misplaced(claim: str, told: str) -> bool:
+    """Whether a text says a word of another thing than the claim does, and of this one its opposite.
+
+    >>> misplaced("Phosphate is low.", "Calcium is low and phosphate is high."), misplaced("Gout is rare in women.", "Gout is common in men, but rare in women.")
+    (True, False)
+    """
+    parts, others = ([text[start:end] for start, end in clauses(text)] for text in (claim, told))
+    for part, sides in itertools.product(parts, _TURNED + _OTHERS):
+        for own, opposite in (sides, sides[::-1]):
+            said = own.search(part)
+            agreeing, denying = (
+                [(other, hit) for other in others for hit in side.finditer(other)] for side in (own, opposite)
+            )
+            if said and agreeing and denying:
+                for beside in (_object,) if opposite.search(part) else (_subject, _object):
+                    about = beside(part, said)
+                    fits = any(not (its := beside(*one)) or about & its for one in agreeing)
+                    if not fits and any(about & beside(*one) for one in denying):
+                        return True
+    return False
+
+
+def _subject(clause: str, word: re.Match[str]) -> frozenset[str]:
+    """The stems before a word of a clause."""
+    return _stems(clause[: word.start()]) - _LIGHT
+
+
+def _object(clause: str, word: re.Match[str]) -> frozenset[str]:
+    """The stems behind a word, as far as it may be said of them."""
+    return _stems(re.split(r"[,;]|\b(?:and|or|but)\b", clause[word.end() :])[0]) - _LIGHT
 
 
 class Held(NamedTuple):
@@ -293,5 +324,8 @@ def held(claim: str, told: str, around: str = "") -> Held:
     missing = {
         word for word in lacking(plain(claim), f"{around} {plain(told)}") if not _stems(word) & _stems(" ".join(turned))
     }
-    whole = not missing and not uncounted(claim, told) and not swapped(claim, told)
+    apart = (_opposites(claim, told, _OTHERS) | prefixed(claim, told)) - turned
+    named = names(claim) - names(f"{around} {told}")
+    placed = not (swapped(claim, told) or misplaced(claim, told) or _advised_elsewhere(claim, told))
+    whole = placed and not (missing or apart or named or uncounted(claim, told))
     return Held(whole and not turned, whole and bool(turned))
