@@ -29,15 +29,27 @@ _OTHERWISE = re.compile(
 _WHY = re.compile(
     rf"((?:This asks|The (?:image|findings reader) does not tell|I (?:was not taught|do not|cannot tell|have not|answer)|One image does|Nothing compares|These images were)[^.]*(?:\.\.?[^.]*)?)\. {re.escape(REFUSAL)}$"
 )  # what medrag-small says before it refuses
-_SORRY = re.compile(
+_SORRY = re.compile(  # what may stand before a refusal
     r"(?:(?:i'm |i am |we are )?(?:very )?(?:sorry|afraid)|unfortunately|(?:my |i )?apolog(?:ies|i[sz]e))\b[,.;: ]*(?:but )?(?:that )?"
+    r"|(?:based on|from|given|according to) (?:the |this )?(?:\w+ )?(?:evidence|context|passages?|documents?|excerpts?|sources?|information)\b[^,]{0,40}, "
 )
-_DECLINES = re.compile(  # how language models refuse in words of their own
-    r"(?:(?:i|we) (?:do not|don't|cannot|can't|can not|could not|couldn't|am unable to|am not able to) (?:\w+ )?(?:know|answer|assist|help|say|tell|determine|provide|find|comment|give)\b|i'm (?:unable|not able)\b"
-    r"|(?:the |this )?(?:provided |given |retrieved |available )?(?:evidence|context|passages?|documents?|excerpts?|sources?|information)(?: (?:found|provided|given|above))? "
-    r"(?:do(?:es)?|is|are)(?: not|n't) (?:contain|answer|say|mention|provide|state|include|address|give|tell|specify|cover|sufficient|enough)\b"
-    r"|there is (?:not enough|no|insufficient) (?:information|evidence) (?:to|in|on|about)\b|(?:insufficient|not enough) (?:information|evidence)\b|as an ai\b"
-    r"|it is (?:not possible|impossible) to (?:answer|tell|say|determine)\b)"
+_SOURCES = r"(?:the |this )?(?:provided |given |retrieved |available )?(?:evidence|context|passages?|documents?|excerpts?|sources?|information)"
+_TO_ANSWER = r"to (?:\w+ly )?(?:answer|tell|say|determine|decide|conclude|know|assess|judge|provide|give)\b"
+_CANNOT = r"(?:cannot|can't|can not|could not|couldn't)"
+_DECLINES = re.compile(  # how language models refuse in words of their own: of the question or of what they were given, not of what is on the picture
+    rf"(?:(?:i|we) (?:do not|don't|{_CANNOT}|am unable to|am not able to) (?:\w+ly )?"
+    r"(?:(?:answer|assist|help|tell|determine|provide|comment|give)\b|say\b(?! that\b)|(?:see|view) (?:the |this |any |your )?(?:image|picture|film|scan|photo)s?\b"
+    r"|find (?:it|this|that|(?:the|an) answer|any(?:thing)? (?:relevant )?(?:information|about))\b)|i (?:do not|don't) know\b|i'm (?:unable|not able)\b"
+    rf"|{_SOURCES}(?: (?:found|provided|given|above))? "
+    r"(?:do(?:es)?(?: not|n't) (?:contain|answer|say|mention|provide|state|include|address|give|tell|specify|cover)\b"
+    rf"|(?:is|are)(?: not|n't) (?:sufficient|enough)(?:\W*$| {_TO_ANSWER})|is not available\b)"
+    rf"|there is (?:not enough|no|insufficient) (?:\w+ )?(?:information (?:to|in|on|about|regarding)\b|evidence {_TO_ANSWER})"
+    rf"|(?:insufficient|not enough) (?:information|evidence)(?:\W*$| {_TO_ANSWER})|as an ai\b"
+    rf"|it is (?:not possible|impossible) {_TO_ANSWER}|(?:this|that|it|the question|the answer) {_CANNOT} be (?:answered|determined|told|found)\b"
+    r"|no (?:image|picture|film|evidence|context)s? (?:is|was|were|has been|have been) (?:provided|given|attached|uploaded)\b)"
+)
+_ADDS = re.compile(  # what may follow a refusal that says nothing of the matter
+    rf"please\b|you\b|if you\b|for (?:more|further|medical)\b|consult\b|(?:it|they) (?:only|just|merely)\b|{_SOURCES} (?:only|just|merely)\b|(?:i|we) (?:would|recommend|suggest|am|need|can only)\b|i'm an?\b"
 )
 _YET = re.compile(r"\b(?:but|however|although|though|nevertheless|still)\b")
 DEEPEST = 10  # keys inside keys that are taken out; nothing that is deeper cites
@@ -88,23 +100,24 @@ def _reason(text: str) -> str:
 
 
 def _refuses(text: str) -> bool:
-    """Whether the refusal is all that it says, or its last word where nothing rests on evidence; or a refusal in words of the model's own, with no evidence and no more than
-    two sentences after it."""
+    """Whether the refusal is all that it says, or its last word where nothing rests on evidence; or a refusal in words of the model's own, with no evidence and
+    after it no more than two sentences, which say nothing of the matter."""
     refusal, bare = words(REFUSAL), _KEYS.sub("", text)
     said = sentences(bare) or [""]
     if words(bare) == refusal:
         return True
     if keys_in(text):
         return False
-    return words(said[-1])[-len(refusal) :] == refusal or (len(said) < 4 and _declines(said[0]))
+    return words(said[-1])[-len(refusal) :] == refusal or (len(said) < 4 and _declines("; ".join(said)))
 
 
-def _declines(sentence: str) -> bool:
-    """Whether a sentence refuses to answer, without an answer after a "but"."""
-    plain = sentence.strip().lower().replace("’", "'")
-    sorry = _SORRY.match(plain)
-    rest = plain[sorry.end() :] if sorry else plain
-    return not rest or (bool(_DECLINES.match(rest)) and not _YET.search(rest))
+def _declines(text: str) -> bool:
+    """Whether a text refuses to answer, and says nothing else in another clause or after a "but"."""
+    first, *others = (one.strip() for one in re.split(r"[.!]?;", text.strip().lower().replace("’", "'")))
+    while sorry := _SORRY.match(first):
+        first = first[sorry.end() :]
+    refuses = not first or (bool(_DECLINES.match(first)) and not _YET.search(first))
+    return refuses and all(_ADDS.match(other) or _DECLINES.match(other) for other in others)
 
 
 def claims_of(text: str, key: str) -> list[str]:

@@ -250,6 +250,8 @@ def test_evidence_that_says_otherwise_is_quoted_where_it_does():
         "As an AI language model, I am unable to give medical advice. Please see a doctor.", "There is not enough information to answer.",
         "Unfortunately, the passages do not mention this.", "The evidence doesn't say whether it recurs.", "Insufficient evidence.", "I am unable to tell.",
         "It is not possible to say from this film.", "We are afraid that we could not find it.", "The retrieved documents are not sufficient.",
+        "Based on the provided context, there is no information about the dose.", "I can't see the image.", "No image was provided.", "This cannot be determined from the film.",
+        "The context does not mention the dose. It only describes symptoms. Please consult a doctor.",
     ],
 )  # fmt: skip
 def test_a_refusal_in_words_of_the_model_s_own_is_one(text: str) -> None:
@@ -263,6 +265,11 @@ def test_a_refusal_in_words_of_the_model_s_own_is_one(text: str) -> None:
         "I cannot determine the age, but there is a large effusion.", "The image does not show a pneumothorax.", "I do not see an effusion.",
         "There is no evidence of effusion.", "The evidence is not conclusive.", "I'm sorry, but the film shows a mass.", "Unfortunately, the patient does not have a spleen.",
         "I don't know the date. The heart is large. There is an effusion. Both lungs are grey.", "The heart is large. I don't know more.",
+        "I cannot tell whether the effusion is old. There is a left effusion.", "I cannot find any fracture.", "I could not find a pneumothorax.", "I can see a right effusion.",
+        "I cannot say that the heart is large; it is normal.", "It is not possible to determine its side; there is a small effusion.", "We do not know the cause of gout.",
+        "There is no evidence on this film of a fracture.", "There is no evidence to support antibiotics.", "Insufficient evidence supports screening.", "Pneumonia cannot be excluded.",
+        "The evidence is not sufficient to recommend screening.", "The sources do not give a dose for children. In adults it is 5 mg.", "There is no information about the age. The heart is large.",
+        "It is not possible to distinguish pneumonia from atelectasis.",
     ],
 )  # fmt: skip
 def test_what_says_something_is_no_refusal(text: str) -> None:
