@@ -219,7 +219,7 @@ class Opened:
         found["usual"] = sha256_file(usual.PATH)[:16]
         if self.store:
             found["items"] = self.store.manifest.content.get("items", "")[:16]
-            found |= {"graph": graph[:16]} if (graph := self.store.manifest.content.get("graph")) else {}
+            found["graph"] = self.store.manifest.content.get("graph", "")[:16]
         if self.recipe:
             found |= {"index": self.recipe.fingerprint(corpora=False), "router": self.recipe.router}
         return found

@@ -45,7 +45,7 @@ class Sort:
     """What was found for one sort of question (see `medrag.confidence.sort_of`), or for those of the sort about one domain."""
 
     confidence: Logistic
-    thresholds: Mapping[str, float | None]  # risk → lowest confidence that is answered; None: none is certified
+    thresholds: Mapping[str, float | None]  # risk → lowest confidence that is answered; None: none is enough
     depth: int | None  # pieces of evidence that are read at most; 0: do not retrieve, None (early files): all selected
     report: Mapping[str, Any] = field(default_factory=dict)  # the figures of the fit
 
@@ -93,7 +93,7 @@ class Calibration:
         return sort not in self.sorts or self.sorts[sort].depth != 0
 
     def threshold(self, sort: str, risk: float) -> float:
-        """The least confidence of an answer whose risk is to be at most ``risk``; above 1 where none is certified.
+        """The least confidence of an answer whose risk is to be at most ``risk``; above 1 where none is enough.
 
         Nothing is sure enough of a sort of question that was not calibrated. Raises SettingsError for a risk that was not.
         """

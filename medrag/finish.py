@@ -88,7 +88,7 @@ class Finish:
         if sure is None:
             return f"{asked}: how sure answers of this sort are was not calibrated"
         if least > 1:
-            return f"{asked}: no confidence is certified to be enough"
+            return f"{asked}: no confidence is enough"
         return "" if sure >= least else f"{asked} a confidence of {least:.2f} is needed, and this is {sure:.2f}"
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from medrag._util.near import meant
 from medrag._util.odds import logit
-from medrag.calibration import Calibration, Logistic, Sort, of_domain
+from medrag.calibration import NEVER, Calibration, Logistic, Sort, of_domain
 from medrag.confidence import sort_asked
 from medrag.errors import SettingsError
 from medrag.eval.observed import Observed
@@ -224,10 +224,10 @@ def conformal(sure: NDArray[np.float64], good: NDArray[np.float64], risks: Seque
 
     A weaker promise than that of ``thresholds``, and over all questions instead of those that are answered.
     """
-    grid = np.append(np.unique(sure), 1.01)
+    grid = np.append(np.unique(sure), NEVER)
     losses = (1 - good)[:, None] * (sure[:, None] >= grid)
     found = {f"{r:g}": risk.conformal(losses, r) for r in risks}
-    return {name: None if n is None else round(float(grid[n]), 4) for name, n in found.items()}
+    return {name: None if n is None or grid[n] == NEVER else float(grid[n]) for name, n in found.items()}
 
 
 def halves(learned: _Learned, risks: Sequence[float], delta: float, seed: int = 0, draws: int = 100) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def observe(
         raise CorpusError("there is no question to calibrate with", "name another --task or --split")
     examples = list({one.id: one for one in examples}.values())
     key = sha256_text(json.dumps(rag.calibrated_for, sort_keys=True), json.dumps(list(depths)))[:16]
-    done = _kept(path, key, examples)
+    done = _kept(path, key, examples, len(depths))
     wanted = [one for one in examples if one.id not in done]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def observe(
     return [done[one.id] for one in examples]
 
 
-def _kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, Observed]:
+def _kept(path: Path, key: str, examples: Sequence[Example], depths: int) -> dict[str, Observed]:
     found: dict[str, Observed] = {}
     examples_by = {one.id: one for one in examples}
     for line in whole_lines(path):
@@ -78,11 +78,12 @@ def _kept(path: Path, key: str, examples: Sequence[Example]) -> dict[str, Observ
             continue  # broken: asked again
         if raw["key"] != key:
             raise SettingsError(f"{path} holds observations of another index, model or setting", "name another --work")
-        example = examples_by.get(raw.get("id", ""))
-        if not example or raw.get("asked") != example.asked() or "domain" not in raw:
-            continue
-        if any(name not in raw for name in ("sort", *LISTS)):
+        told = all(isinstance(raw.get(name), str) for name in ("id", "sort", "domain"))
+        if not told or any(not isinstance(raw.get(name), list) or len(raw[name]) != depths for name in LISTS):
             continue  # written by something else: asked again
+        example = examples_by.get(raw["id"])
+        if not example or raw.get("asked") != example.asked():
+            continue
         lists = {name: tuple(raw[name]) for name in LISTS}
         found[raw["id"]] = Observed(raw["id"], example.group, raw["sort"], **lists, domain=raw["domain"])
     return found

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from medrag import MedRAG
 from medrag._util.places import share
-from medrag.calibration import Calibration, Logistic, Sort, open_calibration, read_calibration
+from medrag.calibration import LATER, Calibration, Logistic, Sort, open_calibration, read_calibration
 from medrag.confidence import oriented, sort_of, votes
 from medrag.errors import CorpusError, IndexMismatch, MedragError, SettingsError
 from medrag.eval.calibrate import calibrated, conformal, out_of_fold
@@ -416,6 +416,13 @@ def test_a_calibration_of_something_else_is_refused(observed: Any, tmp_path: Pat
         read_calibration(tmp_path / "nowhere.json")
 
 
+def test_a_conformal_threshold_lets_through_no_more_than_it_was_found_with() -> None:
+    sure = np.array([0.71234] * 60 + [0.71230] * 40)
+    good = np.array([1.0] * 60 + [0.0] * 40)
+    assert conformal(sure, good, (0.05,)) == {"0.05": 0.71234}  # rounded, it would let the others through
+    assert conformal(sure, 0 * good, (0.05,)) == {"0.05": None}
+
+
 def test_conformal_thresholds_count_what_is_answered_wrongly_among_all() -> None:
     sure, good = (
         np.linspace(0.5, 1, 200),
@@ -505,4 +512,5 @@ def test_a_calibration_that_ships_is_for_what_ships(path: Path) -> None:
     opened = MedRAG({}, nothing, nothing, open_generator(recipe.pipeline.model), recipe.pipeline, store, recipe)
     made_for = dict(read_calibration(path).made_for)
     assert len(made_for.pop("items")) == 16
-    assert made_for == {name: value for name, value in opened.calibrated_for.items() if name != "items"}
+    asked = opened.calibrated_for.keys() - {"items"} - (LATER - made_for.keys())
+    assert made_for == {name: opened.calibrated_for[name] for name in asked}

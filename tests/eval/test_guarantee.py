@@ -53,6 +53,10 @@ def test_another_graph_is_another_index_but_to_what_was_made_before_graphs_were_
         with pytest.raises(IndexMismatch, match="made for another graph"):
             open_calibration(str(path), None, opened(other).calibrated_for)
     Calibration(opened().calibrated_for, 0.1, {}).write(path)
+    with pytest.raises(IndexMismatch, match="made for another graph"):
+        open_calibration(str(path), None, opened("a" * 64).calibrated_for)
+    early = {name: value for name, value in opened().calibrated_for.items() if name != "graph"}
+    Calibration(early, 0.1, {}).write(path)
     assert open_calibration(str(path), None, opened("a" * 64).calibrated_for)
     with pytest.raises(IndexMismatch, match="made for another settings"):
         open_calibration(str(path), None, opened("a" * 64, k=3).calibrated_for)
@@ -98,6 +102,9 @@ def test_lines_of_a_work_file_that_hold_something_else_are_asked_again(tmp_path:
     first = observe(opened(), examples, path, (1,))
     raw = json.loads(path.read_text())
     lines = [{name: value for name, value in raw.items() if name != gone} for gone in ("signals", "sort", "right")]
+    lines += [
+        {**raw, **bad} for bad in ({"right": 5}, {"right": []}, {"tokens": None}, {"id": ["q"]}, {"domain": None})
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert observe(opened(), examples, path, (1,)) == first
 
