@@ -192,7 +192,7 @@ class Opened:
         usual = next((path for path in places if path.is_file()), None)
         found = open_calibration(self.settings.calibration, usual, self.calibrated_for)
         if self.settings.risk is not None:
-            if found is None:
+            if found is None or not found.sorts:
                 raise SettingsError(
                     "risk needs a calibration, and there is none of this index, model and settings", "medrag calibrate"
                 )

@@ -51,17 +51,40 @@ class Sort:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen on judged queries: ``weights`` of the retrievers that are asked, and fields of `medrag.settings.SelectSettings`."""
+
+    weights: Mapping[str, float]
+    select: Mapping[str, Any]
+    report: Mapping[str, Any] = field(default_factory=dict)  # what the queries that did not choose say of it
+
+    def over(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """The weights with the chosen ones; a retriever that is not asked stays so."""
+        return {name: self.weights.get(name, weight) if weight > 0 else weight for name, weight in weights.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
-    """``made_for`` is what it was made with (`medrag.MedRAG.calibrated_for`), ``delta`` the chance that a guarantee fails."""
+    """``made_for`` is what it was made with (`medrag.MedRAG.calibrated_for`), ``delta`` the chance that a guarantee fails.
+
+    ``choices`` are by domain, "" for all questions.
+    """
 
     made_for: Mapping[str, str]
     delta: float
     sorts: Mapping[str, Sort]
     about: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+    def choice(self, domain: str) -> Choice | None:
+        """How questions about a domain are fused and selected, where that was chosen for them or for all."""
+        return self.choices.get(domain) or self.choices.get("")
 
     def write(self, path: Path) -> None:
         """Whole or not at all, with its seal."""
         raw = dataclasses.asdict(self)
+        if not self.choices:
+            del raw["choices"]
         write_json(path, {**raw, "seal": _seal(raw)})
 
     def named(self, sort: str, domain: str) -> str:
@@ -128,7 +151,8 @@ def read_calibration(path: Path) -> Calibration:
         sorts = {
             name: Sort(**{**one, "confidence": Logistic(**one["confidence"])}) for name, one in raw.pop("sorts").items()
         }
-        return Calibration(**raw, sorts=sorts)
+        choices = {domain: Choice(**one) for domain, one in raw.pop("choices", {}).items()}
+        return Calibration(**raw, sorts=sorts, choices=choices)
     except OSError as error:
         raise SettingsError(f"there is no calibration {path}", "medrag calibrate makes one") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

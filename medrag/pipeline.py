@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from medrag.agent.chat import Chat
-    from medrag.protocols import Generator
+    from medrag.protocols import Generator, Selector
 
 WHICH = "which of several images it is on is not told: ask about each alone, such as “in the second image”"
 SIMILAR = "similar"  # the retriever of pictures that look alike
@@ -119,7 +119,7 @@ class MedRAG(Opened):
         rankings = {} if self.misfit(query, route) else self._retrieve(query, route, clock, self.settings.k)
         yield Event("found", rankings)
 
-        context = self._select(query, self._fuse(rankings, route))
+        context = self._select(query, self._fuse(rankings, self._weights(route)))
         clock.lap("select")
         context = self.counted(context, route)
         clock.lap("count")
@@ -241,7 +241,7 @@ class MedRAG(Opened):
         query = dataclasses.replace(query, domain=route.asks)
         wanted = self.settings.k if k is None else max(k, 0)
         rankings = self._retrieve(query, route, Clock(), max(self.settings.k, wanted))
-        hits = allowed(self._fuse(rankings, route))[:wanted]
+        hits = allowed(self._fuse(rankings, route.weights))[:wanted]
         if self.audit:
             self.audit.searched(query, hits, self.fingerprint, self.settings.access)
         return hits
@@ -265,16 +265,27 @@ class MedRAG(Opened):
             clock.lap(f"retrieve {name}")
         return {name: found[name] for name in asked}
 
-    def _fuse(self, rankings: Mapping[str, list[Hit]], route: Route) -> list[Hit]:
+    def _weights(self, route: Route) -> Mapping[str, float]:
+        """The route's weights with what the calibration chose for the domain."""
+        choice = self.calibration.choice(route.asks) if self.calibration else None
+        return choice.over(route.weights) if choice else route.weights
+
+    def _fuse(self, rankings: Mapping[str, list[Hit]], weights: Mapping[str, float]) -> list[Hit]:
         if self.settings.fusion == "weighted":
-            return fuse.weighted(rankings, route.weights)
-        return fuse.rrf(rankings, route.weights, self.settings.rrf_c)
+            return fuse.weighted(rankings, weights)
+        return fuse.rrf(rankings, weights, self.settings.rrf_c)
 
     def _select(self, query: Query, hits: list[Hit]) -> Context:
         allowed, withheld = private.split(hits) if self.settings.private else (hits, ())
-        context = self.selector.select(query, allowed, self.settings.select.budget)
+        context = self._selector(query.domain).select(query, allowed, self.settings.select.budget)
         context = self.calibration.cut(context, self.calibrated_sort(context)) if self.calibration else context
         return dataclasses.replace(context, dropped=(*context.dropped, *withheld)) if withheld else context
+
+    def _selector(self, domain: str) -> Selector:
+        """The selector with what the calibration chose for the domain; one of one's own as it is."""
+        choice = self.calibration.choice(domain) if self.calibration else None
+        moved = getattr(self.selector, "moved", None)
+        return moved(choice.select) if choice and moved else self.selector
 
     def calibrated_sort(self, context: Context) -> str:
         """The questions that the calibration holds this one to be like."""
@@ -302,7 +313,8 @@ class MedRAG(Opened):
         """The context with counted pictures that an answer names and the selector had no room for; one that is no evidence by itself stays out."""
         allowed = private.split(counted)[0] if self.settings.private else counted
         query = context.query if len(context.query.images) < 2 else dataclasses.replace(context.query, domain="")
-        shown = [hit for hit in allowed if self.selector.select(query, [hit], self.settings.select.budget).kept]
+        selector = self._selector(query.domain)
+        shown = [hit for hit in allowed if selector.select(query, [hit], self.settings.select.budget).kept]
         ids = {hit.item.id for hit in shown}
         dropped = tuple(drop for drop in context.dropped if drop.hit.item.id not in ids)
         tokens = context.tokens + sum(count_tokens(evidence_block("E1", hit)) for hit in shown)

@@ -12,8 +12,9 @@ import filecmp
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.polarity import DENYING, mentions, polarity
@@ -90,6 +91,10 @@ class AdaptiveSelector:
 
     def __init__(self, settings: SelectSettings | None = None) -> None:
         self.settings = settings or SelectSettings()  # type: ignore[call-arg]
+
+    def moved(self, changed: Mapping[str, Any]) -> AdaptiveSelector:
+        """The same with other settings, by their names."""
+        return AdaptiveSelector(self.settings.model_copy(update=dict(changed)))
 
     def select(self, query: Query, hits: Sequence[Hit], budget: int | None = None) -> Context:
         """``hits`` best first. Every hit ends in ``kept`` or in ``dropped``."""

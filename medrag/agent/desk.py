@@ -25,6 +25,7 @@ from medrag.vlms._evidence import is_report
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from medrag.calibration import Choice
     from medrag.pipeline import MedRAG
 
     See = Callable[[Sequence[Image]], Mapping[str, float]]
@@ -113,7 +114,7 @@ class Desk:
             passed = [hit for hit, reason in zip(hits, reasons, strict=True) if not reason]
             good[name] = [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(passed, 1)]
             refused |= {hit.item.id: Drop(hit, reason) for hit, reason in zip(hits, reasons, strict=True) if reason}
-        context = self._selector.select(query, fuse.rrf(good, weights, self.rag.settings.rrf_c))
+        context = self._selector.select(query, fuse.rrf(good, self._weighed(weights), self.rag.settings.rrf_c))
         kept = self._other_sources_first(context.kept) if kind == "text" else context.kept
         return dataclasses.replace(context, kept=kept[:k], dropped=(*context.dropped, *refused.values()))
 
@@ -121,10 +122,19 @@ class Desk:
         """In the order found, but corpora that were not heard of the thing that is asked about come before those that were."""
         return tuple(sorted(hits, key=lambda hit: corpus_of(hit.item) in self.heard))
 
+    def _weighed(self, weights: dict[str, float]) -> dict[str, float]:
+        return self._choice.over(weights) if self._choice else weights
+
+    @functools.cached_property
+    def _choice(self) -> Choice | None:
+        """What the calibration chose for such questions."""
+        return self.rag.calibration.choice(self.route.asks) if self.rag.calibration else None
+
     @functools.cached_property
     def _selector(self) -> AdaptiveSelector:
         """The pipeline's, without the rules that guess from scores where relevance ends: each hit is judged by itself here."""
-        return AdaptiveSelector(self.rag.settings.select.model_copy(update={"gaps": {}, "shares": {}}))
+        chosen = self._choice.select if self._choice else {}
+        return AdaptiveSelector(self.rag.settings.select).moved({**chosen, "gaps": {}, "shares": {}})
 
     def pick(self, image: int) -> tuple[QueryImage, ...]:
         """One of the question's images, counted from 0; those of the latest day for -1. Raises ValueError for another number."""

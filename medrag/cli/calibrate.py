@@ -23,7 +23,7 @@ def calibrate(
         list[str],
         typer.Option(
             "--task",
-            help="Labelled questions: a task of `medrag eval list`, its YAML file, or a file of your own (.csv, .jsonl …); NAME=NUMBER for so many patients. Repeat for several. Of kind selection: chooses what is kept.",
+            help="Labelled questions: a task of `medrag eval list`, its YAML file, or a file of your own (.csv, .jsonl …); NAME=NUMBER for so many patients. Repeat for several. Queries with their relevant documents choose how evidence is fused and kept.",
         ),
     ],
     data: Annotated[
@@ -64,19 +64,20 @@ def calibrate(
     seed: Annotated[int, typer.Option("--seed")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Learn when answers are right: a confidence, how much evidence to read, and when to abstain. A run that was cut off goes on."""
+    """Learn when answers are right: a confidence, how much evidence to read and which, and when to abstain. A run that was cut off goes on."""
     from medrag._util.places import beside
-    from medrag.calibration import NAME
+    from medrag.calibration import NAME, Calibration, read_calibration
     from medrag.cli.ask import open_index
     from medrag.corpora import twins
     from medrag.errors import SettingsError
-    from medrag.eval import runner
+    from medrag.eval import own, runner, tune_selection
     from medrag.eval.calibrate import KINDS, calibrated, check_asked, check_numbers
     from medrag.eval.observed import observe
 
     named = [_named(one, limit) for one in task]
     found_tasks = [(runner.tasks_named(name), most) for name, most in named]
-    tasks = [(one, most) for some, most in found_tasks for one in some if len(some) == 1 or one.kind in KINDS]
+    kinds = (*KINDS, "ranking")
+    tasks = [(one, most) for some, most in found_tasks for one in some if len(some) == 1 or one.kind in kinds]
     risks = risk or [0.05, 0.1, 0.15, 0.2, 0.3]
     depths = sorted(set(depth or (0, 3, 6)))
     chosen = {
@@ -95,42 +96,67 @@ def calibrate(
         raise SettingsError(
             "a task of kind selection chooses settings and writes no calibration", f"leave out {', '.join(named_too)}"
         )
+    asks = any(one.kind != "ranking" for one, _ in tasks)
+    if not asks and (named_too := [name for name, value in chosen.items() if value and name != "--out"]):
+        raise SettingsError("judged queries alone say nothing of answers", f"leave out {', '.join(named_too)}")
     rag = open_index(index, model, **{**options_of(option or []), "calibration": "off", "risk": None})
     recipe = rag.recipe.name if rag.recipe else index
     path = out or beside(recipe, NAME)
     if selects:
         _selection(rag, tasks, data, split, seed, as_json)
         return
+    if not asks and path.is_file() and read_calibration(path).sorts:
+        raise SettingsError(
+            f"{path} holds confidences, which were learned with the evidence that is kept now",
+            "name their questions with --task too, or another --out",
+        )
     examples: list[Example] = []
+    judged: list[Example] = []
     files: dict[str, list[dict[str, Any]]] = {}
     for wanted, most in tasks:
         one = runner.plan(wanted, data, split=split, recipe=index, limit=most, seed=seed)
+        if one.task.kind == "ranking" and one.task.source == own.SOURCE and rag.store:
+            judged += own.in_index(twins.apart_in(rag.store, one.examples), rag.store.items.iterate())
+            continue
         if one.task.kind not in KINDS:
             raise SettingsError(
                 f"{wanted.name} asks for no answer that is right or wrong", f"name a task of kind {', '.join(KINDS)}"
             )
         name = _told_apart(one.task, files)
         examples += [replace(example, id=f"{name}/{example.id}") for example in one.examples]
-    check_asked(examples)
-    examples = twins.apart_in(rag.store, examples)
-    observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
-    found = calibrated(observed, rag.calibrated_for, depths, risks, delta, alpha, seed, guarantee)
-    found.write(path)
+    if asks:
+        check_asked(examples)
+        examples = twins.apart_in(rag.store, examples)
+    tuned = tune_selection.own(rag, judged, seed=seed) if judged else {}
+    found = Calibration(rag.calibrated_for, delta, {}, {"seed": seed}, tune_selection.choices(tuned))
+    if asks:
+        rag.__dict__["calibration"] = found  # confidences are learned with the evidence that will be kept
+        observed = observe(rag, examples, work or path.with_suffix(".observed.jsonl"), depths)
+        learned = calibrated(observed, rag.calibrated_for, depths, risks, delta, alpha, seed, guarantee)
+        found = replace(learned, choices=found.choices)
+    if found.sorts or found.choices:
+        found.write(path)
     if as_json:
-        emit(
-            {
-                name: {"thresholds": sort.thresholds, "depth": sort.depth, **sort.report}
-                for name, sort in found.sorts.items()
-            }
-        )
+        sorts = {n: {"thresholds": s.thresholds, "depth": s.depth, **s.report} for n, s in found.sorts.items()}
+        emit(sorts | ({"selection": tuned} if tuned else {}))
         return
+    for domain, told in tuned.items():
+        _told(f"queries about {domain}" if domain else "all queries", told)
+        if domain not in found.choices:
+            note("the choice keeps no better evidence on queries that did not choose: it is not used")
     for name, sort in found.sorts.items():
         table((f"questions: {name}", ""), list(_lines(sort.report)))
-    note(f"risk under pipeline keeps to what is {guarantee}")
-    note(f"written: {path}; {_used(path, recipe)}")
+    if found.sorts:
+        note(f"risk under pipeline keeps to what is {guarantee}")
+    written = found.sorts or found.choices
+    note(
+        f"written: {path}; {_used(path, recipe, bool(found.sorts))}"
+        if written
+        else "nothing is written: all stays as it is"
+    )
 
 
-def _used(path: Path, recipe: str) -> str:
+def _used(path: Path, recipe: str, sure: bool) -> str:
     """How answers come to use a calibration: by itself where it is looked for, else by its name."""
     from medrag._util.places import beside, share
     from medrag.calibration import NAME
@@ -138,8 +164,8 @@ def _used(path: Path, recipe: str) -> str:
     usual = (beside(recipe, NAME), share() / "indexes" / recipe / NAME)
     found = next((place for place in usual if place.is_file()), None)
     if found and found.samefile(path):
-        return "answers from this index and model now say how sure they are"
-    return f"name it where answers should say how sure they are: calibration: {path.resolve()} under pipeline of the recipe, or medrag eval run … --set calibration={path}"
+        return f"answers from this index and model now {'say how sure they are' if sure else 'are made of what it chooses'}"
+    return f"name it where answers should {'say how sure they are' if sure else 'be made of what it chooses'}: calibration: {path.resolve()} under pipeline of the recipe, or medrag eval run … --set calibration={path}"
 
 
 def _named(task: str, limit: int) -> tuple[str, int]:
@@ -174,25 +200,21 @@ def _selection(
         emit(results)
         return
     for found in results:
-        table(
-            (
-                f"{found['task']}, {found['queries'][1]} queries that did not choose",
-                "F1",
-                "tokens",
-                "F1 gained by the choice",
-            ),
-            [
-                (label, *_selected(found[name]))
-                for name, label in (
-                    ("chosen", "chosen"),
-                    ("before", "as it was"),
-                    ("fixed", f"the first {found['k']}"),
-                    ("fixed_anew", f"the first {found['k']}, fused as chosen"),
-                )
-            ],
-        )
-        table(("rule, within the same budget", "chosen: fired, dropped", "as it was"), list(_fired(found)))
+        _told(found["task"], found)
         note(f"for the recipe, under pipeline: {json.dumps(found['settings'])[1:-1]}")
+
+
+def _told(title: str, found: Any) -> None:
+    """What was chosen, beside what was before and the first hits, on the queries that did not choose."""
+    sides = (
+        ("chosen", "chosen"),
+        ("before", "as it was"),
+        ("fixed", f"the first {found['k']}"),
+        ("fixed_anew", f"the first {found['k']}, fused as chosen"),
+    )
+    heads = (f"{title}, {found['queries'][1]} queries that did not choose", "F1", "tokens", "F1 gained by the choice")
+    table(heads, [(label, *_selected(found[name])) for name, label in sides])
+    table(("rule, within the same budget", "chosen: fired, dropped", "as it was"), list(_fired(found)))
 
 
 def _fired(found: Any) -> Iterator[tuple[str, str, str]]:

@@ -52,7 +52,9 @@ def observe(
     if not examples:
         raise CorpusError("there is no question to calibrate with", "name another --task or --split")
     examples = list({one.id: one for one in examples}.values())
-    key = sha256_text(json.dumps(rag.calibrated_for, sort_keys=True), json.dumps(list(depths)))[:16]
+    chosen = {domain: asdict(one) for domain, one in rag.calibration.choices.items()} if rag.calibration else {}
+    known = [json.dumps(one, sort_keys=True) for one in (rag.calibrated_for, list(depths), *filter(None, (chosen,)))]
+    key = sha256_text(*known)[:16]
     done = _kept(path, key, examples, len(depths))
     wanted = [one for one in examples if one.id not in done]
     try:

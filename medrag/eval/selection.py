@@ -98,9 +98,11 @@ def fusion_weights(settings: PipelineSettings) -> dict[str, float]:
     return {name: settings.weights.get(name, 1.0) for name in RETRIEVERS}
 
 
-def fused(rankings: Mapping[str, Sequence[Hit]], settings: PipelineSettings) -> list[Hit]:
-    """The rankings as one, as the settings fuse them; each hit with its parents."""
-    weights = fusion_weights(settings)
+def fused(
+    rankings: Mapping[str, Sequence[Hit]], settings: PipelineSettings, weights: Mapping[str, float] | None = None
+) -> list[Hit]:
+    """The rankings as one, as the settings fuse them, or with other weights; each hit with its parents."""
+    weights = fusion_weights(settings) if weights is None else weights
     if settings.fusion == "weighted":
         return fuse.weighted(rankings, weights)
     return fuse.rrf(rankings, weights, settings.rrf_c)

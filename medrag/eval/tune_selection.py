@@ -1,6 +1,7 @@
 """Chooses what is fused and selected on judged queries at a fixed budget, and says what the choice is worth on others.
 
-The weight of search by words over that by meaning, γ of the gap rule, the share of the best score, the least cosine and the quota of one source are
+The queries are of a judged collection, or of one's own for an opened index (`own`), where each domain with enough of them is chosen for by itself too.
+The weight of search by words, and of each other retriever, over that by meaning, γ of the gap rule, the share of the best score, the least cosine and the quota of one source are
 moved one at a time, for each retriever, as long as the F1 of what is kept rises and no more tokens are kept on average than the first k hits have
 (coordinate ascent). Half of the queries choose, the other half judges: its figures are no part of the choice. Queries of one group stay together.
 """
@@ -16,21 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medrag._util.progress import track
+from medrag.calibration import Choice
 from medrag.errors import CorpusError, SettingsError
 from medrag.eval import selection, statistics
 from medrag.eval.selection import RETRIEVERS, Selection, fused, within
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings
-from medrag.types import Context, Hit, Query
+from medrag.types import Context, Hit, Query, page_id
 
 if TYPE_CHECKING:
     from medrag.eval.tasks import Example, Task
+    from medrag.pipeline import MedRAG
     from medrag.score import Rows
 
 GAPS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.8, None)  # γ; None: the rule is off
 SHARES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUOTAS = (1, 2, 3, 4, 5, 7, 10)
 FLOORS = (0.0, 0.15, 0.25, 0.35, 0.45)  # cosines; scores of words have no scale of their own
+COSINES = ("dense", "reports")  # retrievers whose scores are cosines, beside those of pictures, "similar…"
 WEIGHTS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)  # of words, where meaning counts 1
 FIELDS = ("weights", "quota", "gaps", "shares", "floors")
 ROUNDS = 3
@@ -40,16 +45,32 @@ MEASURE: Any = Selection()
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A query with its candidates by retriever and the documents that are relevant to it."""
+    """A query with its candidates by retriever and the documents, or pages, that are relevant to it.
+
+    ``query`` and ``weights`` as the pipeline has them; of a collection the words alone, and 1 for each retriever.
+    """
 
     example: Example
     rankings: Mapping[str, Sequence[Hit]]
+    query: Query
+    weights: Mapping[str, float] | None = None
+
+    def fused(self, settings: PipelineSettings) -> list[Hit]:
+        """The candidates as the settings weigh and fuse them."""
+        if self.weights is None:
+            return fused(self.rankings, settings)
+        return fused(self.rankings, settings, Choice(settings.weights, {}).over(self.weights))
+
+    def name(self, hit: Hit) -> str:
+        """What the judgements call a hit: its page where one is judged, else its document."""
+        page = page_id(hit.item.id)
+        return page if page in self.example.reference else hit.item.doc
 
     def row(self, chosen: Context) -> Rows:
         """One row, as `Selection` has it."""
-        candidates = dict.fromkeys(hit.item.doc for hits in self.rankings.values() for hit in hits)
+        candidates = dict.fromkeys(self.name(hit) for hits in self.rankings.values() for hit in hits)
         details = {"candidates": list(candidates), **selection.details_of(chosen)}
-        kept = {hit.item.doc: 1.0 for hit in chosen.kept}
+        kept = {self.name(hit): 1.0 for hit in chosen.kept}
         found: Rows = MEASURE.rows_with([kept], [self.example.reference], [details])
         return found
 
@@ -68,8 +89,60 @@ def tune_selection(
     if len(examples) < LEAST:
         raise CorpusError(f"{len(examples)} queries are too few to choose settings by", f"judge at least {LEAST}")
     pool = selection.pool(task.source, data, split or task.split)
-    chooses, judges = halves([Judged(one, pool.rankings(one, settings.k)) for one in examples], seed)
-    chosen = climb(settings, lambda tried: rows(chooses, tried), tokens(fixed(chooses, k, settings)))
+    judged = [Judged(one, pool.rankings(one, settings.k), Query(one.question)) for one in examples]
+    return {"task": task.name, **choose(judged, settings, k, seed, draws)}
+
+
+def own(
+    rag: MedRAG, examples: Sequence[Example], k: int = 3, seed: int = 0, draws: int = 1000
+) -> dict[str, dict[str, Any]]:
+    """What `tune_selection` tells, by domain ("" for all queries), of judged queries to an opened index; see `choices`.
+
+    A domain is chosen for by itself where twice as many queries are of it as are needed, and some are not. Raises CorpusError for fewer than 20 queries.
+    """
+    if len(examples) < LEAST:
+        raise CorpusError(
+            f"{len(examples)} judged queries are too few to choose settings by", f"judge at least {LEAST}"
+        )
+    judged = [_found(rag, one) for one in track(examples, "search", len(examples))]
+    domains = [one.query.domain for one in judged]
+    found = {"": choose(judged, rag.settings, k, seed, draws)}
+    for domain in sorted({*domains} - {""}):
+        if 2 * LEAST <= domains.count(domain) < len(domains):
+            mine = [one for one in judged if one.query.domain == domain]
+            found[domain] = choose(mine, rag.settings, k, seed, draws)
+    return found
+
+
+def choices(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Choice]:
+    """Of what `own` tells the choices that keep better evidence than before on the queries that did not choose."""
+    good = {domain: one for domain, one in found.items() if one["before"]["gained"][0] > 0}
+    return {
+        domain: Choice(**one["settings"], report={name: value for name, value in one.items() if name != "settings"})
+        for domain, one in good.items()
+    }
+
+
+def _found(rag: MedRAG, example: Example) -> Judged:
+    """A query with what each retriever that is asked finds; nothing is answered."""
+    told = {}
+    for event in rag.stream([str(path) for path in example.images] or None, example.question, exclude=example.exclude):
+        told[event.stage] = event.data
+        if event.stage == "selected":
+            break
+    weights = {name: told["routed"].weights.get(name, 0.0) for name in told["found"]}
+    return Judged(example, told["found"], told["selected"].query, weights)
+
+
+def choose(
+    judged: Sequence[Judged], settings: PipelineSettings, k: int = 3, seed: int = 0, draws: int = 1000
+) -> dict[str, Any]:
+    """The settings that half of the queries choose, and the other half's figures; see `tune_selection`."""
+    chooses, judges = halves(judged, seed)
+    asked = {name for one in judged for name, hits in one.rankings.items() if hits} - {"graph"}
+    retrievers = [name for name in RETRIEVERS if name in asked] + sorted(asked - {*RETRIEVERS})
+    most = tokens(fixed(chooses, k, settings))
+    chosen = climb(settings, lambda tried: rows(chooses, tried), most, retrievers or RETRIEVERS)
     groups = [one.example.group for one in judges]
     told = {
         "chosen": rows(judges, chosen),
@@ -84,7 +157,7 @@ def tune_selection(
         change = statistics.difference(MEASURE, told["chosen"], told[name], groups, draws=draws)["f1"]
         found[name]["gained"] = [round(change["difference"], 4), *(round(b, 4) for b in change["interval"])]
     changed = {"weights": chosen.weights, "select": {name: getattr(chosen.select, name) for name in FIELDS[1:]}}
-    return {"task": task.name, "k": k, "queries": [len(chooses), len(judges)], "settings": changed, **found}
+    return {"k": k, "queries": [len(chooses), len(judges)], "settings": changed, **found}
 
 
 def halves(judged: Sequence[Judged], seed: int) -> tuple[list[Judged], list[Judged]]:
@@ -97,13 +170,18 @@ def halves(judged: Sequence[Judged], seed: int) -> tuple[list[Judged], list[Judg
     ]
 
 
-def climb(start: PipelineSettings, measured: Callable[[PipelineSettings], Rows], most: float) -> PipelineSettings:
+def climb(
+    start: PipelineSettings,
+    measured: Callable[[PipelineSettings], Rows],
+    most: float,
+    retrievers: Sequence[str] = RETRIEVERS,
+) -> PipelineSettings:
     """The best settings by F1 that keep at most ``most`` tokens on average; ``start`` where none does better."""
     best = start
     top = f1(measured(start)) if tokens(measured(start)) <= most else -1.0
     for _ in range(ROUNDS):
         before = top
-        for tried in itertools.chain.from_iterable(_moves(best, field) for field in FIELDS):
+        for tried in itertools.chain.from_iterable(_moves(best, field, retrievers) for field in FIELDS):
             own = measured(tried)
             if tokens(own) <= most and f1(own) > top:
                 best, top = tried, f1(own)
@@ -112,12 +190,16 @@ def climb(start: PipelineSettings, measured: Callable[[PipelineSettings], Rows],
     return best
 
 
-def _moves(settings: PipelineSettings, field: str) -> Iterator[PipelineSettings]:
+def _moves(
+    settings: PipelineSettings, field: str, retrievers: Sequence[str] = RETRIEVERS
+) -> Iterator[PipelineSettings]:
     """The settings with one field moved, of one retriever where it has a value for each."""
     if field == "weights":
-        dense = settings.weights.get("dense", 1.0) or 1.0  # it stays, and so does what others weigh beside it
-        words = [{"lexical": value * dense, "dense": dense} for value in WEIGHTS]
-        yield from (settings.model_copy(update={"weights": settings.weights | own}) for own in words)
+        fixed = "dense" if "dense" in retrievers else retrievers[0]  # it stays, and so does what others weigh beside it
+        weight = settings.weights.get(fixed, 1.0) or 1.0
+        others = [name for name in retrievers if name != fixed]
+        moved_weights = [{name: value * weight, fixed: weight} for name, value in itertools.product(others, WEIGHTS)]
+        yield from (settings.model_copy(update={"weights": settings.weights | own}) for own in moved_weights)
         return
     select = settings.select
     if field == "quota":
@@ -126,9 +208,13 @@ def _moves(settings: PipelineSettings, field: str) -> Iterator[PipelineSettings]
         values = {"gaps": GAPS, "shares": SHARES, "floors": FLOORS}[field]
         moved = [
             select.model_copy(update={field: _held(getattr(select, field), retriever, value)})
-            for retriever, value in itertools.product(["dense"] if field == "floors" else RETRIEVERS, values)
+            for retriever, value in itertools.product(_cosines(retrievers) if field == "floors" else retrievers, values)
         ]
     yield from (settings.model_copy(update={"select": one}) for one in moved)
+
+
+def _cosines(retrievers: Sequence[str]) -> list[str]:
+    return [name for name in retrievers if name in COSINES or name.startswith("similar")]
 
 
 def _held(values: Mapping[str, float], retriever: str, value: float | None) -> dict[str, float]:
@@ -140,16 +226,14 @@ def _held(values: Mapping[str, float], retriever: str, value: float | None) -> d
 def rows(judged: Sequence[Judged], settings: PipelineSettings) -> Rows:
     """What is kept of each query with these settings, a row each as `Selection` has it."""
     selector = AdaptiveSelector(settings.select)
-    chosen = (selector.select(Query(one.example.question), fused(one.rankings, settings)) for one in judged)
+    chosen = (selector.select(one.query, one.fused(settings)) for one in judged)
     return np.concatenate([one.row(own) for one, own in zip(judged, chosen, strict=True)])
 
 
 def fixed(judged: Sequence[Judged], k: int, settings: PipelineSettings) -> Rows:
     """The same of the first k fused hits."""
     budget = settings.select.budget
-    first = (
-        Context(Query(one.example.question), tuple(within(fused(one.rankings, settings)[:k], budget))) for one in judged
-    )
+    first = (Context(one.query, tuple(within(one.fused(settings)[:k], budget))) for one in judged)
     return np.concatenate([one.row(own) for one, own in zip(judged, first, strict=True)])
 
 
