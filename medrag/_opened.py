@@ -27,6 +27,7 @@ from medrag.settings import PipelineSettings, Recipe
 from medrag.types import Where
 
 if TYPE_CHECKING:
+    from medrag.entailment import Entailment
     from medrag.indexes.store import Store
     from medrag.protocols import Generator, Retriever, Router, Selector
     from medrag.retrieve.search import Memo
@@ -38,6 +39,7 @@ ADDED = (
     "link_near",
     "graph_alike",
     "unsupported",
+    "entailment",
 )  # later ones: they count where they are set, so that calibrations made before hold
 
 
@@ -180,6 +182,16 @@ class Opened:
         for group in groups:
             group.add(self)
         return self
+
+    @functools.cached_property
+    def entailment(self) -> Entailment | None:
+        """What infers whether evidence bears a claim out, where the settings name a model for it.
+
+        Raises ModelMissing where its weights are not here.
+        """
+        from medrag.entailment import Entailment
+
+        return Entailment(self.settings.entailment) if self.settings.entailment else None
 
     @functools.cached_property
     def calibration(self) -> Calibration | None:

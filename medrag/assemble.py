@@ -18,6 +18,7 @@ from medrag._util.places import built, every_built
 from medrag.access import seen
 from medrag.errors import IndexMismatch, IndexMissing, SettingsError
 from medrag.indexes.manifest import noted
+from medrag.models import resolve
 from medrag.retrieve.search import Memo
 from medrag.settings import (
     EncoderSettings,
@@ -92,6 +93,8 @@ def _assembled(
     from medrag.vlms import open_generator
 
     settings = override(recipe.pipeline, dict(overrides))
+    if settings.entailment:
+        resolve(settings.entailment)  # that its weights are not here is told now
     named = recipe.name if isinstance(source, Recipe) else str(source)
     file = _file(source)
     store = _store(recipe, build, named, file)
@@ -275,7 +278,6 @@ def _looks(index: IndexSettings, encoders: Mapping[str, Memo]) -> bool:
 def _router(
     recipe: Recipe, retrievers: list[str], settings: PipelineSettings, encoders: Mapping[str, Memo]
 ) -> DomainRouter:
-    from medrag.models import resolve
     from medrag.route import DomainRouter, ImageHead
 
     head = ImageHead.open(resolve(recipe.router)) if recipe.router else None

@@ -15,6 +15,7 @@ from medrag.select import OTHER_DOMAIN
 
 if TYPE_CHECKING:
     from medrag.calibration import Calibration
+    from medrag.grounding import Infers
     from medrag.settings import PipelineSettings
     from medrag.types import Citation, Claim, Context, Route, Status
 
@@ -39,6 +40,7 @@ class Finish:
     settings: PipelineSettings
     generator: Any
     calibration: Calibration | None
+    infers: Infers | None = None  # what is asked of claims that the rules leave open
 
     def __call__(self, text: str, context: Context, route: Route) -> Said:
         """The text with its citations, its claims checked; a refusal where the settings ask for more than it can bear."""
@@ -72,7 +74,7 @@ class Finish:
         """What a text says, each sentence checked against the context and what the generator's reader sees."""
         look = getattr(self.generator, "findings", None) if context.query.images else None
         seen = look([image.image for image in context.query.images], context.query.domain) if look else {}
-        return grounding.checked(text, context, seen)
+        return grounding.checked(text, context, seen, self.infers)
 
     def _confidence(self, text: str, context: Context, route: Route) -> float | None:
         if self.calibration is None:

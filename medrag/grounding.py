@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Literal
 
 from medrag._util.findings import ASKED, presence_asked
@@ -45,13 +45,19 @@ _OTHERWISE = frozenset(
     {"Reports of look-alike studies say otherwise.", "Reports say otherwise."}
 )  # stands behind a yes or no, without its keys
 _CUT = "\0"
+Infers = Callable[[str, str], Checked]  # (claim, evidence)
 
 
-def checked(text: str, context: Context, seen: Mapping[str, float] | None = None) -> tuple[Claim, ...]:
-    """The claims of an answer in order, each checked; ``seen`` are the reader's probabilities by label, 0–1."""
+def checked(
+    text: str, context: Context, seen: Mapping[str, float] | None = None, infers: Infers | None = None
+) -> tuple[Claim, ...]:
+    """The claims of an answer in order, each checked; ``seen`` are the reader's probabilities by label, 0–1.
+
+    ``infers(claim, evidence)`` is asked of sentences that the rules find nothing on (`medrag.entailment`).
+    """
     ask, hits = parse(context.query.text), dict(context)
     return tuple(
-        _claim(one, ask, hits, seen or {}, bool(context.query.images))
+        _claim(one, ask, hits, seen or {}, bool(context.query.images), infers)
         for one, _ in statements(text)
         if _claims(one.text, ask)
     )
@@ -100,11 +106,18 @@ def _claims(sentence: str, ask: Ask) -> bool:
     return bool(not OWN.match(sentence) and (stances(sentence) or _answer(ask, sentence)))
 
 
-def _claim(one: Statement, ask: Ask, hits: Mapping[str, Hit], seen: Mapping[str, float], pictured: bool) -> Claim:
+def _claim(
+    one: Statement,
+    ask: Ask,
+    hits: Mapping[str, Hit],
+    seen: Mapping[str, float],
+    pictured: bool,
+    infers: Infers | None,
+) -> Claim:
     answer = _answer(ask, one.text)
     cited = {key: hits[key] for key in one.keys if key in hits} or hits
     of_patient = pictured and _of_patient(ask)
-    told = {key: _held_against(hit, one.text, ask, answer, of_patient) for key, hit in cited.items()}
+    told = {key: _held_against(hit, one.text, ask, answer, of_patient, infers) for key, hit in cited.items()}
     key = _deciding(one.text, told)
     verdict, quote = told.get(key, Checked("absent"))
     label = presence_asked(ask.text) if answer else ""
@@ -117,19 +130,23 @@ def _of_patient(ask: Ask) -> bool:
     return ask.sort == "report" or ask.broad or (ask.sort == "closed" and not _GENERAL.search(ask.text))
 
 
-def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bool) -> Checked:
+def _held_against(hit: Hit, sentence: str, ask: Ask, answer: str, of_patient: bool, infers: Infers | None) -> Checked:
     """What one piece of evidence says of a sentence. What a textbook defines says nothing of what one patient has: it bears out what was copied from it."""
     if answer:
         return _asked(ask, answer, hit)
     sentence = _QUOTED.sub(r"\1", sentence)
     if is_report(hit):
-        return check(sentence, hit.item.text)
+        return _inferred(check(sentence, hit.item.text), sentence, hit, infers)
     heading = f"{getattr(hit.item, 'title', '')} {getattr(hit.item, 'section', '')}"
     found = check(sentence, hit.item.text, heading)
     if not of_patient:
-        return found
+        return _inferred(found, sentence, hit, infers)
     copied = found.verdict == "supported" and " ".join(words_of(sentence)) in " ".join(words_of(found.quote))
     return found if copied else Checked("absent")
+
+
+def _inferred(found: Checked, sentence: str, hit: Hit, infers: Infers | None) -> Checked:
+    return infers(sentence, hit.item.text) if infers and found.verdict == "absent" else found
 
 
 def _deciding(sentence: str, told: Mapping[str, Checked]) -> str:

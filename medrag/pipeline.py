@@ -390,7 +390,8 @@ class MedRAG(Opened):
     @functools.cached_property
     def finish(self) -> Finish:
         """What makes an answer of a text."""
-        return Finish(self.settings, self.generator, self.calibration)
+        infers = self.entailment.check if self.entailment else None
+        return Finish(self.settings, self.generator, self.calibration, infers)
 
     def influence(self, answer: Answer) -> dict[str, float]:
         """What each piece of evidence did to the answer to a closed question; see `medrag.confidence.influence`."""

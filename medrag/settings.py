@@ -147,6 +147,7 @@ class PipelineSettings(Strict):
     margin: float = Field(0.15, ge=0, le=1)  # router: below this lead all sources are asked
     select: SelectSettings = SelectSettings()  # type: ignore[call-arg]
     unsupported: Literal["mark", "remove", "abstain"] = "mark"  # claims that neither evidence nor image bears out
+    entailment: str = ""  # a classifier of natural language inference by its name, folder or hub id, asked of claims that the rules leave open
     calibration: str = "auto"  # a file of `medrag calibrate`; auto: the index's own where it fits, off: none
     risk: float | None = Field(None, gt=0, lt=1)  # abstain where a calibrated answer would be wrong more often
     max_tokens: int = Field(256, ge=1)

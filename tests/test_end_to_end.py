@@ -182,6 +182,8 @@ def test_opening_checks_recipe_settings_and_index(recipe_file, tmp_path):
     for wrong in ({"retrievers": ("denes",)}, {"weights": {"denes": 0.5}}, {"select": {"gaps": {"denes": 1}}}):
         with pytest.raises(SettingsError, match=r"there is no retriever 'denes' here → did you mean 'dense'"):
             MedRAG.open(recipe_file, **wrong)
+    with pytest.raises(ModelMissing, match="medrag models get some/nli"):
+        MedRAG.open(recipe_file, entailment="some/nli")
     with pytest.raises(SettingsError, match="no generator is named 'extractiv'"):
         MedRAG.open(recipe_file, model="extractiv")
     assert MedRAG.open(recipe_file, model="extractive", model_options={"sentences": 1}).generator.sentences == 1

@@ -224,7 +224,7 @@ class Chat:
         for piece in base:
             if id_of(piece).startswith(COMPARED) and piece["goal"] != question:
                 continue
-            verdict = verify(hit_of(piece), question, self.agent.entails, given=piece["retriever"] in GIVEN)
+            verdict = verify(hit_of(piece), question, self.agent._entails, given=piece["retriever"] in GIVEN)
             if not verdict.reason and piece["tokens"] <= room:
                 room -= piece["tokens"]
                 judged = {"goal": question, "quote": verdict.quote, "view": verdict.view, "support": verdict.support}

@@ -65,7 +65,7 @@ class Agent:
     ``policy``: "rules", "llm" (the pipeline's own generator chooses the calls), "follow-up" (it writes sub-questions), a
     LangChain chat model, or a `medrag.agent.policy.Policy`. ``tools`` are further LangChain tools, which models and policies of one's own call, ``allow`` the names of
     those that may be called (empty: all; answer and abstain always may). ``see`` reads findings off chest films, by default the reader that
-    an encoder of the recipe ships; ``entails(evidence, claim)`` may stand for the word rules where statements are checked.
+    an encoder of the recipe ships; ``entails(evidence, claim)`` may stand for the word rules where statements are checked, by default the classifier that the setting ``entailment`` names.
     ``checkpoint`` is an SQLite file for runs that have a name: one that was killed goes on at the node it had reached.
 
     >>> agent = Agent(MedRAG.open("sample"))
@@ -168,7 +168,7 @@ class Agent:
             kept,
             self._policy,
             dataclasses.replace(self.budget, evidence=evidence),
-            self.entails,
+            self._entails,
             self.clock,
         )
 
@@ -177,6 +177,11 @@ class Agent:
         return Answer(
             REFUSAL, "abstained", (), Context(query), bench.desk.route, self.rag.generator.name, why, fingerprint=self._fingerprint
         )  # fmt: skip
+
+    @property
+    def _entails(self) -> Entails | None:
+        """What was given, else the pipeline's classifier."""
+        return self.entails or (self.rag.entailment.bears_out if self.rag.entailment else None)
 
     @property
     def _fingerprint(self) -> str:
@@ -189,7 +194,7 @@ class Agent:
         context = dataclasses.replace(read, query=bench.desk.query)
         text, status, citations, reason = cite(out["text"], context)
         citations = citations_of(out["parts"], context) if out.get("parts") else citations
-        borne = _borne(text, context, self.entails or supports) if status != "abstained" else (0, 0)
+        borne = _borne(text, context, self._entails or supports) if status != "abstained" else (0, 0)
         usage = {
             "context_tokens": context.tokens, **out["usage"], "steps": state["steps"], "policy_tokens": state["tokens"],
             "claims": borne[0], "supported_claims": borne[1],

@@ -137,17 +137,17 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def load_text_model(folder: Path, device: str, trust: bool = False) -> tuple[Any, Any]:
-    """(model, tokenizer) of a folder, loaded once, in float32. Weights in pickles are read as tensors only."""
+def load_text_model(folder: Path, device: str, trust: bool = False, maker: str = "AutoModel") -> tuple[Any, Any]:
+    """(model, tokenizer) of a folder, loaded once, in float32, by a class of transformers. Weights in pickles are read as tensors only."""
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    import transformers
 
     own_code(folder, trust)
     common = {"trust_remote_code": trust, "local_files_only": True}
     with quiet():
         try:
-            model = AutoModel.from_pretrained(folder, dtype=torch.float32, **common)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **common)
+            model = getattr(transformers, maker).from_pretrained(folder, dtype=torch.float32, **common)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **common)
         except Exception as error:  # loaders of weights and tokenizers raise nearly anything
             raise ModelMissing(
                 f"{folder} cannot be loaded by transformers: {' '.join(str(error).split())[:200]}",

@@ -64,7 +64,9 @@ def test_answers_are_made_of_what_judged_queries_chose(index: Path, tmp_path: Pa
     assert told["before"]["gained"][1] > 0 and told["chosen"]["tokens"][0] < told["before"]["tokens"][0]
     rag = MedRAG.open(index)
     after = rag.answer(None, "What dose of baric is given?")
-    assert [hit.item.doc for hit in after.context.kept] == ["notes:baric.txt"] and after.fingerprint != before.fingerprint
+    assert [hit.item.doc for hit in after.context.kept] == [
+        "notes:baric.txt"
+    ] and after.fingerprint != before.fingerprint
     assert after.confidence is None and rag.calibration and not rag.calibration.sorts
     assert len(MedRAG.open(index, calibration="off").answer(None, "What dose of baric is given?").context.kept) > 1
     searched = rag.answer(None, "What dose of baric is given?", agent=True)
