@@ -18,8 +18,8 @@ from medrag._util.text import sentences
 from medrag.encoders._shared import computing, device_of, weights_id
 from medrag.encoders.bert import load_text_model
 from medrag.errors import SettingsError
-from medrag.score import exact
 from medrag.score.checked import Checked
+from medrag.score.numbers import uncounted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Entailment:
         premises = [*parts, evidence] if len(parts) > 1 else parts
         chances = self.probabilities([(premise, claim) for premise in premises])
         quote = parts[int(chances[: len(parts), 0].argmax())]
-        if chances[:, 0].max() >= SURE and not exact.uncounted(claim, evidence):
+        if chances[:, 0].max() >= SURE and not uncounted(claim, evidence):
             return Checked("supported", quote)
         denied = chances[: len(parts), 2]
         return Checked("contradicted", parts[int(denied.argmax())]) if denied.max() >= SURE else Checked("absent")

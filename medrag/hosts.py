@@ -99,7 +99,7 @@ def _of_fetching(name: str, seen: set[str]) -> Iterator[Contact]:
     package = (row.package.partition("/")[0] if row else "") or (name if row is None and name in packages() else "")
     if package:
         npm = packages()[package].registry == "npm"
-        for url in [_npm()] if npm else _pip():
+        for url in filter(_host, [_npm()] if npm else _pip()):  # a folder is no host
             yield Contact(_host(url), "npm" if npm else "pip", f"the name of the package {package}")
     elif row is None or row.hub:
         url = os.environ.get("HF_ENDPOINT", HUB)

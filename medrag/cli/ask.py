@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +127,20 @@ def open_index(index: str, model: str, **settings: Any) -> MedRAG:
     from medrag.pipeline import MedRAG
 
     source = index if is_file_name(index) else recipe_of(index)  # hints then name the file
-    return MedRAG.open(source, model=model or None, **settings)
+    rag = MedRAG.open(source, model=model or None, **settings)
+    if access := settings.get("access"):
+        tell_unknown(rag, access)
+    return rag
+
+
+def tell_unknown(rag: MedRAG, held: Iterable[str]) -> None:
+    """Says which labels no corpus of the index bears: they open nothing."""
+    from medrag.indexes.store import open_store
+
+    recipes = [one for one in (rag.recipe, rag.store and open_store(rag.store.folder).recipe) if one]
+    known = sorted({label for recipe in recipes for corpus in recipe.corpora for label in corpus.access})
+    for label in sorted(set(held) - set(known)):
+        note(f"no corpus of this index has the label {label!r} (it has: {', '.join(known) or 'none'})")
 
 
 def part_of(rag: MedRAG, only: Sequence[str] | None) -> MedRAG:

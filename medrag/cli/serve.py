@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +12,14 @@ import typer
 import yaml
 
 from medrag import hosts
-from medrag.cli.ask import Access, Model, Private, open_index, pipeline_settings
+from medrag.cli.ask import Access, Model, Private, open_index, pipeline_settings, tell_unknown
 from medrag.cli.hosts import DryRun, show
 from medrag.cli.needs import recipe_of
 from medrag.cli.output import note
 from medrag.errors import MissingDependency, SettingsError
 
 if TYPE_CHECKING:
-    from medrag.pipeline import MedRAG
+    pass
 
 Audit = Annotated[
     Path | None, typer.Option("--audit", help="A file that gets two lines for each question: hashes, no content.")
@@ -73,7 +72,7 @@ def serve(
     if reports and not reports.is_dir():
         raise SettingsError(f"{reports} is no folder", "name the folder that holds the reports")
     rag = open_index(index, model, audit=audit, **pipeline_settings(private, access))
-    _told_unknown(rag, {*(access or ()), *(label for held in settings.labels.values() for label in held)})
+    tell_unknown(rag, {label for held in settings.labels.values() for label in held})
     note("loading the models")
     server.warm(rag)
     shown = f"[{host}]" if ":" in host else host
@@ -128,16 +127,6 @@ def _lines(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
 
 def _is_list(labels: yaml.Node) -> bool:
     return isinstance(labels, yaml.SequenceNode) and all(isinstance(one, yaml.ScalarNode) for one in labels.value)
-
-
-def _told_unknown(rag: MedRAG, held: Iterable[str]) -> None:
-    """Says which labels no corpus of the index bears: they open nothing."""
-    from medrag.indexes.store import open_store
-
-    recipes = [one for one in (rag.recipe, rag.store and open_store(rag.store.folder).recipe) if one]
-    known = sorted({label for recipe in recipes for corpus in recipe.corpora for label in corpus.access})
-    for label in sorted(set(held) - set(known)):
-        note(f"no corpus of this index has the label {label!r} (it has: {', '.join(known) or 'none'})")
 
 
 def mcp(

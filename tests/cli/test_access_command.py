@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from medrag import MedRAG
 from medrag.build import build
 from medrag.cli.app import app
-from medrag.cli.serve import _told_unknown, labels_of
+from medrag.cli.ask import open_index, tell_unknown
+from medrag.cli.serve import labels_of
 from medrag.errors import SettingsError
 
 HIDDEN = {"alpha": ["x"], "gamma": ["x"]}
@@ -105,5 +106,8 @@ def test_tokens_and_labels_are_text_whatever_they_look_like(tmp_path: Path) -> N
 
 
 def test_a_label_that_no_corpus_bears_is_told(file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _told_unknown(MedRAG.open(file), ["x", "stafff"])
-    assert capsys.readouterr().err == "no corpus of this index has the label 'stafff' (it has: x)\n"
+    tell_unknown(MedRAG.open(file), ["x", "stafff"])
+    told = "no corpus of this index has the label 'stafff' (it has: x)\n"
+    assert capsys.readouterr().err == told
+    open_index(file, "", access=("x", "stafff"))
+    assert capsys.readouterr().err == told
