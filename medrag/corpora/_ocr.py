@@ -11,13 +11,19 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medrag.corpora._layout import Line
 from medrag.errors import MissingDependency
 from medrag.types import Box
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 DPI = 200
+# pixels of a side, and how many times the other side may be as long; RapidOCR itself takes care of what is a little wide
+LEAST, TALL, WIDE = 32, 8, 32
 SURE = 0.6  # confidence from which a line counts
 HINT = 'pip install "medrag[ocr]"'
 _PACKAGE = "rapidocr-onnxruntime"
@@ -42,19 +48,31 @@ def read(page: Any, clip: Box | None = None, words: Collection[str] = frozenset(
     import numpy as np
     import pymupdf
 
-    reader = engine()
     area = pymupdf.Rect(page.rect) if clip is None else pymupdf.Rect(clip.x0, clip.y0, clip.x1, clip.y1)
     pixels = page.get_pixmap(dpi=DPI, clip=area, alpha=False, colorspace="rgb")
     image = np.frombuffer(pixels.samples, np.uint8).reshape(pixels.height, pixels.width, 3)
-    found, _ = reader(np.ascontiguousarray(image[:, :, ::-1]))  # it takes blue first
     scale, left, top = DPI / 72, pixels.x * 72 / DPI, pixels.y * 72 / DPI
     lines = []
-    for corners, text, sure in found or ():
-        if float(sure) >= SURE and text.strip():
+    for corners, text, sure in written(image):
+        if sure >= SURE and text.strip():
             xs, ys = [left + x / scale for x, _ in corners], [top + y / scale for _, y in corners]
             box = Box(float(min(xs)), float(min(ys)), float(max(xs)), float(max(ys)))
             lines.append(Line(spaced(text, words), box, round(_HEIGHT * (box.y1 - box.y0), 1)))
     return lines
+
+
+def written(picture: NDArray[np.uint8]) -> list[tuple[Any, str, float]]:
+    """What stands in a picture (rows, columns, 3): the corners of each piece of text, in pixels, its text and how sure the recogniser is.
+
+    A thin picture is read with black beside it, since RapidOCR enlarges pictures until the short side has 736 pixels. Raises MissingDependency.
+    """
+    import numpy as np
+
+    rows, columns, _ = picture.shape
+    below, beside = max(LEAST, columns // WIDE) - rows, max(LEAST, rows // TALL) - columns
+    padded = np.pad(picture, ((0, max(0, below)), (0, max(0, beside)), (0, 0)))
+    found, _ = engine()(np.ascontiguousarray(padded[..., ::-1]))  # it takes blue first
+    return [(corners, text, float(sure)) for corners, text, sure in found or ()]
 
 
 @functools.cache

@@ -120,15 +120,13 @@ def text_boxes(picture: NDArray[np.uint8], sure: float = SURE, least: int = 1) -
     """Where an 8-bit picture (rows, columns) or (rows, columns, 3) holds text of so many letters other than a side marker, and the recogniser is so ``sure``."""
     import numpy as np
 
-    from medrag.corpora._ocr import engine
+    from medrag.corpora._ocr import written
 
-    seen = np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture[..., ::-1]
+    seen = np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture
     scale = 2 if max(seen.shape[:2]) < ENLARGED else 1
-    seen = np.ascontiguousarray(seen.repeat(scale, 0).repeat(scale, 1))
-    found, _ = engine()(seen)
     boxes = []
-    for corners, text, chance in found or ():
-        if float(chance) >= sure and len(text.strip()) >= least and text.strip().upper() not in SIDES:
+    for corners, text, chance in written(seen.repeat(scale, 0).repeat(scale, 1)):
+        if chance >= sure and len(text.strip()) >= least and text.strip().upper() not in SIDES:
             xs, ys = [x / scale for x, _ in corners], [y / scale for _, y in corners]
             boxes.append((int(min(xs)), int(min(ys)), int(max(xs)) + 1, int(max(ys)) + 1))
     return boxes

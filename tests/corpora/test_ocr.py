@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
 from some_pdfs import LEFT, PARAGRAPH, RIGHT, scanned, two_columns
 
 from medrag.corpora import _ocr as ocr
@@ -73,6 +75,21 @@ def test_a_turned_scan_has_its_boxes_where_its_words_are_shown(tmp_path: Path) -
         lines = ocr.read(document[1])
     line = next(one for one in lines if letters("Chapter 1 Reading") in letters(one.text))
     assert line.box.y0 > 700 and line.box.x1 > 500  # a heading that is printed top left
+
+
+@installed
+@pytest.mark.parametrize("shape", [(1500, 60), (60, 1500), (4000, 1), (1, 4000), (1, 1)])
+def test_a_thin_picture_is_not_enlarged_without_bounds(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library makes the short side of what it is given 736 pixels long: of 4000 × 1 that were 2,000 megapixels."""
+    picture, seen, reader = Image.new("RGB", shape[::-1]), [], ocr.engine()
+    ImageDraw.Draw(picture).text((4, 10), "MASS", fill="white", font=ImageFont.load_default(20))
+    monkeypatch.setattr(ocr, "engine", lambda: lambda pixels: (seen.append(pixels.shape), reader(pixels))[1])
+    found = ocr.written(np.asarray(picture))
+    rows, columns = seen[0][:2]
+    assert rows // columns <= 8 and columns // rows <= 32
+    if 60 in shape:
+        ((corners, text, _),) = found
+        assert text == "MASS" and max(x for x, _ in corners) <= 70 and max(y for _, y in corners) <= 50
 
 
 def test_without_ocr_the_page_is_kept_and_reported_once(tmp_path: Path, without: None) -> None:
