@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ class Part:
     def __init__(self, index: Any, gpu: Gpu, mapped: Path | None = None) -> None:
         self.index, self.gpu, self._mapped = index, gpu, mapped
         self._filters = True  # until FAISS says otherwise
+        self._numbering = threading.Lock()
 
     @classmethod
     def open(cls, path: Path, gpu: Gpu) -> Part:
@@ -120,7 +122,8 @@ class Part:
         import faiss
 
         if self.effort()[0] == "nprobe":  # lists know their vectors, not the other way round
-            faiss.extract_index_ivf(self.index).make_direct_map()
+            with self._numbering:
+                faiss.extract_index_ivf(self.index).make_direct_map()
         found: NDArray[np.float32] = self.index.reconstruct_batch(positions)
         return found
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -275,3 +277,20 @@ def test_vectors_are_put_in_their_nearest_list_where_a_graph_finds_lists(monkeyp
     assert (placed == (rows @ centres.T).argmax(1)).mean() > 0.99
     found = index.search(rows[:300], 1)[1]
     assert np.mean([ids == [str(n)] for n, ids in enumerate(found)]) > 0.98
+
+
+def test_several_threads_may_ask_an_inverted_file_for_its_vectors_first() -> None:
+    """FAISS numbers the vectors of the lists then, once."""
+    vectors, at = clustered(1, 300_000, 8), np.arange(0, 300_000, 30_000)
+    for _ in range(4):
+        index = FaissIndex("IVF64,Flat")
+        index.add([str(n) for n in range(len(vectors))], vectors)
+        together = Barrier(6)
+
+        def asked(index: FaissIndex = index, together: Barrier = together) -> bool:
+            together.wait()
+            return np.array_equal(index.vectors_at(at), vectors[at])
+
+        with ThreadPoolExecutor(6) as pool:
+            futures = [pool.submit(asked) for _ in range(6)]
+            assert all(one.result() for one in futures)
