@@ -191,8 +191,6 @@ def _hopeful(scores: Scores, k: int) -> NDArray[np.intp]:
 
 def _reference(postings: Postings, alive: NDArray[np.bool_], k1: float, b: float) -> Score:
     """rank-bm25's BM25Okapi with the idf above. It visits every text for every word: for small corpora and for tests."""
-    import math
-
     from rank_bm25 import BM25Okapi
 
     class Okapi(BM25Okapi):  # type: ignore[misc]
@@ -200,12 +198,14 @@ def _reference(postings: Postings, alive: NDArray[np.bool_], k1: float, b: float
             self.idf = {word: math.log(1 + (self.corpus_size - n + 0.5) / (n + 0.5)) for word, n in nd.items()}
 
     living = [bag for bag, lives in zip(postings.bags(), alive, strict=True) if lives]
-    okapi = Okapi(living, k1=k1, b=b) if any(living) else None
+    # at a k1 of 0 it divides 0 by 0 for every text without the word, at a b of 1 for every empty text
+    okapi = Okapi(living, k1=k1 or np.finfo(float).tiny, b=b) if any(living) else None
 
     def score(query: Sequence[int]) -> Scores:
-        found = np.zeros(len(alive))
+        found = np.zeros(len(alive), np.float32)
         if okapi is not None:
-            found[alive] = okapi.get_scores(query)
+            with np.errstate(invalid="ignore"):
+                found[alive] = np.nan_to_num(okapi.get_scores(query))
         return found
 
     return score

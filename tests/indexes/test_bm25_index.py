@@ -38,6 +38,19 @@ def test_bm25s_scores_equal_rank_bm25(texts: list[str], query: str) -> None:
         assert score == pytest.approx(slow[name], abs=1e-4)
 
 
+@pytest.mark.parametrize(("k1", "b"), [(0, 0.75), (1.5, 1), (0, 1)])
+def test_where_rank_bm25_divides_by_nothing(k1: float, b: float) -> None:
+    """By texts without the word, or without any: they take no place among the best."""
+    texts = [" ".join(WORDS[: n % 5]) for n in range(1000)]
+    found = []
+    for backend in ("bm25s", "rank-bm25"):
+        index = Bm25Index(backend, k1=k1, b=b)  # type: ignore[arg-type]
+        index.add([f"t{n:04}" for n in range(1000)], texts)
+        found.append(index.search("lung right", 3))
+    assert found[0][1] == found[1][1] and len(found[0][1]) == 3
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+
+
 def test_the_formula_of_the_docstring_by_hand() -> None:
     fast, slow = pair(["mass lung lung", "lung clear", "heart"])
     idf = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
