@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from medrag.protocols import Vectors
 
 VARIABLE = "MEDRAG_ONNX"  # "0": PyTorch alone
+MOST = (
+    2 << 30
+)  # bytes of weights that lie in the file itself; more would lie beside it under names that other networks take too
 NEAR = 1e-5  # how far from 1 the cosine of both outputs may be
+
+_exporting = threading.Lock()  # the exporter serves one thread at a time
 
 Run = Callable[..., "Vectors"]  # the inputs in their order, as arrays → what the network gives
 
@@ -35,12 +41,15 @@ def fast(network: Any, example: Mapping[str, Any], key: str, axes: Sequence[str]
     """
     if os.environ.get(VARIABLE) == "0" or not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
         return None
+    if sum(one.nbytes for one in network.parameters()) >= MOST:
+        return None
     import torch
 
     path = home() / "cache" / "onnx" / f"{sha256_text(key, torch.__version__)[:24]}.onnx"
     try:
-        if not path.is_file():
-            _export(network, example, axes, path)
+        with _exporting:
+            if not path.is_file():
+                _export(network, example, axes, path)
         run = _session(path, tuple(example), axes[0] if len(axes) == 1 else "")
         with torch.inference_mode():
             expected = network(*example.values()).float().numpy()
@@ -71,13 +80,16 @@ def _export(network: Any, example: Mapping[str, Any], axes: Sequence[str], path:
     path.parent.mkdir(parents=True, exist_ok=True)
     free = {name: dict(enumerate(axes)) for name in (*example, "found")}
     part = path.with_name(f"{path.name}.{os.getpid()}")
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network, tuple(example.values()), str(part), dynamo=False, opset_version=17,
-            input_names=list(example), output_names=["found"], dynamic_axes=free,
-        )  # fmt: skip
-    part.replace(path)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network, tuple(example.values()), str(part), dynamo=False, opset_version=17,
+                input_names=list(example), output_names=["found"], dynamic_axes=free,
+            )  # fmt: skip
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _session(path: Path, names: Sequence[str], rows: str) -> Run:

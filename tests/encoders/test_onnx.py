@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,35 @@ def test_pytorch_alone_where_it_is_wished_missing_or_not_to_be_exported(monkeypa
     monkeypatch.delenv("MEDRAG_ONNX")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert fast(network(), EXAMPLE, "c") is None
+
+
+def test_threads_that_want_the_same_network_all_have_it(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(500, 500) for _ in range(20))).eval()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(fast, model, {"rows": torch.ones(1, 500)}, "a") for _ in range(4)]
+        assert all(one.result() is not None for one in asked)
+    assert len(list((tmp_path / "cache" / "onnx").iterdir())) == 1
+
+
+def test_a_full_disk_keeps_nothing_of_it(tmp_path: Path) -> None:
+    code = """
+import resource, signal, torch
+from medrag.encoders import _onnx
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+assert _onnx.fast(torch.nn.Linear(1000, 1000).eval(), {"rows": torch.ones(1, 1000)}, "a") is None
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    assert not list((tmp_path / "cache" / "onnx").iterdir())
+
+
+def test_a_network_whose_weights_would_lie_beside_the_file_is_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medrag.encoders._onnx.MOST", 1000)
+    assert fast(network(), EXAMPLE, "a") is not None
+    assert fast(torch.nn.Linear(100, 100), {"rows": torch.ones(1, 100)}, "b") is None
+    assert len(list((tmp_path / "cache" / "onnx").iterdir())) == 1
 
 
 def test_a_transformer_takes_texts_of_any_length() -> None:
