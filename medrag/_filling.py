@@ -136,7 +136,7 @@ def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path,
     from medrag.encoders.cache import VectorCache, cached
 
     ids: list[str] = []
-    domains: dict[str, str] = {}
+    domains = domains_for(index)
     sound: Any = _Sound(encoder)
     cache = VectorCache(home() / "cache" / "vectors.db")
     with raw.open("wb") as stream:
@@ -146,7 +146,8 @@ def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path,
             stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
             for n, vector in zip(kept, vectors, strict=True):
                 ids.append(batch[n].id)
-                domains[batch[n].id] = domain_of(batch[n])
+                if domains is not None:
+                    domains[batch[n].id] = domain_of(batch[n])
                 tally.add(batch[n].id, vector.tobytes().hex())
     cache.close()
     if ids:
@@ -154,12 +155,17 @@ def _add_vectors(index: Any, encoder: Encoder, items: Iterable[Item], raw: Path,
     raw.unlink()
 
 
-def put(index: Any, ids: list[str], vectors: Any, domains: Mapping[str, str]) -> None:
-    """Adds to an index, which is told the domains of the ids where it keeps them apart."""
-    if getattr(index, "by_domain", False):
-        index.add(ids, vectors, domains)
-    else:
+def domains_for(index: Any) -> dict[str, str] | None:
+    """Where the domains of ids are to be noted for an index that keeps them apart; None for others."""
+    return {} if getattr(index, "by_domain", False) else None
+
+
+def put(index: Any, ids: list[str], vectors: Any, domains: Mapping[str, str] | None) -> None:
+    """Adds to an index, which is told the ``domains`` of `domains_for` it."""
+    if domains is None:
         index.add(ids, vectors)
+    else:
+        index.add(ids, vectors, domains)
 
 
 def _add_matrices(index: Any, encoder: Any, items: Iterable[Item], tally: Tally, name: str, log: Log) -> None:

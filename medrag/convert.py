@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from medrag import plugins
-from medrag._filling import put
+from medrag._filling import domains_for, put
 from medrag._swap import swap
 from medrag._util.files import linked, sha256_text
 from medrag.errors import SettingsError
@@ -81,13 +81,14 @@ def _moved(store: Store, name: str, recipe: Recipe, folder: Path) -> str:
     if hasattr(target, "reserve"):
         target.reserve(folder / name)
     ids: list[str] = []
-    domains: dict[str, str] = {}
+    domains = domains_for(target)
     raw, tally = folder / f"{name}.raw", Tally()
     with raw.open("wb") as stream:
         for some, vectors in source.rows():
             stream.write(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
             ids += some
-            domains |= {item.id: domain_of(item) for item in store.items.get(some)}
+            if domains is not None:
+                domains |= {item.id: domain_of(item) for item in store.items.get(some)}
             for item, vector in zip(some, vectors, strict=True):
                 tally.add(item, vector.tobytes().hex())
     if ids:  # at once: an index that must be trained sees them all

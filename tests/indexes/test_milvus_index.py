@@ -244,6 +244,10 @@ def test_what_is_built_and_what_is_converted_lies_by_domain(
         asked = asked_of(index, monkeypatch)
         assert set(index.search(np.eye(26, dtype=np.float32)[:1], 12, allowed=wanted)[1][0]) == wanted
         assert asked == [(["p_notes", "p_notesDx"], "")]
+    store = open_store(tmp_path / "moved")
+    monkeypatch.setattr(store.items, "get", None)  # other kinds are not told domains, and no item is read for them
+    convert(store, with_kind(store.recipe, "flat", "flat", {}), tmp_path / "flat")
+    assert len(open_store(tmp_path / "flat").index("text")) == 12
 
 
 def test_the_shorter_list_is_sent() -> None:
