@@ -5,7 +5,7 @@ dicom-anonymizer, at every depth; private elements go. A key of your own turns a
 studies of one patient stay together, and moves the dates of a patient's studies by one number of days (the option to retain longitudinal temporal
 information with modified dates), so that they stay in order and as far apart; without it ids are random and dates gone. Text is looked for in
 `medrag.corpora.deidentify_pixels`; what it does not find stays, so no copy is marked as free of burnt-in text. Overlays go, also those that lie in unused
-bits of the pixels. A face that a volume shows is not touched.
+bits of pixels that are looked at. A face that a volume shows is not touched.
 """
 
 from __future__ import annotations
