@@ -133,6 +133,12 @@ def recall_of(index: FaissIndex, vectors: np.ndarray, queries: np.ndarray, k: in
     return float(np.mean([len(set(want) & set(got)) / k for want, got in pairs]))
 
 
+@pytest.mark.parametrize("factory", ["IVF4,PQ8x4fs", "OPQ8,IVF4,PQ8x4fs"])
+def test_lists_that_give_no_vectors_back_are_refused(factory: str) -> None:
+    with pytest.raises(SettingsError, match="gives no vectors back → leave fs out"):
+        FaissIndex(factory).add(names(200), unit(1, 200))
+
+
 def test_auto_takes_the_factory_for_the_size() -> None:
     from medrag.indexes.faiss import factory_for
 
