@@ -30,7 +30,8 @@ def trained(factory: str, vectors: Vectors) -> Any:
         ) from error
     if isinstance(index, faiss.IndexIDMap):
         raise SettingsError(f"{factory!r} numbers vectors itself, as medrag does", "leave IDMap out")
-    if isinstance(faiss.try_extract_index_ivf(index), faiss.IndexIVFFastScan):
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None and isinstance(faiss.downcast_index(inverted), faiss.IndexIVFFastScan):
         # asked for its vectors after it was opened, FAISS ends the whole process
         raise SettingsError(
             f"{factory!r} gives no vectors back", "leave fs out: 'IVF1024,PQ48' in place of 'IVF1024,PQ48x4fs'"
