@@ -139,7 +139,7 @@ def test_inverted_files_find_there_what_they_find_here(factory: str, rerank: int
     assert len(OnGpu.made) == 2 and gpu.asked == before
 
 
-@pytest.mark.parametrize("factory", ["HNSW8", "PQ4x4fs", "IVF4,PQ4x4fs", "SQ8", "PCA8,IVF4,Flat", "IVF4,Flat,RFlat"])
+@pytest.mark.parametrize("factory", ["HNSW8", "PQ4x4fs", "SQ8", "PCA8,IVF4,Flat", "IVF4,Flat,RFlat"])
 def test_what_no_gpu_takes_stays_here(factory: str) -> None:
     index = filled(factory, unit(3, 300))
     assert len(index.search(unit(3, 4), 10)[1][0]) == 10
