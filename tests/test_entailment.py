@@ -86,9 +86,9 @@ def test_what_the_rules_decided_stays(tmp_path: Path) -> None:
     assert found.verdict == "supported"
 
 
-def pipeline(**settings: Any) -> MedRAG:
+def pipeline(reply: str = f"{CLAIM} [E1]", **settings: Any) -> MedRAG:
     found = {"dense": ListRetriever([Passage("a:1~0", "a:1", TEXT)], "dense")}
-    generator = FakeGenerator((f"{CLAIM} [E1]",))
+    generator = FakeGenerator((reply,))
     return MedRAG(found, DomainRouter(list(found)), AdaptiveSelector(), generator, PipelineSettings(**settings))
 
 
@@ -106,6 +106,54 @@ def test_a_pipeline_and_its_search_loop_ask_the_classifier_that_is_named(tmp_pat
     assert (
         kept.text.startswith(CLAIM[:-1]) and pipeline(unsupported="remove").answer(None, question).status == "abstained"
     )
+
+
+class Searches:
+    """A policy that searches for each of these words, then answers."""
+
+    name = "searches"
+
+    def __init__(self, *queries: str) -> None:
+        self.queries = queries
+
+    def decide(self, state: Any, tools: Any, left: int, images: Any = ()) -> tuple[Any, dict[str, Any]]:
+        n = len(state["trace"])
+        name, args = ("answer", {}) if n == len(self.queries) else ("search_text", {"query": self.queries[n]})
+        return {"name": name, "args": args}, {}
+
+
+@pytest.mark.parametrize(
+    ("says", "query", "kept"),
+    [
+        ("neutral", "statins cholesterol", True),
+        ("neutral", "Statins lower cholesterol.", True),
+        ("neutral", "Statins lower cholesterol and prevent infarction and stroke.", False),
+        ("entailment", "Statins lower cholesterol and prevent infarction and stroke.", True),
+        ("entailment", "Statins do not lower cholesterol.", False),
+    ],
+    ids=[
+        "words that are searched for state nothing",
+        "the rules bear it out",
+        "refused",
+        "inferred",
+        "the rules deny it",
+    ],
+)
+def test_the_search_loop_asks_of_statements_that_the_rules_leave_open(
+    tmp_path: Path, says: str, query: str, kept: bool
+) -> None:
+    rag = pipeline(entailment=classifier(tmp_path / "nli", says))
+    answer = Agent(rag, policy=Searches(query)).answer(None, "What do statins do to cholesterol?")
+    assert [bool(row.get("kept")) for row in answer.trace[:1]] == [kept]
+    reasons = {one["reason"] for one in answer.trace[0]["dropped"]}
+    assert reasons == (set() if kept else {"it does not bear out the statement"})
+
+
+def test_the_share_of_claims_that_are_borne_out_counts_what_the_rules_found(tmp_path: Path) -> None:
+    rag = pipeline("Statins lower cholesterol in adults [E1].", entailment=classifier(tmp_path / "nli", "neutral"))
+    answer = rag.answer(None, "What do statins do to cholesterol?", agent=True)
+    assert [one.verdict for one in answer.claims] == ["supported"]
+    assert (answer.usage["claims"], answer.usage["supported_claims"]) == (1, 1)
 
 
 def test_what_is_no_such_classifier_is_told(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ lets only allowed calls through, and puts the answer together. After Patho-Agent
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -24,7 +25,7 @@ from medrag.agent.parts import citations_of
 from medrag.agent.policy import Policy, RulePolicy, policy_of
 from medrag.agent.state import Budget, Piece, State, context_of
 from medrag.agent.tools import BUILT_IN, TERMINAL, make_tools, own_tools
-from medrag.agent.verify import Entails
+from medrag.agent.verify import Entails, inferred
 from medrag.cite import cite
 from medrag.errors import MissingDependency, SettingsError
 from medrag.latest import days_of, latest, narrowed, of_the_named, put_aside, strangers
@@ -65,7 +66,7 @@ class Agent:
     ``policy``: "rules", "llm" (the pipeline's own generator chooses the calls), "follow-up" (it writes sub-questions), a
     LangChain chat model, or a `medrag.agent.policy.Policy`. ``tools`` are further LangChain tools, which models and policies of one's own call, ``allow`` the names of
     those that may be called (empty: all; answer and abstain always may). ``see`` reads findings off chest films, by default the reader that
-    an encoder of the recipe ships; ``entails(evidence, claim)`` may stand for the word rules where statements are checked, by default the classifier that the setting ``entailment`` names.
+    an encoder of the recipe ships; ``entails(evidence, claim)`` may stand for the word rules where statements are checked, by default the rules for claims do where the setting ``entailment`` names a classifier, which is asked of what they leave open.
     ``checkpoint`` is an SQLite file for runs that have a name: one that was killed goes on at the node it had reached.
 
     >>> agent = Agent(MedRAG.open("sample"))
@@ -180,8 +181,10 @@ class Agent:
 
     @property
     def _entails(self) -> Entails | None:
-        """What was given, else the pipeline's classifier."""
-        return self.entails or (self.rag.entailment.bears_out if self.rag.entailment else None)
+        """What was given, else the rules for claims with the pipeline's classifier for what they leave open."""
+        if self.entails or not self.rag.entailment:
+            return self.entails
+        return functools.partial(inferred, self.rag.entailment.bears_out)
 
     @property
     def _fingerprint(self) -> str:

@@ -21,7 +21,7 @@ from medrag.latest import newest
 from medrag.types import Triple
 from medrag.vlms._ask import parse
 from medrag.vlms._classes import is_label
-from medrag.vlms._evidence import READER
+from medrag.vlms._evidence import GIVEN, READER
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -246,7 +246,13 @@ def _hop(goal: str, state: State) -> list[Call]:
     names = [name for name in _bridges(goal, state) if not asking.is_named(name, goal)]
     asked = asking.asked_of(goal, state["question"])
     return [
-        _call("search_text", "what is asked, of what the evidence names", query=f"{name} {asked}"[:500], goal=name, k=3)
+        _call(
+            "search_text",
+            "what is asked, of what the evidence names",
+            query=f"{name} {asked}".strip()[:500],
+            goal=name,
+            k=3,
+        )
         for name in list(dict.fromkeys(names))[:HOPS]
     ]
 
@@ -263,8 +269,9 @@ def _describes(goal: str) -> bool:
 
 
 def _bridges(goal: str, state: State) -> list[str]:
-    """Names that stand at the other end of statements about what the question names, then titles of texts."""
-    pieces = [piece for piece in state["evidence"] if piece["goal"] in (goal, *_describing(goal, state))]
+    """Names that stand at the other end of statements about what the question names, then titles of texts; what is told of this patient has none."""
+    goals = (goal, *_describing(goal, state))
+    pieces = [one for one in state["evidence"] if one["goal"] in goals and one["retriever"] not in GIVEN]
     items = [hit_of(piece).item for piece in sorted(pieces, key=lambda piece: -piece["support"])]
     ends = [_ends(item) for item in items]
     linked = [name for pair in ends if any(asking.is_named(end, goal) for end in pair) for name in pair]

@@ -15,6 +15,7 @@ from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.text import sentences
 from medrag.agent import asking
 from medrag.prompts import describe
+from medrag.score.checked import check
 from medrag.score.grounding import stances
 from medrag.types import Context, Hit, Query
 from medrag.vlms import _words as words
@@ -53,7 +54,7 @@ class Verdict:
 
 
 def verify(hit: Hit, goal: str, entails: Entails | None = None, given: bool = False) -> Verdict:
-    """Whether the hit speaks to ``goal``, a question or the words that were searched for; a statement is checked with ``entails``.
+    """Whether the hit speaks to ``goal``, a question or the words that were searched for; a statement, which ends with a full stop, is checked with ``entails``.
 
     What is ``given`` is of this very patient: it is evidence whatever it says.
     """
@@ -109,13 +110,12 @@ def _worded(hit: Hit, ask: Ask, goal: str, entails: Entails | None) -> Verdict:
     scored = rank(ask, pool, relating=False)
     score, best = (min(1.0, scored[0][0]), scored[0][1]) if scored else (0.0, None)
     covered = _covered(hit, ask) if len(ask.topic) >= LONG else 0.0
-    if best is not None and score < FLOOR and covered >= COVERED:
-        return Verdict(best.text, "", covered)
-    if best is None or score < FLOOR:
+    if best is None or (score < FLOOR and covered < COVERED):
         return Verdict(reason=f"no sentence holds enough of what is asked ({score:.2f} < {FLOOR:.2f})")
-    if entails and not goal.rstrip().endswith("?") and ask.sort == "open" and not entails(hit.item.text, goal):
+    if entails and goal.rstrip().endswith(".") and ask.sort == "open" and not entails(hit.item.text, goal):
         return Verdict(reason="it does not bear out the statement")
-    return Verdict(best.text, "", score)  # a textbook speaks of no patient: it takes no side
+    # a textbook speaks of no patient: it takes no side
+    return Verdict(best.text, "", covered if score < FLOOR else score)
 
 
 def _covered(hit: Hit, ask: Ask) -> float:
@@ -129,6 +129,12 @@ def _likeness(hit: Hit) -> float:
     """The similarity of the look-alike, 0–1, not the sum of fused ranks."""
     scores = (p.score for p in hit.parents or (hit,) if p.retriever.startswith("similar"))
     return max(0.0, min(1.0, max(scores, default=hit.score)))
+
+
+def inferred(infers: Entails, evidence: str, claim: str) -> bool:
+    """Whether the evidence bears a claim out by the rules with which claims are checked or, where they leave it open, by a classifier."""
+    verdict = check(claim, evidence).verdict
+    return infers(evidence, claim) if verdict == "absent" else verdict == "supported"
 
 
 def contradicts(one: str, other: str) -> bool:

@@ -49,6 +49,16 @@ def test_two_hops_find_the_drug_of_a_disease_that_only_the_evidence_names(graph)
     assert hop["tool"] == "search_text"
 
 
+def test_what_the_reader_sees_names_no_disease(graph):
+    read = {"pleural effusion": 0.9}
+    answer = Agent(small_rag(graph=graph), see=lambda images: read, budget=Budget(steps=12)).answer(
+        picture("left"), "What causes a pleural effusion?"
+    )
+    assert "read_findings" in tools_of(answer)
+    queries = [str(row["args"]["query"]) for row in answer.trace if row["tool"] == "search_text"]
+    assert queries and all("reader" not in one and one == one.strip() for one in queries)
+
+
 def test_sub_questions_are_each_looked_into():
     answer = Agent(small_rag(), budget=Budget(steps=12)).answer(
         picture("left"), "Is there a pleural effusion, and what is a pulmonary mass?"
