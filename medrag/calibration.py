@@ -15,9 +15,8 @@ from typing import Any
 
 from medrag._util.files import sha256_text, write_json
 from medrag._util.odds import chance
-from medrag._util.text import count_tokens
 from medrag.errors import IndexMismatch, SettingsError
-from medrag.prompts import evidence_block
+from medrag.prompts import evidence_tokens
 from medrag.types import Context, Drop
 
 NAME = "calibration.json"
@@ -106,7 +105,7 @@ class Calibration:
             return context
         reason = f"more than the calibration was made with ({depth} for {sort} questions)"
         dropped = tuple(Drop(hit, reason) for hit in context.kept[depth:])
-        tokens = sum(count_tokens(evidence_block("E1", hit)) for hit in context.kept[:depth])
+        tokens = evidence_tokens(*context.kept[:depth])
         return dataclasses.replace(
             context, kept=context.kept[:depth], dropped=(*context.dropped, *dropped), tokens=tokens
         )

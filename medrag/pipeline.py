@@ -24,7 +24,7 @@ from medrag.errors import MedragError, SettingsError
 from medrag.finish import Finish
 from medrag.latest import of_the_latest, strangers
 from medrag.misfit import misfit, unpictured
-from medrag.prompts import REFUSAL, Prompt, evidence_block, make_prompt
+from medrag.prompts import REFUSAL, Prompt, evidence_tokens, make_prompt
 from medrag.query import make_query, page_crops
 from medrag.retrieve import fuse
 from medrag.route import question_kind
@@ -317,7 +317,7 @@ class MedRAG(Opened):
         shown = [hit for hit in allowed if selector.select(query, [hit], self.settings.select.budget).kept]
         ids = {hit.item.id for hit in shown}
         dropped = tuple(drop for drop in context.dropped if drop.hit.item.id not in ids)
-        tokens = context.tokens + sum(count_tokens(evidence_block("E1", hit)) for hit in shown)
+        tokens = context.tokens + evidence_tokens(*shown)
         return dataclasses.replace(context, kept=(*context.kept, *shown), dropped=dropped, tokens=tokens)
 
     @functools.cached_property
@@ -381,6 +381,8 @@ class MedRAG(Opened):
         if said.status == "abstained" and (why := self.misfit(context.query, route)):
             said = said._replace(reason=why)
         clock.lap("cite")
+        if not context.tokens:  # the caller chose it
+            context = dataclasses.replace(context, tokens=evidence_tokens(*context.kept))
         usage = {"context_tokens": context.tokens, "answer_tokens": count_tokens(said.text)}
         return Answer(
             said.text, said.status, said.citations, context, route, self.generator.name, said.reason, usage, clock.laps,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medrag._util.render import page_of
+from medrag._util.text import count_tokens
 from medrag._util.unseen import visible
 from medrag.types import Page
 
@@ -81,6 +82,11 @@ def evidence_block(key: str, hit: Hit) -> str:
     """One piece of evidence, marked as data; tags and keys inside its text and its source are defused."""
     text, source = (_TAG.sub("‹", unkeyed(visible(part))).strip() for part in (read_of(hit.item), describe(hit)))
     return f'<evidence key="{key}" source="{source}">\n{text}\n</evidence>'
+
+
+def evidence_tokens(*hits: Hit) -> int:
+    """Tokens that pieces of evidence take in a prompt."""
+    return sum(count_tokens(evidence_block("E1", hit)) for hit in hits)
 
 
 def read_of(item: Item) -> str:

@@ -20,9 +20,9 @@ from medrag._util.instructions import INSTRUCTS, instruction_in
 from medrag._util.polarity import DENYING, mentions, polarity
 from medrag._util.remember import remembered
 from medrag._util.render import page_of
-from medrag._util.text import content_words, count_tokens, sentences
+from medrag._util.text import content_words, sentences
 from medrag.latest import is_own
-from medrag.prompts import describe, evidence_block
+from medrag.prompts import describe, evidence_tokens
 from medrag.settings import SelectSettings
 from medrag.types import DOMAINS, Context, Drop, Hit, Item, Query, domain_of
 from medrag.vlms._classes import is_label
@@ -106,7 +106,7 @@ class AdaptiveSelector:
         own = [_item_reason(hit, query) or self._source_reason(hit, lists) for hit in hits]
         for hit, ruled_out in self._in_turn(hits, own, kept):
             reason = ruled_out or self._set_reason(hit, kept) or self._suspicion(hit)
-            cost = 0 if reason else count_tokens(evidence_block("E1", hit))
+            cost = 0 if reason else evidence_tokens(hit)
             reason = reason or self._room_reason(kept, tokens + cost, limit)
             if reason:
                 dropped.append(Drop(hit, reason))

@@ -7,11 +7,11 @@ from PIL import Image
 from medrag.calibration import Calibration, Logistic, Sort
 from medrag.errors import GeneratorError, ImageError, MedragError, ModelMissing, SettingsError
 from medrag.pipeline import MedRAG
-from medrag.prompts import REFUSAL
+from medrag.prompts import REFUSAL, evidence_tokens
 from medrag.route import DomainRouter
 from medrag.select import AdaptiveSelector
 from medrag.testing import FakeGenerator, ListRetriever
-from medrag.types import Answer, Passage, QueryImage, Route, Study
+from medrag.types import Answer, Context, Hit, Passage, Query, QueryImage, Route, Study
 
 MASS = Passage("book:lung~0", "book:lung", "A pulmonary mass is an opacity larger than 3 cm.", title="Lung", page=4)
 EFFUSION = Passage("book:pleura~0", "book:pleura", "A pleural effusion blunts the costophrenic angle.")
@@ -52,6 +52,12 @@ def test_answer_is_cited_and_explained():
     assert "lexical" in answer.explain()
     assert answer.to_dict()["citations"][0]["key"] == "E1"
     assert "pulmonary mass" in answer._repr_html_()
+
+
+def test_evidence_that_a_caller_chose_is_counted():
+    chosen = Context(Query("What is a pulmonary mass?"), (Hit(MASS, 1.0, 1, "lexical"),))
+    answer = rag().answer_from(chosen)
+    assert answer.usage["context_tokens"] == answer.context.tokens == evidence_tokens(*chosen.kept) > 0
 
 
 def test_nothing_found_is_abstention_without_asking_the_generator():

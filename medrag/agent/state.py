@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from medrag._util.text import count_tokens
 from medrag.errors import SettingsError
-from medrag.prompts import evidence_block
+from medrag.prompts import evidence_tokens
 from medrag.types import Context, Drop, Hit, Query, item_from_json, item_to_json
 from medrag.vlms._evidence import GIVEN, READER
 
@@ -108,7 +107,7 @@ def piece_of(hit: Hit, goal: str, image: int = -1, step: int = 0, reason: str = 
     return Piece(
         item=item_to_json(hit.item), score=float(hit.score), rank=hit.rank, retriever=hit.retriever,
         parents=[[p.retriever, float(p.score), p.rank] for p in hit.parents], goal=goal, quote="", view="", support=0.0,
-        image=image, step=step, tokens=count_tokens(evidence_block("E1", hit)), reason=reason,
+        image=image, step=step, tokens=evidence_tokens(hit), reason=reason,
     )  # fmt: skip
 
 

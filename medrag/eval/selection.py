@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medrag._util.text import count_tokens
 from medrag.errors import SettingsError
 from medrag.eval.arms import Arm, one_by_one
 from medrag.eval.collections import COLLECTIONS
 from medrag.eval.rankers import ENCODER, RANKERS, Parts
 from medrag.eval.tasks import Example, Output, Task
-from medrag.prompts import evidence_block
+from medrag.prompts import evidence_tokens
 from medrag.retrieve import fuse
 from medrag.retrieve.search import ranked
 from medrag.score.overlap import ratio
@@ -112,22 +111,17 @@ def within(hits: Sequence[Hit], budget: int) -> list[Hit]:
     """The hits that fit, in their order; one that is too long is passed over."""
     kept: list[Hit] = []
     for hit in hits:
-        needed = cost(hit)
+        needed = evidence_tokens(hit)
         if needed <= budget:
             kept.append(hit)
             budget -= needed
     return kept
 
 
-def cost(hit: Hit) -> int:
-    """Tokens of a piece of evidence as a prompt words it."""
-    return count_tokens(evidence_block("E1", hit))
-
-
 def details_of(context: Context) -> dict[str, Any]:
     """The tokens of what is kept, and how many pieces each rule dropped."""
     return {
-        "tokens": sum(map(cost, context.kept)),
+        "tokens": evidence_tokens(*context.kept),
         "dropped": dict(Counter(rule_of(drop.reason) for drop in context.dropped)),
     }
 
@@ -143,7 +137,7 @@ def _first(k: int | None, rag: MedRAG, example: Example, hits: list[Hit]) -> Con
 def _oracle(rag: MedRAG, example: Example, hits: list[Hit]) -> Context:
     """As many relevant candidates as fit: the shortest first."""
     relevant = [hit for hit in hits if example.reference.get(hit.item.doc, 0) > 0]
-    return _first(None, rag, example, sorted(relevant, key=cost))
+    return _first(None, rag, example, sorted(relevant, key=evidence_tokens))
 
 
 SELECTORS: dict[str, Choose] = {

@@ -18,6 +18,7 @@ from medrag.eval.rankers import Parts
 from medrag.eval.runner import Run, run
 from medrag.eval.selection import FIRED, SELECTORS, Selection, make_selector, within
 from medrag.eval.tasks import Task, load_task
+from medrag.prompts import evidence_tokens
 from medrag.select import AdaptiveSelector
 from medrag.settings import PipelineSettings, SelectSettings
 from medrag.testing import FakeEncoder
@@ -106,9 +107,9 @@ TEXTS = st.lists(st.text("ab ", max_size=60), max_size=12)
 def test_what_is_within_a_budget_fits_and_nothing_more_would(texts: list[str], budget: int) -> None:
     hits = [Hit(Passage(f"c:{n}", f"{n}", text), 1.0, n + 1, "fused") for n, text in enumerate(texts)]
     chosen = within(hits, budget)
-    spent = sum(map(selection.cost, chosen))
+    spent = evidence_tokens(*chosen)
     assert spent <= budget
-    assert all(selection.cost(hit) > budget - spent for hit in hits if hit not in chosen)
+    assert all(evidence_tokens(hit) > budget - spent for hit in hits if hit not in chosen)
 
 
 SETS = st.sets(st.sampled_from("abcdef"))
