@@ -362,7 +362,13 @@ def _upright(picture: Image) -> Image:
     """The picture turned as its EXIF orientation says."""
     from PIL import ImageOps
 
-    return ImageOps.exif_transpose(picture)
+    ImageOps.exif_transpose(picture, in_place=True)  # else it copies what needs no turning
+    return picture
+
+
+def rgb(picture: Image) -> Image:
+    """The picture in RGB: itself where it is (Pillow's convert copies)."""
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def reduced(picture: Image, side: int) -> Image:

@@ -14,7 +14,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
-from medrag._util.images import reduced
+from medrag._util.images import reduced, rgb
 from medrag.encoders._onnx import Run, fast
 from medrag.encoders._shared import (
     ahead,
@@ -165,7 +165,7 @@ def letterboxed(image: Image, size: int) -> Image:
 
     if image.mode == "L":  # one channel in place of three equal ones
         return ImageOps.pad(reduced(image, size), (size, size), Pillow.Resampling.BICUBIC, color=0).convert("RGB")
-    return ImageOps.pad(reduced(image.convert("RGB"), size), (size, size), Pillow.Resampling.BICUBIC, color=(0, 0, 0))
+    return ImageOps.pad(reduced(rgb(image), size), (size, size), Pillow.Resampling.BICUBIC, color=(0, 0, 0))
 
 
 def load_by_order(network: Any, tensors: dict[str, Any], where: str) -> None:

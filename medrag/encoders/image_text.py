@@ -18,7 +18,7 @@ import numpy as np
 
 from medrag import models
 from medrag._util.files import sha256_text
-from medrag._util.images import reduced
+from medrag._util.images import reduced, rgb
 from medrag.encoders._onnx import Run, fast
 from medrag.encoders._shared import (
     ahead,
@@ -197,7 +197,7 @@ def _trimmed(model: Any, tokens: Any) -> Any:
 def as_tensor(transform: Any, image: Any) -> Any:
     """The pixels as the model wants them. open_clip's transforms make RGB of a picture after they have resized it: a grey one is resized as it is."""
     steps = {type(step).__name__: step for step in transform.transforms}
-    image = image if image.mode == "L" and "MaybeConvertMode" in steps else image.convert("RGB")
+    image = image if image.mode == "L" and "MaybeConvertMode" in steps else rgb(image)
     sizes = getattr(steps.get("Resize"), "size", None)
     return transform(reduced(image, int(np.max(sizes))) if sizes else image)
 
