@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from medrag._util.findings import label_of
 from medrag._util.manner import LONGEST, plainly
 from medrag._util.polarity import polarity
+from medrag._util.remember import remembered
 from medrag._util.spelling import in_full, mended
 from medrag._util.text import plain_marks, plural
 from medrag.vlms import _words as words
@@ -215,6 +216,7 @@ def _lower(thing: str) -> str:
     return f"{thing[:1].lower()}{thing[1:]}" if not thing[:2].isupper() else thing
 
 
+@remembered(256)
 def parse(question: str, pictured: bool = True) -> Ask:
     """What a question asks for, from its first words and its content words; a closed one from its own clause alone. ``pictured``: as in `defines`."""
     question = plain(question, pictured)

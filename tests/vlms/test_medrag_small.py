@@ -117,7 +117,7 @@ def test_it_runs_with_pictures_through_the_loading_code_of_any_model(parts: Path
 
 
 def test_a_text_and_how_it_begins_come_from_one_pass(parts: Path, at_home: Path) -> None:
-    inner = MedragSmall(str(parts), reader="", max_new_tokens=8, device="cpu").inner
+    inner = MedragSmall(str(parts), reader="", max_new_tokens=8, device="cpu", dtype="float32").inner
     asked, seen = [prompt("Is there an effusion?", "No effusion.", "Small effusion."), prompt("Is it?")], [[film(1)], [film(2)]]  # fmt: skip
     texts, begun = inner.with_first_words(asked, seen, *YES_NO)
     assert texts == inner.batch(asked, seen)

@@ -291,7 +291,7 @@ def test_what_a_model_thinks_is_not_shown_whoever_opened_the_tag(
 
 
 def test_how_likely_a_text_is_agrees_with_a_pass_over_it(folders: dict[str, Path]) -> None:
-    model = Transformers(str(folders["llama"]), max_new_tokens=5)
+    model = Transformers(str(folders["llama"]), max_new_tokens=5, dtype="float32")
     asked = [prompt("Is there an effusion?"), prompt("What is a nodule, and how large may it be?")]
     texts, likely = model.with_likelihood(asked, [[], []])
     assert texts == model.batch(asked, [[], []]) and all(0 < p <= 1 for p in likely)
