@@ -3,8 +3,8 @@
     python eval/benchmarks/faiss_scale.py --count 1000000
 
 Vectors of 384 dimensions around centres that themselves lie in clusters (the seed decides), as sentence embeddings do; queries are drawn the same way and are
-not in the index. The peers in the same run, over the same vectors and queries, one at a time: exhaustive search by FAISS in single precision, and a torch
-matmul with top-k (the way of MMed-RAG's scripts). ``--recall`` is what `medrag.indexes.tune` must reach on half of the queries; what is told is of the
+not in the index. The peers in the same run, over the same vectors and queries, one at a time: exhaustive search by FAISS in single precision, a torch
+matmul with top-k (the way of MMed-RAG's scripts), and txtai's FAISS index as it comes, where txtai is installed. ``--recall`` is what `medrag.indexes.tune` must reach on half of the queries; what is told is of the
 other half. ``--shards 2`` asks the same index in several, too, each query of both in turn. Each part is a process of its own, so that memory is its own. Writes ``eval/results/faiss_<count>.json``.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         options.work = Path(folder)
         found = {"count": options.count, "dim": DIM, "seed": options.seed, "threads": os.cpu_count()}
-        peers = () if options.alone else ("exhaustive", "torch")
+        peers = () if options.alone else ("exhaustive", "torch", "txtai")
         for part in ("make", "build", "search", *(("shards",) if options.shards > 1 else ()), *peers):
             found[part] = apart(part, options)
         if not options.alone:
@@ -137,26 +137,32 @@ def search(options: Any) -> dict[str, Any]:
     before, began = resident(), time.perf_counter()
     index = FaissIndex.open(options.work / "index")
     opened = time.perf_counter() - began
-    half = slice(options.queries // 2, None)
-    queries, truth = np.load(options.work / "queries.npy")[half], np.load(options.work / "truth.npy")[half]
-    for query in queries:
-        index.search(query[None], 10)  # warm: the pages that are needed are in memory
-    times, hits = [], []
-    for query, want in zip(queries, truth, strict=True):
-        start = time.perf_counter()
-        _, ids = index.search(query[None], 10)
-        times.append(1000 * (time.perf_counter() - start))
-        hits.append(len(set(ids[0]) & {f"c:{n}" for n in want}) / 10)
-    draws = np.random.default_rng(0).integers(0, len(hits), (2000, len(hits)))
-    low, high = np.percentile(np.array(hits)[draws].mean(1), [2.5, 97.5])
-    recall = [round(float(v), 4) for v in (np.mean(hits), low, high)]
+    told = judged(
+        options, lambda query: index.search(query[None], 10), lambda found: {int(one[2:]) for one in found[1][0]}
+    )
     return {
-        "recall@10": recall,
-        **spread(times),
+        **told,
         "open_s": round(opened, 3),
         "resident_mb": round(resident() - before),
         "private_mb": round(anonymous()),
     }
+
+
+def judged(options: Any, ask: Any, rows_of: Any) -> dict[str, Any]:
+    """The queries that nothing was tuned with, one at a time: the share of the ten nearest rows that is found, and the time."""
+    half = slice(options.queries // 2, None)
+    queries, truth = np.load(options.work / "queries.npy")[half], np.load(options.work / "truth.npy")[half]
+    for query in queries:
+        ask(query)  # warm: the pages that are needed are in memory
+    times, hits = [], []
+    for query, want in zip(queries, truth, strict=True):
+        start = time.perf_counter()
+        found = ask(query)
+        times.append(1000 * (time.perf_counter() - start))
+        hits.append(len(rows_of(found) & set(want.tolist())) / 10)
+    draws = np.random.default_rng(0).integers(0, len(hits), (2000, len(hits)))
+    low, high = np.percentile(np.array(hits)[draws].mean(1), [2.5, 97.5])
+    return {"recall@10": [round(float(v), 4) for v in (np.mean(hits), low, high)], **spread(times)}
 
 
 def shards(options: Any) -> dict[str, Any]:
@@ -198,6 +204,19 @@ def with_torch(options: Any) -> dict[str, Any]:
 
     rows = torch.from_numpy(np.load(options.work / "rows.npy"))
     return timed(options, lambda query: (rows @ torch.from_numpy(query)).topk(10))
+
+
+def with_txtai(options: Any) -> dict[str, Any]:
+    """txtai's FAISS index as it comes: lists by its own rule, in memory."""
+    try:
+        from txtai.ann import ANNFactory
+    except ModuleNotFoundError as error:
+        return {"left out": f"no module {error.name}: pip install txtai"}
+    index, began = ANNFactory.create({"backend": "faiss", "dimensions": DIM}), time.perf_counter()
+    index.index(np.load(options.work / "rows.npy"))
+    seconds = round(time.perf_counter() - began, 1)
+    told = judged(options, lambda query: index.search(query[None], 10), lambda found: {row for row, _ in found[0]})
+    return {"seconds": seconds, "factory": index.config["build"]["settings"]["components"], **told}
 
 
 def timed(options: Any, call: Any) -> dict[str, Any]:
@@ -242,6 +261,7 @@ PARTS = {
     "shards": shards,
     "exhaustive": exhaustive,
     "torch": with_torch,
+    "txtai": with_txtai,
 }
 
 

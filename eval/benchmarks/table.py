@@ -2,7 +2,7 @@
 
     python eval/benchmarks/table.py [--scale 1.0] [--only faiss_scale --only bm25 …]
 
-``--scale 0.05`` runs everything on a twentieth of the items (minutes in place of an hour). Peers: exhaustive search by FAISS and by a torch matmul (MMed-RAG's way), rank-bm25,
+``--scale 0.05`` runs everything on a twentieth of the items (minutes in place of an hour). Peers: exhaustive search by FAISS and by a torch matmul (MMed-RAG's way), txtai, rank-bm25,
 LangChain's FAISS retriever, Milvus. What needs a package that is not here says so in its row. Results of a full run go where each script puts them;
 of a smaller one nothing is kept.
 """
@@ -43,7 +43,14 @@ def of_faiss(found: dict[str, Any]) -> list[Row]:
     return [
         versus(what, mine, "FAISS, exhaustive", found["exhaustive"]["ms_p50"]),
         versus(what, mine, "torch matmul", found["torch"]["ms_p50"]),
+        of_txtai(what, mine, found["txtai"]),
     ]
+
+
+def of_txtai(what: str, mine: float, peer: dict[str, Any]) -> Row:
+    if "left out" in peer:
+        return what, f"{mine:g} ms", f"txtai: {peer['left out']}", "-"
+    return versus(what, mine, f"txtai ({peer['factory']}, recall {peer['recall@10'][0]:g})", peer["ms_p50"])
 
 
 def of_bm25(found: dict[str, Any]) -> list[Row]:
