@@ -7,7 +7,7 @@ left. What lies in the bits of a pixel that its values do not use, such as an ov
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from medrag._util.dicom import PIXELS, as_announced, decoded, frames_of, is_compressed, shown, sound, windows
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MARGIN = 2  # pixels painted around a piece of text
 SURE = 0.5  # of the recogniser, from which a piece of text is painted over
 RANKED = 0.6, 2  # the same, and the fewest letters, where noise is as strong as all else
-ENLARGED = 1000  # pixels: smaller pictures are read at twice their size
+TILE, LAP = 1000, 64  # pixels: larger pictures are read in parts; smaller ones at twice their size
 ALIKE = 8  # of 255: two views of a frame that differ by no more anywhere are one
 SIDES = ("L", "R", "LT", "RT")  # side markers: they name nobody
 VRS = {"FloatPixelData": "OF", "DoubleFloatPixelData": "OD"}
@@ -123,13 +123,22 @@ def text_boxes(picture: NDArray[np.uint8], sure: float = SURE, least: int = 1) -
     from medrag.corpora._ocr import written
 
     seen = np.repeat(picture[..., None], 3, 2) if picture.ndim == 2 else picture
-    scale = 2 if max(seen.shape[:2]) < ENLARGED else 1
+    scale = 2 if max(seen.shape[:2]) < TILE else 1
     boxes = []
-    for corners, text, chance in written(seen.repeat(scale, 0).repeat(scale, 1)):
-        if chance >= sure and len(text.strip()) >= least and text.strip().upper() not in SIDES:
-            xs, ys = [x / scale for x, _ in corners], [y / scale for _, y in corners]
-            boxes.append((int(min(xs)), int(min(ys)), int(max(xs)) + 1, int(max(ys)) + 1))
+    for top, left, tile in _tiles(seen):
+        for corners, text, chance in written(tile.repeat(scale, 0).repeat(scale, 1), faint=True):
+            if chance >= sure and len(text.strip()) >= least and text.strip().upper() not in SIDES:
+                xs, ys = [left + x / scale for x, _ in corners], [top + y / scale for _, y in corners]
+                boxes.append((int(min(xs)), int(min(ys)), int(max(xs)) + 1, int(max(ys)) + 1))
     return boxes
+
+
+def _tiles(picture: NDArray[np.uint8]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """(top, left, part) of a large picture, in which few words are overlooked; neighbours share LAP pixels, so that what one cuts the other has."""
+    rows, columns = picture.shape[:2]
+    for top in range(0, max(1, rows - LAP), TILE - LAP):
+        for left in range(0, max(1, columns - LAP), TILE - LAP):
+            yield top, left, picture[top : top + TILE, left : left + TILE]
 
 
 def _put(data: Any, values: NDArray[Any]) -> None:

@@ -113,9 +113,8 @@ class PdfPages:
         if not sheets:
             return
         _tell_unseen(sheets, file, report)
-        words = _words(sheets)
-        spelled = words | _letters(sheets) if self.ocr else words  # what words that OCR runs together may be made of
-        reads = self.ocr and _read_scans(sheets, document, spelled, file, report)
+        words = _words(sheets)  # before the running lines are dropped
+        reads = self.ocr and _read_scans(sheets, document, file, report)
         _drop_running(sheets)
         figures.drop_repeated(sheets)
         body, words = _body_size(sheets), words | _words(sheets)
@@ -126,7 +125,7 @@ class PdfPages:
             found, pictures = figures.with_captions(flow, sheet, document, body, following)
             if reads and not sheet.scanned:
                 apart.beat()
-                found = figures.placed(found, _told(pictures, sheet, document, body, spelled))
+                found = figures.placed(found, _told(pictures, sheet, document, body, words))
             read.append((sheet, found, pictures))
         over = running_on([(sheet.number, found) for sheet, found, _ in read], body)
         for sheet, found, pictures in read:
@@ -255,14 +254,14 @@ def _shared(one: Box, other: Box) -> float:
     return max(0.0, width) * max(0.0, height)
 
 
-def _read_scans(sheets: Sequence[Sheet], document: Any, words: set[str], file: Path, report: Report) -> bool:
+def _read_scans(sheets: Sequence[Sheet], document: Any, file: Path, report: Report) -> bool:
     """Reads the pages that are only pictures; False, with a report of those pages, where OCR is not installed."""
     scans = _scans(sheets)
     try:
         for sheet in scans:
             apart.beat()
             boxes = [line.box for _, line in sheet.lines]
-            seen = ocr.read(document[sheet.number - 1], words=words)
+            seen = ocr.read(document[sheet.number - 1])
             sheet.lines += [((1, 0), line) for line in seen if not any(figures.inside(line.box, box) for box in boxes)]
             sheet.scanned = True
     except MissingDependency as error:
@@ -296,7 +295,7 @@ def _told(
     for box, caption in pictures:
         if caption or box.area < LARGE * sheet.width * sheet.height:
             continue
-        lines = ocr.read(document[sheet.number - 1], box, words)
+        lines = ocr.read(document[sheet.number - 1], box)
         if sum(len(line.text) for line in lines) >= FEW:
             found = pieces(lines, body, words)
             role: Role = "table" if any(piece.role == "table" for piece in found) else "body"
@@ -425,11 +424,6 @@ def _words(sheets: Sequence[Sheet]) -> set[str]:
             found.update(_WHOLE.findall(text.partition(" ")[2] if divided else text))
             divided = text.endswith("-")
     return found
-
-
-def _letters(sheets: Sequence[Sheet]) -> set[str]:
-    """All runs of letters, parts of divided words and compounds too, lower-case."""
-    return {run for sheet in sheets for _, line in sheet.lines for run in re.findall(r"[^\W\d_]+", line.text.lower())}
 
 
 def _largest_heading(flows: Sequence[Sequence[Piece]]) -> str:

@@ -128,7 +128,7 @@ def test_a_copy_under_a_key_tells_which_study_is_the_earlier(tmp_path: Path) -> 
 def test_side_markers_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     corners = [(2, 2), (6, 2), (6, 6), (2, 6)]
     read = [(corners, "L", 0.9), (corners, "rt", 0.9), (corners, "R Quux", 0.9)]
-    monkeypatch.setattr("medrag.corpora._ocr.engine", lambda: lambda picture: (read, 0.0))
+    monkeypatch.setattr("medrag.corpora._ocr.written", lambda picture, faint: read)
     assert len(text_boxes(np.zeros((64, 64), np.uint8))) == 1
 
 
@@ -187,7 +187,7 @@ def labelled(seed: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
 
 
 def test_burnt_in_text_is_found_and_painted_over():
-    pytest.importorskip("rapidocr_onnxruntime")
+    pytest.importorskip("rapidocr")
     count, found = (20, 0)
     for seed in range(count):
         pixels, (x0, y0, x1, y1) = labelled(seed)
@@ -198,6 +198,19 @@ def test_burnt_in_text_is_found_and_painted_over():
         found += painted >= 1 and dark > 0.9
         assert (after != pixels).mean() < 0.15  # the film is still there
     assert found >= 0.95 * count
+
+
+def test_a_small_line_on_a_large_film_is_found_wherever_it_stands():
+    pytest.importorskip("rapidocr")
+    grain = np.random.default_rng(0).normal(90, 6, (1500, 2000)).clip(0, 255).astype(np.uint8)
+    for at in ((1600, 1450), (900, 990)):
+        picture = Image.fromarray(grain)
+        ImageDraw.Draw(picture).text(at, "DOE, JANE 67Y", fill=230, font=ImageFont.load_default(20))
+        drawn = np.asarray(picture) != grain
+        covered = np.zeros_like(drawn)
+        for x0, y0, x1, y1 in text_boxes(np.asarray(picture)):
+            covered[y0:y1, x0:x1] = True
+        assert covered[drawn].mean() > 0.9 and covered.mean() < 0.02
 
 
 @pytest.mark.slow
@@ -237,7 +250,7 @@ STRIP = (np.arange(512)[:, None] < 60) & (np.arange(512) < 330)
 )  # fmt: skip
 def test_text_that_a_viewer_shows_is_painted_over(ground, ink, tags, tmp_path):
     """However near its values are to those around it."""
-    pytest.importorskip("rapidocr_onnxruntime")
+    pytest.importorskip("rapidocr")
     mask = letters()
     pixels = np.where(mask, ground.dtype.type(ink), ground)
     data = film(pixels, **tags)
@@ -283,7 +296,7 @@ def test_pixels_whose_values_do_not_begin_at_the_lowest_bit_are_left_out():
 
 
 def test_a_film_without_text_stays_as_it_is():
-    pytest.importorskip("rapidocr_onnxruntime")
+    pytest.importorskip("rapidocr")
     pixels = np.clip(900 + np.random.default_rng(0).normal(0, 60, (512, 512)), 0, 4095).astype(np.uint16)
     data = film(pixels)
     assert paint(data, "film") == 0 and np.array_equal(data.pixel_array, pixels)
