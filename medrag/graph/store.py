@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -67,11 +68,14 @@ class Named(NamedTuple):
 
 
 class _Rows(sqlite3.Cursor):
-    """A cursor that tells of a file that is damaged in the middle as IndexCorrupt."""
+    """A cursor that tells of a file that is damaged in the middle as IndexCorrupt, and moves while no other of its connection does."""
+
+    connection: _Base
 
     def _sound(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            return step(*args)
+            with self.connection.moving:
+                return step(*args)
         except sqlite3.DatabaseError as error:
             raise IndexCorrupt(f"the graph is damaged: {error}", "build the index again") from error
 
@@ -90,6 +94,12 @@ class _Rows(sqlite3.Cursor):
 
 
 class _Base(sqlite3.Connection):
+    """A connection that threads share: from Python 3.12 on they would else get each other's rows."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.moving = threading.Lock()
+
     def execute(self, *args: Any) -> _Rows:
         return _Rows(self).execute(*args)
 

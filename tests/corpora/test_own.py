@@ -192,8 +192,8 @@ def test_what_is_no_question_is_told_with_its_line(folder: Path, text: str, told
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("own.jsonl", "[" * 5000, "line 1: is JSON nested too deeply"),
-        ("own.json", '{"a":' * 5000, "is JSON nested too deeply"),
+        ("own.jsonl", "[" * 200_000, "line 1: is JSON nested too deeply"),
+        ("own.json", '{"a":' * 200_000, "is JSON nested too deeply"),
         ("own.jsonl", '{"question": "q?", "relevant": {"a": 1e999}}', "line 1: the grade inf is none"),
     ],
 )  # found by the fuzzer

@@ -320,13 +320,13 @@ def test_one_start_may_be_given_as_it_is_and_without_a_hop_there_is_no_path(tmp_
 
 def test_threads_share_a_store(tmp_path: Path) -> None:
     store = built(tmp_path / "g", [*(concept(n) for n in NODES), *(statement("X:0", "is_a", n) for n in NODES[1:])])
-    results: list[int] = []
+    results: list[list[int]] = []
     threads = [
-        threading.Thread(target=lambda: results.extend(len(store.paths(["X:1"], 2)) for _ in range(20)))
+        threading.Thread(target=lambda: results.append([len(store.paths(["X:1"], 2)) for _ in range(20)]))
         for _ in range(4)
     ]
     [t.start() for t in threads], [t.join() for t in threads]
-    assert results == [6] * 80
+    assert results == [[6] * 20] * 4
 
 
 @pytest.mark.parametrize(
