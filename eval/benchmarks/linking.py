@@ -46,8 +46,10 @@ def medrag_linker(graph: Path, texts: list[str]) -> dict[str, Any]:
 
 
 def automaton(graph: Path, texts: list[str]) -> dict[str, Any]:
-    import ahocorasick
-
+    try:
+        import ahocorasick
+    except ModuleNotFoundError as error:
+        return {"left out": f"no module {error.name}: pip install pyahocorasick"}
     start = time.perf_counter()
     machine = ahocorasick.Automaton()
     for name, curie in names(graph):
