@@ -310,6 +310,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--strict", action="store_true", help="end with an error where anything is found")
     parser.add_argument("--out", type=Path, default=share() / "eval" / "results" / "fuzz.json")
     options = parser.parse_args()
     known = json.loads(options.out.read_text()) if options.only and options.out.exists() else {}
@@ -323,6 +324,8 @@ def main() -> None:
                     known[name] = {**vars(found), "seed": options.seed}
                     write_json(options.out, known)
                 print(f"  {vars(found)}", flush=True)
+    if options.strict and (bad := [name for name, one in known.items() if one["finds"]]):
+        raise SystemExit(f"found in {', '.join(bad)}: see {options.out}")
 
 
 @contextlib.contextmanager
